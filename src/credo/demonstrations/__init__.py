@@ -1,0 +1,26 @@
+"""Expert demonstrations: in memory, on disk, and rolled out of an expert."""
+
+from credo.demonstrations.build import from_episodes, from_transitions
+from credo.demonstrations.dataset import DemonstratedEpisode, Demonstrations, Split, Statistics
+from credo.demonstrations.files import read_demonstrations, save_demonstrations
+from credo.demonstrations.generate import generate_demonstrations
+from credo.demonstrations.inspect import Inspection, inspect, lines
+from credo.demonstrations.load import load_demonstrations
+from credo.demonstrations.validate import check_fits
+
+__all__ = [
+    "DemonstratedEpisode",
+    "Demonstrations",
+    "Inspection",
+    "Split",
+    "Statistics",
+    "check_fits",
+    "from_episodes",
+    "from_transitions",
+    "generate_demonstrations",
+    "inspect",
+    "lines",
+    "load_demonstrations",
+    "read_demonstrations",
+    "save_demonstrations",
+]

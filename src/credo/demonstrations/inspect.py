@@ -1,0 +1,209 @@
+"""What a set of demonstrations holds, and what in it may spoil imitation."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+
+from credo.demonstrations.dataset import Demonstrations
+
+SATURATION = 0.999
+"""An action component at least this large counts as saturated."""
+SATURATED_SHARE = 0.5
+"""Share of saturated action components that is reported as a problem."""
+RETURN_SPREAD = 0.25
+"""Standard deviation of the returns, as a share of the size of their mean, that is reported as a problem."""
+NAMED = 8
+"""At most so many episodes or dimensions are named in one problem."""
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+
+
+@dataclass(frozen=True)
+class Returns:
+    """Undiscounted returns of the episodes as recorded."""
+
+    mean: float
+    std: float
+    minimum: float
+    maximum: float
+    quantiles: tuple[float, ...]
+    """At ``QUANTILES``."""
+
+
+@dataclass(frozen=True)
+class Range:
+    """The values of one observation or action dimension."""
+
+    minimum: float
+    maximum: float
+    mean: float
+    std: float
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """A summary of demonstrations."""
+
+    environment: str
+    source: str
+    sha256: str
+    episodes: int
+    transitions: int
+    """Rows held; fewer than the episodes' steps where transitions were left out."""
+    returns: Returns | None
+    """None if the rewards are unknown."""
+    length_minimum: int
+    length_mean: float
+    length_maximum: int
+    """Lengths are in environment steps, of the episodes as recorded."""
+    terminated_share: float
+    """Share of episodes whose last held transition terminated; likewise ``truncated_share``."""
+    truncated_share: float
+    observation: tuple[Range, ...]
+    """One a dimension."""
+    action: tuple[Range, ...]
+    """One a dimension."""
+    saturated_share: float
+    """Share of action components of size ``SATURATION`` or more."""
+    problems: tuple[str, ...]
+    """One line each; empty if none was found."""
+
+
+def inspect(demonstrations: Demonstrations, return_spread: float = RETURN_SPREAD) -> Inspection:
+    """Summarise demonstrations and list the problems found.
+
+    Problems: constant observation or action dimensions, saturated actions, duplicated episodes, one-step
+    episodes, a single episode, returns whose standard deviation is above ``return_spread`` times the size of
+    their mean.
+    """
+    d = demonstrations
+    saturated = np.abs(d.action) >= SATURATION
+    ends = d.episode_start[1:] - 1
+    observation, action = _ranges(d.observation), _ranges(d.action)
+    returns = None if d.returns is None else _returns(d.returns)
+    return Inspection(
+        environment=d.environment,
+        source=d.source,
+        sha256=d.sha256,
+        episodes=d.episodes,
+        transitions=len(d),
+        returns=returns,
+        length_minimum=int(d.lengths.min()),
+        length_mean=float(d.lengths.mean()),
+        length_maximum=int(d.lengths.max()),
+        terminated_share=float(d.terminated[ends].mean()),
+        truncated_share=float(d.truncated[ends].mean()),
+        observation=observation,
+        action=action,
+        saturated_share=float(saturated.mean()),
+        problems=tuple(_problems(d, observation, action, saturated, returns, return_spread)),
+    )
+
+
+def lines(inspection: Inspection) -> list[tuple[str, str]]:
+    """Rows (name, value) of plain text for a table; ranges are in ``Inspection`` alone."""
+    i = inspection
+    length = f"{i.length_minimum} to {i.length_maximum}, mean {i.length_mean:.1f}"
+    if i.length_minimum == i.length_maximum:
+        length = str(i.length_maximum)
+    rows = [
+        ("environment", i.environment or "unknown"),
+        ("source", i.source or "unknown"),
+        ("sha256", i.sha256),
+        ("episodes", str(i.episodes)),
+        ("transitions", str(i.transitions)),
+        ("episode length [steps]", length),
+    ]
+    if i.returns is None:
+        rows.append(("return", "unknown (no rewards)"))
+    else:
+        r = i.returns
+        quantiles = [f"{q:.0%}: {value:.1f}" for q, value in zip(QUANTILES, r.quantiles, strict=True)]
+        rows.append(("return", f"mean {r.mean:.1f}, std {r.std:.1f}, {r.minimum:.1f} to {r.maximum:.1f}"))
+        rows.append(("return quantiles", ", ".join(quantiles)))
+    rows += [
+        ("terminated", f"{i.terminated_share:.1%} of episodes"),
+        ("truncated", f"{i.truncated_share:.1%} of episodes"),
+        ("observation", _extent(i.observation)),
+        ("action", _extent(i.action)),
+        ("saturated actions", f"{i.saturated_share:.1%} of components at {SATURATION} or more"),
+    ]
+    rows += [("problem", problem) for problem in i.problems] or [("problems", "none found")]
+    return rows
+
+
+def _problems(
+    d: Demonstrations,
+    observation: tuple[Range, ...],
+    action: tuple[Range, ...],
+    saturated: np.ndarray,
+    returns: Returns | None,
+    return_spread: float,
+) -> list[str]:
+    problems = []
+    for name, ranges in (("observation", observation), ("action", action)):
+        constant = [i for i, values in enumerate(ranges) if values.minimum == values.maximum]
+        if constant:
+            problems.append(f"{name}: constant in {_named('dimension', constant)}")
+    shares = saturated.mean(axis=0)
+    if shares.mean() >= SATURATED_SHARE:
+        problems.append(
+            f"action: {shares.mean():.0%} of components are saturated; a tanh policy can only approach them"
+        )
+    if d.episodes == 1:
+        problems.append("episodes: only one, so none can be held out for measuring")
+    if duplicates := _duplicates(d):
+        problems.append(f"episodes: duplicates of earlier ones: {_named('episode', duplicates)}")
+    if short := np.flatnonzero(d.lengths == 1).tolist():
+        problems.append(f"episodes: one step only: {_named('episode', short)}")
+    if returns is not None and returns.std > return_spread * abs(returns.mean):
+        problems.append(
+            f"returns: vary widely (std {returns.std:.1f}, mean {returns.mean:.1f}): "
+            "the demonstrator may not be one expert"
+        )
+    return problems
+
+
+def _duplicates(d: Demonstrations) -> list[int]:
+    """Episodes whose held observations and actions equal, bit for bit, those of an earlier one."""
+    seen: set[bytes] = set()
+    duplicates = []
+    for k, (start, stop) in enumerate(zip(d.episode_start[:-1], d.episode_start[1:], strict=True)):
+        digest = hashlib.sha256(d.observation[start:stop].tobytes())
+        digest.update(d.action[start:stop].tobytes())
+        if digest.digest() in seen:
+            duplicates.append(k)
+        seen.add(digest.digest())
+    return duplicates
+
+
+def _returns(returns: np.ndarray) -> Returns:
+    return Returns(
+        mean=float(returns.mean()),
+        std=float(returns.std()),
+        minimum=float(returns.min()),
+        maximum=float(returns.max()),
+        quantiles=tuple(np.quantile(returns, QUANTILES).tolist()),
+    )
+
+
+def _ranges(values: np.ndarray) -> tuple[Range, ...]:
+    mean = values.mean(axis=0, dtype=np.float64)
+    square = np.zeros_like(mean)
+    for first in range(0, len(values), 1 << 16):
+        square += np.square(values[first : first + (1 << 16)] - mean).sum(axis=0)
+    columns = (values.min(axis=0), values.max(axis=0), mean, np.sqrt(square / len(values)))
+    return tuple(Range(*(float(column[i]) for column in columns)) for i in range(values.shape[1]))
+
+
+def _extent(ranges: tuple[Range, ...]) -> str:
+    low, high = min(values.minimum for values in ranges), max(values.maximum for values in ranges)
+    return f"{len(ranges)} dimensions, {low:.3g} to {high:.3g}"
+
+
+def _named(what: str, indices: list[int]) -> str:
+    shown = ", ".join(str(index) for index in indices[:NAMED])
+    more = f" and {len(indices) - NAMED} more" if len(indices) > NAMED else ""
+    return f"{what}{'s' if len(indices) > 1 else ''} {shown}{more}"

@@ -1,0 +1,153 @@
+"""Demonstrations by name or path: what ``--demos`` takes."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import re
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+from credo import experts
+from credo.demonstrations.dataset import Demonstrations
+from credo.demonstrations.files import SUFFIX, read_demonstrations, save_demonstrations
+from credo.types import CredoError
+
+DEFAULT_EPISODES = 25
+SEED = 0
+"""Of shipped experts' demonstrations: part of what the name "hopper-expert" means."""
+GENERATION = 1
+"""Part of the cache file's name; raised when the same request gives other data than before."""
+
+_logger = logging.getLogger(__name__)
+_unsaved: dict[Path, Demonstrations] = {}
+"""What could not be written to the cache, so that this process makes it once only."""
+
+
+class Request(NamedTuple):
+    """A parsed ``--demos`` argument."""
+
+    name: str
+    """An expert's name, or a path."""
+    episodes: int | None
+    """None unless given after a colon."""
+    subsample: int
+    """1 keeps every transition."""
+
+
+def load_demonstrations(
+    spec: str | Path | Demonstrations, environment: str | None = None, *, seed: int = 0
+) -> Demonstrations:
+    """Demonstrations from a file, or of a shipped expert.
+
+    Args:
+        spec: a file's path; or an expert's name, "hopper-expert" (25 episodes) or "hopper-expert:50"; either
+        may be followed by "@subsample=20" (every 20th transition of each episode, from an offset drawn with
+        ``seed``, each with its true next observation). ``Demonstrations`` come back as they are.
+        environment: where a shipped expert is rolled out; None is where it was trained. Files are not
+        compared with it (``check_fits`` does that).
+        seed: of the subsampling offsets.
+
+    An expert's demonstrations are made on first use and kept in ``cache_folder()``; a damaged cache file is
+    made again, and where nothing can be written they are kept in memory and a warning is logged.
+
+    Raises:
+        CredoError: neither a file nor an expert's name (lists the nearest), a bad number, a damaged file, or
+        an expert that does not fit the environment.
+    """
+    if isinstance(spec, Demonstrations):
+        return spec
+    request = parse_request(os.fspath(spec))
+    if request.name in experts.expert_names() and not isinstance(spec, Path):
+        demonstrations = _of_expert(request.name, request.episodes or DEFAULT_EPISODES, environment)
+    else:
+        demonstrations = _of_file(request)
+    return demonstrations if request.subsample == 1 else demonstrations.subsample(request.subsample, seed)
+
+
+def parse_request(text: str) -> Request:
+    """Parse "name[:episodes][@subsample=stride]" or "path[@subsample=stride]"; CredoError on a bad number."""
+    rest, subsample = text, 1
+    if (match := re.fullmatch(r"(.+)@([a-z_]+)=([^/@]*)", text, re.DOTALL)) and not os.path.lexists(text):
+        rest, option, value = match.groups()
+        if option != "subsample":
+            raise CredoError(
+                f"demonstrations: {text!r}: option {option!r} is unknown; subsample=STRIDE is known"
+            )
+        subsample = _count(text, "subsample", value)
+    if (match := re.fullmatch(r"([a-z0-9][a-z0-9-]*):(.*)", rest)) and not os.path.lexists(rest):
+        return Request(match[1], _count(text, "episodes", match[2]), subsample)
+    return Request(rest, None, subsample)
+
+
+def cache_folder() -> Path:
+    """``$CREDO_CACHE``, else ``$XDG_CACHE_HOME/credo``, else ``~/.cache/credo``; it need not exist."""
+    if own := os.environ.get("CREDO_CACHE"):
+        return Path(own)
+    if (shared := os.environ.get("XDG_CACHE_HOME")) and os.path.isabs(shared):
+        return Path(shared) / "credo"
+    home = os.path.expanduser("~")
+    # An account without a home folder leaves "~" as it is.
+    return Path(tempfile.gettempdir() if home == "~" else home) / ".cache" / "credo"
+
+
+def _count(text: str, what: str, value: str) -> int:
+    if not (value.isascii() and value.isdecimal() and len(value) <= 9 and int(value) >= 1):
+        raise CredoError(
+            f"demonstrations: {text!r}: {what} is {value!r}, a whole number of 1 or more expected"
+        )
+    return int(value)
+
+
+def _of_file(request: Request) -> Demonstrations:
+    if request.episodes is None and (os.path.lexists(request.name) or _looks_like_path(request.name)):
+        return read_demonstrations(request.name)
+    names = experts.expert_names()
+    raise CredoError(
+        f"demonstrations: {request.name!r} is neither a file nor a shipped expert; "
+        f"experts: {experts.nearest(request.name, names)}"
+    )
+
+
+def _looks_like_path(name: str) -> bool:
+    return name.endswith(SUFFIX) or "/" in name or os.sep in name
+
+
+def _of_expert(name: str, episodes: int, environment: str | None) -> Demonstrations:
+    from credo.demonstrations.generate import ACTION_NOISE, generate_demonstrations
+
+    policy, card = experts.load_expert(name)
+    environment = environment or card.environment
+    # The environment's name may hold what a file name may not, and two such names must not meet in one file.
+    readable = re.sub(r"[^A-Za-z0-9.-]", "_", environment)[:60]
+    identity = f"{GENERATION}|{environment}|{ACTION_NOISE}|{SEED}|{card.sha256}"
+    digest = hashlib.sha256(identity.encode()).hexdigest()[:16]
+    file_name = f"{name}_{readable}_{episodes}-episodes_noise-{ACTION_NOISE:g}_{digest}{SUFFIX}"
+    path = cache_folder() / file_name
+    if path in _unsaved:
+        return _unsaved[path]
+    if path.exists():
+        try:
+            demonstrations = read_demonstrations(path)
+        except CredoError as error:
+            _logger.info("%s; it is made again", error)
+        else:
+            if demonstrations.environment == environment and demonstrations.episodes == episodes:
+                return demonstrations
+    demonstrations = generate_demonstrations(
+        environment,
+        policy,
+        episodes=episodes,
+        noise=ACTION_NOISE,
+        seed=SEED,
+        description=f"{name} ({card.algorithm}), {episodes} episodes, action noise {ACTION_NOISE:g}",
+    )
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_demonstrations(path, demonstrations, overwrite=True)
+    except (CredoError, OSError) as error:
+        _unsaved[path] = demonstrations
+        _logger.warning("demonstrations of %s are kept in memory only: %s", name, error)
+    return demonstrations

@@ -1,0 +1,1 @@
+"""The discriminator: logits (positive means expert), rewards made from them, regularisers, and CREDO."""

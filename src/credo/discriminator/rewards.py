@@ -1,0 +1,82 @@
+"""The policy's reward as a function of the discriminator's logit (Table 1 of the paper).
+
+With D = sigmoid(l), every reward rises with l. Each is written in the logit so that nothing overflows; ``plr-literal``
+is the formula as it is usually typed, kept because its overflow near l = 17 is itself one way to explode.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from credo.types import Array
+
+
+class Reward(NamedTuple):
+    """One entry of the table."""
+
+    function: Callable[[Array], Array]
+    """logit [...] -> reward [...]."""
+    inverse: Callable[[float], float]
+    """reward inside ``bounds`` -> logit (host floats)."""
+    bounds: tuple[float, float]
+    """Infimum and supremum; neither is reached."""
+    formula: str
+    """In the expert probability D."""
+
+    def __call__(self, logit: Array) -> Array:
+        return self.function(logit)
+
+
+def _logit(probability: float) -> float:
+    return math.log(probability) - math.log1p(-probability)
+
+
+def _log_expm1(value: float) -> float:
+    """log(exp(value) - 1) for value > 0, without overflow: the inverse of softplus."""
+    return value + math.log(-math.expm1(-value))
+
+
+def _negative_inverse_probability(logit: Array) -> Array:
+    # exp(-l) is beyond float32 below l = -88: the reward is held at the largest finite float32.
+    return jnp.maximum(-(1.0 + jnp.exp(-logit)), jnp.finfo(jnp.float32).min)
+
+
+REWARDS: dict[str, Reward] = {
+    "plr": Reward(jax.nn.softplus, _log_expm1, (0.0, math.inf), "-log(1 - D)"),
+    "plr-literal": Reward(
+        lambda logit: -jnp.log(1.0 - jax.nn.sigmoid(logit)), _log_expm1, (0.0, math.inf), "-log(1 - D)"
+    ),
+    "cr": Reward(lambda logit: logit, lambda reward: reward, (-math.inf, math.inf), "log D - log(1 - D)"),
+    "r3": Reward(
+        lambda logit: -jax.nn.softplus(-logit), lambda r: -_log_expm1(-r), (-math.inf, 0.0), "log D"
+    ),
+    "r4": Reward(jax.nn.sigmoid, _logit, (0.0, 1.0), "D"),
+    "r5": Reward(
+        lambda logit: jnp.exp(jax.nn.sigmoid(logit)), lambda r: _logit(math.log(r)), (1.0, math.e), "exp(D)"
+    ),
+    "r6": Reward(_negative_inverse_probability, lambda r: -math.log(-r - 1.0), (-math.inf, -1.0), "-1 / D"),
+    "r7": Reward(
+        lambda logit: jnp.square(jax.nn.sigmoid(logit)), lambda r: _logit(math.sqrt(r)), (0.0, 1.0), "D^2"
+    ),
+    "r8": Reward(
+        lambda logit: jnp.exp(-0.5 * jax.nn.softplus(-logit)), lambda r: _logit(r * r), (0.0, 1.0), "sqrt(D)"
+    ),
+}
+"""Name to reward. r1 is ``plr`` (GAIL), r2 is ``cr`` (AIRL and DAC)."""
+
+
+def sign_warning(name: str, can_terminate: bool) -> str | None:
+    """One line on survival bias where episodes can end early; None where there is nothing to say."""
+    if not can_terminate or name not in REWARDS:
+        return None
+    low, high = REWARDS[name].bounds
+    if high <= 0:
+        return f"reward {name} is negative everywhere: it rewards an early end of the episode"
+    if low >= 0:
+        return None
+    return f"reward {name} is negative while the discriminator wins: it then rewards an early end of the episode"

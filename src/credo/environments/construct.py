@@ -1,0 +1,252 @@
+"""Build one Gymnasium environment quietly, and refuse in one line what the learners cannot use."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import importlib
+import inspect
+import logging
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+
+import gymnasium
+import numpy as np
+
+from credo.types import CredoError, EnvironmentSpec
+
+EnvironmentSource = str | Callable[..., gymnasium.Env]
+"""A Gymnasium id, ``module:Id`` (the module registers the id when imported), or a factory. A factory is
+called with ``render_mode=...`` if it has such an argument, and without arguments otherwise."""
+
+_logger = logging.getLogger(__name__)
+# warnings.catch_warnings changes state that all threads share: two of them nested would leave it wrong.
+_construction = threading.Lock()
+
+
+def source_name(source: EnvironmentSource) -> str:
+    """The name of a source in messages and records: the id, or the factory's with its bound arguments."""
+    if isinstance(source, str):
+        return source
+    if isinstance(source, functools.partial):
+        bound = [str(value) for value in source.args]
+        bound += [f"{name}={value}" for name, value in source.keywords.items()]
+        return f"{source_name(source.func)}({', '.join(bound)})"
+    return getattr(source, "__qualname__", None) or type(source).__qualname__
+
+
+def make_environment(source: EnvironmentSource, render_mode: str | None = None) -> gymnasium.Env:
+    """Build an environment with a flat observation and a flat, bounded, continuous action.
+
+    Nothing is written to the screen or the working folder: Gymnasium's warnings of old versions are ignored, and
+    MuJoCo's go to the logger ``credo.environments.construct`` at level INFO, not to ``MUJOCO_LOG.TXT``.
+
+    Args:
+        source: an id, ``module:Id``, or a factory.
+        render_mode: passed on; "rgb_array" for videos.
+
+    Raises:
+        CredoError: the id or module is unknown, a dependency is missing, or the spaces cannot be used. What
+            else a factory raises passes through unchanged.
+    """
+    if not isinstance(source, str) and not callable(source):
+        raise CredoError(
+            f"environment: {source!r} is not an environment; give a Gymnasium id such as 'Hopper-v5', "
+            "'module:Id', or a function that returns a gymnasium.Env"
+        )
+    with _construction, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        _redirect_mujoco_warnings()
+        if isinstance(source, str):
+            environment = _make_from_id(source, render_mode)
+        else:
+            environment = _make_from_factory(source, render_mode)
+    try:
+        _check_spaces(environment, source_name(source))
+    except CredoError:
+        environment.close()
+        raise
+    return environment
+
+
+def environment_spec(environment: gymnasium.Env, name: str) -> EnvironmentSpec:
+    """What the learners need to know of an environment that ``make_environment`` accepted."""
+    observation_space, action_space = environment.observation_space, environment.action_space
+    assert isinstance(observation_space, gymnasium.spaces.Box)
+    assert isinstance(action_space, gymnasium.spaces.Box)
+    return EnvironmentSpec(
+        name=name,
+        observation_size=observation_space.shape[0],
+        action_size=action_space.shape[0],
+        action_low=action_space.low.astype(np.float32),
+        action_high=action_space.high.astype(np.float32),
+        max_episode_steps=_time_limit(environment),
+    )
+
+
+def wrapper_stack(environment: gymnasium.Env) -> Iterator[gymnasium.Env]:
+    """The environment and all that it wraps, outermost first, the unwrapped one last."""
+    while isinstance(environment, gymnasium.Wrapper):
+        yield environment
+        environment = environment.env
+    yield environment
+
+
+def _time_limit(environment: gymnasium.Env) -> int | None:
+    limits = [
+        layer._max_episode_steps
+        for layer in wrapper_stack(environment)
+        if isinstance(layer, gymnasium.wrappers.TimeLimit)
+    ]
+    if limits:
+        return min(limits)
+    declared = getattr(environment.unwrapped, "max_episode_steps", None)
+    if declared is None and environment.spec is not None:
+        declared = environment.spec.max_episode_steps
+    return None if declared is None else int(declared)
+
+
+def _make_from_id(source: str, render_mode: str | None) -> gymnasium.Env:
+    module, _, identifier = source.rpartition(":")
+    if module:
+        _import_module(source, module)
+    _check_registered(source, identifier)
+    try:
+        # The checker repeats at every step what is checked here once, at a tenth of a step's cost and more.
+        return gymnasium.make(identifier, render_mode=render_mode, disable_env_checker=True)
+    except (ImportError, gymnasium.error.DependencyNotInstalled) as error:
+        raise CredoError(
+            f"environment: '{source}' needs something not installed: {_one_line(error)}"
+        ) from error
+    except Exception as error:
+        raise CredoError(
+            f"environment: '{source}' could not be built ({type(error).__name__}: {_one_line(error)}); "
+            "it must be constructible by gymnasium.make"
+        ) from error
+
+
+def _import_module(source: str, module: str) -> None:
+    try:
+        importlib.import_module(module)
+    except Exception as error:
+        raise CredoError(
+            f"environment: '{source}': the module '{module}' does not import "
+            f"({type(error).__name__}: {_one_line(error)}); it must be installed or on PYTHONPATH"
+        ) from error
+
+
+def _check_registered(source: str, identifier: str) -> None:
+    try:
+        gymnasium.spec(identifier)
+    except gymnasium.error.Error as error:
+        registered = list(gymnasium.registry)
+        # Ids differ by case too seldom to matter, and users mistype it often.
+        lowered = {name.lower(): name for name in registered}
+        near = difflib.get_close_matches(identifier.lower(), lowered, n=3, cutoff=0.6)
+        hint = (
+            f"did you mean {' or '.join(repr(lowered[name]) for name in near)}?"
+            if near
+            else "give a registered Gymnasium id such as 'Hopper-v5', or 'module:Id' for your own"
+        )
+        raise CredoError(f"environment: '{source}' is not a registered environment; {hint}") from error
+
+
+def _make_from_factory(factory: Callable[..., gymnasium.Env], render_mode: str | None) -> gymnasium.Env:
+    name = source_name(factory)
+    try:
+        if _takes_render_mode(factory, render_mode):
+            environment = factory(render_mode=render_mode)
+        else:
+            environment = factory()
+    except (ImportError, gymnasium.error.DependencyNotInstalled) as error:
+        raise CredoError(
+            f"environment: '{name}' needs something not installed: {_one_line(error)}"
+        ) from error
+    if not isinstance(environment, gymnasium.Env):
+        raise CredoError(
+            f"environment: the factory '{name}' returned {type(environment).__name__}; "
+            "it must return a single gymnasium.Env"
+        )
+    return environment
+
+
+def _takes_render_mode(factory: Callable[..., gymnasium.Env], render_mode: str | None) -> bool:
+    try:
+        parameters = inspect.signature(factory).parameters
+    except (TypeError, ValueError):
+        return False
+    if "render_mode" in parameters:
+        return True
+    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    return takes_any and render_mode is not None
+
+
+def _check_spaces(environment: gymnasium.Env, name: str) -> None:
+    observation_space, action_space = environment.observation_space, environment.action_space
+    if not isinstance(observation_space, gymnasium.spaces.Box):
+        raise CredoError(
+            f"environment: '{name}' has observations {_short(observation_space)}; they must be a flat vector "
+            "(a one-dimensional Box; gymnasium.wrappers.FlattenObservation in a factory makes one)"
+        )
+    if len(observation_space.shape) != 1 or observation_space.shape[0] == 0:
+        image = len(observation_space.shape) in (2, 3) and observation_space.dtype == np.uint8
+        kind = "images" if image else "observations"
+        raise CredoError(
+            f"environment: '{name}' has {kind} of shape {observation_space.shape}; observations must be a "
+            "flat vector, one-dimensional and not empty"
+        )
+    if not (
+        np.issubdtype(observation_space.dtype, np.floating)
+        or np.issubdtype(observation_space.dtype, np.integer)
+    ):
+        raise CredoError(
+            f"environment: '{name}' has observations of type {observation_space.dtype}; they must be floats "
+            "or integers"
+        )
+    if not isinstance(action_space, gymnasium.spaces.Box) or not np.issubdtype(
+        action_space.dtype, np.floating
+    ):
+        raise CredoError(
+            f"environment: '{name}' has actions {_short(action_space)}; they must be continuous "
+            "(a one-dimensional Box of floats)"
+        )
+    if len(action_space.shape) != 1 or action_space.shape[0] == 0:
+        raise CredoError(
+            f"environment: '{name}' has actions of shape {action_space.shape}; they must be a flat vector, "
+            "one-dimensional and not empty"
+        )
+    if not (np.isfinite(action_space.low).all() and np.isfinite(action_space.high).all()):
+        raise CredoError(
+            f"environment: '{name}' has unbounded actions {_short(action_space)}; every action needs "
+            "a finite lower and upper bound"
+        )
+    if not (action_space.low < action_space.high).all():
+        raise CredoError(
+            f"environment: '{name}' has actions {_short(action_space)}; every lower bound must be below its "
+            "upper bound"
+        )
+
+
+def _redirect_mujoco_warnings() -> None:
+    """Unhandled, MuJoCo prints its warnings and appends them to MUJOCO_LOG.TXT in the user's folder."""
+    try:
+        import mujoco
+    except Exception:
+        # A missing or broken MuJoCo concerns only those who use it: building their environment reports it.
+        return
+    if mujoco.get_mju_user_warning() is None:
+        mujoco.set_mju_user_warning(_log_mujoco_warning)
+
+
+def _log_mujoco_warning(message: str) -> None:
+    _logger.info("MuJoCo: %s", message)
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _short(space: gymnasium.Space) -> str:
+    text = " ".join(repr(space).split())
+    return text if len(text) <= 120 else text[:117] + "..."

@@ -1,0 +1,132 @@
+"""The shipped experts: weights as safetensors, each with a card (JSON) that says how it was trained and how
+good it is.
+
+Cards are read when asked for, not on import.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from credo.policies import Policy, load_policy, save_policy
+from credo.storage import file_sha256, write_text
+from credo.types import CredoError
+
+FOLDER = Path(__file__).parent / "weights"
+MAXIMUM_CARD_BYTES = 1 << 20
+_KINDS: dict[str, tuple[type, ...]] = {"str": (str,), "int": (int,), "float": (int, float)}
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
+
+
+@dataclass(frozen=True)
+class ExpertCard:
+    """What is known of a shipped expert."""
+
+    name: str
+    """Lower-case letters, digits and hyphens, such as "hopper-expert"."""
+    environment: str
+    algorithm: str
+    config: dict[str, Any]
+    """The settings it was trained with."""
+    seed: int
+    steps: int
+    """Environment steps of training."""
+    versions: dict[str, str]
+    """Package name to version."""
+    return_mean: float
+    """Undiscounted return over ``episodes`` deterministic episodes; so are the next two."""
+    return_std: float
+    return_min: float
+    episodes: int
+    weights: str = ""
+    """File name of the weights beside the card; filled in by ``write_expert``."""
+    sha256: str = ""
+    """SHA-256 in hex of that file; filled in by ``write_expert``."""
+
+
+def expert_names() -> list[str]:
+    """Names of the shipped experts, sorted."""
+    return sorted(path.stem for path in FOLDER.glob("*.json"))
+
+
+def load_card(name: str) -> ExpertCard:
+    """The card of an expert; CredoError for an unknown name (lists the nearest) or a damaged card."""
+    names = expert_names()
+    if name not in names:
+        raise CredoError(f"expert: {name!r} is not a shipped expert; {nearest(name, names)}")
+    path = FOLDER / f"{name}.json"
+    card = _read_card(path)
+    if card.name != name:
+        raise CredoError(f"{path}: field name: {card.name!r} found, {name!r} expected")
+    return card
+
+
+def load_expert(name: str) -> tuple[Policy, ExpertCard]:
+    """An expert's policy and card.
+
+    CredoError for an unknown name (lists the nearest), or where card or weights are missing, damaged, or do
+    not belong together.
+    """
+    card = load_card(name)
+    path = FOLDER / card.weights
+    actual = file_sha256(path)
+    if actual != card.sha256:
+        raise CredoError(
+            f"{path}: field sha256: the card says {card.sha256[:12]}..., the file has {actual[:12]}...; "
+            "install Credo again"
+        )
+    return load_policy(path), card
+
+
+def write_expert(policy: Policy, card: ExpertCard, folder: str | Path) -> ExpertCard:
+    """Write weights and card into ``folder``, replacing an expert of that name; returns the card written."""
+    if not _NAME.fullmatch(card.name):
+        raise CredoError(
+            f"expert: field name: {card.name!r}; lower-case letters, digits and hyphens expected"
+        )
+    folder = Path(folder)
+    weights = folder / f"{card.name}.safetensors"
+    save_policy(weights, policy, overwrite=True)
+    card = replace(card, weights=weights.name, sha256=file_sha256(weights))
+    text = json.dumps(asdict(card), indent=2, sort_keys=True, allow_nan=False)
+    write_text(folder / f"{card.name}.json", text + "\n", overwrite=True)
+    return card
+
+
+def nearest(name: str, names: list[str]) -> str:
+    """ "nearest: a, b" or, where none is near, "known: ..." for an error line."""
+    if not names:
+        return "none are installed"
+    close = difflib.get_close_matches(name, names, n=3, cutoff=0.4)
+    return f"nearest: {', '.join(close)}" if close else f"known: {', '.join(names)}"
+
+
+def _read_card(path: Path) -> ExpertCard:
+    try:
+        with open(path, "rb") as file:
+            raw = file.read(MAXIMUM_CARD_BYTES + 1)
+        if len(raw) > MAXIMUM_CARD_BYTES:
+            raise CredoError(f"{path}: larger than {MAXIMUM_CARD_BYTES} bytes, not an expert's card")
+        values = json.loads(raw)
+    except OSError as error:
+        raise CredoError(f"{path}: cannot be read ({error.strerror or error})") from None
+    except (ValueError, RecursionError):
+        raise CredoError(f"{path}: not valid JSON, an expert's card expected") from None
+    names = {field.name: str(field.type) for field in fields(ExpertCard)}
+    if not isinstance(values, dict) or set(values) != set(names):
+        odd = sorted(set(values) ^ set(names)) if isinstance(values, dict) else ["not an object"]
+        raise CredoError(f"{path}: fields missing or unknown: {', '.join(odd)[:80]}")
+    for name, kind in names.items():
+        accepted = _KINDS.get(kind, (dict,))
+        if not isinstance(values[name], accepted) or isinstance(values[name], bool):
+            raise CredoError(f"{path}: field {name}: {str(values[name])[:40]!r} found, {kind} expected")
+    if values["weights"] != f"{values['name']}.safetensors" or not _NAME.fullmatch(values["name"]):
+        raise CredoError(
+            f"{path}: field weights: {values['weights'][:40]!r} found, the name's own file expected"
+        )
+    return ExpertCard(**values)

@@ -1,0 +1,29 @@
+"""What is recorded of gradients: raw, per network, before any clipping."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from credo.types import Array, Metrics
+
+
+def largest(tree: Any) -> Array:
+    """The largest absolute entry of a pytree (scalar): the paper's "absolute gradient"."""
+    return jnp.max(jnp.stack([jnp.max(jnp.abs(leaf)) for leaf in jax.tree.leaves(tree)]))
+
+
+def gradient_metrics(name: str, gradient: Any) -> Metrics:
+    """Largest absolute entry and global norm of one network's gradient."""
+    return {f"{name}_gradient_max": largest(gradient), f"{name}_gradient_norm": optax.global_norm(gradient)}
+
+
+def over_updates(metrics: Metrics) -> Metrics:
+    """One number a round from one per update [updates]: the maximum of gradients, so that no peak is lost, and the
+    mean of everything else."""
+    return {
+        name: jnp.max(values) if "_gradient_" in name else jnp.mean(values) for name, values in metrics.items()
+    }

@@ -1,0 +1,22 @@
+"""Learners by name. A new learner is one file and one line here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from credo.config import RunConfig
+from credo.learners.interface import Learner
+from credo.learners.sac import sac
+from credo.learners.td3 import td3
+
+LEARNERS: dict[str, Callable[[Any, int, int], Learner]] = {"td3": td3, "sac": sac}
+"""Name to a function of (the learner's settings, observation size, action size)."""
+
+
+def make_learner(config: RunConfig, observation_size: int, action_size: int) -> Learner:
+    """The learner that ``config`` names, with its settings."""
+    return LEARNERS[config.learner](config.learner_config, observation_size, action_size)
+
+
+__all__ = ["LEARNERS", "Learner", "make_learner"]

@@ -1,0 +1,172 @@
+"""Soft actor-critic with automatic temperature (Haarnoja et al. 2018, "Algorithms and Applications")."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from credo import networks
+from credo.config import SACConfig
+from credo.gradients import gradient_metrics, over_updates
+from credo.learners.interface import Learner
+from credo.learners.td3 import critic_loss
+from credo.networks import Network
+from credo.types import Array, Metrics, Transition
+
+LOG_STD_RANGE = (-20.0, 2.0)
+
+
+class SACState(NamedTuple):
+    actor: Network
+    critics: tuple[Network, Network]
+    target_critics: tuple[Network, Network]
+    log_temperature: Array
+    actor_optimiser: Any
+    critic_optimiser: Any
+    temperature_optimiser: Any
+
+
+def gaussian(actor: Network, observation: Array) -> tuple[Array, Array]:
+    """Mean and log standard deviation, each [..., A], of the Gaussian before the squashing."""
+    mean, log_std = jnp.split(networks.apply(actor, observation), 2, axis=-1)
+    return mean, jnp.clip(log_std, *LOG_STD_RANGE)
+
+
+def squashed_log_prob(mean: Array, log_std: Array, normal: Array) -> tuple[Array, Array]:
+    """The action tanh(mean + std normal), [..., A], and its log density, [...] (Eq. 26 of the paper).
+
+    log(1 - tanh(u)^2) is computed as 2 (log 2 - u - softplus(-2u)), which neither overflows nor loses digits.
+    """
+    raw = mean + jnp.exp(log_std) * normal
+    density = -0.5 * jnp.square(normal) - log_std - 0.5 * math.log(2 * math.pi)
+    squash = 2.0 * (math.log(2.0) - raw - jax.nn.softplus(-2.0 * raw))
+    return jnp.tanh(raw), jnp.sum(density - squash, axis=-1)
+
+
+def soft_target(
+    target_critics: tuple[Network, ...],
+    batch: Transition,
+    next_action: Array,
+    next_log_prob: Array,
+    temperature: Array,
+    discount: float,
+) -> Array:
+    """Soft Bellman target (Eqs. 2-3 of the paper), [B]; bootstrapping stops on termination alone."""
+    values = [networks.q_value(critic, batch.next_observation, next_action) for critic in target_critics]
+    soft_value = jnp.min(jnp.stack(values), axis=0) - temperature * next_log_prob
+    return batch.reward + discount * (1.0 - batch.terminated.astype(jnp.float32)) * soft_value
+
+
+def sac(config: SACConfig, observation_size: int, action_size: int) -> Learner:
+    """SAC for one seed. Each update: critics, actor (through the smaller critic), temperature, targets.
+
+    Differs from the paper: the temperature's loss is in log alpha, as in the authors' code.
+    """
+    actor_sizes = (observation_size, *config.hidden, 2 * action_size)
+    critic_sizes = (observation_size + action_size, *config.hidden, 1)
+    actor_adam = optax.adam(config.actor_learning_rate)
+    critic_adam = optax.adam(config.critic_learning_rate)
+    temperature_adam = optax.adam(config.temperature_learning_rate)
+    target_entropy = -float(action_size) if config.target_entropy is None else config.target_entropy
+
+    def init(key: Array) -> SACState:
+        actor_key, first_key, second_key = jax.random.split(key, 3)
+        actor = networks.initialise(actor_key, actor_sizes)
+        critics = (
+            networks.initialise(first_key, critic_sizes),
+            networks.initialise(second_key, critic_sizes),
+        )
+        log_temperature = jnp.asarray(math.log(config.initial_temperature), jnp.float32)
+        return SACState(
+            actor=actor,
+            critics=critics,
+            target_critics=networks.copy(critics),
+            log_temperature=log_temperature,
+            actor_optimiser=actor_adam.init(actor),
+            critic_optimiser=critic_adam.init(critics),
+            temperature_optimiser=temperature_adam.init(log_temperature),
+        )
+
+    def act(state: SACState, observation: Array, key: Array) -> Array:
+        mean, log_std = gaussian(state.actor, observation)
+        return jnp.tanh(mean + jnp.exp(log_std) * jax.random.normal(key, mean.shape))
+
+    def mode(state: SACState, observation: Array) -> Array:
+        return jnp.tanh(gaussian(state.actor, observation)[0])
+
+    def actor_network(state: SACState) -> Network:
+        last = state.actor[-1]
+        return (*state.actor[:-1], networks.Layer(last.weight[:, :action_size], last.bias[:action_size]))
+
+    def actor_loss(
+        actor: Network, critics: tuple[Network, ...], observation: Array, normal: Array, temperature: Array
+    ) -> tuple[Array, Array]:
+        action, log_prob = squashed_log_prob(*gaussian(actor, observation), normal)
+        values = jnp.stack([networks.q_value(critic, observation, action) for critic in critics])
+        return jnp.mean(temperature * log_prob - jnp.min(values, axis=0)), jnp.mean(log_prob)
+
+    def one_update(state: SACState, inputs: tuple[Transition, Array]) -> tuple[SACState, Metrics]:
+        batch, key = inputs
+        next_key, actor_key = jax.random.split(key)
+        temperature = jnp.exp(state.log_temperature)
+
+        next_normal = jax.random.normal(next_key, batch.action.shape)
+        next_action, next_log_prob = squashed_log_prob(
+            *gaussian(state.actor, batch.next_observation), next_normal
+        )
+        target = soft_target(
+            state.target_critics, batch, next_action, next_log_prob, temperature, config.discount
+        )
+        (loss, q_mean), critic_gradient = jax.value_and_grad(critic_loss, has_aux=True)(
+            state.critics, batch, target
+        )
+        changes, critic_optimiser = critic_adam.update(critic_gradient, state.critic_optimiser)
+        critics = optax.apply_updates(state.critics, changes)
+
+        normal = jax.random.normal(actor_key, batch.action.shape)
+        (_, log_prob), actor_gradient = jax.value_and_grad(actor_loss, has_aux=True)(
+            state.actor, critics, batch.observation, normal, temperature
+        )
+        changes, actor_optimiser = actor_adam.update(actor_gradient, state.actor_optimiser)
+        actor = optax.apply_updates(state.actor, changes)
+
+        temperature_gradient = -(log_prob + target_entropy)
+        change, temperature_optimiser = temperature_adam.update(
+            temperature_gradient, state.temperature_optimiser
+        )
+        state = SACState(
+            actor=actor,
+            critics=critics,
+            target_critics=networks.move_towards(state.target_critics, critics, config.target_rate),
+            log_temperature=state.log_temperature + change,
+            actor_optimiser=actor_optimiser,
+            critic_optimiser=critic_optimiser,
+            temperature_optimiser=temperature_optimiser,
+        )
+        metrics = {
+            "critic_loss": loss,
+            "q_mean": q_mean,
+            "entropy": -log_prob,
+            "temperature": temperature,
+            **gradient_metrics("critic", critic_gradient),
+            **gradient_metrics("actor", actor_gradient),
+        }
+        return state, metrics
+
+    def update(state: SACState, batches: Transition, key: Array) -> tuple[SACState, Metrics]:
+        keys = jax.random.split(key, batches.reward.shape[0])
+        state, metrics = jax.lax.scan(one_update, state, (batches, keys))
+        return state, over_updates(metrics)
+
+    return Learner(
+        init=init,
+        act=act,
+        mode=mode,
+        update=update,
+        actor=actor_network,
+        q_value=lambda state, observation, action: networks.q_value(state.critics[0], observation, action),
+    )

@@ -1,0 +1,67 @@
+"""Multilayer perceptrons as plain pytrees, for one seed; the caller maps over seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from credo.types import Array
+
+ACTIVATIONS = {"relu": jax.nn.relu, "tanh": jnp.tanh}
+
+
+class Layer(NamedTuple):
+    """One affine layer: ``x @ weight + bias``."""
+
+    weight: Array
+    """[inputs, outputs] float32."""
+    bias: Array
+    """[outputs] float32."""
+
+
+Network = tuple[Layer, ...]
+
+
+def initialise(key: Array, sizes: Sequence[int]) -> Network:
+    """Layers between consecutive sizes; weights and biases uniform within +- 1 / sqrt(inputs), which is what the
+    authors' TD3 and SD3 start from (PyTorch's default)."""
+
+    def layer(key: Array, inputs: int, outputs: int) -> Layer:
+        weight_key, bias_key = jax.random.split(key)
+        bound = inputs**-0.5
+        weight = jax.random.uniform(weight_key, (inputs, outputs), jnp.float32, -bound, bound)
+        return Layer(weight, jax.random.uniform(bias_key, (outputs,), jnp.float32, -bound, bound))
+
+    keys = jax.random.split(key, len(sizes) - 1)
+    return tuple(layer(k, i, o) for k, i, o in zip(keys, sizes[:-1], sizes[1:], strict=True))
+
+
+def apply(network: Network, inputs: Array, activation: str = "relu") -> Array:
+    """[..., inputs] -> [..., outputs]; the last layer is linear."""
+    nonlinearity = ACTIVATIONS[activation]
+    for layer in network[:-1]:
+        inputs = nonlinearity(inputs @ layer.weight + layer.bias)
+    return inputs @ network[-1].weight + network[-1].bias
+
+
+def q_value(network: Network, observation: Array, action: Array) -> Array:
+    """A critic's value, [...]: the discounted return of ``action`` in ``observation`` (each [..., size])."""
+    return apply(network, jnp.concatenate([observation, action], axis=-1))[..., 0]
+
+
+def copy(tree):
+    """A pytree with buffers of its own: a donated state must not hold one buffer twice."""
+    return jax.tree.map(jnp.copy, tree)
+
+
+def move_towards(target, online, rate: float):
+    """Exponential moving average of parameters: target + rate (online - target)."""
+    return jax.tree.map(lambda t, o: t + rate * (o - t), target, online)
+
+
+def all_finite(tree) -> Array:
+    """Whether every entry of a pytree of floats is finite (bool scalar)."""
+    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(tree)]))

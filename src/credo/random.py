@@ -1,0 +1,44 @@
+"""Named random streams: every number drawn in a run comes from (run seed, purpose, counter) and nothing else.
+
+Keys are folded in, never split from a group's key, so a seed draws the same numbers alone and in a group, and a
+resumed run needs no stored generator state. JAX keys serve compiled code, Philox generators serve host code.
+"""
+
+from __future__ import annotations
+
+import enum
+
+import numpy as np
+
+
+class Purpose(enum.IntEnum):
+    """What a stream is for. Values are part of a run's identity: append, never renumber."""
+
+    INITIALISE = 0
+    ACT = 1
+    REPLAY = 2
+    DISCRIMINATOR = 3
+    LEARNER = 4
+    ENVIRONMENT = 5
+    EVALUATION = 6
+    DEMONSTRATIONS = 7
+    MEASURE = 8
+
+
+def host_generator(seed: int, purpose: Purpose, *counters: int) -> np.random.Generator:
+    """A NumPy generator for host-side draws, a pure function of its arguments (all >= 0)."""
+    sequence = np.random.SeedSequence([seed, int(purpose), *counters])
+    return np.random.Generator(np.random.Philox(sequence))
+
+
+def episode_seed(seed: int, purpose: Purpose, environment_index: int, episode: int) -> int:
+    """The reset seed of one episode, in [0, 2**31): every episode of every environment has its own."""
+    state = np.random.SeedSequence([seed, int(purpose), environment_index, episode]).generate_state(1)
+    return int(state[0]) & 0x7FFFFFFF
+
+
+def device_key(seed: int, purpose: Purpose):
+    """A JAX key for compiled code; fold a counter into it for each use."""
+    import jax
+
+    return jax.random.fold_in(jax.random.key(seed), int(purpose))

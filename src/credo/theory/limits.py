@@ -1,0 +1,148 @@
+"""What happens to the gradients as Sigma -> 0: three regimes, with fitted growth exponents.
+
+One task is used throughout: a smooth random MDP on a fine grid, an expert of fixed spread, a policy whose means sit on
+grid points. Standard deviations are whole multiples of the grid spacing, so that a disparity of k standard deviations
+is a grid point too and nothing is lost to rounding.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy import special
+
+from credo.theory.policies import GaussianPolicy, Norm, gaussian_gram, gradient_norm, log_grid_policy, policy_with_means
+from credo.theory.tabular import MDP, Occupancy, SmoothMDP, action_grid, discretise, occupancy, random_smooth_mdp
+from credo.theory.theorem import (
+    OccupancyScore,
+    corollary1_log_norms,
+    exact_gradient,
+    occupancy_score,
+    theorem1_log_norms,
+)
+from credo.types import CredoError
+
+
+class Task(NamedTuple):
+    """An imitation problem in which everything is known."""
+
+    smooth: SmoothMDP
+    mdp: MDP
+    gram: np.ndarray
+    """[S, S]."""
+    policy_means: np.ndarray
+    """[S, A] the imitator's h(s), on grid points."""
+    expert_means: np.ndarray
+    """[S, A]."""
+    spacing: float
+    """Distance of neighbouring grid points along an axis."""
+
+
+class PowerFit(NamedTuple):
+    """Least squares of log y on log x. The error measures departure from a power law: the data carry no noise."""
+
+    exponent: float
+    standard_error: float
+    points: int
+
+
+def make_task(
+    seed: int, states: int = 5, grid: int = 20_001, dimensions: int = 1, discount: float = 0.9, gap: float = 0.2
+) -> Task:
+    """A random task; ``gap`` is the scale of the expert's mean minus the policy's, 0 for equal means."""
+    generator = np.random.default_rng(seed)
+    smooth = random_smooth_mdp(generator, states, dimensions, discount)
+    actions, volume = action_grid(grid, dimensions)
+    spacing = 2.0 / grid
+    gram = gaussian_gram(generator.normal(size=(states, 2)), bandwidth=0.7)
+    means = generator.uniform(-0.4, 0.4, size=(states, dimensions))
+    means = (np.floor((means + 1.0) / spacing) + 0.5) * spacing - 1.0
+    shift = np.round(gap * generator.choice([-1.0, 1.0], size=means.shape) / spacing) * spacing
+    return Task(smooth, discretise(smooth, actions, volume), gram, means, means + shift, spacing)
+
+
+def isotropic(task: Task, means: np.ndarray, deviation: float) -> GaussianPolicy:
+    """The Gaussian policy with these means [S, A] and covariance deviation^2 I."""
+    if not deviation > 0:
+        raise CredoError(f"standard deviation is {deviation}; it must be positive (a covariance positive definite)")
+    return policy_with_means(means, task.gram, deviation**2 * np.eye(means.shape[1]))
+
+
+def expert_occupancy(task: Task, deviation: float) -> Occupancy:
+    """Exact occupancy of the task's expert, a Gaussian of this standard deviation round its means."""
+    return occupancy(task.mdp, log_grid_policy(isotropic(task, task.expert_means, deviation), task.mdp.actions))
+
+
+def fit_power(x: np.ndarray, log_y: np.ndarray) -> PowerFit:
+    """Fit log y = exponent * log x + constant; points with log y infinite are left out; needs three."""
+    x, log_y = np.asarray(x, dtype=float), np.asarray(log_y, dtype=float)
+    keep = np.isfinite(log_y)
+    if keep.sum() < 3:
+        raise CredoError(f"a power law was asked of {int(keep.sum())} finite points; at least 3 are needed")
+    slope, error = fit_line(np.log(x[keep]), log_y[keep])
+    return PowerFit(slope, error, int(keep.sum()))
+
+
+def fit_line(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+    """Slope of least squares with its standard error."""
+    x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
+    centred = x - x.mean()
+    slope = float(centred @ y / (centred @ centred))
+    residual = y - y.mean() - slope * centred
+    return slope, float(np.sqrt(residual @ residual / (len(x) - 2) / (centred @ centred)))
+
+
+def deviations(task: Task, count: int, largest: float = 0.3, smallest_in_spacings: int = 4) -> np.ndarray:
+    """About ``count`` standard deviations, log-spaced, descending, each a whole multiple of the grid spacing."""
+    steps = np.geomspace(largest / task.spacing, smallest_in_spacings, count)
+    return np.unique(np.round(steps))[::-1] * task.spacing
+
+
+class Point(NamedTuple):
+    """Everything measured at one standard deviation."""
+
+    score: OccupancyScore
+    expert: Occupancy
+    theorem1: np.ndarray
+    """[S, M] log norm of Theorem 1's estimator as printed."""
+    corollary1: np.ndarray
+    """[S, M] log norm of Corollary 1's at e1 = e2 = 0."""
+    exact: float
+    """Norm of the exact gradient of D_JS."""
+
+
+def measure(task: Task, deviation: float, expert: Occupancy, norm: Norm = "rkhs") -> Point:
+    """All norms for the task's policy at one standard deviation."""
+    policy = isotropic(task, task.policy_means, deviation)
+    printed = occupancy_score(task.mdp, policy, "printed")
+    exact = exact_gradient(occupancy_score(task.mdp, policy, "grid"), expert)
+    return Point(
+        printed,
+        expert,
+        theorem1_log_norms(printed, expert, task.gram, norm),
+        corollary1_log_norms(printed, expert, task.gram, 0.0, norm),
+        gradient_norm(exact, task.gram, norm),
+    )
+
+
+def at_disparity(task: Task, log_norms: np.ndarray, disparity: float) -> float:
+    """log of the norm at a = h(s) + disparity along the first axis, one value per state averaged with equal weight.
+
+    ``disparity`` is rounded to the grid (1-dimensional actions). NaN if it leaves the grid in any state.
+    """
+    index = np.round((task.policy_means[:, 0] + disparity + 1.0) / task.spacing - 0.5).astype(int)
+    if np.any(index < 0) or np.any(index >= log_norms.shape[1]):
+        return float("nan")
+    values = log_norms[np.arange(len(index)), index]
+    return float(special.logsumexp(values) - np.log(len(index)))
+
+
+def log_expert_mean(log_norms: np.ndarray, expert: Occupancy, power: float = 1.0) -> float:
+    """log of (E over expert pairs of norm^power)^(1/power)."""
+    return float(special.logsumexp(expert.log_pair + power * log_norms) / power)
+
+
+def exceedance(log_norms: np.ndarray, expert: Occupancy, level: float) -> float:
+    """Probability over expert pairs that the norm is at least ``level``."""
+    return float(np.exp(expert.log_pair)[log_norms >= np.log(level)].sum())

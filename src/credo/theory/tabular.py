@@ -1,0 +1,215 @@
+"""Finite Markov decision processes whose occupancies are exact: one linear solve in the number of states.
+
+Shapes: S states, M discretised actions of dimension A. The matrices of Eqs. 1-2 of the paper live in S*M
+dimensions; here they are only built on request (``marginalisation_matrix``, ``expanded_policy_matrix``), for
+checking. Everything else uses the identity
+
+    (I - g P Pi)^-1 = I + g P (I - g Pi P)^-1 Pi,
+
+whose inner inverse is S by S.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from scipy import sparse, special
+
+from credo.types import Array, CredoError
+
+ROW_SUM_TOLERANCE = 1e-9
+
+
+class MDP(NamedTuple):
+    """A finite MDP with discretised actions; build it with :func:`make_mdp`, which checks it."""
+
+    transition: Array
+    """[S, M, S] float64, or a SciPy CSR matrix [S*M, S] whose row s*M + m is the successor distribution."""
+    start: np.ndarray
+    """[S] start distribution."""
+    discount: float
+    """In [0, 1)."""
+    actions: np.ndarray
+    """[M, A] the action that each grid index stands for."""
+    cell_volume: float
+    """Volume of action space that one grid point stands for: density * cell_volume = probability."""
+
+
+class Occupancy(NamedTuple):
+    """Discounted occupancies, normalised to sum 1 (Section 3.1); logarithms, so that nothing underflows."""
+
+    log_state: np.ndarray
+    """[S] log d(s); -inf where a state is never visited."""
+    log_pair: np.ndarray
+    """[S, M] log rho(s, a) = log d(s) + log pi(a|s)."""
+
+
+class SmoothMDP(NamedTuple):
+    """Transitions smooth in a continuous action: P(s'|s, a) = softmax over s' of bias[s, s'] + weight[s, s'] . a.
+
+    The deterministic policy gradient needs dP/da, which a table of grid actions does not have.
+    """
+
+    bias: np.ndarray
+    """[S, S]."""
+    weight: np.ndarray
+    """[S, S, A]."""
+    start: np.ndarray
+    """[S]."""
+    discount: float
+
+
+def action_grid(points: int, dimensions: int = 1, low: float = -1.0, high: float = 1.0) -> tuple[np.ndarray, float]:
+    """Midpoints of ``points`` equal cells along each of ``dimensions`` axes of [low, high].
+
+    Returns ([points**dimensions, dimensions] actions, volume of a cell).
+    """
+    if points < 2 or dimensions < 1 or not high > low:
+        raise CredoError(
+            f"action grid of {points} points in {dimensions} dimensions on [{low}, {high}]: "
+            "needs at least 2 points, 1 dimension and low < high"
+        )
+    spacing = (high - low) / points
+    axis = low + spacing * (np.arange(points) + 0.5)
+    axes = np.meshgrid(*([axis] * dimensions), indexing="ij")
+    return np.stack([a.ravel() for a in axes], axis=-1), spacing**dimensions
+
+
+def check_distribution(name: str, rows: np.ndarray) -> None:
+    """Raise CredoError unless each row of ``rows`` [..., K] is finite, non-negative and sums to 1."""
+    rows = np.asarray(rows)
+    if not np.all(np.isfinite(rows)):
+        raise CredoError(f"{name} has entries that are not finite; probabilities are needed")
+    if np.any(rows < 0):
+        where = tuple(int(i) for i in np.argwhere(rows < 0)[0])
+        raise CredoError(f"{name} is negative ({rows[where]:.3g}) at {where}; probabilities are needed")
+    sums = np.atleast_1d(rows.sum(axis=-1))
+    worst = np.unravel_index(np.argmax(np.abs(sums - 1.0)), sums.shape)
+    if abs(sums[worst] - 1.0) > ROW_SUM_TOLERANCE:
+        raise CredoError(f"{name} row {tuple(int(i) for i in worst)} sums to {sums[worst]:.12g}, not 1")
+
+
+def make_mdp(
+    transition: Array, start: np.ndarray, discount: float, actions: np.ndarray, cell_volume: float = 1.0
+) -> MDP:
+    """Check and build an :class:`MDP`; raises CredoError naming what is wrong (rows, discount, shapes)."""
+    start = np.asarray(start, dtype=np.float64)
+    actions = np.asarray(actions, dtype=np.float64)
+    if actions.ndim != 2 or start.ndim != 1:
+        raise CredoError(f"start must be [S] and actions [M, A], got shapes {start.shape} and {actions.shape}")
+    states, grid = start.shape[0], actions.shape[0]
+    if not 0.0 <= discount < 1.0:
+        raise CredoError(f"discount is {discount}; it must lie in [0, 1), or the occupancy does not exist")
+    if not (math.isfinite(cell_volume) and cell_volume > 0):
+        raise CredoError(f"cell_volume is {cell_volume}; it must be positive")
+    if sparse.issparse(transition):
+        transition = sparse.csr_matrix(transition, dtype=np.float64)
+        if transition.shape != (states * grid, states):
+            raise CredoError(f"sparse transition has shape {transition.shape}, not {(states * grid, states)}")
+        sums = np.asarray(transition.sum(axis=1)).reshape(states, grid)
+        smallest = transition.data.min() if transition.nnz else 0.0
+    else:
+        transition = np.asarray(transition, dtype=np.float64)
+        if transition.shape != (states, grid, states):
+            raise CredoError(f"transition has shape {transition.shape}, not {(states, grid, states)}")
+        sums = transition.sum(axis=-1)
+        smallest = transition.min()
+    if not np.all(np.isfinite(sums)) or smallest < 0:
+        raise CredoError(f"transition has an entry that is no probability (smallest {smallest:.3g})")
+    s, m = np.unravel_index(np.argmax(np.abs(sums - 1.0)), sums.shape)
+    if abs(sums[s, m] - 1.0) > ROW_SUM_TOLERANCE:
+        raise CredoError(f"transition row (state {s}, action {m}) sums to {sums[s, m]:.12g}, not 1")
+    check_distribution("start", start)
+    return MDP(transition, start, float(discount), actions, float(cell_volume))
+
+
+def weighted_next(mdp: MDP, weights: np.ndarray) -> np.ndarray:
+    """Sum over actions of weights[s, m] P(s'|s, m): [S, M] -> [S, S]. With weights = pi, the kernel Pi P."""
+    if sparse.issparse(mdp.transition):
+        states, grid = weights.shape
+        pointers = np.arange(states + 1) * grid
+        expanded = sparse.csr_matrix((weights.ravel(), np.arange(states * grid), pointers), (states, states * grid))
+        return np.asarray((expanded @ mdp.transition).toarray())
+    return np.matmul(weights[:, None, :], mdp.transition)[:, 0, :]
+
+
+def expected_next(mdp: MDP, values: np.ndarray) -> np.ndarray:
+    """E[values(s') | s, a]: [S] -> [S, M]."""
+    return np.asarray(mdp.transition @ values).reshape(len(mdp.start), len(mdp.actions))
+
+
+def resolvent(mdp: MDP, policy: np.ndarray) -> np.ndarray:
+    """(I - g Pi P)^-1, [S, S]: expected discounted visits to column s' from row s. ``policy`` is [S, M]."""
+    identity = np.eye(len(mdp.start))
+    return np.linalg.solve(identity - mdp.discount * weighted_next(mdp, policy), identity)
+
+
+def state_occupancy(mdp: MDP, policy: np.ndarray) -> np.ndarray:
+    """d(s) = (1 - g) sum_t g^t Pr(s_t = s), [S], by d = (1 - g) (I - g (Pi P)^T)^-1 start."""
+    matrix = np.eye(len(mdp.start)) - mdp.discount * weighted_next(mdp, policy)
+    # Round-off can leave an unreachable state at -1e-18.
+    return np.maximum((1.0 - mdp.discount) * np.linalg.solve(matrix.T, mdp.start), 0.0)
+
+
+def occupancy(mdp: MDP, log_policy: np.ndarray) -> Occupancy:
+    """Exact occupancies of a policy given as log pi(a|s), [S, M]; CredoError if a row does not sum to 1."""
+    policy = np.exp(log_policy)
+    check_distribution("policy", policy)
+    with np.errstate(divide="ignore"):
+        log_state = np.log(state_occupancy(mdp, policy))
+    return Occupancy(log_state, log_state[:, None] + log_policy)
+
+
+def marginalisation_matrix(states: int, grid: int) -> sparse.csr_matrix:
+    """T of Eq. 2, sparse [S, S*M]: d = T rho."""
+    return sparse.csr_matrix(sparse.kron(sparse.identity(states), np.ones((1, grid))))
+
+
+def expanded_policy_matrix(policy: np.ndarray) -> sparse.csr_matrix:
+    """Pi of Eq. 1, sparse [S, S*M] from pi(a|s) [S, M]: block diagonal, so that rho = Pi^T d."""
+    return sparse.csr_matrix(sparse.block_diag([row[None, :] for row in policy]))
+
+
+def random_smooth_mdp(
+    generator: np.random.Generator, states: int, dimensions: int = 1, discount: float = 0.9, steepness: float = 2.0
+) -> SmoothMDP:
+    """A random :class:`SmoothMDP` (Gaussian bias, Gaussian weight of scale ``steepness``, Dirichlet start)."""
+    return SmoothMDP(
+        bias=generator.normal(size=(states, states)),
+        weight=steepness * generator.normal(size=(states, states, dimensions)),
+        start=generator.dirichlet(np.ones(states)),
+        discount=discount,
+    )
+
+
+def discretise(smooth: SmoothMDP, actions: np.ndarray, cell_volume: float) -> MDP:
+    """The :class:`MDP` of a :class:`SmoothMDP` on a grid of actions [M, A]."""
+    logits = smooth.bias[:, None, :] + np.einsum("stj,mj->smt", smooth.weight, actions)
+    return make_mdp(special.softmax(logits, axis=-1), smooth.start, smooth.discount, actions, cell_volume)
+
+
+def transition_at(smooth: SmoothMDP, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """P(s'|s, a) and dP/da at one continuous action per state, [S, A] -> ([S, S], [S, S, A])."""
+    probability = special.softmax(smooth.bias + np.einsum("stj,sj->st", smooth.weight, actions), axis=-1)
+    mean_weight = np.einsum("st,stj->sj", probability, smooth.weight)
+    return probability, probability[..., None] * (smooth.weight - mean_weight[:, None, :])
+
+
+def random_sparse_mdp(
+    generator: np.random.Generator, states: int, grid: int, successors: int = 5, discount: float = 0.99
+) -> MDP:
+    """A random MDP in which each state-action pair has ``successors`` successors: memory S*M*successors."""
+    if not 1 <= successors <= states:
+        raise CredoError(f"successors is {successors}; it must lie between 1 and the {states} states")
+    actions, volume = action_grid(grid)
+    columns = np.stack([generator.choice(states, successors, replace=False) for _ in range(states)])
+    logits = generator.normal(size=(states, 1, successors)) + 2.0 * actions[None] * generator.normal(
+        size=(states, 1, successors)
+    )
+    data = special.softmax(logits, axis=-1).ravel()
+    indices = np.broadcast_to(columns[:, None, :], (states, grid, successors)).ravel()
+    pointers = np.arange(states * grid + 1) * successors
+    matrix = sparse.csr_matrix((data, indices, pointers), (states * grid, states))
+    return make_mdp(matrix, generator.dirichlet(np.ones(states)), discount, actions, volume)

@@ -1,0 +1,125 @@
+"""The host's side of one seed: its environments, its replay, its place in the run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from credo.config import RunConfig
+from credo.environments import EnvironmentBatch, EnvironmentSource, EpisodeRunner
+from credo.experience import Replay
+from credo.random import Purpose, device_key, host_generator
+from credo.training.state import TrainState
+from credo.training.step import Experience
+from credo.types import Array, Transition
+
+
+class Frozen(NamedTuple):
+    """Why a seed stands still: its first bad step and the cause."""
+
+    step: int
+    cause: str
+
+
+@dataclass
+class Seed:
+    """One seed in training. ``state`` is None while the seeds' states are stacked (vmap execution)."""
+
+    number: int
+    environments: EnvironmentBatch
+    evaluator: EpisodeRunner
+    replay: Replay
+    keys: dict[Purpose, Array]
+    state: TrainState | None
+    next_round: int = 0
+    frozen: Frozen | None = None
+    metrics: list[dict[str, float]] = field(default_factory=list)
+    """Rows not yet written to the run folder."""
+    evaluations: list[dict[str, float]] = field(default_factory=list)
+    """Rows not yet written to the run folder."""
+    best: dict[str, float] | None = None
+    """The evaluation of the policy to keep."""
+    last: dict[str, float] | None = None
+    """The newest evaluation."""
+
+    def key(self, purpose: Purpose, round_number: int) -> Array:
+        """The JAX key of this seed for one purpose in one round."""
+        return jax.random.fold_in(self.keys[purpose], round_number)
+
+
+def make_seed(config: RunConfig, source: EnvironmentSource, number: int, state: TrainState | None) -> Seed:
+    environments = EnvironmentBatch(source, number, config.environments_per_seed)
+    spec = environments.spec
+    capacity = replay_slots(config)
+    return Seed(
+        number=number,
+        environments=environments,
+        evaluator=EpisodeRunner(source, min(config.evaluation_episodes, 8)),
+        replay=Replay(capacity, spec.observation_size, spec.action_size, config.environments_per_seed),
+        keys={
+            purpose: device_key(number, purpose)
+            for purpose in (Purpose.ACT, Purpose.DISCRIMINATOR, Purpose.LEARNER)
+        },
+        state=state,
+    )
+
+
+def replay_slots(config: RunConfig) -> int:
+    """Slots of one seed's replay: no more than there are steps, and a multiple of the environments."""
+    lanes = config.environments_per_seed
+    wanted = min(config.replay_capacity, config.rounds * config.steps_per_round)
+    return max(wanted // lanes, 1) * lanes
+
+
+def random_actions(config: RunConfig, seed: Seed, round_number: int) -> np.ndarray:
+    """Uniform actions of a whole round, [steps, lanes, A] float32."""
+    lanes = config.environments_per_seed
+    shape = (config.steps_per_round // lanes, lanes, seed.environments.spec.action_size)
+    return host_generator(seed.number, Purpose.ACT, round_number).uniform(-1, 1, shape).astype(np.float32)
+
+
+class Recorder:
+    """Collects the steps of one round of one seed."""
+
+    def __init__(self, config: RunConfig, seed: Seed):
+        lanes, spec = config.environments_per_seed, seed.environments.spec
+        steps = config.steps_per_round // lanes
+
+        def empty(*shape: int, dtype: type = np.float32) -> np.ndarray:
+            return np.empty((steps, lanes, *shape), dtype)
+
+        self.steps = Transition(
+            observation=empty(spec.observation_size),
+            action=empty(spec.action_size),
+            reward=empty(),
+            next_observation=empty(spec.observation_size),
+            terminated=empty(dtype=bool),
+        )
+        self.ended = empty(dtype=bool)
+
+    def take(self, seed: Seed, index: int, action: np.ndarray) -> None:
+        """Step the seed's environments and record the step at ``index``."""
+        self.steps.observation[index] = seed.environments.observation
+        result = seed.environments.step(action)
+        self.steps.action[index] = np.clip(action, -1.0, 1.0)
+        self.steps.reward[index] = result.reward
+        self.steps.next_observation[index] = result.next_observation
+        self.steps.terminated[index] = result.terminated
+        self.ended[index] = result.terminated | result.truncated
+
+
+def draw_experience(config: RunConfig, seed: Seed, fresh: Transition, round_number: int) -> Experience:
+    """What the round learns from: batches of the replay, and the policy's side of the discriminator."""
+    generator = host_generator(seed.number, Purpose.REPLAY, round_number)
+    batches = seed.replay.sample(generator, (config.updates_per_round, config.learner_config.batch_size))
+    updates = config.discriminator.updates_per_round if config.adversarial else 0
+    shape = (updates, config.discriminator.batch_size)
+    if config.discriminator.policy_samples == "fresh":
+        flat = [x.reshape(-1, x.shape[-1]) for x in (fresh.observation, fresh.action)]
+        rows = generator.integers(0, flat[0].shape[0], shape)
+        return Experience(batches, flat[0][rows], flat[1][rows])
+    slots = seed.replay.sample_slots(generator, shape)
+    return Experience(batches, seed.replay.observation[slots], seed.replay.action[slots])

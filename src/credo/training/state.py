@@ -1,0 +1,91 @@
+"""The state of one seed's training, as one pytree, and what it is made of."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from credo.config import RunConfig
+from credo.discriminator.model import Discriminator, join, make_discriminator
+from credo.learners import Learner, make_learner
+from credo.policies import Policy
+from credo.random import Purpose, device_key
+from credo.types import Array, EnvironmentSpec
+
+
+class TrainState(NamedTuple):
+    """Everything compiled code carries from round to round, for one seed."""
+
+    learner: Any
+    discriminator: Any
+    """DiscriminatorState; an empty tuple where the reward is the environment's."""
+
+
+class Constants(NamedTuple):
+    """What all seeds share and no round changes."""
+
+    observation_mean: Array
+    """[O] float32; zeros without normalisation."""
+    observation_std: Array
+    """[O] float32; ones without normalisation."""
+    expert_inputs: Array
+    """[n, O + A] float32: the demonstrations as the discriminator sees them (n = 0 without one)."""
+
+    def normalise(self, observation: Array) -> Array:
+        """Observations as all networks see them."""
+        return (observation - self.observation_mean) / self.observation_std
+
+
+class Parts(NamedTuple):
+    """The pure functions that a run is made of."""
+
+    config: RunConfig
+    spec: EnvironmentSpec
+    learner: Learner
+    discriminator: Discriminator | None
+
+
+def make_parts(config: RunConfig, spec: EnvironmentSpec) -> Parts:
+    learner = make_learner(config, spec.observation_size, spec.action_size)
+    discriminator = None
+    if config.adversarial:
+        discriminator = make_discriminator(
+            config.discriminator, config.credo, config.reward, spec.observation_size, spec.action_size
+        )
+    return Parts(config, spec, learner, discriminator)
+
+
+def make_constants(
+    parts: Parts, statistics: tuple[np.ndarray, np.ndarray] | None, observation: np.ndarray, action: np.ndarray
+) -> Constants:
+    """``statistics``: mean and standard deviation of observations, or None for no normalisation; ``observation``
+    [n, O] and ``action`` [n, A] are the demonstrations to train on (n may be 0)."""
+    size = parts.spec.observation_size
+    mean, std = statistics or (np.zeros(size, np.float32), np.ones(size, np.float32))
+    expert_inputs = join(jnp.asarray((observation - mean) / std, jnp.float32), jnp.asarray(action, jnp.float32))
+    return Constants(jnp.asarray(mean, jnp.float32), jnp.asarray(std, jnp.float32), expert_inputs)
+
+
+def initial_state(parts: Parts, seed: int) -> TrainState:
+    key = device_key(seed, Purpose.INITIALISE)
+    learner_key, discriminator_key = jax.random.split(key)
+    discriminator = parts.discriminator.init(discriminator_key) if parts.discriminator else ()
+    return TrainState(parts.learner.init(learner_key), discriminator)
+
+
+def policy_of(parts: Parts, constants: Constants, state: TrainState, metadata: dict[str, str]) -> Policy:
+    """The deterministic policy as a NumPy callable, observation normalisation and action scaling inside."""
+    layers = tuple((np.asarray(w), np.asarray(b)) for w, b in parts.learner.actor(state.learner))
+    return Policy(
+        layers=layers,
+        activation="relu",
+        observation_mean=np.asarray(constants.observation_mean),
+        observation_std=np.asarray(constants.observation_std),
+        action_low=parts.spec.action_low,
+        action_high=parts.spec.action_high,
+        environment=parts.spec.name,
+        metadata=metadata,
+    )

@@ -1,0 +1,51 @@
+"""The vocabulary of the whole library.
+
+The one sign convention: a discriminator gives a logit l(s, a); a **positive logit means expert**;
+``expert_probability = sigmoid(logit)``.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+Array = Any
+"""A NumPy or JAX array; shapes are given in docstrings, leading axes first."""
+Parameters = Any
+"""A pytree of arrays."""
+Metrics = dict[str, Array]
+"""Name of a diagnostic to its value (scalars, one a round and seed)."""
+
+
+class CredoError(Exception):
+    """An error that a user can cause and mend: one line naming the thing, its value and what would be right."""
+
+
+class EnvironmentSpec(NamedTuple):
+    """What the learners need to know of an environment; actions are in [-1, 1] everywhere inside Credo."""
+
+    name: str
+    observation_size: int
+    action_size: int
+    action_low: np.ndarray
+    """[action_size] float32: the environment's own lower bound, which -1 stands for."""
+    action_high: np.ndarray
+    """[action_size] float32: the environment's own upper bound, which +1 stands for."""
+    max_episode_steps: int | None
+    """Time limit in steps, after which an episode is truncated; None if there is none."""
+
+
+class Transition(NamedTuple):
+    """One environment step, or a batch of them (any leading axes)."""
+
+    observation: Array
+    """[..., observation_size] float32."""
+    action: Array
+    """[..., action_size] float32 in [-1, 1]."""
+    reward: Array
+    """[...] float32: the environment's reward, or whatever pseudo-reward stands in for it."""
+    next_observation: Array
+    """[..., observation_size] float32: the true successor, never the first observation after a reset."""
+    terminated: Array
+    """[...] bool: the episode ended in ``next_observation``; a time limit is not termination."""
