@@ -314,7 +314,12 @@ def validate(config: RunConfig) -> None:
         for share in ("discount", "target_rate"):
             if hasattr(part, share):
                 value = getattr(part, share)
-                need(value <= 1 and (share != "discount" or value < 1), f"{prefix}.{share}", value, "it must be below 1")
+                need(
+                    value <= 1 and (share != "discount" or value < 1),
+                    f"{prefix}.{share}",
+                    value,
+                    "it must be below 1",
+                )
     if isinstance(config.learner_config, TD3Config):
         delay = config.learner_config.actor_delay
         need(
@@ -332,7 +337,12 @@ def _validate_credo(config: RunConfig, need: Any) -> None:
     value = credo.threshold
     need(math.isfinite(value), "threshold", value, "it must be a finite number")
     if credo.threshold_unit == "reward":
-        need(value > 0, "threshold", value, "a reward threshold c must be > 0 (see --threshold-unit for the others)")
+        need(
+            value > 0,
+            "threshold",
+            value,
+            "a reward threshold c must be > 0 (see --threshold-unit for the others)",
+        )
     if credo.threshold_unit == "probability":
         need(0 < value < 1, "threshold", value, "an expert probability must be in (0, 1)")
     need(credo.candidates >= 1, "credo.candidates", credo.candidates, "it must be at least 1")

@@ -24,6 +24,4 @@ def gradient_metrics(name: str, gradient: Any) -> Metrics:
 def over_updates(metrics: Metrics) -> Metrics:
     """One number a round from one per update [updates]: the maximum of gradients, so that no peak is lost, and the
     mean of everything else."""
-    return {
-        name: jnp.max(values) if "_gradient_" in name else jnp.mean(values) for name, values in metrics.items()
-    }
+    return {name: jnp.max(values) if "_gradient_" in name else jnp.mean(values) for name, values in metrics.items()}

@@ -18,6 +18,10 @@ from credo.types import CredoError
 FORMAT = "credo-policy"
 VERSION = 1
 ACTIVATIONS = ("relu", "tanh")
+SINGLE_THREAD_PRODUCT = 1 << 18
+"""Rows x in x out up to which OpenBLAS, NumPy's usual backend, multiplies in the calling thread."""
+LARGE_BATCH = 256
+"""From this many rows on, several threads are worth their cost."""
 _VECTORS = ("observation_mean", "observation_std", "action_low", "action_high")
 
 
@@ -57,9 +61,7 @@ class Policy:
 
     def __post_init__(self) -> None:
         if self.activation not in ACTIVATIONS:
-            raise CredoError(
-                f"policy: field activation: {self.activation!r} is not one of {', '.join(ACTIVATIONS)}"
-            )
+            raise CredoError(f"policy: field activation: {self.activation!r} is not one of {', '.join(ACTIVATIONS)}")
         layers = tuple(
             Layer(_frozen(f"layers[{i}].weight", weight, 2), _frozen(f"layers[{i}].bias", bias, 1))
             for i, (weight, bias) in enumerate(self.layers)
@@ -95,15 +97,11 @@ class Policy:
         hidden = np.atleast_2d(array)
         hidden = (hidden - self.observation_mean) / self.observation_std
         for weight, bias in self.layers[:-1]:
-            hidden = hidden @ weight
+            hidden = _product(hidden, weight)
             hidden += bias
-            hidden = (
-                np.maximum(hidden, 0, out=hidden)
-                if self.activation == "relu"
-                else np.tanh(hidden, out=hidden)
-            )
+            hidden = np.maximum(hidden, 0, out=hidden) if self.activation == "relu" else np.tanh(hidden, out=hidden)
         weight, bias = self.layers[-1]
-        action = np.tanh(hidden @ weight + bias)
+        action = np.tanh(_product(hidden, weight) + bias)
         return action[0] if array.ndim == 1 else action
 
     def __call__(self, observation: np.ndarray) -> np.ndarray:
@@ -155,14 +153,28 @@ def load_policy(path: str | Path) -> Policy:
         raise CredoError(f"{path}: {error}") from None
 
 
+def _product(hidden: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """``hidden @ weight``, in blocks of rows small enough to stay in one thread.
+
+    A rollout calls this tens of thousands of times with a few rows; threads that wait for one another on a
+    busy machine made it five times slower.
+    """
+    rows, block = len(hidden), SINGLE_THREAD_PRODUCT // weight.size
+    if rows <= block or rows >= LARGE_BATCH or block < 2:
+        return hidden @ weight
+    blocks = -(-rows // block)
+    padded = np.zeros((blocks * block, hidden.shape[1]), np.float32)
+    padded[:rows] = hidden
+    product = padded.reshape(blocks, block, -1) @ weight
+    return product.reshape(blocks * block, -1)[:rows]
+
+
 def _frozen(name: str, value: np.ndarray, dimensions: int) -> np.ndarray:
     array = np.asarray(value)
     if array.dtype.kind not in "fiu":
         raise CredoError(f"policy: field {name}: dtype {array.dtype} found, float32 expected")
     if array.ndim != dimensions or 0 in array.shape:
-        raise CredoError(
-            f"policy: field {name}: shape {array.shape} found, {dimensions} non-empty axes expected"
-        )
+        raise CredoError(f"policy: field {name}: shape {array.shape} found, {dimensions} non-empty axes expected")
     with np.errstate(over="ignore"):
         array = np.array(array, dtype=np.float32, order="C")
     if not np.isfinite(array).all():
@@ -180,14 +192,10 @@ def _check_shapes(policy: Policy) -> None:
         raise CredoError(f"policy: field observation_std: shape {found} found, ({size},) expected")
     for i, (weight, bias) in enumerate(policy.layers):
         if weight.shape[0] != size:
-            raise CredoError(
-                f"policy: field layers[{i}].weight: {weight.shape[0]} rows found, {size} expected"
-            )
+            raise CredoError(f"policy: field layers[{i}].weight: {weight.shape[0]} rows found, {size} expected")
         size = weight.shape[1]
         if bias.shape != (size,):
             raise CredoError(f"policy: field layers[{i}].bias: shape {bias.shape} found, ({size},) expected")
     for name in ("action_low", "action_high"):
         if getattr(policy, name).shape != (size,):
-            raise CredoError(
-                f"policy: field {name}: shape {getattr(policy, name).shape} found, ({size},) expected"
-            )
+            raise CredoError(f"policy: field {name}: shape {getattr(policy, name).shape} found, ({size},) expected")

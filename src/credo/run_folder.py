@@ -1,14 +1,14 @@
 """A run is a folder, and its files are the truth: names, atomic writing, reading. Imports no JAX.
 
-    config.json            the settings, the identity, the command and the versions
-    metrics/*.parquet      one row per seed and round
-    evaluations/*.parquet  one row per seed and evaluation
-    checkpoints/           whole states to go on from
-    policies/seed-K/       best.safetensors (chosen by ``Evaluation`` distance) and last.safetensors
-    summary.json           state, verdict material per seed, wall-clock
-    curves.png, curves.html, video.mp4
-    DONE                   present once all steps are done
-    lock                   held by the process that trains
+config.json            the settings, the identity, the command and the versions
+metrics/*.parquet      one row per seed and round
+evaluations/*.parquet  one row per seed and evaluation
+checkpoints/           whole states to go on from
+policies/seed-K/       best.safetensors (chosen by ``Evaluation`` distance) and last.safetensors
+summary.json           state, verdict material per seed, wall-clock
+curves.png, curves.html, video.mp4
+DONE                   present once all steps are done
+lock                   held by the process that trains
 """
 
 from __future__ import annotations
@@ -144,9 +144,7 @@ def read_summary(folder: Path) -> dict[str, Any]:
 def write_part(folder: Path, kind: str, index: int, rows: list[dict[str, Any]]) -> None:
     """Write rows as the Parquet part ``index`` of ``metrics`` or ``evaluations``."""
     names = list(dict.fromkeys(name for row in rows for name in row))
-    columns = {
-        name: pa.array([row.get(name, np.nan) for row in rows], _KEYS.get(name, pa.float32())) for name in names
-    }
+    columns = {name: pa.array([row.get(name, np.nan) for row in rows], _KEYS.get(name, pa.float32())) for name in names}
     sink = pa.BufferOutputStream()
     pq.write_table(pa.table(columns), sink, compression="zstd")
     write_atomically(folder / kind / f"part-{index:06d}.parquet", sink.getvalue().to_pybytes())

@@ -70,9 +70,7 @@ def write_tensors(
         temporary.unlink(missing_ok=True)
 
 
-def read_tensors(
-    path: str | Path, *, format: str, version: int
-) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+def read_tensors(path: str | Path, *, format: str, version: int) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """The arrays and metadata (without ``RESERVED``) of a file that ``write_tensors`` wrote.
 
     ``version`` is the newest format version that the caller understands. CredoError for a file that is
@@ -176,15 +174,11 @@ def _check_format(path: Path, metadata: dict[str, str], format: str, version: in
     if not (text.isascii() and text.isdecimal() and len(text) < 9 and int(text) >= 1):
         raise CredoError(f"{path}: field format_version: {_shown(text)} is not a version number")
     if int(text) > version:
-        raise CredoError(
-            f"{path}: field format_version: {text} is newer than {version}, the newest this Credo reads"
-        )
+        raise CredoError(f"{path}: field format_version: {text} is newer than {version}, the newest this Credo reads")
 
 
 def _exists(path: Path) -> CredoError:
-    return CredoError(
-        f"{path}: exists already and is left as it is; choose another name or ask to overwrite it"
-    )
+    return CredoError(f"{path}: exists already and is left as it is; choose another name or ask to overwrite it")
 
 
 def _shown(value: str) -> str:

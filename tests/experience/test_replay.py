@@ -107,5 +107,12 @@ def test_a_wrapped_buffer_is_not_taken_over_by_another_length():
 
 def test_memory_estimate_is_what_the_arrays_take():
     replay = Replay(1000, 11, 3)
-    arrays = [replay.observation, replay.action, replay.reward, replay.terminated, replay.ended, replay.side_index]
+    arrays = [
+        replay.observation,
+        replay.action,
+        replay.reward,
+        replay.terminated,
+        replay.ended,
+        replay.side_index,
+    ]
     assert bytes_needed(1000, 11, 3) == sum(array.nbytes for array in arrays)

@@ -126,9 +126,7 @@ def make_discriminator(
         if threshold is not None and credo.reading == "resample" and fixed:
             scored = candidate_pool(first, expert_inputs, jax.random.fold_in(key, 0))
 
-        def one_update(
-            state: DiscriminatorState, inputs: tuple[Array, Array]
-        ) -> tuple[DiscriminatorState, Metrics]:
+        def one_update(state: DiscriminatorState, inputs: tuple[Array, Array]) -> tuple[DiscriminatorState, Metrics]:
             policy_batch, update_key = inputs
             choose_key, loss_key = jax.random.split(update_key)
             scorer = first if fixed else state.network

@@ -52,31 +52,28 @@ REWARDS: dict[str, Reward] = {
         lambda logit: -jnp.log(1.0 - jax.nn.sigmoid(logit)), _log_expm1, (0.0, math.inf), "-log(1 - D)"
     ),
     "cr": Reward(lambda logit: logit, lambda reward: reward, (-math.inf, math.inf), "log D - log(1 - D)"),
-    "r3": Reward(
-        lambda logit: -jax.nn.softplus(-logit), lambda r: -_log_expm1(-r), (-math.inf, 0.0), "log D"
-    ),
+    "r3": Reward(lambda logit: -jax.nn.softplus(-logit), lambda r: -_log_expm1(-r), (-math.inf, 0.0), "log D"),
     "r4": Reward(jax.nn.sigmoid, _logit, (0.0, 1.0), "D"),
-    "r5": Reward(
-        lambda logit: jnp.exp(jax.nn.sigmoid(logit)), lambda r: _logit(math.log(r)), (1.0, math.e), "exp(D)"
-    ),
+    "r5": Reward(lambda logit: jnp.exp(jax.nn.sigmoid(logit)), lambda r: _logit(math.log(r)), (1.0, math.e), "exp(D)"),
     "r6": Reward(_negative_inverse_probability, lambda r: -math.log(-r - 1.0), (-math.inf, -1.0), "-1 / D"),
-    "r7": Reward(
-        lambda logit: jnp.square(jax.nn.sigmoid(logit)), lambda r: _logit(math.sqrt(r)), (0.0, 1.0), "D^2"
-    ),
-    "r8": Reward(
-        lambda logit: jnp.exp(-0.5 * jax.nn.softplus(-logit)), lambda r: _logit(r * r), (0.0, 1.0), "sqrt(D)"
-    ),
+    "r7": Reward(lambda logit: jnp.square(jax.nn.sigmoid(logit)), lambda r: _logit(math.sqrt(r)), (0.0, 1.0), "D^2"),
+    "r8": Reward(lambda logit: jnp.exp(-0.5 * jax.nn.softplus(-logit)), lambda r: _logit(r * r), (0.0, 1.0), "sqrt(D)"),
 }
 """Name to reward. r1 is ``plr`` (GAIL), r2 is ``cr`` (AIRL and DAC)."""
 
 
-def sign_warning(name: str, can_terminate: bool) -> str | None:
-    """One line on survival bias where episodes can end early; None where there is nothing to say."""
-    if not can_terminate or name not in REWARDS:
+_NEVER_TERMINATE = ("HalfCheetah-", "Swimmer-", "Reacher-", "Pusher-", "Pendulum-")
+
+
+def sign_warning(name: str, environment: str) -> str | None:
+    """One line on survival bias, for a reward that can be negative where episodes may end early; else None.
+
+    Rewards that are positive everywhere have the opposite bias, towards staying alive, which such tasks mostly share.
+    """
+    if environment.startswith(_NEVER_TERMINATE) or name not in REWARDS or REWARDS[name].bounds[0] >= 0:
         return None
-    low, high = REWARDS[name].bounds
-    if high <= 0:
-        return f"reward {name} is negative everywhere: it rewards an early end of the episode"
-    if low >= 0:
-        return None
-    return f"reward {name} is negative while the discriminator wins: it then rewards an early end of the episode"
+    when = "everywhere" if REWARDS[name].bounds[1] <= 0 else "while the discriminator wins"
+    return (
+        f"reward {name} is negative {when}, so it rewards an early end of the episode where one is possible "
+        f"(as in {environment}, as far as is known); plr is not"
+    )

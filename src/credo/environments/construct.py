@@ -10,6 +10,7 @@ import logging
 import threading
 import warnings
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -39,8 +40,8 @@ def source_name(source: EnvironmentSource) -> str:
 def make_environment(source: EnvironmentSource, render_mode: str | None = None) -> gymnasium.Env:
     """Build an environment with a flat observation and a flat, bounded, continuous action.
 
-    Nothing is written to the screen or the working folder: Gymnasium's warnings of old versions are ignored, and
-    MuJoCo's go to the logger ``credo.environments.construct`` at level INFO, not to ``MUJOCO_LOG.TXT``.
+    Nothing is written to the screen or the working folder: Gymnasium's warnings of old versions are ignored,
+    and MuJoCo's go to the logger ``credo.environments.construct`` at level INFO, not to MUJOCO_LOG.TXT.
 
     Args:
         source: an id, ``module:Id``, or a factory.
@@ -114,7 +115,9 @@ def _make_from_id(source: str, render_mode: str | None) -> gymnasium.Env:
     _check_registered(source, identifier)
     try:
         # The checker repeats at every step what is checked here once, at a tenth of a step's cost and more.
-        return gymnasium.make(identifier, render_mode=render_mode, disable_env_checker=True)
+        # An environment that cannot render need not take the argument.
+        settings: dict[str, Any] = {} if render_mode is None else {"render_mode": render_mode}
+        return gymnasium.make(identifier, disable_env_checker=True, **settings)
     except (ImportError, gymnasium.error.DependencyNotInstalled) as error:
         raise CredoError(
             f"environment: '{source}' needs something not installed: {_one_line(error)}"

@@ -13,6 +13,7 @@ import gymnasium
 import numpy as np
 
 from credo.environments.construct import wrapper_stack
+from credo.environments.errors import NonFiniteEnvironmentError
 from credo.environments.lane import Lane, as_float32
 
 # What a step reads before the simulation moves, or an observation reports, and the integration state omits.
@@ -20,7 +21,6 @@ from credo.environments.lane import Lane, as_float32
 _DERIVED = (
     "xpos",
     "xipos",
-    "site_xpos",
     "cinert",
     "cvel",
     "cfrc_ext",
@@ -95,7 +95,10 @@ def restore_by_replay(lane: Lane, seed: int, actions: np.ndarray) -> np.ndarray 
     observation, _ = lane.environment.reset(seed=seed)
     lane.total_reward, lane.length, lane.success = 0.0, 0, None
     for action in actions:
-        observation, _, terminated, truncated = lane.step(lane.scale(action))
+        try:
+            observation, _, terminated, truncated = lane.step(lane.scale(action))
+        except NonFiniteEnvironmentError:
+            return None
         if terminated or truncated:
             return None
     return as_float32(observation)

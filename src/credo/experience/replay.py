@@ -7,8 +7,6 @@ lies in a side table. Pages are touched only when written, so a large capacity c
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from credo.types import Transition

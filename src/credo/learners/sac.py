@@ -115,15 +115,9 @@ def sac(config: SACConfig, observation_size: int, action_size: int) -> Learner:
         temperature = jnp.exp(state.log_temperature)
 
         next_normal = jax.random.normal(next_key, batch.action.shape)
-        next_action, next_log_prob = squashed_log_prob(
-            *gaussian(state.actor, batch.next_observation), next_normal
-        )
-        target = soft_target(
-            state.target_critics, batch, next_action, next_log_prob, temperature, config.discount
-        )
-        (loss, q_mean), critic_gradient = jax.value_and_grad(critic_loss, has_aux=True)(
-            state.critics, batch, target
-        )
+        next_action, next_log_prob = squashed_log_prob(*gaussian(state.actor, batch.next_observation), next_normal)
+        target = soft_target(state.target_critics, batch, next_action, next_log_prob, temperature, config.discount)
+        (loss, q_mean), critic_gradient = jax.value_and_grad(critic_loss, has_aux=True)(state.critics, batch, target)
         changes, critic_optimiser = critic_adam.update(critic_gradient, state.critic_optimiser)
         critics = optax.apply_updates(state.critics, changes)
 
@@ -135,9 +129,7 @@ def sac(config: SACConfig, observation_size: int, action_size: int) -> Learner:
         actor = optax.apply_updates(state.actor, changes)
 
         temperature_gradient = -(log_prob + target_entropy)
-        change, temperature_optimiser = temperature_adam.update(
-            temperature_gradient, state.temperature_optimiser
-        )
+        change, temperature_optimiser = temperature_adam.update(temperature_gradient, state.temperature_optimiser)
         state = SACState(
             actor=actor,
             critics=critics,

@@ -38,18 +38,14 @@ def smoothed_target_action(
     return jnp.clip(action + jnp.clip(noise * normal, -clip, clip), -1.0, 1.0)
 
 
-def td3_target(
-    target_critics: tuple[Network, ...], batch: Transition, next_action: Array, discount: float
-) -> Array:
+def td3_target(target_critics: tuple[Network, ...], batch: Transition, next_action: Array, discount: float) -> Array:
     """Clipped double-Q target (Eq. 10 of the TD3 paper), [B]; bootstrapping stops on termination alone."""
     values = [networks.q_value(critic, batch.next_observation, next_action) for critic in target_critics]
     continues = 1.0 - batch.terminated.astype(jnp.float32)
     return batch.reward + discount * continues * jnp.min(jnp.stack(values), axis=0)
 
 
-def critic_loss(
-    critics: tuple[Network, ...], batch: Transition, target: Array
-) -> tuple[Array, Array]:
+def critic_loss(critics: tuple[Network, ...], batch: Transition, target: Array) -> tuple[Array, Array]:
     """Sum over critics of the mean squared error to ``target`` [B], and the mean value (both scalars)."""
     values = jnp.stack([networks.q_value(critic, batch.observation, batch.action) for critic in critics])
     return jnp.sum(jnp.mean(jnp.square(values - target), axis=1)), jnp.mean(values)

@@ -48,17 +48,24 @@ class PowerFit(NamedTuple):
 
 
 def make_task(
-    seed: int, states: int = 5, grid: int = 20_001, dimensions: int = 1, discount: float = 0.9, gap: float = 0.2
+    seed: int,
+    states: int = 5,
+    grid: int = 20_001,
+    dimensions: int = 1,
+    discount: float = 0.9,
+    gap: float = 0.2,
+    persistence: float = 0.0,
 ) -> Task:
-    """A random task; ``gap`` is the scale of the expert's mean minus the policy's, 0 for equal means."""
+    """A random task; the expert's mean is between 0.5 and 1.5 times ``gap`` away from the policy's along each axis."""
     generator = np.random.default_rng(seed)
-    smooth = random_smooth_mdp(generator, states, dimensions, discount)
+    smooth = random_smooth_mdp(generator, states, dimensions, discount, persistence=persistence)
     actions, volume = action_grid(grid, dimensions)
     spacing = 2.0 / grid
     gram = gaussian_gram(generator.normal(size=(states, 2)), bandwidth=0.7)
     means = generator.uniform(-0.4, 0.4, size=(states, dimensions))
     means = (np.floor((means + 1.0) / spacing) + 0.5) * spacing - 1.0
-    shift = np.round(gap * generator.choice([-1.0, 1.0], size=means.shape) / spacing) * spacing
+    shift = gap * generator.choice([-1.0, 1.0], size=means.shape) * generator.uniform(0.5, 1.5, size=means.shape)
+    shift = np.round(shift / spacing) * spacing
     return Task(smooth, discretise(smooth, actions, volume), gram, means, means + shift, spacing)
 
 
@@ -84,13 +91,25 @@ def fit_power(x: np.ndarray, log_y: np.ndarray) -> PowerFit:
     return PowerFit(slope, error, int(keep.sum()))
 
 
+def fit_plane(columns: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Slopes of least squares of y [N] on ``columns`` [N, K] and a constant, with their standard errors, both [K]."""
+    centred = columns - columns.mean(axis=0)
+    # Columns as different as 1/sigma^2 and log sigma need a common scale for a well-conditioned solve.
+    scale = np.linalg.norm(centred, axis=0)
+    scaled = centred / scale
+    slopes, *_ = np.linalg.lstsq(scaled, y - y.mean(), rcond=None)
+    residual = y - y.mean() - scaled @ slopes
+    freedom = len(y) - columns.shape[1] - 1
+    if freedom < 1:
+        raise CredoError(f"a fit of {columns.shape[1]} slopes was asked of {len(y)} points; more points are needed")
+    variance = residual @ residual / freedom * np.diag(np.linalg.inv(scaled.T @ scaled))
+    return slopes / scale, np.sqrt(variance) / scale
+
+
 def fit_line(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
     """Slope of least squares with its standard error."""
-    x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
-    centred = x - x.mean()
-    slope = float(centred @ y / (centred @ centred))
-    residual = y - y.mean() - slope * centred
-    return slope, float(np.sqrt(residual @ residual / (len(x) - 2) / (centred @ centred)))
+    slopes, errors = fit_plane(np.asarray(x, dtype=float)[:, None], np.asarray(y, dtype=float))
+    return float(slopes[0]), float(errors[0])
 
 
 def deviations(task: Task, count: int, largest: float = 0.3, smallest_in_spacings: int = 4) -> np.ndarray:

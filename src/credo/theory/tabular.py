@@ -173,11 +173,19 @@ def expanded_policy_matrix(policy: np.ndarray) -> sparse.csr_matrix:
 
 
 def random_smooth_mdp(
-    generator: np.random.Generator, states: int, dimensions: int = 1, discount: float = 0.9, steepness: float = 2.0
+    generator: np.random.Generator,
+    states: int,
+    dimensions: int = 1,
+    discount: float = 0.9,
+    steepness: float = 2.0,
+    persistence: float = 0.0,
 ) -> SmoothMDP:
-    """A random :class:`SmoothMDP` (Gaussian bias, Gaussian weight of scale ``steepness``, Dirichlet start)."""
+    """A random :class:`SmoothMDP` (Gaussian bias, Gaussian weight of scale ``steepness``, Dirichlet start).
+
+    ``persistence`` is added to the logit of staying in a state: larger, slower mixing, values that differ more.
+    """
     return SmoothMDP(
-        bias=generator.normal(size=(states, states)),
+        bias=generator.normal(size=(states, states)) + persistence * np.eye(states),
         weight=steepness * generator.normal(size=(states, states, dimensions)),
         start=generator.dirichlet(np.ones(states)),
         discount=discount,

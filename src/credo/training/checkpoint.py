@@ -60,7 +60,13 @@ def save(
         )
     write_json(
         temporary / "state.json",
-        {"format": FORMAT, "version": VERSION, "round": round_number, "position": position, "seeds": described},
+        {
+            "format": FORMAT,
+            "version": VERSION,
+            "round": round_number,
+            "position": position,
+            "seeds": described,
+        },
     )
     _sync(temporary)
     shutil.rmtree(target, ignore_errors=True)
@@ -99,9 +105,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[int, dict[str, np.ndarray]]]
         raise CredoError(f"{path}: format {described.get('format')} {described.get('version')}, not {FORMAT} {VERSION}")
     tensors = {}
     for number in described["seeds"]:
-        tensors[int(number)], _ = read_tensors(
-            path / f"seed-{int(number)}.safetensors", format=FORMAT, version=VERSION
-        )
+        tensors[int(number)], _ = read_tensors(path / f"seed-{int(number)}.safetensors", format=FORMAT, version=VERSION)
     return described, tensors
 
 

@@ -101,7 +101,9 @@ def _record(parts: Parts, seed: Seed, round_number: int, names: Sequence[str], v
     seed.next_round = round_number + 1
 
 
-def _stacked(round_function: Callable[..., tuple[TrainState, Metrics]]) -> tuple[Callable[..., Any], list[str]]:
+def _stacked(
+    round_function: Callable[..., tuple[TrainState, Metrics]],
+) -> tuple[Callable[..., Any], list[str]]:
     """The round with its metrics as one vector, which crosses to the host in one transfer; the names fill in at
     tracing."""
     names: list[str] = []
@@ -184,9 +186,7 @@ def _vmap(parts: Parts, constants: Constants, seeds: Sequence[Seed]) -> Executio
                 actions = np.stack([draws[index] for draws in uniform])
             else:
                 observations = np.stack([seed.environments.observation for seed in seeds])
-                actions = np.asarray(
-                    act(stack["state"].learner, constants, observations, keys, np.int32(index))
-                )
+                actions = np.asarray(act(stack["state"].learner, constants, observations, keys, np.int32(index)))
             for seed, recorder, action in zip(seeds, recorders, actions, strict=True):
                 if _is_due(seed, round_number):
                     try:

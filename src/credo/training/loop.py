@@ -17,6 +17,8 @@ import numpy as np
 from credo import run_folder
 from credo.config import RunConfig
 from credo.demonstrations import Demonstrations
+from credo.discriminator.credo import threshold_warning
+from credo.discriminator.rewards import sign_warning
 from credo.environments import EnvironmentSource, environment_spec, make_environment, source_name
 from credo.experience import bytes_needed
 from credo.policies import Policy, save_policy
@@ -80,6 +82,18 @@ def check_memory(config: RunConfig, spec: EnvironmentSpec, available: int | None
             f"{needed / 2**30:.1f} GiB does not fit in the {available / 2**30:.1f} GiB that are free; "
             "lower --replay-capacity, --seeds or --steps"
         )
+
+
+def announce(config: RunConfig, spec: EnvironmentSpec, watcher: Watcher) -> None:
+    """One line each on settings that work but probably not as meant."""
+    if not config.adversarial:
+        return
+    for line in (
+        threshold_warning(config.credo, config.reward),
+        sign_warning(config.reward, spec.name),
+    ):
+        if line:
+            watcher.line(f"note: {line}")
 
 
 def _available_memory() -> int:
@@ -245,9 +259,7 @@ class _Run:
             return
         state = execution.state(seed)
         policy = self._policy(seed, state, step)
-        row |= evaluate(
-            self.parts, self.constants, seed, state, policy, self.held_out, self.probability
-        )
+        row |= evaluate(self.parts, self.constants, seed, state, policy, self.held_out, self.probability)
         seed.evaluations.append(row)
         seed.last = row
         if seed.best is None or badness(row) < badness(seed.best):
@@ -290,6 +302,7 @@ class _Run:
                 "frozen": seed.frozen and seed.frozen._asdict(),
                 "selected_step": best.get("step"),
                 "selected_return": best.get("return_mean"),
+                "selected_badness": badness(best) if best else None,
                 "final_return": last.get("return_mean"),
             }
 

@@ -60,8 +60,7 @@ def make_seed(config: RunConfig, source: EnvironmentSource, number: int, state: 
         evaluator=EpisodeRunner(source, min(config.evaluation_episodes, 8)),
         replay=Replay(capacity, spec.observation_size, spec.action_size, config.environments_per_seed),
         keys={
-            purpose: device_key(number, purpose)
-            for purpose in (Purpose.ACT, Purpose.DISCRIMINATOR, Purpose.LEARNER)
+            purpose: device_key(number, purpose) for purpose in (Purpose.ACT, Purpose.DISCRIMINATOR, Purpose.LEARNER)
         },
         state=state,
     )

@@ -59,7 +59,10 @@ def make_parts(config: RunConfig, spec: EnvironmentSpec) -> Parts:
 
 
 def make_constants(
-    parts: Parts, statistics: tuple[np.ndarray, np.ndarray] | None, observation: np.ndarray, action: np.ndarray
+    parts: Parts,
+    statistics: tuple[np.ndarray, np.ndarray] | None,
+    observation: np.ndarray,
+    action: np.ndarray,
 ) -> Constants:
     """``statistics``: mean and standard deviation of observations, or None for no normalisation; ``observation``
     [n, O] and ``action`` [n, A] are the demonstrations to train on (n may be 0)."""

@@ -41,10 +41,14 @@ def make_round(parts: Parts) -> Round:
     Where a parameter or gradient turns non-finite, the state of before the round comes back (the last good
     parameters) and ``metrics["finite"]`` is 0; the host then freezes the seed.
     """
-    config, learner, discriminator = parts.config, parts.learner, parts.discriminator
+    learner, discriminator = parts.learner, parts.discriminator
 
     def one_round(
-        state: TrainState, constants: Constants, experience: Experience, discriminator_key: Array, learner_key: Array
+        state: TrainState,
+        constants: Constants,
+        experience: Experience,
+        discriminator_key: Array,
+        learner_key: Array,
     ) -> tuple[TrainState, Metrics]:
         batches = experience.batches._replace(
             observation=constants.normalise(experience.batches.observation),

@@ -1,0 +1,34 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo demo-credo test check bench learning clean
+
+$(READY): pyproject.toml constraints.txt scripts/setup.sh
+	PYTHON=$(PYTHON) VENV=$(VENV) bash scripts/setup.sh
+	touch $@
+
+demo: $(READY)  ## train TD3-GAIL with CREDO on Hopper-v5, two seeds side by side
+	$(BIN)/python examples/demo.py
+
+demo-credo: $(READY)  ## a run in which CREDO acts, beside the same run without it
+	$(BIN)/python examples/demo_credo.py
+
+test: $(READY)  ## the test suite
+	$(BIN)/python -m pytest
+
+learning: $(READY)  ## slow learning tests
+	$(BIN)/python -m pytest tests/learning
+
+check: $(READY)  ## lint, format, types, layering
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest tests/test_layering.py
+
+bench: $(READY)  ## speed, beside the machine's ceiling and stable-baselines3
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) .venv-bench build *.egg-info src/*.egg-info

@@ -1,0 +1,187 @@
+"""What the benchmark found, as medians, targets and Markdown."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from typing import Any
+
+SCHEDULES = {"paper": "1 discriminator update a round", "fast": "64 discriminator updates a round"}
+PEER_TARGET = 4.0
+CEILING_TARGET = 0.5
+STARTUP_TARGET = 20.0
+MEMORY_TARGET = 2.0
+
+
+def summarise(raw: dict[str, Any]) -> dict[str, Any]:
+    """Medians over the pairs of what was measured, and the ratios within each pair."""
+    pairs = raw["pairs"]
+    peer = [pair["peer"]["updates_per_second"] for pair in pairs]
+    ceiling = [pair["ceiling"]["gflops"] for pair in pairs]
+    summary: dict[str, Any] = {
+        "peer_updates_per_second": _spread(peer),
+        "ceiling_gflops": _spread(ceiling),
+        "schedules": {},
+    }
+    for schedule in SCHEDULES:
+        credo = [pair[schedule]["rounds"] for pair in pairs]
+        update = [pair[schedule]["update"] for pair in pairs]
+        rates = [measured["updates_per_second"] for measured in credo]
+        taken = [measured["milliseconds_per_round"] for measured in credo]
+        inside = [measured["milliseconds_all_seeds"] for measured in update]
+        alone = [measured["milliseconds_one_seed_alone"] for measured in update]
+        reached = [measured["gflops"] for measured in update]
+        summary["schedules"][schedule] = {
+            "updates_per_second": _spread(rates),
+            "steps_per_second": _spread([measured["steps_per_second"] for measured in credo]),
+            "vmap_updates_per_second": raw["vmap"][schedule]["updates_per_second"],
+            "ratio_to_peer": _spread(_ratios(rates, peer)),
+            "milliseconds_per_round": _spread(taken),
+            "milliseconds_in_update": _spread(inside),
+            "milliseconds_one_seed_alone": _spread(alone),
+            "share_of_time_in_update": _spread(_ratios(inside, taken)),
+            "gflop_per_seed_and_round": update[0]["gflop_per_seed"],
+            "update_gflops": _spread(reached),
+            "share_of_ceiling": _spread(_ratios(reached, ceiling)),
+        }
+    learner = [pair["learner"]["gflops"] for pair in pairs]
+    summary["learner_gflops"] = _spread(learner)
+    summary["learner_share_of_ceiling"] = _spread(_ratios(learner, ceiling))
+    summary["targets"] = _targets(summary, raw)
+    return summary
+
+
+def _ratios(above: Sequence[float], below: Sequence[float]) -> list[float]:
+    return [a / b for a, b in zip(above, below, strict=True)]
+
+
+def _spread(values: Sequence[float]) -> dict[str, float]:
+    return {"median": statistics.median(values), "lowest": min(values), "highest": max(values)}
+
+
+def _targets(summary: dict[str, Any], raw: dict[str, Any]) -> list[dict[str, Any]]:
+    found = []
+    for schedule, what in SCHEDULES.items():
+        measured = summary["schedules"][schedule]
+        ratio, share = measured["ratio_to_peer"]["median"], measured["share_of_ceiling"]["median"]
+        seconds = raw["startup"][schedule]["total"]
+        found += [
+            _target(f"updates/s against the peer, {what}", ratio, f"at least {PEER_TARGET:g} x", ratio >= PEER_TARGET),
+            _target(
+                f"share of the ceiling, whole update, {what}",
+                share,
+                f"at least {CEILING_TARGET:g}",
+                share >= CEILING_TARGET,
+            ),
+            _target(
+                f"start-up and compilation, {what}",
+                seconds,
+                f"under {STARTUP_TARGET:g} s",
+                seconds < STARTUP_TARGET,
+            ),
+        ]
+    share = summary["learner_share_of_ceiling"]["median"]
+    found.append(
+        _target(
+            "share of the ceiling, TD3 update alone", share, f"at least {CEILING_TARGET:g}", share >= CEILING_TARGET
+        )
+    )
+    memory = max(raw["memory"]["gigabytes"].values())
+    found.append(
+        _target(
+            "peak memory, 11 seeds x 300k steps on Hopper-v5",
+            memory,
+            f"under {MEMORY_TARGET:g} GB",
+            memory < MEMORY_TARGET,
+        )
+    )
+    return found
+
+
+def _target(name: str, value: float, right: str, met: bool) -> dict[str, Any]:
+    return {"target": name, "value": value, "right": right, "met": met}
+
+
+def table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """A Markdown table; the first row is its head."""
+    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    return [lines[0], "|" + "---|" * len(rows[0]), *lines[1:]]
+
+
+def _text(spread: dict[str, float], form: str = ",.0f", factor: float = 1) -> str:
+    median, lowest, highest = (factor * spread[name] for name in ("median", "lowest", "highest"))
+    return f"{median:{form}} ({lowest:{form}} to {highest:{form}})"
+
+
+def markdown(raw: dict[str, Any], summary: dict[str, Any]) -> str:
+    """The whole report: medians, with the range over pairs in parentheses."""
+    by_schedule = summary["schedules"]
+    rows = [["", *SCHEDULES.values()]]
+
+    def line(name: str, key: str, form: str = ",.0f", factor: float = 1) -> None:
+        rows.append([name, *(_text(by_schedule[schedule][key], form, factor) for schedule in SCHEDULES)])
+
+    line("policy updates/s, all seeds", "updates_per_second")
+    line("environment steps/s, all seeds", "steps_per_second")
+    line("ratio to the peer's updates/s", "ratio_to_peer", ".2f")
+    line("a round of all seeds (ms)", "milliseconds_per_round", ".0f")
+    line("of it in the compiled update (%)", "share_of_time_in_update", ".0f", 100)
+    line("the compiled update of one seed, machine to itself (ms)", "milliseconds_one_seed_alone", ".1f")
+    line("the compiled update, all seeds (GFLOP/s)", "update_gflops")
+    line("its share of the ceiling (%)", "share_of_ceiling", ".0f", 100)
+    for name, key, form in (
+        ("matrix products of one seed's round (GFLOP)", "gflop_per_seed_and_round", ".1f"),
+        ("policy updates/s with `vmap` execution", "vmap_updates_per_second", ",.0f"),
+    ):
+        rows.append([name, *(f"{by_schedule[schedule][key]:{form}}" for schedule in SCHEDULES)])
+    peer, settings = raw["versions"]["peer"], raw["settings"]
+    parts = raw["parts"]
+    return "\n".join(
+        [
+            "# Benchmark",
+            "",
+            f"`{raw['command']}` on {raw['machine']['cpu']}, {raw['machine']['cores']} cores, {raw['date']}. "
+            f"{settings['pairs']} pairs of {settings['seconds']:g} s; median (lowest to highest).",
+            "",
+            f"TD3-GAIL on HalfCheetah-v5, {settings['seeds']} seeds in one process, `threads` execution, networks "
+            "256-256, batch 128, 64 environment steps and 64 policy updates a round and seed.",
+            "",
+            *table(rows),
+            "",
+            f"Peer: stable-baselines3 {peer['stable_baselines3']} TD3 (PyTorch {peer['torch']}, "
+            f"{raw['peer_threads']} threads, its fastest), one process, no discriminator: "
+            f"{_text(summary['peer_updates_per_second'])} updates/s.",
+            f"Ceiling: the matrix products of a TD3 update alone ({raw['td3_update_mflop']:.0f} MFLOP each), "
+            f"{raw['machine']['threads']} threads: {_text(summary['ceiling_gflops'])} GFLOP/s float32. "
+            f"The TD3 updates alone reach {_text(summary['learner_share_of_ceiling'], '.0f', 100)} % of it.",
+            "",
+            "## Targets",
+            "",
+            *table(
+                [
+                    ["target", "wanted", "measured", "met"],
+                    *(
+                        [t["target"], t["right"], f"{t['value']:.2f}", "yes" if t["met"] else "no"]
+                        for t in summary["targets"]
+                    ),
+                ]
+            ),
+            "",
+            "## A round of one seed, part by part (ms, one thread)",
+            "",
+            *table(
+                [
+                    ["", *SCHEDULES.values()],
+                    *(
+                        [name.replace("_", " "), *(f"{parts[schedule][name]:.2f}" for schedule in SCHEDULES)]
+                        for name in parts["paper"]
+                    ),
+                ]
+            ),
+            "",
+            "## Versions",
+            "",
+            *(f"- {who}: {', '.join(f'{k} {v}' for k, v in found.items())}" for who, found in raw["versions"].items()),
+            "",
+        ]
+    )

@@ -1,0 +1,90 @@
+"""The command line: ``credo COMMAND``. Nothing heavy is imported before a command needs it."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+from credo.types import CredoError
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "imitate": ("credo.cli.train:imitate", "train imitators of demonstrations, many seeds side by side"),
+    "expert": (
+        "credo.cli.train:expert",
+        "train an expert from the environment's own reward, in the same loop",
+    ),
+    "demos generate": ("credo.cli.demos:generate", "roll an expert out into a demonstrations file"),
+    "demos inspect": (
+        "credo.cli.demos:inspect",
+        "say what a demonstrations file holds, and what is wrong with it",
+    ),
+    "evaluate": ("credo.cli.runs:evaluate", "run a trained policy and report its returns"),
+    "video": ("credo.cli.runs:video", "record a video of a trained policy"),
+    "list": ("credo.cli.runs:list_runs", "list the runs in a folder, with state, returns and verdicts"),
+    "presets": ("credo.cli.runs:presets", "print the presets side by side"),
+    "theory": (
+        "credo.cli.theory:theory",
+        "compute the paper's theory exactly: figures and a page of findings",
+    ),
+}
+
+
+def usage() -> str:
+    """The overview that ``credo --help`` prints."""
+    width = max(map(len, COMMANDS)) + 2
+    lines = [
+        "usage: credo COMMAND [OPTIONS]",
+        "",
+        "Stable, sample-efficient adversarial imitation learning.",
+        "",
+        *(f"  {name:<{width}}{text}" for name, (_, text) in COMMANDS.items()),
+        "",
+        "credo COMMAND --help lists a command's options with units and defaults.",
+    ]
+    return "\n".join(lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command. Exit status: 0 done, 1 a command that ran and failed, 2 wrong input (one line on stderr),
+    130 interrupted."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words or words[0] in ("-h", "--help"):
+        print(usage())
+        sys.exit(0 if words else 2)
+    if words[0] == "--version":
+        from importlib.metadata import version
+
+        print(f"credo {version('credo-imitation')}")
+        return
+    try:
+        _dispatch(words)
+    except CredoError as error:
+        print(f"credo: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("credo: interrupted", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)
+
+
+def _dispatch(words: list[str]) -> None:
+    for size in (2, 1):
+        name = " ".join(words[:size])
+        if name in COMMANDS:
+            module, function = COMMANDS[name][0].split(":")
+            getattr(importlib.import_module(module), function)(words[size:])
+            return
+    import difflib
+
+    group = [name for name in COMMANDS if name.startswith(f"{words[0]} ")]
+    if group:
+        if len(words) > 1 and words[1] in ("-h", "--help"):
+            print("\n".join(f"credo {name:<18}{COMMANDS[name][1]}" for name in group))
+            return
+        raise CredoError(f"command: {' '.join(words[:2])!r} is not one of {', '.join(group)}")
+    near = difflib.get_close_matches(words[0], COMMANDS, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"the commands are {', '.join(COMMANDS)}"
+    raise CredoError(f"command: {words[0]!r} is not known; {hint}")

@@ -1,0 +1,140 @@
+"""What a run shows while it trains: a live table on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from credo.training.loop import Progress, Watcher
+
+LINES_EVERY = 10.0
+"""Seconds between plain lines where there is no terminal."""
+
+
+def clock(seconds: float) -> str:
+    """Seconds as m:ss or h:mm:ss."""
+    if not math.isfinite(seconds):
+        return "-"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    return "-" if value is None or math.isnan(value) else f"{value:,.{digits}f}"
+
+
+class Board:
+    """Keeps, per seed, the newest values and the gradient peak since the last evaluation."""
+
+    def __init__(self, console: Console, expert_return: float | None):
+        self.console = console
+        self.expert_return = expert_return
+        self.progress: Progress | None = None
+        self.newest: dict[int, dict[str, float]] = {}
+        self.peak: dict[int, float] = {}
+        self.evaluated: dict[int, float] = {}
+        self.told = time.monotonic()
+
+    def update(self, progress: Progress) -> None:
+        """Take in one round."""
+        self.progress = progress
+        for seed in progress.seeds:
+            row = seed.metrics[-1] if seed.metrics else self.newest.get(seed.number, {})
+            self.newest[seed.number] = row
+            step = (seed.last or {}).get("step", 0.0)
+            if self.evaluated.get(seed.number) != step:
+                self.evaluated[seed.number], self.peak[seed.number] = step, 0.0
+            gradient = row.get("actor_gradient_max", 0.0)
+            self.peak[seed.number] = max(self.peak.get(seed.number, 0.0), gradient)
+
+    def headline(self) -> str:
+        progress = self.progress
+        if progress is None:
+            return "compiling ..."
+        config = progress.config
+        done = progress.round * config.steps_per_round
+        parts = [
+            f"{config.environment} {config.learner}",
+            f"{done:,} of {config.steps:,} steps",
+            f"{progress.steps_per_second:,.0f} steps/s",
+            f"{clock(progress.seconds)} gone, {clock(progress.seconds_left)} left",
+        ]
+        if self.expert_return is not None:
+            parts.append(f"expert's return {self.expert_return:,.0f}")
+        return " | ".join(parts)
+
+    def cells(self, seed) -> list[str]:
+        """One seed's row: return, distance, P(expert) on expert and policy samples, gradient peak, filtered share."""
+        row, last = self.newest.get(seed.number, {}), seed.last or {}
+        if seed.frozen is not None:
+            return [str(seed.number), f"frozen at {seed.frozen.step:,}: {seed.frozen.cause}", *["-"] * 5]
+        filtered = row.get("filtered_share")
+        return [
+            str(seed.number),
+            number(last.get("return_mean"), 0),
+            number(last.get("occupancy_distance"), 3),
+            number(row.get("expert_probability_expert"), 3),
+            number(row.get("expert_probability_policy"), 3),
+            number(self.peak.get(seed.number), 4),
+            "-" if filtered is None or math.isnan(filtered) else f"{filtered:.0%}",
+        ]
+
+    def __rich__(self) -> Table:
+        table = Table(title=self.headline(), title_justify="left", expand=False)
+        for name in (
+            "seed",
+            "return",
+            "distance",
+            "P(expert) expert",
+            "policy",
+            "largest |gradient|",
+            "filtered",
+        ):
+            table.add_column(name, justify="right")
+        for seed in self.progress.seeds if self.progress else ():
+            table.add_row(*self.cells(seed))
+        return table
+
+    def tell(self) -> None:
+        """Plain lines, every few seconds, for logs."""
+        now = time.monotonic()
+        if self.progress is None or now - self.told < LINES_EVERY:
+            return
+        self.told = now
+        self.console.print(self.headline(), soft_wrap=True, highlight=False)
+        for seed in self.progress.seeds:
+            names = ("seed", "return", "distance", "P(expert)", "policy", "gradient", "filtered")
+            pairs = zip(names, self.cells(seed), strict=True)
+            self.console.print("  " + "  ".join(f"{n} {c}" for n, c in pairs), soft_wrap=True, highlight=False)
+
+
+@contextlib.contextmanager
+def watching(console: Console, expert_return: float | None, quiet: bool) -> Iterator[Watcher]:
+    """A watcher that shows a run on ``console``."""
+    from credo.training.loop import Watcher
+
+    def line(text: str) -> None:
+        console.print(text, soft_wrap=True, highlight=False, markup=False)
+
+    board = Board(console, expert_return)
+    if quiet:
+        yield Watcher(line=line)
+    elif console.is_terminal:
+        with Live(board, console=console, refresh_per_second=2):
+            yield Watcher(line=line, progress=board.update)
+    else:
+
+        def progress(now: Progress) -> None:
+            board.update(now)
+            board.tell()
+
+        yield Watcher(line=line, progress=progress)

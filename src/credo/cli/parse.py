@@ -1,0 +1,52 @@
+"""Options from dataclasses, with wrong usage told in one line."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+import sys
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import tyro
+
+from credo.types import CredoError
+
+Options = TypeVar("Options")
+
+
+def parse(kind: type[Options], words: Sequence[str], command: str, about: str, default: Any = None) -> Options:
+    """An instance of the dataclass ``kind`` from command-line words; CredoError, in one line, on wrong usage."""
+    captured = io.StringIO()
+    keywords = {} if default is None else {"default": default}
+    try:
+        with contextlib.redirect_stderr(captured):
+            return tyro.cli(kind, args=list(words), prog=f"credo {command}", description=about, **keywords)
+    except SystemExit as stop:
+        if stop.code in (0, None):
+            raise
+        raise CredoError(f"{one_line(captured.getvalue())}; see credo {command} --help") from None
+    finally:
+        if not captured.closed and "usage" in captured.getvalue():
+            sys.stderr.write(captured.getvalue())
+
+
+def find_local_modules(environment: str) -> None:
+    """Let ``module:Id`` name a module in the current folder, as ``python -m`` would."""
+    if ":" in environment and os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+
+
+def one_line(box: str) -> str:
+    """The message in tyro's framed text: without the frame, up to the first rule."""
+    lines = []
+    for line in re.sub(r"\x1b\[[0-9;]*m", "", box).splitlines():
+        if line.startswith(("╭", "╰")):
+            continue
+        text = line.strip(" │|")
+        if text and set(text) <= {"─"}:
+            break
+        lines.append(text)
+    return " ".join(" ".join(lines).split()).rstrip(".")

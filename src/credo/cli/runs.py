@@ -1,0 +1,198 @@
+"""``credo evaluate``, ``video``, ``list`` and ``presets``."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from credo.cli.parse import find_local_modules, parse
+from credo.policies import Policy, load_policy
+from credo.presets import DESCRIPTIONS, PRESETS
+from credo.types import CredoError
+
+if TYPE_CHECKING:
+    from credo.api import Run
+
+
+@dataclass(frozen=True)
+class EvaluateOptions:
+    run: Annotated[str, tyro.conf.Positional]
+    """A run folder, a policy file, or a shipped expert's name."""
+    episodes: int = 10
+    """Episodes per policy."""
+    seed: int | None = None
+    """One seed of the run alone; default: every seed."""
+    which: str = "best"
+    """best: the policy kept by the reward-free measures; last: the one training ended with."""
+    environment: Annotated[str | None, tyro.conf.arg(name="env")] = None
+    """Gymnasium id or module:Id; default: the policy's own."""
+    evaluation_seed: int = 1_000_000
+    """Seed of the initial states; not one that training evaluates on."""
+
+
+@dataclass(frozen=True)
+class VideoOptions:
+    run: Annotated[str, tyro.conf.Positional]
+    """A run folder, a policy file, or a shipped expert's name."""
+    out: Path | None = None
+    """File to write (.mp4); default: video.mp4 in the run folder, or NAME.mp4 here."""
+    seed: int | None = None
+    """The run's seed to show; default: the one nearest to the demonstrations."""
+    environment: Annotated[str | None, tyro.conf.arg(name="env")] = None
+    """Gymnasium id or module:Id; default: the policy's own."""
+
+
+@dataclass(frozen=True)
+class ListOptions:
+    folder: Annotated[Path, tyro.conf.Positional] = Path("runs")
+    """The folder to search for runs, at any depth."""
+
+
+@dataclass(frozen=True)
+class PresetOptions:
+    changed_only: bool = True
+    """Only the settings in which presets differ."""
+
+
+def find_policy(name: str, seed: int | None = None, which: str = "best") -> Policy:
+    """A policy by run folder, file, or shipped expert's name; CredoError says what was looked for."""
+    from credo import experts
+    from credo.api import Run
+
+    path = Path(name)
+    if path.is_dir():
+        return Run(path).policy(seed, which)
+    if path.is_file():
+        return load_policy(path)
+    if name in experts.expert_names():
+        return experts.load_expert(name)[0]
+    known = ", ".join(experts.expert_names()) or "none"
+    raise CredoError(f"policy: {name!r} is neither a run folder, a policy file nor a shipped expert ({known})")
+
+
+def environment_of(policy: Policy, given: str | None) -> str:
+    """Where to run a policy: what the command line says, else what its file names, unless that would import code."""
+    if given is not None:
+        find_local_modules(given)
+        return given
+    if ":" in policy.environment:
+        raise CredoError(
+            f"env: the policy names {policy.environment!r}, which imports a module; if you trust it, "
+            f"give --env {policy.environment}"
+        )
+    return policy.environment
+
+
+def evaluate(words: Sequence[str]) -> None:
+    """Returns of trained policies."""
+    about = "Run trained policies, deterministically, and report their returns."
+    options = parse(EvaluateOptions, words, "evaluate", about)
+    if options.episodes < 1:
+        raise CredoError(f"episodes: {options.episodes} is not possible; it must be at least 1")
+    if options.which not in ("best", "last"):
+        raise CredoError(f"which: {options.which!r} is not best or last")
+    from credo import run_folder
+    from credo.environments import rollout_episodes
+
+    policies: dict[str, Policy] = {}
+    expert_return = None
+    if Path(options.run).is_dir():
+        config, stored = run_folder.read_config(Path(options.run))
+        expert_return = stored.get("demonstrations", {}).get("return_mean")
+        for seed in config.seed_numbers if options.seed is None else (options.seed,):
+            policies[f"seed {seed}"] = find_policy(options.run, seed, options.which)
+    else:
+        policies[Path(options.run).name] = find_policy(options.run)
+    table = Table(title=f"{options.episodes} episodes", title_justify="left")
+    for name in ("policy", "return", "std", "least", "most", "length", "of expert"):
+        table.add_column(name, justify="right")
+    console = Console()
+    with console.status("evaluating"):
+        for name, policy in policies.items():
+            episodes = rollout_episodes(
+                environment_of(policy, options.environment),
+                policy.normalised_action,
+                options.episodes,
+                options.evaluation_seed,
+            )
+            returns = np.array([episode.reward.sum(dtype=np.float64) for episode in episodes])
+            length = np.mean([len(episode.action) for episode in episodes])
+            share = f"{returns.mean() / expert_return:.0%}" if expert_return else "-"
+            values = (returns.mean(), returns.std(), returns.min(), returns.max(), length)
+            table.add_row(name, *[f"{value:,.1f}" for value in values], share)
+    console.print(table)
+
+
+def video(words: Sequence[str]) -> None:
+    """A video of one episode."""
+    options = parse(VideoOptions, words, "video", "Record a video of one episode of a trained policy.")
+    from credo.api import Run
+    from credo.reports.video import record_video
+
+    console = Console()
+    with console.status("rendering"):
+        path = Path(options.run)
+        if path.is_dir():
+            result = record(Run(path), options.seed, options.out, options.environment)
+        else:
+            policy = find_policy(options.run)
+            out = options.out or Path(f"{path.stem}.mp4")
+            result = record_video(environment_of(policy, options.environment), policy, out)
+    console.print(
+        f"{result.path}: {result.length} steps, return {result.episode_return:,.1f}",
+        soft_wrap=True,
+        highlight=False,
+    )
+
+
+def record(run: Run, seed: int | None, out: Path | None, environment: str | None) -> Any:
+    """Record a run's policy into its folder, or to ``out``."""
+    from credo.reports.video import record_video
+
+    policy = run.policy(seed)
+    return record_video(environment_of(policy, environment), policy, out or run.folder / "video.mp4")
+
+
+def list_runs(words: Sequence[str]) -> None:
+    """The runs in a folder."""
+    options = parse(ListOptions, words, "list", "List the runs in a folder, with state, returns and verdicts.")
+    from credo.reports.tables import list_table
+
+    if not options.folder.is_dir():
+        raise CredoError(f"folder: {options.folder} is not a folder")
+    Console().print(list_table(options.folder))
+
+
+def presets(words: Sequence[str]) -> None:
+    """The presets, side by side."""
+    options = parse(PresetOptions, words, "presets", "Print the presets side by side.")
+    trees = {name: _flat(config) for name, config in PRESETS.items()}
+    table = Table(title="presets", title_justify="left")
+    table.add_column("setting")
+    for name in trees:
+        table.add_column(name)
+    for setting in next(iter(trees.values())):
+        values = [str(tree[setting]) for tree in trees.values()]
+        if len(set(values)) > 1 or not options.changed_only:
+            table.add_row(setting, *values)
+    console = Console()
+    for name, text in DESCRIPTIONS.items():
+        console.print(f"[bold]{name}[/]: {text}", highlight=False)
+    console.print(table)
+
+
+def _flat(config: Any, prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        name = f"{prefix}{field.name}"
+        found |= _flat(value, f"{name}.") if dataclasses.is_dataclass(value) else {name: value}
+    return found

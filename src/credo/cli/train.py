@@ -1,0 +1,103 @@
+"""``credo imitate`` and ``credo expert``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+
+from credo.cli.parse import find_local_modules, parse
+from credo.config import RunConfig
+from credo.presets import EXPERT, PRESETS, preset
+from credo.types import CredoError
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """Options of both training commands, beside the settings."""
+
+    config: Annotated[RunConfig, tyro.conf.arg(name="")] = field(default_factory=RunConfig)
+    preset: str = "fast"
+    """A whole set of settings to start from; the other options change it. See credo presets."""
+    out: Path | None = None
+    """Run folder; one that holds the same run is gone on with. Default: runs/ and a name from the settings."""
+    video: bool = False
+    """Record a video of the kept policy at the end."""
+    quiet: bool = False
+    """No progress, only messages."""
+
+
+def imitate(words: Sequence[str]) -> None:
+    """Train imitators and say how they did."""
+    default = TrainOptions(config=preset(_preset_name(words)), preset=_preset_name(words))
+    about = f"Train imitators of demonstrations, many seeds side by side. Presets: {', '.join(PRESETS)}."
+    _train(parse(TrainOptions, words, "imitate", about, default))
+
+
+def expert(words: Sequence[str]) -> None:
+    """Train from the environment's reward."""
+    about = "Train an expert from the environment's own reward, in the same loop as imitators."
+    options = parse(TrainOptions, words, "expert", about, TrainOptions(config=EXPERT, preset="expert"))
+    if options.config.adversarial:
+        raise CredoError(f"reward: {options.config.reward!r} needs demonstrations; use credo imitate")
+    _train(options)
+
+
+def _preset_name(words: Sequence[str]) -> str:
+    """The preset that the words ask for: the other options are parsed on top of it."""
+    for index, word in enumerate(words):
+        if word == "--preset" and index + 1 < len(words):
+            return words[index + 1]
+        if word.startswith("--preset="):
+            return word.removeprefix("--preset=")
+    return "fast"
+
+
+def _train(options: TrainOptions) -> None:
+    from credo import api
+    from credo.cli.display import clock, watching
+    from credo.config import validate
+    from credo.demonstrations import check_fits, load_demonstrations
+    from credo.environments import environment_spec, make_environment
+
+    console = Console()
+    config = options.config
+    validate(config)
+    find_local_modules(config.environment)
+    environment = make_environment(config.environment)
+    spec = environment_spec(environment, config.environment)
+    environment.close()
+    data = None
+    if config.adversarial:
+        data = load_demonstrations(config.demonstrations)
+        check_fits(data, spec)
+    expert_return = api.describe_demonstrations(data).get("return_mean")
+    with watching(console, expert_return, options.quiet) as watcher:
+        run = api.imitate(config, demonstrations=data, out=options.out, watcher=watcher)
+    finish(console, run, config, options.video)
+    if run.summary["state"] == "interrupted":
+        console.print("stopped; the same command goes on from here", highlight=False)
+        sys.exit(130)
+    seconds = run.summary["wall_seconds"]
+    console.print(f"trained in {clock(seconds)}; everything is in {run.folder}", soft_wrap=True, highlight=False)
+
+
+def finish(console: Console, run, config: RunConfig, with_video: bool) -> None:
+    """The closing table, the curves' names, and the video where it was asked for."""
+    from credo.reports.tables import summary_table
+
+    console.print(summary_table(run.folder))
+    if with_video and run.summary["state"] == "done":
+        from credo.cli.runs import record
+
+        try:
+            result = record(run, None, None, config.environment)
+            console.print(f"video: {result.path}", soft_wrap=True, highlight=False)
+        except CredoError as error:
+            console.print(f"no video: {error}", soft_wrap=True, highlight=False, markup=False)
+    console.print(f"curves: {run.folder / 'curves.html'}", soft_wrap=True, highlight=False)

@@ -1,0 +1,344 @@
+"""Whether, when and how a seed's training failed: a pure function of its stored curves. NumPy alone.
+
+The definition of "diverged" stands here and nowhere else; it can change without a rerun. From worst to best:
+
+    non-finite   a gradient, loss or value was NaN or infinite (or the seed was frozen for it)
+    dead         the actor is saturated or without gradient, and the outcome is low, from ``step`` to the end
+    exploded     the outcome has been low to the end since the actor's gradient exploded at ``step``
+    failed       the outcome is low at each of many last evaluations, though the actor has a gradient
+    undecided    too few evaluations to tell
+    weak         none of these, but less than half of the expert
+    recovered    it was dead, and came back at ``step``
+    healthy      none of these
+
+The **outcome** of an evaluation is the return as a share of the expert's. Where one of the two is unknown it
+is the occupancy distance to held-out demonstrations; where that is unknown too, the return as a share of the
+seed's own best.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+KINDS = ("healthy", "recovered", "weak", "undecided", "failed", "exploded", "dead", "non-finite")
+"""Every verdict, from best to worst."""
+DIVERGED = ("exploded", "dead", "non-finite")
+"""The verdicts that count as diverged: the curves themselves show the break."""
+
+_NETWORKS = ("actor", "critic", "discriminator")
+_CHECKED = (
+    *(f"{network}_gradient_{measure}" for network in _NETWORKS for measure in ("max", "norm")),
+    *("discriminator_loss", "critic_loss", "q_mean", "reward_mean"),
+)
+
+
+@dataclass(frozen=True)
+class Criteria:
+    """The thresholds of a verdict."""
+
+    low_share: float = 0.1
+    """An outcome is low below this share of the expert's return. Dead actors on Hopper stay below 0.015."""
+    healthy_share: float = 0.5
+    """The end is healthy from this share of the expert's return on."""
+    low_distance: float = 0.9
+    """Without a return: low from this occupancy distance on. A policy that falls at a tenth of the horizon
+    has it."""
+    healthy_distance: float = 0.5
+    """Without a return: healthy up to this occupancy distance. A policy that falls half-way has it."""
+    late_evaluations: int = 3
+    """The end is the median over this many last evaluations; with fewer, only clear cases are decided."""
+    failed_evaluations: int = 10
+    """Low evaluations at the end before a seed that still learns counts as failed."""
+    recovered_evaluations: int = 1
+    """Dead evaluations in a row, at least, for a seed that came back to count as recovered."""
+    vanishing_gradient: float = 1e-9
+    """The actor has no gradient where the largest absolute one is at most this: Adam (epsilon 1e-8) hardly
+    moves."""
+    saturation: float = 0.99
+    """The actor is saturated where at least this share of its actions is at +-1."""
+    activity_rounds: int = 20
+    """The actor is inactive at an evaluation if most of this many rounds before it have no gradient or
+    saturation."""
+    explosion_factor: float = 100.0
+    """Explosion: the largest absolute actor gradient is beyond this many times its running median ..."""
+    explosion_floor: float = 10.0
+    """... and beyond this absolute value."""
+    explosion_window: int = 200
+    """Rounds in the running median; rounds without gradient do not count. The first window is its own
+    reference."""
+
+
+class Verdict(NamedTuple):
+    """What became of one seed."""
+
+    kind: str
+    """One of ``KINDS``."""
+    step: int | None
+    """Environment step at which it broke (or came back, if recovered); None where nothing did."""
+    reason: str
+    """One sentence with the numbers, for people."""
+    first_explosion: int | None
+    """Step of the first exploding actor gradient, whatever the verdict; None if there was none."""
+
+    @property
+    def diverged(self) -> bool:
+        return self.kind in DIVERGED
+
+
+class _Outcome(NamedTuple):
+    """How good the policy was at each of n evaluations."""
+
+    step: np.ndarray
+    """[n] int64."""
+    low: np.ndarray
+    """[n] bool."""
+    healthy: bool
+    """Of the last evaluations."""
+    text: str
+    """The last evaluations in words."""
+    against_itself: bool
+    """Whether only the seed's own best is there to compare with."""
+
+
+class _Activity(NamedTuple):
+    """The rounds of a seed, from the first with an actor gradient on."""
+
+    step: np.ndarray
+    """[m] int64."""
+    inactive: np.ndarray
+    """[m] bool: no gradient, or saturated."""
+    gradient: np.ndarray
+    """[m] float64: the largest absolute one."""
+
+
+def verdict(
+    metrics: Mapping[str, np.ndarray],
+    evaluations: Mapping[str, np.ndarray],
+    expert_return: float | None,
+    criteria: Criteria = Criteria(),
+) -> Verdict:
+    """Judge one seed by its curves.
+
+    Args:
+        metrics: columns of equal length, one row a round, in rising ``step``: ``step``,
+            ``actor_gradient_max``, ``action_saturation`` and the other gradients and losses. NaN before
+            learning starts; any may be missing.
+        evaluations: columns of equal length in rising ``step``: ``step``, ``return_mean``,
+            ``occupancy_distance``, ``failed``. Any may be missing, or NaN.
+        expert_return: mean return of the demonstrations' episodes; None if unknown. A negative one is taken
+            as a cost: at twice the expert's cost the share is 0.5.
+        criteria: the thresholds.
+
+    Returns:
+        The verdict. Scaling all returns, the expert's with them, does not change its kind or step.
+    """
+    broken = _first_non_finite(metrics, evaluations)
+    activity = _activity(metrics, criteria)
+    explosion = _first_explosion(activity, criteria)
+    if broken is not None:
+        step, what = broken
+        return Verdict("non-finite", step, f"{what} at step {step:,}", explosion)
+    outcome = _outcome(evaluations, expert_return, criteria)
+    if outcome is None:
+        return _without_outcome(activity, explosion, criteria)
+
+    inactive = np.array([_inactive_at(activity, step, criteria) for step in outcome.step])
+    tail = _final_stretch(outcome.low)
+    begin = len(outcome.low) - tail
+    if tail and inactive[-1]:
+        # A flicker of gradient does not end a death: inactive for most of the time from there to the end.
+        dead = next(i for i in range(begin, len(inactive)) if inactive[i] and inactive[i:].mean() >= 0.5)
+        step = _onset(activity, int(outcome.step[dead]))
+        reason = f"actor saturated or without gradient from step {step:,} to the end; {outcome.text}"
+        return Verdict("dead", step, reason, explosion)
+    if explosion is not None:
+        since = int(np.sum(outcome.step[begin:] > explosion))
+        if since >= criteria.late_evaluations:
+            reason = f"actor gradient exploded at step {explosion:,}, low ever since; {outcome.text}"
+            return Verdict("exploded", explosion, reason, explosion)
+    if tail >= criteria.failed_evaluations:
+        step = int(outcome.step[begin])
+        reason = f"low from step {step:,} to the end although the actor has a gradient; {outcome.text}"
+        return Verdict("failed", step, reason, explosion)
+    back = _recovery(outcome, inactive, criteria)
+    if back is not None:
+        dead_step, step = back
+        reason = f"dead at step {dead_step:,}, came back by step {step:,}; {outcome.text}"
+        return Verdict("recovered", step, reason, explosion)
+    few = len(outcome.step) < criteria.late_evaluations
+    if few and (outcome.against_itself or not outcome.healthy):
+        count = len(outcome.step)
+        reason = f"only {count} evaluation{'s' if count > 1 else ''} so far; {outcome.text}"
+        return Verdict("undecided", None, reason, explosion)
+    if outcome.healthy:
+        return Verdict("healthy", None, outcome.text, explosion)
+    stuck = "; actor saturated or without gradient" if inactive[-1] else ""
+    return Verdict("weak", None, outcome.text + stuck, explosion)
+
+
+def _column(columns: Mapping[str, np.ndarray], name: str) -> np.ndarray:
+    """A column as float64; all NaN where it is missing."""
+    if name in columns:
+        return np.asarray(columns[name], np.float64)
+    return np.full(len(columns.get("step", ())), np.nan)
+
+
+def _steps(columns: Mapping[str, np.ndarray]) -> np.ndarray:
+    return np.asarray(columns.get("step", ()), np.int64)
+
+
+def _first_non_finite(
+    metrics: Mapping[str, np.ndarray], evaluations: Mapping[str, np.ndarray]
+) -> tuple[int, str] | None:
+    """The earliest (step, what) in metrics after learning began, else of an evaluation marked as failed."""
+    step = _steps(metrics)
+    found: list[tuple[int, str]] = []
+    for name in _CHECKED:
+        value = _column(metrics, name)
+        # NaN until learning starts (and throughout where there is no such network); infinity is never right.
+        known = np.flatnonzero(~np.isnan(value))
+        if known.size:
+            bad = np.flatnonzero(~np.isfinite(value[known[0] :]))
+            if bad.size:
+                row = known[0] + bad[0]
+                number = "NaN" if np.isnan(value[row]) else "infinite"
+                found.append((int(step[row]), f"{name.replace('_', ' ')} was {number}"))
+    frozen = np.flatnonzero(_column(evaluations, "failed") == 1)
+    if frozen.size:
+        found.append((int(_steps(evaluations)[frozen[0]]), "the seed was found frozen"))
+    return min(found, key=lambda item: item[0], default=None)
+
+
+def _activity(metrics: Mapping[str, np.ndarray], criteria: Criteria) -> _Activity:
+    gradient, saturation = _column(metrics, "actor_gradient_max"), _column(metrics, "action_saturation")
+    learning = ~np.isnan(gradient)
+    with np.errstate(invalid="ignore"):
+        inactive = (np.abs(gradient) <= criteria.vanishing_gradient) | (saturation >= criteria.saturation)
+    return _Activity(_steps(metrics)[learning], inactive[learning], np.abs(gradient[learning]))
+
+
+def _first_explosion(activity: _Activity, criteria: Criteria) -> int | None:
+    gradient, window = activity.gradient, max(criteria.explosion_window, 1)
+    # The median is renewed every quarter of a window, and only where the floor is passed: speed.
+    block = max(window // 4, 1)
+    baseline = None
+    for first in range(0, len(gradient), block):
+        chunk = gradient[first : first + block]
+        if not np.any(chunk > criteria.explosion_floor):
+            continue
+        past = gradient[max(first - window, 0) : max(first, window)]
+        alive = past[(past > criteria.vanishing_gradient) & np.isfinite(past)]
+        # An actor that was dead has no scale of its own: the last known one serves.
+        if alive.size >= min(window, 10):
+            baseline = float(np.median(alive))
+        if baseline is None:
+            continue
+        beyond = chunk > max(criteria.explosion_floor, criteria.explosion_factor * baseline)
+        if np.any(beyond):
+            return int(activity.step[first + int(np.argmax(beyond))])
+    return None
+
+
+def _outcome(
+    evaluations: Mapping[str, np.ndarray], expert_return: float | None, criteria: Criteria
+) -> _Outcome | None:
+    """The outcome by the best measure there is; None where no evaluation has any."""
+    step, late = _steps(evaluations), max(criteria.late_evaluations, 1)
+    returns, distance = _column(evaluations, "return_mean"), _column(evaluations, "occupancy_distance")
+    known = np.isfinite(returns)
+    if expert_return is None or not np.isfinite(expert_return) or expert_return == 0:
+        reference, whose = None, "its own best"
+    else:
+        reference, whose = float(expert_return), "the expert's"
+    if (reference is None or not known.any()) and np.isfinite(distance).any():
+        known = np.isfinite(distance)
+        level = float(np.median(distance[known][-late:]))
+        return _Outcome(
+            step=step[known],
+            low=distance[known] >= criteria.low_distance,
+            healthy=level <= criteria.healthy_distance,
+            text=f"occupancy distance {level:.2f} at the end",
+            against_itself=False,
+        )
+    if not known.any():
+        return None
+    returns = returns[known]
+    against_itself = reference is None
+    reference = float(returns.max()) if reference is None else reference
+    share = _share(returns, reference)
+    level, value = float(np.median(share[-late:])), float(np.median(returns[-late:]))
+    return _Outcome(
+        step=step[known],
+        low=share < criteria.low_share,
+        healthy=level >= criteria.healthy_share,
+        text=f"return {value:,.0f} at the end, {_percent(level)} of {whose} {reference:,.0f}",
+        against_itself=against_itself,
+    )
+
+
+def _share(returns: np.ndarray, reference: float) -> np.ndarray:
+    """Returns as a share of a reference; for a negative one the ratio of costs (very large at no cost)."""
+    if reference > 0:
+        return returns / reference
+    if reference < 0:
+        return np.where(returns < 0, reference / np.minimum(returns, reference * 1e-6), 1e6)
+    return np.where(returns >= 0, 1.0, 0.0)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}%" if abs(share) < 0.1 else f"{100 * min(share, 99.99):.0f}%"
+
+
+def _inactive_at(activity: _Activity, step: int, criteria: Criteria) -> bool:
+    """Whether most of the last rounds up to ``step`` were inactive; False before learning."""
+    end = int(np.searchsorted(activity.step, step, side="right"))
+    rounds = activity.inactive[max(end - criteria.activity_rounds, 0) : end]
+    return bool(len(rounds) and rounds.mean() > 0.5)
+
+
+def _final_stretch(condition: np.ndarray) -> int:
+    """For how many entries at the end the condition holds without a break."""
+    broken = np.flatnonzero(~condition)
+    return len(condition) if not broken.size else len(condition) - 1 - int(broken[-1])
+
+
+def _onset(activity: _Activity, step: int) -> int:
+    """The first step of the inactive rounds that lead up to ``step``; ``step`` itself where the last one is
+    active."""
+    end = int(np.searchsorted(activity.step, step, side="right"))
+    stretch = _final_stretch(activity.inactive[:end])
+    return int(activity.step[end - stretch]) if stretch else step
+
+
+def _recovery(outcome: _Outcome, inactive: np.ndarray, criteria: Criteria) -> tuple[int, int] | None:
+    """(first step of the last death that it came back from, first step that is not low after it), if any."""
+    dead = outcome.low & inactive
+    for back in np.flatnonzero(~outcome.low)[::-1]:
+        # Low but active evaluations may lie between a death and the return.
+        before = _final_stretch(outcome.low[:back])
+        stretch = dead[back - before : back]
+        died = np.flatnonzero(stretch)
+        if died.size and _longest(stretch) >= criteria.recovered_evaluations:
+            return int(outcome.step[back - before + died[0]]), int(outcome.step[back])
+    return None
+
+
+def _longest(condition: np.ndarray) -> int:
+    """Length of the longest stretch of True."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], condition, [False]]).astype(np.int8)))
+    return int(np.max(edges[1::2] - edges[::2], initial=0))
+
+
+def _without_outcome(activity: _Activity, explosion: int | None, criteria: Criteria) -> Verdict:
+    """Nothing was evaluated: an actor without gradient is dead all the same, anything else is open."""
+    if len(activity.step) >= criteria.activity_rounds:
+        last = int(activity.step[-1])
+        if _inactive_at(activity, last, criteria):
+            step = _onset(activity, last)
+            reason = f"actor saturated or without gradient from step {step:,} on; nothing evaluated"
+            return Verdict("dead", step, reason, explosion)
+    return Verdict("undecided", None, "nothing evaluated so far", explosion)

@@ -1,0 +1,174 @@
+"""Read run folders for reports: also those of running, killed or damaged runs. Imports no JAX."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from credo import run_folder
+from credo.config import RunConfig
+from credo.diagnostics.divergence import Criteria, Verdict, verdict
+from credo.types import CredoError
+
+Columns = dict[str, np.ndarray]
+"""Name to values, all of one length, one row a round (or evaluation) in rising ``step``."""
+
+
+@dataclass(frozen=True)
+class LoadedRun:
+    """What a run folder says of its run."""
+
+    folder: Path
+    config: RunConfig
+    stored: dict[str, Any]
+    """The whole of config.json."""
+    summary: dict[str, Any]
+    """summary.json, or empty."""
+    state: str
+    """"done", or what the summary says: "running", "interrupted"; "running" without a summary."""
+    metrics: dict[int, Columns]
+    """Of every wanted seed; empty columns where it has no rows."""
+    evaluations: dict[int, Columns]
+    """Of every wanted seed; empty columns where it has no rows."""
+    expert_return: float | None
+    """Mean return of the demonstrations' episodes; None if unknown."""
+    verdicts: dict[int, Verdict]
+    """Of every wanted seed."""
+    problems: tuple[str, ...]
+    """What could not be read, one line each."""
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        return tuple(self.metrics)
+
+    @property
+    def steps_done(self) -> int:
+        """Environment steps per seed so far."""
+        steps = [int(c["step"][-1]) for c in (*self.metrics.values(), *self.evaluations.values()) if len(c["step"])]
+        return max([int(self.summary.get("steps") or 0), *steps])
+
+    def seed_summary(self, seed: int) -> dict[str, Any]:
+        """What summary.json holds of a seed; empty where it has nothing yet."""
+        seeds = self.summary.get("seeds")
+        found = seeds.get(str(seed)) if isinstance(seeds, dict) else None
+        return found if isinstance(found, dict) else {}
+
+
+def load_run(folder: Path, criteria: Criteria = Criteria()) -> LoadedRun:
+    """Read a run folder; what is missing is empty, what is damaged is empty and named in ``problems``.
+
+    Raises:
+        CredoError: the folder is not a run of this version (its config.json is missing or not understood).
+    """
+    folder = Path(folder)
+    config, stored = run_folder.read_config(folder)
+    problems: list[str] = []
+    summary: dict[str, Any] = {}
+    try:
+        summary = run_folder.read_summary(folder)
+    except CredoError as error:
+        problems.append(str(error))
+    state = "done" if (folder / run_folder.DONE).exists() else str(summary.get("state", "running"))
+    metrics = _columns(folder, run_folder.METRICS, problems)
+    evaluations = _columns(folder, run_folder.EVALUATIONS, problems)
+    recorded = {int(seed) for columns in (metrics, evaluations) for seed in np.unique(columns.get("seed", ()))}
+    seeds = sorted({*config.seed_numbers, *recorded})
+    expert_return = _expert_return(stored)
+    metrics_of = {seed: _rows_of(metrics, seed) for seed in seeds}
+    evaluations_of = {seed: _rows_of(evaluations, seed) for seed in seeds}
+    return LoadedRun(
+        folder=folder,
+        config=config,
+        stored=stored,
+        summary=summary,
+        state=state,
+        metrics=metrics_of,
+        evaluations=evaluations_of,
+        expert_return=expert_return,
+        verdicts={s: verdict(metrics_of[s], evaluations_of[s], expert_return, criteria) for s in seeds},
+        problems=tuple(problems),
+    )
+
+
+def find_runs(folder: Path) -> list[Path]:
+    """The run folders in ``folder`` (itself among them), at any depth, sorted; CredoError if there is no folder."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise CredoError(f"folder: {folder} is not a folder; give one that holds runs")
+    found = []
+    for path, folders, files in os.walk(folder):
+        if run_folder.CONFIG in files and _is_run(Path(path)):
+            found.append(Path(path))
+            folders.clear()
+        folders[:] = [name for name in folders if not name.startswith(".")]
+    return sorted(found)
+
+
+def thin(
+    step: np.ndarray, value: np.ndarray, points: int, reduce: Literal["max", "mean"] = "mean"
+) -> tuple[np.ndarray, np.ndarray]:
+    """Reduce a curve to at most ``points`` points, without the rows that are NaN.
+
+    Args:
+        step: [n], rising.
+        value: [n].
+        points: at least 1.
+        reduce: max: the largest value of each stretch at its own step, so that no peak is lost or moved; mean: the
+            mean of each stretch at its last step.
+
+    Returns:
+        Steps and values; infinities stay (under mean they spread over their stretch).
+    """
+    step, value = np.asarray(step), np.asarray(value, np.float64)
+    known = ~np.isnan(value)
+    step, value = step[known], value[known]
+    if len(step) <= points:
+        return step, value
+    starts = np.linspace(0, len(step), points, endpoint=False).astype(np.int64)
+    ends = np.append(starts[1:], len(step))
+    if reduce == "mean":
+        with np.errstate(invalid="ignore"):
+            return step[ends - 1], np.add.reduceat(value, starts) / (ends - starts)
+    largest = np.maximum.reduceat(value, starts)
+    # The first row of each stretch that holds its maximum.
+    rows = np.flatnonzero(value == np.repeat(largest, ends - starts))
+    first = rows[np.searchsorted(rows, starts)]
+    return step[first], value[first]
+
+
+def _columns(folder: Path, kind: str, problems: list[str]) -> Columns:
+    for attempt in range(2):
+        try:
+            return run_folder.read_parts(folder, kind)
+        except CredoError as error:
+            # A resumed run removes parts that it will write again: a second look finds the new state.
+            if attempt:
+                problems.append(str(error))
+    return {}
+
+
+def _rows_of(columns: Columns, seed: int) -> Columns:
+    if "seed" not in columns or "step" not in columns:
+        return {"step": np.zeros(0, np.int64)}
+    rows = np.flatnonzero(columns["seed"] == seed)
+    step = columns["step"][rows]
+    rows = rows[np.append(np.diff(step) > 0, True)] if len(rows) else rows
+    return {name: column[rows] for name, column in columns.items() if name != "seed"}
+
+
+def _expert_return(stored: dict[str, Any]) -> float | None:
+    demonstrations = stored.get("demonstrations")
+    value = demonstrations.get("return_mean") if isinstance(demonstrations, dict) else None
+    return float(value) if isinstance(value, int | float) and np.isfinite(value) else None
+
+
+def _is_run(folder: Path) -> bool:
+    try:
+        stored = run_folder.read_json(folder / run_folder.CONFIG)
+    except CredoError:
+        return False
+    return "format" in stored and "identity" in stored

@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from credo import experts
+from credo.demonstrations import load, load_demonstrations, save_demonstrations
+from credo.demonstrations.load import cache_folder, parse_request
+from credo.types import CredoError
+
+
+def test_demonstrations_come_back_as_they_are(make_demonstrations):
+    demonstrations = make_demonstrations([3])
+    assert load_demonstrations(demonstrations) is demonstrations
+
+
+def test_file_with_and_without_subsampling(tmp_path, make_demonstrations):
+    d = make_demonstrations([40, 50])
+    path = tmp_path / "d.safetensors"
+    save_demonstrations(path, d)
+    assert load_demonstrations(path).sha256 == load_demonstrations(str(path)).sha256 == d.sha256
+    assert load_demonstrations(f"{path}@subsample=20", seed=3).sha256 == d.subsample(20, 3).sha256
+
+
+def test_file_names_may_look_like_requests(tmp_path, monkeypatch, make_demonstrations):
+    d = make_demonstrations([4])
+    monkeypatch.chdir(tmp_path)
+    for name in ("a@subsample=2", "name:3", "plain"):
+        save_demonstrations(name, d)
+        assert load_demonstrations(name).sha256 == d.sha256
+
+
+def test_expert_is_rolled_out_once_and_cached(fake_expert, monkeypatch):
+    first = load_demonstrations("pendulum-expert:3")
+    assert (first.episodes, first.environment, len(first)) == (3, "Pendulum-v1", 600)
+    (path,) = cache_folder().iterdir()
+    assert path.name.startswith("pendulum-expert_Pendulum-v1_3-episodes_noise-0.01_")
+    monkeypatch.setattr("credo.demonstrations.generate.generate_demonstrations", None)
+    assert load_demonstrations("pendulum-expert:3").sha256 == first.sha256
+    thin = load_demonstrations("pendulum-expert:3@subsample=20", seed=1)
+    assert thin.sha256 == first.subsample(20, 1).sha256
+    assert thin.rows_per_episode.tolist() == [10, 10, 10]
+
+
+def test_twenty_five_episodes_unless_told(fake_expert):
+    assert load_demonstrations("pendulum-expert").episodes == 25
+
+
+@pytest.mark.parametrize("damage", [b"", b"garbage", None])
+def test_damaged_cache_is_made_again(fake_expert, make_demonstrations, damage):
+    first = load_demonstrations("pendulum-expert:2")
+    (path,) = cache_folder().iterdir()
+    if damage is None:  # sound in itself, but another thing than was asked for
+        save_demonstrations(path, make_demonstrations([5]), overwrite=True)
+    else:
+        path.write_bytes(damage)
+    assert load_demonstrations("pendulum-expert:2").sha256 == first.sha256
+    assert list(cache_folder().iterdir()) == [path]
+    content = bytearray(path.read_bytes())
+    content[-5] ^= 4
+    path.write_bytes(content)
+    assert load_demonstrations("pendulum-expert:2").sha256 == first.sha256
+
+
+def test_other_weights_are_another_cache_file(fake_expert, pendulum_policy):
+    first = load_demonstrations("pendulum-expert:1")
+    weights = [(w * 0.5, b) for w, b in pendulum_policy.layers]
+    policy = type(pendulum_policy)(**{**vars(pendulum_policy), "layers": weights})
+    experts.write_expert(policy, fake_expert, experts.FOLDER)
+    assert load_demonstrations("pendulum-expert:1").sha256 != first.sha256
+    assert len(list(cache_folder().iterdir())) == 2
+
+
+def test_cache_that_cannot_be_written(fake_expert, tmp_path, monkeypatch, caplog):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("CREDO_CACHE", str(tmp_path / "file" / "cache"))
+    monkeypatch.setattr(load, "_unsaved", {})
+    with caplog.at_level(logging.WARNING):
+        first = load_demonstrations("pendulum-expert:2")
+        assert load_demonstrations("pendulum-expert:2") is first
+    (record,) = caplog.records
+    assert "memory only" in record.getMessage()
+    assert "\n" not in record.getMessage()
+
+
+def test_cache_folder(monkeypatch, tmp_path):
+    for name in ("CREDO_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert cache_folder() == tmp_path / ".cache" / "credo"
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
+    assert cache_folder() == tmp_path / ".cache" / "credo"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "x"))
+    assert cache_folder() == tmp_path / "x" / "credo"
+    monkeypatch.setenv("CREDO_CACHE", str(tmp_path / "c"))
+    assert cache_folder() == tmp_path / "c"
+
+
+def test_another_environment(fake_expert):
+    with pytest.raises(CredoError, match="observation has 3 dimensions, but MountainCarContinuous-v0 has 2"):
+        load_demonstrations("pendulum-expert:1", "MountainCarContinuous-v0")
+    assert not cache_folder().exists()
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("pendulum-exprt", "neither a file nor a shipped expert; experts: nearest: pendulum-expert"),
+        ("pendulum-exprt:4", "nearest: pendulum-expert"),
+        ("zzz", "neither a file nor a shipped expert; experts: known: pendulum-expert"),
+        ("", "neither a file"),
+        ("no/such/file", "no such file"),
+        ("missing.safetensors", "no such file"),
+        ("pendulum-expert:0", "episodes is '0', a whole number of 1 or more"),
+        ("pendulum-expert:", "episodes is ''"),
+        ("pendulum-expert:2.5", "episodes is '2.5'"),
+        ("pendulum-expert:٣", "episodes is"),
+        ("pendulum-expert@subsample=0", "subsample is '0'"),
+        ("pendulum-expert@subsample=-1", "subsample is '-1'"),
+        ("pendulum-expert@every=2", "option 'every' is unknown"),
+    ],
+)
+def test_bad_requests(fake_expert, spec, message):
+    with pytest.raises(CredoError, match=message) as caught:
+        load_demonstrations(spec)
+    assert "\n" not in str(caught.value)
+
+
+def test_paths_are_never_experts(fake_expert):
+    with pytest.raises(CredoError, match="neither a file"):
+        load_demonstrations(Path("pendulum-expert"))
+
+
+def test_parse_request():
+    assert parse_request("hopper-expert") == ("hopper-expert", None, 1)
+    assert parse_request("hopper-expert:25@subsample=20") == ("hopper-expert", 25, 20)
+    assert parse_request("/a/b@c/d.safetensors") == ("/a/b@c/d.safetensors", None, 1)
+
+
+def _load(folder: str, cache: str, queue) -> None:
+    os.environ["CREDO_CACHE"] = cache
+    experts.FOLDER = Path(folder)
+    queue.put(load_demonstrations("pendulum-expert:2").sha256)
+
+
+def test_two_processes_at_once(fake_expert):
+    context = multiprocessing.get_context("spawn")
+    queue = context.Queue()
+    arguments = (str(experts.FOLDER), os.environ["CREDO_CACHE"], queue)
+    processes = [context.Process(target=_load, args=arguments) for _ in range(2)]
+    for process in processes:
+        process.start()
+    hashes = {queue.get(timeout=60) for _ in processes}
+    for process in processes:
+        process.join()
+    assert hashes == {load_demonstrations("pendulum-expert:2").sha256}
+    assert len(list(cache_folder().iterdir())) == 1
+
+
+def test_many_writers_of_one_file(tmp_path, make_demonstrations):
+    versions = [make_demonstrations([30], seed) for seed in range(4)]
+    path = tmp_path / "d.safetensors"
+    save_demonstrations(path, versions[0])
+
+    def write(demonstrations) -> None:
+        for _ in range(10):
+            save_demonstrations(path, demonstrations, overwrite=True)
+
+    writers = [threading.Thread(target=write, args=(version,)) for version in versions]
+    for writer in writers:
+        writer.start()
+    hashes = {version.sha256 for version in versions}
+    while any(writer.is_alive() for writer in writers):
+        assert load_demonstrations(path).sha256 in hashes
+    for writer in writers:
+        writer.join()
+    assert [entry.name for entry in tmp_path.iterdir()] == ["d.safetensors"]
+    assert np.isfinite(load_demonstrations(path).returns).all()

@@ -1,0 +1,281 @@
+"""The verdict on hand-made curves whose answer is known, and its properties on arbitrary ones."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from credo.diagnostics.divergence import DIVERGED, KINDS, Criteria, Verdict, verdict
+
+EXPERT = 3000.0
+ROUND, INTERVAL, START = 64, 5_000, 1_000
+
+
+def curves(returns, dead=(), seed=0, distance=None) -> tuple[dict, dict]:
+    """A seed with an evaluation every 5,000 steps; ``dead`` lists (from, until) steps without gradient."""
+    generator = np.random.default_rng(seed)
+    evaluated = np.arange(1, len(returns) + 1) * INTERVAL
+    step = np.arange(ROUND, len(returns) * INTERVAL + 1, ROUND)
+    gradient = np.exp(generator.normal(-1, 0.7, len(step)))
+    saturation = generator.uniform(0.05, 0.4, len(step))
+    for begin, until in dead:
+        gone = (step >= begin) & (step < until)
+        gradient[gone], saturation[gone] = 0.0, 1.0
+    gradient[step <= START] = saturation[step <= START] = np.nan
+    metrics = {
+        "step": step,
+        "actor_gradient_max": gradient.astype(np.float32),
+        "action_saturation": saturation.astype(np.float32),
+        "critic_loss": np.where(step <= START, np.nan, 1.0).astype(np.float32),
+        "filtered_share": np.full(len(step), np.nan, np.float32),
+    }
+    evaluations = {"step": evaluated, "return_mean": np.array(returns, np.float32)}
+    if distance is not None:
+        evaluations["occupancy_distance"] = np.array(distance, np.float32)
+    return metrics, evaluations
+
+
+def with_spike(metrics: dict, step: int, value: float) -> dict:
+    gradient = metrics["actor_gradient_max"].copy()
+    gradient[np.searchsorted(metrics["step"], step)] = value
+    return metrics | {"actor_gradient_max": gradient}
+
+
+RISING = [20, 300, 900, 1800, 2500, 2900, 2950, 2980]
+DEAD = [20, 30, 12, -2, 39, 4, 7, -1]
+
+
+def test_a_seed_that_reaches_the_expert_is_healthy():
+    result = verdict(*curves(RISING), EXPERT)
+    assert result == Verdict("healthy", None, "return 2,950 at the end, 98% of the expert's 3,000", None)
+    assert not result.diverged
+
+
+def test_a_noisy_evaluation_near_zero_does_not_condemn_a_learning_seed():
+    for at in range(len(RISING)):
+        returns = list(RISING)
+        returns[at] = 5
+        assert verdict(*curves(returns), EXPERT).kind == "healthy"
+
+
+def test_dead_from_the_round_in_which_the_gradient_vanished():
+    metrics, evaluations = curves(DEAD, dead=[(3_000, np.inf)])
+    result = verdict(metrics, evaluations, EXPERT)
+    first = int(metrics["step"][metrics["step"] >= 3_000][0])
+    assert (result.kind, result.step) == ("dead", first)
+    assert result.diverged
+    assert result.reason == (
+        f"actor saturated or without gradient from step {first:,} to the end; "
+        "return 4 at the end, 0.1% of the expert's 3,000"
+    )
+
+
+def test_dead_after_good_times():
+    returns = [20, 900, 2500, 2900, 2800, 15, 8, 12]
+    result = verdict(*curves(returns, dead=[(26_000, np.inf)]), EXPERT)
+    assert (result.kind, result.step) == ("dead", 26_048)
+
+
+def test_dead_by_saturation_alone_and_through_a_flicker_of_gradient():
+    metrics, evaluations = curves(DEAD, dead=[(3_000, np.inf)])
+    metrics["actor_gradient_max"] = np.where(np.isnan(metrics["actor_gradient_max"]), np.nan, 1e-4)
+    assert verdict(metrics, evaluations, EXPERT).kind == "dead"
+    flicker = curves(DEAD, dead=[(3_000, 18_000), (21_000, np.inf)])
+    assert verdict(*flicker, EXPERT)[:2] == ("dead", 3_008)
+
+
+def test_saturated_but_successful_is_healthy():
+    assert verdict(*curves(RISING, dead=[(10_000, np.inf)]), EXPERT).kind == "healthy"
+
+
+def test_dead_with_one_evaluation_or_none():
+    metrics, evaluations = curves(DEAD[:1], dead=[(3_000, np.inf)])
+    assert verdict(metrics, evaluations, EXPERT)[:2] == ("dead", 3_008)
+    assert verdict(metrics, {}, EXPERT)[:2] == ("dead", 3_008)
+
+
+def test_recovered_names_the_evaluation_at_which_it_came_back():
+    returns = [10, -1, 4, 800, 1900, 2600, 2700, 2800]
+    result = verdict(*curves(returns, dead=[(3_000, 17_000)]), EXPERT)
+    assert (result.kind, result.step) == ("recovered", 20_000)
+    assert result.reason.startswith("dead at step 5,000, came back by step 20,000; return 2,700 at the end")
+    strict = Criteria(recovered_evaluations=4)
+    assert verdict(*curves(returns, dead=[(3_000, 17_000)]), EXPERT, strict).kind == "healthy"
+
+
+def test_recovered_then_dead_is_dead_and_still_low_is_not_recovered():
+    returns = [10, -1, 4, 800, 1900, 12, 3, 5]
+    result = verdict(*curves(returns, dead=[(3_000, 17_000), (26_000, np.inf)]), EXPERT)
+    assert (result.kind, result.step) == ("dead", 26_048)
+    assert verdict(*curves([10, -1, 4, 20, 30], dead=[(3_000, 17_000)]), EXPERT).kind == "weak"
+
+
+def test_weak_failed_and_undecided():
+    assert verdict(*curves([20, 200, 600, 900, 1000]), EXPERT).kind == "weak"
+    low = verdict(*curves([4] * 12), EXPERT)
+    assert (low.kind, low.step, low.diverged) == ("failed", 5_000, False)
+    assert verdict(*curves([20, 2500, *[4] * 10]), EXPERT)[:2] == ("failed", 15_000)
+    assert verdict(*curves([200, 250]), EXPERT).kind == "undecided"
+    assert verdict(*curves([2500]), EXPERT).kind == "healthy"
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_non_finite_after_learning_began(value):
+    metrics, evaluations = curves(RISING)
+    metrics["critic_loss"][100] = value
+    result = verdict(metrics, evaluations, EXPERT)
+    assert (result.kind, result.step) == ("non-finite", int(metrics["step"][100]))
+    assert "critic loss was" in result.reason
+
+
+def test_frozen_without_a_trace_in_the_metrics():
+    metrics, evaluations = curves(RISING)
+    evaluations["failed"] = np.array([0, 0, 0, 1, 1, 1, 1, 1], np.float32)
+    evaluations["return_mean"][3:] = np.nan
+    assert verdict(metrics, evaluations, EXPERT)[:2] == ("non-finite", 20_000)
+
+
+def test_explosion_is_recorded_and_judged_by_what_followed():
+    metrics, evaluations = curves(RISING)
+    healthy = verdict(with_spike(metrics, 20_000, 500.0), evaluations, EXPERT)
+    assert (healthy.kind, healthy.first_explosion) == ("healthy", 20_032)
+    metrics, evaluations = curves([20, 300, 900, 40, 30, 25, 33, 20])
+    ruined = verdict(with_spike(metrics, 18_000, 500.0), evaluations, EXPERT)
+    assert (ruined.kind, ruined.step, ruined.diverged) == ("exploded", 18_048, True)
+
+
+def test_explosion_needs_both_factor_and_floor_and_is_seen_in_the_first_rounds():
+    metrics, evaluations = curves(RISING)
+    small = metrics | {"actor_gradient_max": metrics["actor_gradient_max"] * 1e-3}
+    assert verdict(with_spike(small, 20_000, 9.0), evaluations, EXPERT).first_explosion is None
+    large = metrics | {"actor_gradient_max": metrics["actor_gradient_max"] * 1e2}
+    assert verdict(with_spike(large, 20_000, 900.0), evaluations, EXPERT).first_explosion is None
+    assert verdict(with_spike(metrics, 1_100, 500.0), evaluations, EXPERT).first_explosion == 1_152
+
+
+def test_a_gradient_that_comes_back_from_zero_is_no_explosion():
+    metrics, evaluations = curves(RISING, dead=[(1_200, 28_000)])
+    lively = metrics | {"actor_gradient_max": metrics["actor_gradient_max"] * 30}
+    assert verdict(lively, evaluations, EXPERT).first_explosion is None
+
+
+def test_stands_on_the_occupancy_distance_where_no_return_can_be_compared():
+    far = [1.0, 1.05, 1.1, 1.08, 1.1]
+    near = [1.0, 0.8, 0.5, 0.3, 0.2]
+    unknown = [np.nan] * 5
+    for expert, returns in ((EXPERT, unknown), (None, [5.0] * 5), (None, unknown), (float("nan"), [5.0] * 5)):
+        assert verdict(*curves(returns, distance=near), expert).kind == "healthy"
+        assert verdict(*curves(returns, dead=[(3_000, np.inf)], distance=far), expert)[:2] == ("dead", 3_008)
+    assert verdict(*curves(unknown, distance=[1.0, 0.9, 0.8, 0.7, 0.7]), None).kind == "weak"
+
+
+def test_against_itself_where_nothing_else_is_known():
+    result = verdict(*curves(RISING), None)
+    assert (result.kind, result.reason) == ("healthy", "return 2,950 at the end, 99% of its own best 2,980")
+    assert verdict(*curves([20, 2900, 2800, 900, 800, 700]), None).kind == "weak"
+    assert verdict(*curves([20]), None).kind == "undecided"
+
+
+def test_negative_returns_are_costs():
+    assert verdict(*curves([-1400, -700, -200, -170, -160]), -150.0).kind == "healthy"
+    assert verdict(*curves([-1400, -1300, -900, -1000, -800]), -150.0).kind == "weak"
+    assert verdict(*curves([-1600] * 5, dead=[(3_000, np.inf)]), -150.0).kind == "dead"
+
+
+def test_empty_and_missing_curves_are_undecided():
+    empty = {"step": np.array([], np.int64), "actor_gradient_max": np.array([], np.float32)}
+    for metrics in ({}, empty):
+        for evaluations in ({}, {"step": np.array([], np.int64), "return_mean": np.array([], np.float32)}):
+            assert verdict(metrics, evaluations, EXPERT).kind == "undecided"
+    waiting = {"step": np.arange(10), "actor_gradient_max": np.full(10, np.nan, np.float32)}
+    assert verdict(waiting, {}, None).kind == "undecided"
+
+
+def test_three_million_steps_are_judged_quickly():
+    generator = np.random.default_rng(0)
+    metrics = {"step": np.arange(47_000) * 64, "actor_gradient_max": generator.lognormal(4, 1, 47_000)}
+    evaluations = {"step": np.arange(600) * 5_000, "return_mean": np.linspace(0, 3000, 600)}
+    begin = time.perf_counter()
+    assert verdict(metrics, evaluations, EXPERT).kind == "healthy"
+    assert time.perf_counter() - begin < 0.5
+
+
+numbers = st.floats(width=32, allow_nan=True, allow_infinity=True)
+
+
+@st.composite
+def any_curves(draw) -> tuple[dict, dict]:
+    rounds, count = draw(st.integers(0, 40)), draw(st.integers(0, 8))
+    metrics = {"step": np.arange(1, rounds + 1) * ROUND}
+    for name in ("actor_gradient_max", "action_saturation", "critic_loss"):
+        if draw(st.booleans()):
+            values = st.one_of(numbers, st.just(0.0), st.just(1.0))
+            metrics[name] = np.array(draw(st.lists(values, min_size=rounds, max_size=rounds)), np.float32)
+    evaluations = {"step": np.arange(1, count + 1) * ROUND * 5}
+    for name in ("return_mean", "occupancy_distance"):
+        if draw(st.booleans()):
+            evaluations[name] = np.array(draw(st.lists(numbers, min_size=count, max_size=count)), np.float32)
+    return metrics, evaluations
+
+
+@given(any_curves(), st.none() | numbers)
+@settings(max_examples=150, deadline=None)
+def test_any_curves_have_a_verdict_of_plain_types(pair, expert):
+    result = verdict(*pair, expert)
+    assert result.kind in KINDS
+    assert result.diverged == (result.kind in DIVERGED)
+    assert result.step is None or type(result.step) is int
+    assert result.first_explosion is None or type(result.first_explosion) is int
+    assert "\n" not in result.reason
+    assert result == verdict(*pair, expert)
+
+
+@st.composite
+def plausible_curves(draw) -> tuple[dict, dict]:
+    returns = draw(st.lists(st.integers(-50, 3500), min_size=1, max_size=12))
+    begin = draw(st.integers(1_500, 60_000))
+    dead = [(begin, begin + draw(st.integers(0, 60_000)))] if draw(st.booleans()) else []
+    return curves(returns, dead, seed=draw(st.integers(0, 100)))
+
+
+@given(plausible_curves(), st.integers(-12, 12))
+@settings(max_examples=60, deadline=None)
+def test_scaling_returns_and_expert_together_changes_nothing(pair, exponent):
+    metrics, evaluations = pair
+    scale = 2.0**exponent
+    scaled = evaluations | {"return_mean": evaluations["return_mean"] * np.float32(scale)}
+    assert verdict(metrics, scaled, EXPERT * scale)[:2] == verdict(metrics, evaluations, EXPERT)[:2]
+    assert verdict(metrics, scaled, None)[:2] == verdict(metrics, evaluations, None)[:2]
+
+
+@given(plausible_curves(), st.integers(0, 30), st.integers(0, 10**6))
+@settings(max_examples=60, deadline=None)
+def test_rounds_before_learning_and_later_steps_only_shift_the_verdict(pair, waiting, shift):
+    metrics, evaluations = pair
+    early = {name: np.concatenate([np.full(waiting, np.nan), column]) for name, column in metrics.items()}
+    early["step"] = np.concatenate([np.arange(waiting), metrics["step"] + waiting + shift]).astype(np.int64)
+    late = evaluations | {"step": evaluations["step"] + waiting + shift}
+    kind, step, _, explosion = verdict(metrics, evaluations, EXPERT)
+    moved = verdict(early, late, EXPERT)
+    assert moved.kind == kind
+    assert moved.step == (None if step is None else step + waiting + shift)
+    assert moved.first_explosion == (None if explosion is None else explosion + waiting + shift)
+
+
+@given(plausible_curves())
+@settings(max_examples=60, deadline=None)
+def test_three_more_evaluations_at_the_experts_level_end_every_death(pair):
+    metrics, evaluations = pair
+    last = int(evaluations["step"][-1])
+    longer = {
+        "step": np.append(evaluations["step"], last + np.arange(1, 4) * INTERVAL),
+        "return_mean": np.append(evaluations["return_mean"], [EXPERT] * 3),
+    }
+    before, after = verdict(metrics, evaluations, EXPERT), verdict(metrics, longer, EXPERT)
+    assert after.kind in ("recovered", "healthy")
+    if before.kind in ("dead", "recovered"):
+        assert after.kind == "recovered"

@@ -1,0 +1,145 @@
+"""CREDO's threshold, its rule, its cap and its draw."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from credo.config import CredoConfig
+from credo.discriminator import credo as outliers
+from credo.discriminator.rewards import REWARDS
+
+FINITE_REWARDS = [name for name in REWARDS if name != "plr-literal"]
+
+
+def rule(threshold, unit="reward", mode="filter"):
+    return CredoConfig(mode=mode, threshold=threshold, threshold_unit=unit)
+
+
+def test_definition_2_at_c_5():
+    plr, cr = (outliers.threshold_logit(rule(5.0), name) for name in ("plr", "cr"))
+    assert plr == pytest.approx(math.log(math.exp(5) - 1), rel=1e-12)
+    assert plr == pytest.approx(4.993239, abs=1e-6)
+    assert cr == 5.0
+    alpha, beta = (1 / (1 + math.exp(-logit)) for logit in (plr, cr))
+    assert alpha == pytest.approx(1 - math.exp(-5), rel=1e-12)
+    assert alpha == pytest.approx(0.993262, abs=5e-7)
+    assert beta == pytest.approx(0.993307, abs=5e-7)
+
+
+@pytest.mark.parametrize("c", [0.1, 1.0, 5.0, 12.0])
+def test_proposition_2(c):
+    alpha, beta = (
+        1 / (1 + math.exp(-outliers.threshold_logit(rule(c), name))) for name in ("plr", "cr")
+    )
+    assert beta - alpha == pytest.approx((1 - alpha) ** 2 / (2 - alpha), rel=1e-6)
+    assert beta > alpha
+
+
+@pytest.mark.parametrize("name", FINITE_REWARDS)
+@settings(deadline=None, max_examples=25)
+@given(threshold=st.floats(-12, 12), logits=st.lists(st.floats(-14, 14, width=32), min_size=1, max_size=20))
+def test_the_rule_on_rewards_is_the_rule_on_logits(name, threshold, logits):
+    c = float(REWARDS[name](jnp.float32(threshold)))
+    low, high = REWARDS[name].bounds
+    if not low < c < high:
+        return
+    values = jnp.array(logits, jnp.float32)
+    keep = np.asarray(outliers.retained(values, outliers.threshold_logit(rule(c), name)))
+    reward = np.asarray(REWARDS[name](values))
+    # Where float32 cannot tell the reward from the threshold either answer is right.
+    clear = np.abs(reward - c) > 4e-6 * max(1.0, abs(c))
+    np.testing.assert_array_equal(keep[clear], (reward < c)[clear])
+
+
+def test_a_sample_at_the_threshold_is_an_outlier():
+    np.testing.assert_array_equal(
+        outliers.retained(jnp.array([4.99, 5.0, 5.01], jnp.float32), 5.0), [True, False, False]
+    )
+
+
+@pytest.mark.parametrize("name", REWARDS)
+@pytest.mark.parametrize("threshold", [0.02, 0.5, 1.5, 5.0])
+def test_a_threshold_outside_the_range_keeps_all_or_none_and_says_so(name, threshold):
+    low, high = REWARDS[name].bounds
+    logit = outliers.threshold_logit(rule(threshold), name)
+    warning = outliers.threshold_warning(rule(threshold), name)
+    logits = jnp.linspace(-30.0, 30.0, 7)
+    keep = np.asarray(outliers.retained(logits, logit))
+    if threshold >= high:
+        assert keep.all()
+        assert "as good as off" in warning
+    elif threshold <= low:
+        assert not keep.any()
+        assert "every expert sample is an outlier" in warning
+    else:
+        assert math.isfinite(logit)
+        assert warning is None
+        return
+    assert name in warning
+    assert "\n" not in warning
+
+
+@pytest.mark.parametrize("name", REWARDS)
+def test_probabilities_and_logits_mean_the_same_for_every_reward(name):
+    assert outliers.threshold_logit(rule(0.9933071490757153, "probability"), name) == pytest.approx(5.0, abs=1e-9)
+    assert outliers.threshold_logit(rule(-1.25, "logit"), name) == -1.25
+    assert outliers.threshold_warning(rule(0.5, "probability"), name) is None
+
+
+def test_no_warning_where_nothing_is_clipped():
+    assert outliers.threshold_warning(rule(5.0, mode="off"), "r4") is None
+    assert outliers.threshold_warning(rule(5.0), "environment") is None
+
+
+@pytest.mark.parametrize("name", REWARDS)
+@pytest.mark.parametrize("mode", ["off", "filter", "clip", "both"])
+def test_modes(name, mode):
+    assert outliers.filters(rule(5.0, mode=mode)) == (mode in ("filter", "both"))
+    by_reward = outliers.reward_cap(rule(0.75, mode=mode), name)
+    by_logit = outliers.reward_cap(rule(2.0, "logit", mode), name)
+    if mode in ("off", "filter"):
+        assert by_reward == by_logit == math.inf
+    else:
+        assert by_reward == 0.75
+        assert by_logit == pytest.approx(float(REWARDS[name](jnp.float32(2.0))))
+
+
+def draw(keep, count, seed=0):
+    indices, total = jax.jit(outliers.draw_retained, static_argnums=2)(
+        jax.random.key(seed), jnp.asarray(keep), count
+    )
+    return np.asarray(indices), int(total)
+
+
+def test_draws_uniformly_among_the_retained():
+    keep = np.array([False, True, True, False, True, False, True, True, False])
+    indices, total = draw(keep, 20_000)
+    assert total == 5
+    counts = np.bincount(indices, minlength=len(keep))
+    assert counts[~keep].sum() == 0
+    expected = 20_000 / 5
+    chi_square = np.sum((counts[keep] - expected) ** 2 / expected)
+    assert chi_square < 18.5  # the 0.999 quantile at 4 degrees of freedom
+
+
+@pytest.mark.parametrize("where", [0, 3, 6])
+def test_a_single_retained_sample_is_drawn_always(where):
+    keep = np.zeros(7, bool)
+    keep[where] = True
+    indices, total = draw(keep, 50)
+    assert total == 1
+    assert set(indices.tolist()) == {where}
+
+
+def test_draws_from_all_and_from_none():
+    indices, total = draw(np.ones(4, bool), 4000)
+    assert total == 4
+    assert np.bincount(indices, minlength=4).min() > 900
+    indices, total = draw(np.zeros(4, bool), 10)
+    assert total == 0
+    assert ((indices >= 0) & (indices < 4)).all(), "an index out of range would be clamped or NaN in silence"

@@ -1,0 +1,222 @@
+"""Building environments: quiet, and one line for what cannot be used."""
+
+import functools
+import subprocess
+import sys
+import textwrap
+
+import gymnasium
+import numpy as np
+import pytest
+
+from credo.environments import environment_spec, make_environment, source_name
+from credo.environments.probes import PointMass, TimeLimitProbe
+from credo.types import CredoError
+
+Box, Discrete = gymnasium.spaces.Box, gymnasium.spaces.Discrete
+
+
+class Spaces(gymnasium.Env):
+    """An environment of which only the spaces matter."""
+
+    def __init__(self, observation_space, action_space):
+        self.observation_space = observation_space
+        self.action_space = action_space
+
+
+VECTOR = Box(-1, 1, (3,))
+
+
+def refusal(source) -> str:
+    with pytest.raises(CredoError) as caught:
+        make_environment(source)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert message.startswith("environment: ")
+    return message
+
+
+@pytest.mark.parametrize(
+    ("observation_space", "action_space", "words"),
+    [
+        (VECTOR, Discrete(3), ["Discrete(3)", "continuous"]),
+        (VECTOR, Box(0, 3, (2,), np.int32), ["int32", "continuous"]),
+        (VECTOR, gymnasium.spaces.MultiBinary(3), ["MultiBinary", "continuous"]),
+        (VECTOR, Box(-1, 1, (2, 2)), ["(2, 2)", "flat"]),
+        (VECTOR, Box(-np.inf, np.inf, (2,)), ["unbounded", "finite"]),
+        (VECTOR, Box(np.float32([-1, -1]), np.float32([1, np.inf])), ["unbounded", "finite"]),
+        (VECTOR, Box(0, 0, (2,)), ["below"]),
+        (Box(0, 255, (64, 64, 3), np.uint8), VECTOR, ["images", "(64, 64, 3)", "flat"]),
+        (Box(-1, 1, (4, 5)), VECTOR, ["(4, 5)", "flat"]),
+        (Box(-1, 1, ()), VECTOR, ["()", "flat"]),
+        (gymnasium.spaces.Dict(a=VECTOR), VECTOR, ["Dict", "FlattenObservation"]),
+        (Discrete(16), VECTOR, ["Discrete(16)", "flat"]),
+    ],
+)
+def test_spaces_that_cannot_be_used_are_refused(observation_space, action_space, words):
+    def user_environment():
+        return Spaces(observation_space, action_space)
+
+    message = refusal(user_environment)
+    for word in ["user_environment", *words]:
+        assert word in message
+
+
+def test_discrete_environment_by_id_is_refused():
+    assert "CartPole-v1" in refusal("CartPole-v1")
+
+
+def test_integer_observations_are_accepted():
+    environment = make_environment(lambda: Spaces(Box(0, 9, (3,), np.int64), VECTOR))
+    assert environment_spec(environment, "x").observation_size == 3
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("Hoper-v5", ["'Hopper-v5'", "did you mean"]),
+        ("hopper-v5", ["'Hopper-v5'"]),
+        ("Hopper-v99", ["'Hopper-v5'"]),
+        ("zzzzqqqq", ["not a registered environment", "module:Id"]),
+        ("", ["not a registered environment"]),
+        ("not a valid id!", ["not a registered environment"]),
+        ("no_such_module_here:Thing-v0", ["no_such_module_here", "PYTHONPATH"]),
+        ("math:Thing-v0", ["not a registered environment"]),
+        (":Hopper-v5x", ["not a registered environment"]),
+        (3, ["3", "Gymnasium id"]),
+        (None, ["None"]),
+    ],
+)
+def test_unknown_sources_are_refused_with_a_suggestion(source, words):
+    message = refusal(source)
+    for word in words:
+        assert word in message
+
+
+def test_missing_dependency_is_refused():
+    def needs_more():
+        raise gymnasium.error.DependencyNotInstalled(
+            "simulator is not installed,\nrun `pip install simulator`"
+        )
+
+    assert "pip install simulator" in refusal(needs_more)
+
+
+def test_broken_registered_environment_is_refused():
+    def broken(**_):
+        raise RuntimeError("no licence")
+
+    gymnasium.register("CredoBroken-v0", broken)
+    try:
+        message = refusal("CredoBroken-v0")
+    finally:
+        del gymnasium.registry["CredoBroken-v0"]
+    assert "no licence" in message
+
+
+def test_factory_that_returns_no_environment_is_refused():
+    def wrong():
+        return 7
+
+    assert "returned int" in refusal(wrong)
+
+
+def test_error_of_a_factory_passes_through():
+    def wrong():
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        make_environment(wrong)
+
+
+def test_module_id_imports_the_module(tmp_path, monkeypatch):
+    (tmp_path / "credo_user_module.py").write_text(
+        textwrap.dedent("""
+        import warnings
+        import gymnasium
+        warnings.warn("old", DeprecationWarning)
+        gymnasium.register("CredoUser-v0", "credo.environments.probes:PointMass", max_episode_steps=20)
+        """)
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    try:
+        source = "credo_user_module:CredoUser-v0"
+        environment = make_environment(source)
+        assert environment_spec(environment, source_name(source)).max_episode_steps == 20
+    finally:
+        gymnasium.registry.pop("CredoUser-v0", None)
+
+
+def test_render_mode_reaches_factories_that_take_it():
+    seen = []
+
+    def takes(render_mode=None):
+        seen.append(render_mode)
+        return PointMass()
+
+    def takes_any(**settings):
+        seen.append(settings)
+        return PointMass()
+
+    def takes_nothing():
+        seen.append("none")
+        return PointMass()
+
+    for factory in (takes, takes_any, takes_nothing):
+        make_environment(factory, render_mode="rgb_array")
+    make_environment(takes_any)
+    assert seen == ["rgb_array", {"render_mode": "rgb_array"}, "none", {}]
+
+
+def test_spec_of_real_environments():
+    spec = environment_spec(make_environment("Humanoid-v5"), "Humanoid-v5")
+    assert (spec.observation_size, spec.action_size, spec.max_episode_steps) == (348, 17, 1000)
+    assert spec.action_low.dtype == spec.action_high.dtype == np.float32
+    np.testing.assert_allclose(spec.action_high, 0.4)
+    np.testing.assert_allclose(spec.action_low, -0.4)
+
+
+def test_spec_finds_the_time_limit_of_factories():
+    limited = make_environment(lambda: gymnasium.wrappers.TimeLimit(PointMass(), 7))
+    assert environment_spec(limited, "x").max_episode_steps == 7
+    assert environment_spec(make_environment(PointMass), "x").max_episode_steps == 50
+    assert environment_spec(make_environment(lambda: Spaces(VECTOR, VECTOR)), "x").max_episode_steps is None
+
+
+def test_source_names():
+    assert source_name("Hopper-v5") == "Hopper-v5"
+    assert source_name(PointMass) == "PointMass"
+    assert source_name(functools.partial(TimeLimitProbe, 3, terminates=True)) == (
+        "TimeLimitProbe(3, terminates=True)"
+    )
+
+
+def test_no_step_pays_for_a_checker():
+    environment = make_environment("Hopper-v5")
+    assert "PassiveEnvChecker" not in str(environment)
+
+
+def test_nothing_on_the_screen_or_in_the_folder(tmp_path):
+    """Warnings are errors here; HalfCheetah's model makes MuJoCo warn, and so does a broken simulation."""
+    program = """
+from credo.environments import make_environment
+for name in ("HalfCheetah-v5", "HalfCheetah-v4", "Hopper-v4", "Pendulum-v1"):
+    environment = make_environment(name)
+    environment.reset(seed=0)
+    environment.step(environment.action_space.low)
+    if name == "HalfCheetah-v5":
+        environment.unwrapped.data.qpos[0] = 1e30
+        environment.step(environment.action_space.low)
+    environment.close()
+import sys
+assert "jax" not in sys.modules
+"""
+    result = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env={"PYTHONPATH": ":".join(sys.path), "PATH": "/usr/bin:/bin"},
+    )
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,149 @@
+"""TD3 and SAC updates in NumPy float64, with every random number given. No JAX."""
+
+import numpy as np
+from reference.multilayer import adam, backward, forward, moved
+
+
+def value(critic, observation, action):
+    output, kept = forward(critic, np.concatenate([observation, action], axis=1))
+    return output[:, 0], kept
+
+
+def critic_step(critics, moments, batch, target, rate, count):
+    """Both critics one Adam step down the sum of their mean squared errors."""
+    updated, new_moments, gradients = [], [], []
+    for index, critic in enumerate(critics):
+        output, kept = value(critic, batch["observation"], batch["action"])
+        slope = (2.0 * (output - target) / len(target))[:, None]
+        gradient, _ = backward(critic, kept, slope)
+        network, moment = adam(critic, gradient, moments and moments[index], rate, count)
+        updated.append(network)
+        new_moments.append(moment)
+        gradients.append(gradient)
+    return updated, new_moments, gradients
+
+
+def bellman(reward, terminated, discount, next_value):
+    return np.where(terminated, reward, reward + discount * next_value)
+
+
+class TD3:
+    """Fujimoto et al. 2018, Algorithm 1, with given smoothing noise."""
+
+    def __init__(self, config, actor, critics):
+        self.config = config
+        self.actor, self.critics = actor, critics
+        self.target_actor, self.target_critics = actor, critics
+        self.actor_moments, self.critic_moments = None, None
+        self.critic_count, self.actor_count = 0, 0
+
+    def update(self, batch, normal):
+        config = self.config
+        noise = np.clip(config.target_noise * normal, -config.target_noise_clip, config.target_noise_clip)
+        proposed = np.tanh(forward(self.target_actor, batch["next_observation"])[0])
+        next_action = np.clip(proposed + noise, -1.0, 1.0)
+        next_value = np.minimum(
+            *(value(critic, batch["next_observation"], next_action)[0] for critic in self.target_critics)
+        )
+        target = bellman(batch["reward"], batch["terminated"], config.discount, next_value)
+        self.critic_count += 1
+        self.critics, self.critic_moments, self.critic_gradients = critic_step(
+            self.critics, self.critic_moments, batch, target, config.critic_learning_rate, self.critic_count
+        )
+        if self.critic_count % config.actor_delay == 0:
+            self._update_actor(batch["observation"])
+
+    def _update_actor(self, observation):
+        config = self.config
+        before, kept = forward(self.actor, observation)
+        action = np.tanh(before)
+        _, value_kept = value(self.critics[0], observation, action)
+        slope = np.full((len(observation), 1), -1.0 / len(observation))
+        _, into = backward(self.critics[0], value_kept, slope)
+        slope = into[:, observation.shape[1] :] * (1.0 - action**2)
+        self.actor_gradient, _ = backward(self.actor, kept, slope)
+        self.actor_count += 1
+        self.actor, self.actor_moments = adam(
+            self.actor, self.actor_gradient, self.actor_moments, config.actor_learning_rate, self.actor_count
+        )
+        self.target_actor = moved(self.target_actor, self.actor, config.target_rate)
+        self.target_critics = [
+            moved(target, online, config.target_rate)
+            for target, online in zip(self.target_critics, self.critics, strict=True)
+        ]
+
+
+def gaussian(actor, observation):
+    output, kept = forward(actor, observation)
+    mean, log_std = np.split(output, 2, axis=1)
+    return mean, np.clip(log_std, -20.0, 2.0), log_std, kept
+
+
+def log_density(mean, log_std, normal):
+    """The squashed action and its log density, written as the density of a change of variables."""
+    raw = mean + np.exp(log_std) * normal
+    gaussian_density = np.exp(-0.5 * normal**2) / np.sqrt(2 * np.pi * np.exp(2 * log_std))
+    return np.tanh(raw), np.sum(np.log(gaussian_density) - np.log(1.0 / np.cosh(raw) ** 2), axis=1)
+
+
+class SAC:
+    """Haarnoja et al. 2018 ("Algorithms and Applications"), Algorithm 1, with given noise."""
+
+    def __init__(self, config, actor, critics, target_entropy):
+        self.config, self.target_entropy = config, target_entropy
+        self.actor, self.critics, self.target_critics = actor, critics, critics
+        self.log_temperature = np.log(config.initial_temperature)
+        self.actor_moments, self.critic_moments, self.temperature_moments = None, None, None
+        self.count = 0
+
+    def update(self, batch, next_normal, normal):
+        config = self.config
+        self.count += 1
+        temperature = np.exp(self.log_temperature)
+        mean, log_std, _, _ = gaussian(self.actor, batch["next_observation"])
+        next_action, next_log_prob = log_density(mean, log_std, next_normal)
+        next_value = np.minimum(
+            *(value(critic, batch["next_observation"], next_action)[0] for critic in self.target_critics)
+        )
+        target = bellman(
+            batch["reward"], batch["terminated"], config.discount, next_value - temperature * next_log_prob
+        )
+        self.critics, self.critic_moments, _ = critic_step(
+            self.critics, self.critic_moments, batch, target, config.critic_learning_rate, self.count
+        )
+        log_prob = self._update_actor(batch["observation"], normal, temperature)
+        slope = -(log_prob + self.target_entropy)
+        (((self.log_temperature, _),), self.temperature_moments) = adam(
+            [(self.log_temperature, np.zeros(()))],
+            [(slope, np.zeros(()))],
+            self.temperature_moments,
+            config.temperature_learning_rate,
+            self.count,
+        )
+        self.target_critics = [
+            moved(target, online, config.target_rate)
+            for target, online in zip(self.target_critics, self.critics, strict=True)
+        ]
+
+    def _update_actor(self, observation, normal, temperature):
+        rows = len(observation)
+        mean, log_std, unclipped, kept = gaussian(self.actor, observation)
+        action, log_prob = log_density(mean, log_std, normal)
+        values, slopes = [], []
+        for critic in self.critics:
+            output, value_kept = value(critic, observation, action)
+            _, into = backward(critic, value_kept, np.ones((rows, 1)))
+            values.append(output)
+            slopes.append(into[:, observation.shape[1] :])
+        value_slope = np.where((values[0] < values[1])[:, None], *slopes)
+        # d log_prob / d raw = 2 tanh(raw), from the squashing; the Gaussian part depends on log_std alone.
+        raw_slope = (temperature * 2 * action - value_slope * (1.0 - action**2)) / rows
+        std_slope = raw_slope * np.exp(log_std) * normal - temperature / rows
+        std_slope = std_slope * ((unclipped > -20.0) & (unclipped < 2.0))
+        self.actor_gradient, _ = backward(self.actor, kept, np.concatenate([raw_slope, std_slope], axis=1))
+        self.actor, self.actor_moments = adam(
+            self.actor, self.actor_gradient, self.actor_moments, self.config.actor_learning_rate, self.count
+        )
+        return log_prob.mean()
+
+
