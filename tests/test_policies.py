@@ -244,7 +244,7 @@ def test_saving_is_atomic_and_asks_before_overwriting(tmp_path, monkeypatch):
         raise OSError("disk full")
 
     monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(CredoError, match="cannot be written .disk full"):
+    with pytest.raises(CredoError, match=r"cannot be written .disk full"):
         save_policy(path, make_policy(seed=2))
     assert path.read_bytes() == before
     assert os.listdir(tmp_path) == ["p"]

@@ -6,7 +6,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from credo.types import Array, Metrics
 
@@ -16,9 +15,14 @@ def largest(tree: Any) -> Array:
     return jnp.max(jnp.stack([jnp.max(jnp.abs(leaf)) for leaf in jax.tree.leaves(tree)]))
 
 
+def global_norm(tree: Any) -> Array:
+    """The Euclidean norm of all entries of a pytree together (scalar)."""
+    return jnp.sqrt(jnp.sum(jnp.stack([jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(tree)])))
+
+
 def gradient_metrics(name: str, gradient: Any) -> Metrics:
     """Largest absolute entry and global norm of one network's gradient."""
-    return {f"{name}_gradient_max": largest(gradient), f"{name}_gradient_norm": optax.global_norm(gradient)}
+    return {f"{name}_gradient_max": largest(gradient), f"{name}_gradient_norm": global_norm(gradient)}
 
 
 def over_updates(metrics: Metrics) -> Metrics:

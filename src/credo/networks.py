@@ -43,8 +43,13 @@ def apply(network: Network, inputs: Array, activation: str = "relu") -> Array:
     """[..., inputs] -> [..., outputs]; the last layer is linear."""
     nonlinearity = ACTIVATIONS[activation]
     for layer in network[:-1]:
-        inputs = nonlinearity(inputs @ layer.weight + layer.bias)
-    return inputs @ network[-1].weight + network[-1].bias
+        inputs = nonlinearity(_affine(layer, inputs))
+    return _affine(network[-1], inputs)
+
+
+def _affine(layer: Layer, inputs: Array) -> Array:
+    product = inputs @ layer.weight
+    return product + jnp.broadcast_to(layer.bias, product.shape)
 
 
 def q_value(network: Network, observation: Array, action: Array) -> Array:

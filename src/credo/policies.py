@@ -42,8 +42,8 @@ class Policy:
     ``observation_std``, ``action_low < action_high``. Arrays are stored as read-only float32.
     """
 
-    layers: tuple[Layer, ...]
-    """From input to output; ``activation`` follows every layer but the last, tanh follows the last."""
+    layers: tuple[tuple[np.ndarray, np.ndarray], ...]
+    """(weight, bias) from input to output, kept as ``Layer``; ``activation`` follows all but the last, tanh that."""
     activation: str
     """"relu" or "tanh"."""
     observation_mean: np.ndarray
@@ -114,9 +114,9 @@ class Policy:
 def save_policy(path: str | Path, policy: Policy, *, overwrite: bool = True) -> None:
     """Write the policy as one safetensors file, atomically; CredoError where it cannot be written."""
     tensors = {name: getattr(policy, name) for name in _VECTORS}
-    for i, layer in enumerate(policy.layers):
-        tensors[f"layers.{i}.weight"] = layer.weight
-        tensors[f"layers.{i}.bias"] = layer.bias
+    for i, (weight, bias) in enumerate(policy.layers):
+        tensors[f"layers.{i}.weight"] = weight
+        tensors[f"layers.{i}.bias"] = bias
     header = {
         "activation": policy.activation,
         "environment": policy.environment,

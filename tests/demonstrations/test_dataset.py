@@ -87,6 +87,19 @@ def test_subsample_keeps_true_successors(make_demonstrations, lengths, stride, s
         assert same(thin, d)
 
 
+@given(lengths=LENGTHS, count=st.integers(1, 5), stride=st.integers(1, 3))
+@settings(max_examples=40, deadline=None)
+def test_a_subsampled_set_can_be_cut_and_subsampled_again(make_demonstrations, lengths, count, stride):
+    d = make_demonstrations(lengths)
+    thin = d.subsample(2, 0)
+    part = thin.first_transitions(min(count, len(thin)))
+    np.testing.assert_array_equal(part.next_observation, thin.next_observation[: len(part)])
+    twice = thin.subsample(stride, 1)
+    successor = {tuple(row): tuple(after) for row, after in zip(d.observation, d.next_observation, strict=True)}
+    for row, after in zip(twice.observation, twice.next_observation, strict=True):
+        assert successor[tuple(row)] == tuple(after)
+
+
 def test_subsample_offsets_vary_by_episode_and_seed(make_demonstrations):
     d = make_demonstrations([40] * 8)
     thinned = [d.subsample(20, seed) for seed in (0, 1)]

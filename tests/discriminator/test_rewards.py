@@ -33,7 +33,7 @@ LITERAL_ERROR = 2e-5
 @pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize("name", REWARDS)
 def test_golden_numbers(name, compiled):
-    function = jax.jit(REWARDS[name]) if compiled else REWARDS[name]
+    function = jax.jit(REWARDS[name].function) if compiled else REWARDS[name]
     found = function(jnp.array(LOGITS, jnp.float32))
     assert found.dtype == jnp.float32
     error = LITERAL_ERROR if name == "plr-literal" else 1e-6

@@ -129,6 +129,5 @@ def _check_episode(index: int, episode: Episode, first: Episode) -> None:
         )
     if episode.reward is not None and np.shape(episode.reward) != action[:1]:
         raise CredoError(
-            f"demonstrations: episode {index}: reward has shape {np.shape(episode.reward)}, "
-            f"{action[:1]} expected"
+            f"demonstrations: episode {index}: reward has shape {np.shape(episode.reward)}, {action[:1]} expected"
         )

@@ -66,8 +66,6 @@ def read_demonstrations(path: str | Path) -> Demonstrations:
         if array.dtype == bool and (array.view(np.uint8) > 1).any():
             raise CredoError(f"{path}: field {name}: holds bytes other than 0 and 1")
     try:
-        return Demonstrations(
-            **arrays, environment=metadata.get("environment", ""), source=metadata.get("source", "")
-        )
+        return Demonstrations(**arrays, environment=metadata.get("environment", ""), source=metadata.get("source", ""))
     except CredoError as error:
         raise CredoError(f"{path}: {error}") from None

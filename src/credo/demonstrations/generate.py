@@ -10,12 +10,13 @@ from __future__ import annotations
 import math
 import multiprocessing
 import os
-import pickle
+import sys
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from multiprocessing.reduction import ForkingPickler
 
 import numpy as np
 
@@ -88,9 +89,7 @@ def generate_demonstrations(
             check_expert_fits(expert, source_name(source), spec.observation_size, spec.action_size)
         count = _process_count(processes, episodes, transitions, (source, policy, noise))
         with _workers(runner, source, policy, noise, count) as submit:
-            collected = _collect(
-                submit, 2 * count if count > 1 else 1, episodes, transitions, seed, on_progress
-            )
+            collected = _collect(submit, 2 * count if count > 1 else 1, episodes, transitions, seed, on_progress)
     finally:
         runner.close()
     unit = "episodes" if transitions is None else "transitions"
@@ -227,9 +226,7 @@ _worker_policy: Callable[[np.ndarray], np.ndarray] | None = None
 _worker_noise = 0.0
 
 
-def _start_worker(
-    source: EnvironmentSource, policy: Callable[[np.ndarray], np.ndarray], noise: float
-) -> None:
+def _start_worker(source: EnvironmentSource, policy: Callable[[np.ndarray], np.ndarray], noise: float) -> None:
     # Environments take longer to build than a short chunk to run, so each worker process keeps its own.
     global _worker_runner, _worker_policy, _worker_noise
     _worker_runner, _worker_policy, _worker_noise = EpisodeRunner(source, LANES), policy, noise
@@ -246,10 +243,13 @@ def _process_count(
 ) -> int:
     if asked == 1 or multiprocessing.current_process().daemon:
         return 1
+    main_file = getattr(sys.modules["__main__"], "__file__", None)
+    if asked is None and main_file is not None and not os.path.exists(main_file):
+        return 1  # a program read from standard input, which worker processes could not import
     if asked is None and (episodes or 0) < MANY_EPISODES and (transitions or 0) < MANY_TRANSITIONS:
         return 1
     try:
-        pickle.dumps(arguments)
+        ForkingPickler.dumps(arguments)
     except Exception as error:  # closures and compiled functions cannot travel, and say so in many ways
         if asked is not None:
             raise CredoError(

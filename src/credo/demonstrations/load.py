@@ -73,9 +73,7 @@ def parse_request(text: str) -> Request:
     if (match := re.fullmatch(r"(.+)@([a-z_]+)=([^/@]*)", text, re.DOTALL)) and not os.path.lexists(text):
         rest, option, value = match.groups()
         if option != "subsample":
-            raise CredoError(
-                f"demonstrations: {text!r}: option {option!r} is unknown; subsample=STRIDE is known"
-            )
+            raise CredoError(f"demonstrations: {text!r}: option {option!r} is unknown; subsample=STRIDE is known")
         subsample = _count(text, "subsample", value)
     if (match := re.fullmatch(r"([a-z0-9][a-z0-9-]*):(.*)", rest)) and not os.path.lexists(rest):
         return Request(match[1], _count(text, "episodes", match[2]), subsample)
@@ -95,9 +93,7 @@ def cache_folder() -> Path:
 
 def _count(text: str, what: str, value: str) -> int:
     if not (value.isascii() and value.isdecimal() and len(value) <= 9 and int(value) >= 1):
-        raise CredoError(
-            f"demonstrations: {text!r}: {what} is {value!r}, a whole number of 1 or more expected"
-        )
+        raise CredoError(f"demonstrations: {text!r}: {what} is {value!r}, a whole number of 1 or more expected")
     return int(value)
 
 

@@ -51,9 +51,7 @@ def check_boundaries(episode_start: np.ndarray, rows: int) -> None:
     if rows == 0:
         raise CredoError("demonstrations: empty: at least one transition is needed")
     if len(episode_start) < 2:
-        raise _error(
-            "episode_start", f"{len(episode_start)} offsets found, one an episode and the end expected"
-        )
+        raise _error("episode_start", f"{len(episode_start)} offsets found, one an episode and the end expected")
     if episode_start[0] != 0:
         raise _error("episode_start", f"starts at {episode_start[0]}, 0 expected")
     bad = np.flatnonzero(episode_start[1:] <= episode_start[:-1])
@@ -80,18 +78,14 @@ def check_ends(name: str, flags: np.ndarray, episode_start: np.ndarray) -> None:
     inside[episode_start[1:] - 1] = False
     if inside.any():
         row = int(np.argmax(inside))
-        raise _error(
-            name, f"{place(episode_start, row)} is not the episode's last step, but the flag is set there"
-        )
+        raise _error(name, f"{place(episode_start, row)} is not the episode's last step, but the flag is set there")
 
 
 def check_successors(successor_row: np.ndarray, episode_start: np.ndarray) -> None:
     """``successor_row`` must rise strictly within the rows and hold every episode's last row."""
     rows = int(episode_start[-1])
     if successor_row.size and (successor_row[0] < 0 or successor_row[-1] >= rows):
-        raise _error(
-            "successor_row", f"goes from {successor_row[0]} to {successor_row[-1]}, 0 to {rows - 1} expected"
-        )
+        raise _error("successor_row", f"goes from {successor_row[0]} to {successor_row[-1]}, 0 to {rows - 1} expected")
     if (np.diff(successor_row) <= 0).any():
         raise _error("successor_row", "is not in rising order")
     listed = np.zeros(rows, bool)
@@ -101,13 +95,9 @@ def check_successors(successor_row: np.ndarray, episode_start: np.ndarray) -> No
         raise _error("successor_row", f"the last observation of episode {missing[0]} is missing")
 
 
-def check_finite(
-    name: str, array: np.ndarray, episode_start: np.ndarray, rows: np.ndarray | None = None
-) -> None:
+def check_finite(name: str, array: np.ndarray, episode_start: np.ndarray, rows: np.ndarray | None = None) -> None:
     """Every value finite; ``rows`` are the transitions that the rows of ``array`` belong to (None: all)."""
-    for first in range(
-        0, len(array), _CHUNK
-    ):  # in chunks: a mask of the whole would cost a quarter of the data
+    for first in range(0, len(array), _CHUNK):  # in chunks: a mask of the whole would cost a quarter of the data
         finite = np.isfinite(array[first : first + _CHUNK])
         if not finite.all():
             where = np.argwhere(~finite)[0]

@@ -70,6 +70,13 @@ def retained(logit: Array, threshold: float) -> Array:
     return logit < threshold
 
 
+def filtered_share(keep: Array) -> Array:
+    """The share of samples that leave, scalar; exactly 0 where none does and 1 where all do, which a mean in float32
+    need not give."""
+    share = jnp.mean(jnp.logical_not(keep).astype(jnp.float32))
+    return jnp.where(jnp.any(keep), share, 1.0)
+
+
 def draw_retained(key: Array, keep: Array, count: int) -> tuple[Array, Array]:
     """Uniform draw with replacement of ``count`` indices among those where ``keep`` [n] holds.
 

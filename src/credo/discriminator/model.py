@@ -99,7 +99,7 @@ def make_discriminator(
 
     def resampled(pool: Array, keep: Array, key: Array) -> ExpertBatch:
         indices, total = outliers.draw_retained(key, keep, size)
-        return ExpertBatch(pool[indices], jnp.full((size,), 1.0 / size) * (total > 0))
+        return ExpertBatch(pool[indices], jnp.where(total > 0, 1.0 / size, 0.0) * jnp.ones((size,)))
 
     def choose(network: Network, scored: Any, expert_inputs: Array, key: Array) -> tuple[ExpertBatch, Array]:
         """The expert batch of one update and the share of the scored samples that were filtered.
@@ -112,10 +112,10 @@ def make_discriminator(
             return ExpertBatch(plain_batch(expert_inputs, batch_key), jnp.full((size,), 1.0 / size)), jnp.zeros(())
         if credo.reading == "resample":
             pool, keep = scored or candidate_pool(network, expert_inputs, pool_key)
-            return resampled(pool, keep, batch_key), 1.0 - jnp.mean(keep.astype(jnp.float32))
+            return resampled(pool, keep, batch_key), outliers.filtered_share(keep)
         inputs = plain_batch(expert_inputs, batch_key)
         keep = outliers.retained(logit(network, inputs), threshold)
-        return ExpertBatch(inputs, expert_weight(keep, credo.reading)), 1.0 - jnp.mean(keep.astype(jnp.float32))
+        return ExpertBatch(inputs, expert_weight(keep, credo.reading)), outliers.filtered_share(keep)
 
     def update(
         state: DiscriminatorState, expert_inputs: Array, policy_inputs: Array, key: Array

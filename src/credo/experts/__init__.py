@@ -86,9 +86,7 @@ def load_expert(name: str) -> tuple[Policy, ExpertCard]:
 def write_expert(policy: Policy, card: ExpertCard, folder: str | Path) -> ExpertCard:
     """Write weights and card into ``folder``, replacing an expert of that name; returns the card written."""
     if not _NAME.fullmatch(card.name):
-        raise CredoError(
-            f"expert: field name: {card.name!r}; lower-case letters, digits and hyphens expected"
-        )
+        raise CredoError(f"expert: field name: {card.name!r}; lower-case letters, digits and hyphens expected")
     folder = Path(folder)
     weights = folder / f"{card.name}.safetensors"
     save_policy(weights, policy, overwrite=True)
@@ -126,7 +124,5 @@ def _read_card(path: Path) -> ExpertCard:
         if not isinstance(values[name], accepted) or isinstance(values[name], bool):
             raise CredoError(f"{path}: field {name}: {str(values[name])[:40]!r} found, {kind} expected")
     if values["weights"] != f"{values['name']}.safetensors" or not _NAME.fullmatch(values["name"]):
-        raise CredoError(
-            f"{path}: field weights: {values['weights'][:40]!r} found, the name's own file expected"
-        )
+        raise CredoError(f"{path}: field weights: {values['weights'][:40]!r} found, the name's own file expected")
     return ExpertCard(**values)

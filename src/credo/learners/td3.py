@@ -48,7 +48,7 @@ def td3_target(target_critics: tuple[Network, ...], batch: Transition, next_acti
 def critic_loss(critics: tuple[Network, ...], batch: Transition, target: Array) -> tuple[Array, Array]:
     """Sum over critics of the mean squared error to ``target`` [B], and the mean value (both scalars)."""
     values = jnp.stack([networks.q_value(critic, batch.observation, batch.action) for critic in critics])
-    return jnp.sum(jnp.mean(jnp.square(values - target), axis=1)), jnp.mean(values)
+    return jnp.sum(jnp.mean(jnp.square(values - target[None]), axis=1)), jnp.mean(values)
 
 
 def actor_loss(actor: Network, critic: Network, observation: Array) -> Array:

@@ -138,7 +138,10 @@ def resolved_table(task: Task, log_expert: np.ndarray, log_behaviour: np.ndarray
 
     def blurred(log_pair: np.ndarray) -> np.ndarray:
         density = np.exp(log_pair)
-        smooth = ndimage.gaussian_filter1d(density, width, axis=1, mode="constant") if width > 0 else density
+        # Cut so far out that the tail stays smooth down to LOGIT_RANGE: a shorter kernel would end in a step.
+        smooth = (
+            ndimage.gaussian_filter1d(density, width, axis=1, mode="constant", truncate=12.0) if width > 0 else density
+        )
         with np.errstate(divide="ignore"):
             return np.log(smooth)
 

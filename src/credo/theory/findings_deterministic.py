@@ -87,8 +87,8 @@ def growth_fits(
             power = limits.fit_power(at, y[keep])
             fits.append(
                 dict(zip(by, key, strict=True))
-                | {"of": value, "in": x, "rate": slopes[0], "rate_error": errors[0]}
-                | {"exponent": slopes[1], "exponent_error": errors[1]}
+                | {"of": value, "in": x, "rate": float(slopes[0]), "rate_error": float(errors[0])}
+                | {"exponent": float(slopes[1]), "exponent_error": float(errors[1])}
                 | {"power_law_alone": power.exponent, "power_law_error": power.standard_error}
             )
     return fits
@@ -220,8 +220,8 @@ def credo_effect(
     """Deterministic gradients with no remedy, CREDO's filter (three readings), its clip, and both, per reward.
 
     The discriminator is the optimum on what is kept, seen at ``resolution`` (action units). ``largest`` is the largest
-    total norm along the path from policy to expert, ``towards`` the share of the path on which the direct part points
-    to the expert, ``rough`` the largest slope of the logit along it.
+    total norm along the path, ``towards`` the share of its points short of the expert at which the direct part points to
+    the expert, ``rough`` the largest slope of the logit along it.
     """
     table, log_expert, log_behaviour = dpg.optimal_table(
         task, expert_deviation, task.policy_means, behaviour_deviation
@@ -264,7 +264,7 @@ def credo_effect(
                         "at_policy": total[0],
                         "largest": max(total),
                         "share_of_largest": float(shares[int(np.argmax(total))]),
-                        "towards": float(np.mean(np.array(heading) > 0)),
+                        "towards": float(np.mean(np.array(heading)[shares < 1.0] > 0)),
                         "rough": rough,
                         "objective_at_expert": found[int(np.argmin(np.abs(shares - 1.0)))].objective,
                         "objective_at_policy": found[0].objective,

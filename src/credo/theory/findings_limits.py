@@ -32,6 +32,8 @@ Rows = list[dict[str, Any]]
 DISPARITIES = (0.02, 0.05, 0.1, 0.2)
 MULTIPLES = (1, 2, 3)
 LEVELS = (1.0, 10.0, 100.0)
+LIKELY = -20
+"""log10 of the expert probability below which a grid pair counts as one that no data set holds."""
 IMPERFECT = (0.5, -0.3)
 """(e1, e2) at which Corollary 1 is measured besides (0, 0)."""
 
@@ -70,6 +72,8 @@ def limit_curves(task: limits.Task, expert_deviation: float, sigmas: np.ndarray,
                 add(sigma, name, "proportional", multiple, limits.at_disparity(task, values, multiple * sigma))
             add(sigma, name, "averaged", 1, limits.log_expert_mean(values, expert))
             add(sigma, name + ", root mean square", "averaged", 2, limits.log_expert_mean(values, expert, 2.0))
+            likely = np.where(expert.log_pair > LIKELY * np.log(10.0), values, -np.inf)
+            add(sigma, name + ", likely pairs", "averaged", 1, limits.log_expert_mean(likely, expert))
             for level in LEVELS:
                 with np.errstate(divide="ignore"):
                     add(sigma, name, "exceedance", level, np.log(limits.exceedance(values, expert, level)))
@@ -324,11 +328,11 @@ def proposition1(task: limits.Task, expert_deviation: float, sigmas: np.ndarray)
     for sigma in sigmas:
         point = limits.measure(task, float(sigma), expert)
         logit = optimal_logit(expert, point.score.occupancy)
-        # Xi with C = 1 asks for a disparity of sigma^2; the nearest grid point not below it.
+        # Xi with C = 1 asks for a disparity of sigma^2: the nearest grid point not below it (1-dimensional actions).
         steps = max(1, int(np.ceil(sigma**2 / task.spacing - 1e-9)))
         for label, gap in (("none", 0.0), ("C = 1", steps * task.spacing), ("0.1", 0.1)):
-            index = np.round((task.policy_means[:, 0] + gap + 1.0) / task.spacing - 0.5).astype(int)
-            picked = np.arange(len(index)), index
+            index = limits.grid_index(task, task.policy_means + gap)
+            picked = np.arange(len(task.policy_means)), index
             rows.append(
                 {
                     "sigma": float(sigma),
@@ -340,4 +344,51 @@ def proposition1(task: limits.Task, expert_deviation: float, sigmas: np.ndarray)
                     "log10_theorem1": float(np.max(point.theorem1[picked]) / np.log(10)),
                 }
             )
+    return rows
+
+
+def exponents_by_task(seeds: range, grids: dict[int, int], expert_deviation: float = 0.3) -> Rows:
+    """The main exponents on several random tasks and in one and more action dimensions A (``grids``: A to points).
+
+    ``predicted``: what scaling gives for u ~ sigma^-A, see docs/theory.md, without logarithms.
+    """
+    rows: Rows = []
+    for dimensions, grid in grids.items():
+        predicted = {
+            "theorem 1 at one standard deviation": -(dimensions + 1.0),
+            "theorem 1, mean norm over expert": -1.0,
+            "theorem 1, root mean square over expert": -(dimensions / 2 + 1.0),
+            "corollary 1 at one standard deviation": -1.0,
+            "corollary 1, mean norm over expert": dimensions - 1.0,
+            "corollary 1, root mean square over expert": dimensions / 2 - 1.0,
+            "exact gradient, expert of fixed spread": float(dimensions),
+            "exact gradient, expert as narrow": -1.0,
+        }
+        for seed in seeds:
+            task = limits.make_task(seed, states=5 if dimensions == 1 else 3, grid=grid, dimensions=dimensions)
+            expert = limits.expert_occupancy(task, expert_deviation)
+            sigmas = limits.deviations(task, 7, largest=16 * task.spacing)
+            values: dict[str, list[float]] = {name: [] for name in predicted}
+            for sigma in sigmas:
+                point = limits.measure(task, float(sigma), expert)
+                for name, norms in (("theorem 1", point.theorem1), ("corollary 1", point.corollary1)):
+                    values[f"{name} at one standard deviation"].append(limits.at_disparity(task, norms, float(sigma)))
+                    values[f"{name}, mean norm over expert"].append(limits.log_expert_mean(norms, expert))
+                    values[f"{name}, root mean square over expert"].append(limits.log_expert_mean(norms, expert, 2.0))
+                values["exact gradient, expert of fixed spread"].append(float(np.log(point.exact)))
+                values["exact gradient, expert as narrow"].append(float(np.log(narrowing_gradient(task, float(sigma)))))
+            for name, logs in values.items():
+                fit = limits.fit_power(sigmas, np.array(logs))
+                rows.append(
+                    {
+                        "dimensions": dimensions,
+                        "seed": seed,
+                        "quantity": name,
+                        "exponent": fit.exponent,
+                        "standard_error": fit.standard_error,
+                        "predicted": predicted[name],
+                        "smallest_sigma": float(sigmas.min()),
+                        "largest_sigma": float(sigmas.max()),
+                    }
+                )
     return rows

@@ -145,13 +145,24 @@ def measure(task: Task, deviation: float, expert: Occupancy, norm: Norm = "rkhs"
     )
 
 
-def at_disparity(task: Task, log_norms: np.ndarray, disparity: float) -> float:
-    """log of the norm at a = h(s) + disparity along the first axis, one value per state averaged with equal weight.
+def grid_index(task: Task, actions: np.ndarray) -> np.ndarray | None:
+    """Grid index of the point nearest to each of ``actions`` [S, A]; None if any lies outside the grid."""
+    points = round(2.0 / task.spacing)
+    index = np.round((actions + 1.0) / task.spacing - 0.5).astype(int)
+    if np.any(index < 0) or np.any(index >= points):
+        return None
+    return np.ravel_multi_index(tuple(index.T), (points,) * actions.shape[1])
 
-    ``disparity`` is rounded to the grid (1-dimensional actions). NaN if it leaves the grid in any state.
+
+def at_disparity(task: Task, log_norms: np.ndarray, disparity: float) -> float:
+    """log of the norm at a = h(s) + disparity along the first axis, averaged over states with equal weight.
+
+    ``disparity`` is rounded to the grid. NaN if it leaves the grid in any state.
     """
-    index = np.round((task.policy_means[:, 0] + disparity + 1.0) / task.spacing - 0.5).astype(int)
-    if np.any(index < 0) or np.any(index >= log_norms.shape[1]):
+    actions = task.policy_means.copy()
+    actions[:, 0] += disparity
+    index = grid_index(task, actions)
+    if index is None:
         return float("nan")
     values = log_norms[np.arange(len(index)), index]
     return float(special.logsumexp(values) - np.log(len(index)))

@@ -28,8 +28,8 @@ _FAULTS = (NonFiniteActionError, NonFiniteEnvironmentError)
 
 
 class Execution(NamedTuple):
-    """``advance(seeds, round_number)`` runs that round of the seeds whose next it is, unless they are frozen; ``state(seed)`` is its state
-    now; ``each(function, seeds)`` runs host work for every seed; ``close()`` frees the threads."""
+    """advance: (seeds, round number) runs that round of the seeds whose next it is, unless they are frozen.
+    state: a seed's state now. each: runs host work for every seed. close: frees the threads."""
 
     advance: Callable[[Sequence[Seed], int], None]
     state: Callable[[Seed], TrainState]

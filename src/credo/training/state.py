@@ -36,7 +36,8 @@ class Constants(NamedTuple):
 
     def normalise(self, observation: Array) -> Array:
         """Observations as all networks see them."""
-        return (observation - self.observation_mean) / self.observation_std
+        mean, std = (jnp.broadcast_to(x, observation.shape) for x in (self.observation_mean, self.observation_std))
+        return (observation - mean) / std
 
 
 class Parts(NamedTuple):

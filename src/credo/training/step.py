@@ -131,7 +131,7 @@ def discriminator_diagnostics(
     metrics = {
         "expert_probability_expert": jnp.mean(jax.nn.sigmoid(expert)),
         "expert_probability_policy": jnp.mean(jax.nn.sigmoid(policy)),
-        "outlier_share": 1.0 - jnp.mean(outliers.retained(expert, threshold).astype(jnp.float32)),
+        "outlier_share": outliers.filtered_share(outliers.retained(expert, threshold)),
         "discriminator_action_slope": jnp.mean(jnp.linalg.norm(slope, axis=-1)),
     }
     for name, logit in (("expert", expert), ("policy", policy)):

@@ -1,0 +1,356 @@
+"""The curves of one run as one figure: curves.png, and curves.html, which needs no network."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import altair as alt
+import numpy as np
+import vl_convert
+
+from credo.diagnostics.divergence import KINDS
+from credo.reports.load import Columns, LoadedRun, load_run, thin
+from credo.run_folder import write_atomically
+
+PANEL_WIDTH, PANEL_HEIGHT, PER_ROW = 500, 190, 2
+"""Two panels with their axes are about 1,200 pixels."""
+PNG_SCALE = 1.5
+POINTS = 250
+"""Points of a line, about one for two pixels."""
+MARKED_EVALUATIONS = 40
+"""Up to this many evaluations are drawn as points too."""
+
+_EIGHT = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F")
+_ELEVEN = (
+    *("#332288", "#CC6677", "#117733", "#DDAA33", "#88CCEE", "#882255", "#44AA99", "#999933", "#AA4499"),
+    *("#000000", "#888888"),
+)
+_EVENTS = {"dead": "cross", "came back": "triangle-up", "explosion": "diamond", "non-finite": "square"}
+_INK, _SOFT, _GRID = "#222222", "#666666", "#E6E6E6"
+_FONT = "Liberation Sans, Helvetica, Arial, sans-serif"
+
+
+class Panel(NamedTuple):
+    """One diagram of the figure; it is left out where its column has no finite value."""
+
+    title: str
+    axis: str
+    kind: Literal["metrics", "evaluations"]
+    column: str
+    scale: Literal["linear", "share", "log"] = "linear"
+    reduce: Literal["max", "mean"] = "mean"
+
+
+PANELS = (
+    Panel("Return", "mean return of an evaluation", "evaluations", "return_mean"),
+    Panel(
+        "Distance to the expert's states and actions",
+        "occupancy distance (standard deviations)",
+        "evaluations",
+        "occupancy_distance",
+    ),
+    Panel("Success", "share of evaluation episodes", "evaluations", "success_rate", "share"),
+    Panel("P(expert) of expert samples", "probability", "metrics", "expert_probability_expert", "share"),
+    Panel("P(expert) of policy samples", "probability", "metrics", "expert_probability_policy", "share"),
+    Panel("Largest absolute actor gradient", "gradient, log(x+1) axis", "metrics", "actor_gradient_max", "log", "max"),
+    Panel("Saturated actions", "share of actions at ±1", "metrics", "action_saturation", "share"),
+    Panel("Expert samples past the outlier threshold", "share", "metrics", "outlier_share", "share"),
+    Panel("Expert samples filtered", "share", "metrics", "filtered_share", "share"),
+    Panel("Critic loss", "loss, log(x+1) axis", "metrics", "critic_loss", "log"),
+    Panel("Mean value of the critic", "Q", "metrics", "q_mean"),
+)
+
+
+def write_curves(folder: Path, out: Path | None = None) -> tuple[Path, Path]:
+    """Draw the curves of a run folder.
+
+    Args:
+        folder: of the run; it may be running or killed.
+        out: folder for the two files; None: the run's own.
+
+    Returns:
+        The paths of curves.png and curves.html.
+
+    Raises:
+        CredoError: the folder is not a run.
+    """
+    run = load_run(Path(folder))
+    out = Path(folder) if out is None else Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    version = _vega_lite_version()
+    png_path, html_path = out / "curves.png", out / "curves.html"
+    still = json.dumps(figure(run, interactive=False))
+    write_atomically(png_path, vl_convert.vegalite_to_png(still, vl_version=version, scale=PNG_SCALE))
+    page = _page(figure(run, interactive=True), f"Credo: {run.folder.resolve().name}", version)
+    write_atomically(html_path, page.encode())
+    return png_path, html_path
+
+
+def figure(run: LoadedRun, interactive: bool) -> dict[str, Any]:
+    """The figure as a Vega-Lite specification with its data inside; ``interactive`` adds tooltips and selections."""
+    labels = {seed: f"{seed} {run.verdicts[seed].kind}" for seed in run.seeds}
+    palette = _EIGHT if len(run.seeds) <= len(_EIGHT) else _ELEVEN
+    colours = [palette[i % len(palette)] for i in range(len(run.seeds))]
+    colour = alt.Color(
+        "seed:N",
+        title="seed",
+        scale=alt.Scale(domain=list(labels.values()), range=colours),
+        legend=alt.Legend(columns=6, symbolType="stroke", symbolStrokeWidth=4, symbolSize=260),
+    )
+    chosen = alt.selection_point(name="chosen", fields=["seed"], bind="legend", toggle="true")
+    span = max(run.steps_done, 1)
+    panels = [
+        chart
+        for panel in PANELS
+        if (chart := _panel(run, panel, labels, colour, chosen if interactive else None, span)) is not None
+    ]
+    if not panels:
+        panels = [alt.Chart(alt.Data(values=[{"text": "Nothing recorded yet"}])).mark_text().encode(text="text:N")]
+    title, subtitle = headings(run)
+    chart: Any = alt.concat(*panels, columns=PER_ROW, spacing={"row": 26, "column": 36})
+    chart = chart.resolve_scale(color="shared", shape="shared").properties(
+        title=alt.TitleParams(title, subtitle=subtitle)
+    )
+    specification = _styled(chart).to_dict()
+    if interactive:
+        # At the top it holds for every panel; altair would repeat it in each.
+        specification["params"] = [*specification.get("params", []), chosen.param.to_dict()]
+    return specification
+
+
+def headings(run: LoadedRun) -> tuple[str, list[str]]:
+    """Title and lines below it: what was run, how far it came, what became of the seeds."""
+    config = run.config
+    learner = config.learner.upper()
+    if config.adversarial:
+        title = f"{learner} imitates {Path(config.demonstrations).name} on {config.environment}"
+        credo = config.credo
+        clipping = (
+            "off"
+            if credo.mode == "off"
+            else f"{credo.mode} at {credo.threshold:g} ({credo.threshold_unit}, {credo.reading})"
+        )
+        settings = f"reward {config.reward}; CREDO {clipping}"
+    else:
+        title = f"{learner} on {config.environment}"
+        settings = "the environment's own reward"
+    if run.expert_return is not None:
+        settings += f"; the expert's mean return is {run.expert_return:,.0f}"
+    counts = Counter(verdict.kind for verdict in run.verdicts.values())
+    verdicts = ", ".join(f"{counts[kind]} {kind}" for kind in KINDS if counts[kind])
+    seeds = f"{len(run.seeds)} seed{'s' if len(run.seeds) != 1 else ''}"
+    progress = f"{seeds}, {run.steps_done:,} of {config.steps:,} steps each ({run.state}): {verdicts}"
+    return title, [settings, progress]
+
+
+def _panel(
+    run: LoadedRun,
+    panel: Panel,
+    labels: dict[int, str],
+    colour: alt.Color,
+    chosen: alt.Parameter | None,
+    span: int,
+) -> alt.LayerChart | None:
+    curves = run.metrics if panel.kind == "metrics" else run.evaluations
+    rows: list[dict[str, Any]] = []
+    for seed, columns in curves.items():
+        step, value = _finite(columns, panel.column)
+        step, value = thin(step, value, POINTS, panel.reduce)
+        rows += [
+            {"seed": labels[seed], "step": int(s), "value": _short(v)} for s, v in zip(step, value, strict=True)
+        ]
+    if not rows:
+        return None
+    values = np.array([row["value"] for row in rows])
+    is_return = panel.column == "return_mean"
+    x = alt.X("step:Q", title="environment steps", scale=alt.Scale(domain=[0, span], nice=False), axis=_step_axis())
+    y = _y(panel, values, run.expert_return if is_return else None)
+    opacity: Any = alt.value(0.9) if chosen is None else alt.condition(chosen, alt.value(0.9), alt.value(0.08))
+    base = alt.Chart(alt.Data(values=rows)).encode(x=x, y=y, color=colour, opacity=opacity)
+    few = panel.kind == "evaluations" and max(len(c["step"]) for c in curves.values()) <= MARKED_EVALUATIONS
+    points = alt.OverlayMarkDef(size=22, filled=True) if few else False
+    layers: list[alt.Chart] = [base.mark_line(strokeWidth=1.8, strokeJoin="round", point=points)]
+    if is_return and run.expert_return is not None:
+        layers += _expert(run.expert_return, y)
+    events = _events(run, panel, labels)
+    if events:
+        layers.append(_event_marks(events, x, y, colour, opacity))
+    if chosen is not None:
+        number = ",.0f" if is_return else ".4~g"
+        tooltip = [
+            alt.Tooltip("seed:N", title="seed"),
+            alt.Tooltip("step:Q", title="step", format=","),
+            alt.Tooltip("value:Q", title=panel.title, format=number),
+        ]
+        # Invisible and wide, so that a line need not be hit exactly.
+        layers.append(base.mark_point(size=90, filled=True).encode(opacity=alt.value(0), tooltip=tooltip))
+    return alt.layer(*layers).properties(width=PANEL_WIDTH, height=PANEL_HEIGHT, title=panel.title)
+
+
+def _finite(columns: Columns, name: str) -> tuple[np.ndarray, np.ndarray]:
+    if name not in columns:
+        return np.zeros(0, np.int64), np.zeros(0)
+    value = np.asarray(columns[name], np.float64)
+    finite = np.isfinite(value)
+    return columns["step"][finite], value[finite]
+
+
+def _short(value: float) -> float:
+    """Five significant digits: more cannot be seen, and the page holds thousands of them."""
+    return float(f"{value:.5g}")
+
+
+def _step_axis() -> alt.Axis:
+    return alt.Axis(format="~s", tickCount=6, grid=False)
+
+
+def _y(panel: Panel, values: np.ndarray, expert: float | None) -> alt.Y:
+    axis, scale = alt.Axis(tickCount=5, format="~s"), alt.Scale(zero=panel.column != "q_mean", nice=True)
+    if panel.scale == "share":
+        axis, scale = alt.Axis(tickCount=5, format=".0%"), alt.Scale(domain=[0, 1])
+        if panel.axis == "probability":
+            axis = alt.Axis(tickCount=5, format=".1f")
+    elif panel.scale == "log":
+        # symlog with constant 1 is log(x + 1).
+        largest = float(values.max())
+        top = max(largest * 1.1, 1.0)
+        axis = alt.Axis(values=_log_ticks(top), format="~s")
+        scale = alt.Scale(type="symlog", constant=1, domain=[0, top], nice=False)
+    elif expert is not None:
+        low, high = min(float(values.min()), 0.0, expert), max(float(values.max()), 0.0, expert)
+        room = 0.08 * (high - low)
+        scale = alt.Scale(domain=[low - room if low < 0 else low, high + room if high > 0 else high], nice=False)
+    return alt.Y("value:Q", title=panel.axis, scale=scale, axis=axis)
+
+
+def _log_ticks(top: float) -> list[float]:
+    """0 and the powers of ten up to ``top``, with the steps between where there is room for them."""
+    powers = [10.0**k for k in range(int(np.floor(np.log10(top))) + 1)]
+    if len(powers) <= 3:
+        powers = [base * power for power in powers for base in (1, 2, 5)]
+    elif len(powers) > 7:
+        powers = powers[::2]
+    return [0.0, *(tick for tick in powers if tick <= top)]
+
+
+def _expert(expert_return: float, y: alt.Y) -> list[alt.Chart]:
+    data = alt.Data(values=[{"value": expert_return, "label": f"expert {expert_return:,.0f}"}])
+    rule = alt.Chart(data).mark_rule(strokeDash=[6, 4], color=_INK, strokeWidth=1.2).encode(y=y)
+    # Below the line: the top of the panel is near.
+    text = alt.Chart(data).mark_text(align="left", baseline="top", dx=4, dy=4, color=_INK, fontSize=12)
+    return [rule, text.encode(y=y, x=alt.value(0), text="label:N")]
+
+
+def _events(run: LoadedRun, panel: Panel, labels: dict[int, str]) -> list[dict[str, Any]]:
+    """What is marked on a panel: verdicts on the return and the gradient, explosions on the gradient alone."""
+    events: list[dict[str, Any]] = []
+    if panel.column not in ("return_mean", "occupancy_distance", "actor_gradient_max"):
+        return events
+    curves = run.metrics if panel.kind == "metrics" else run.evaluations
+    for seed, verdict in run.verdicts.items():
+        step, value = _finite(curves[seed], panel.column)
+        if not len(step):
+            continue
+        marked = {"dead": "dead", "recovered": "came back", "non-finite": "non-finite"}.get(verdict.kind)
+        found = [(marked, verdict.step)] if marked else []
+        if panel.kind == "metrics":
+            found.append(("explosion", verdict.first_explosion))
+        for event, at in found:
+            if at is not None:
+                height = float(value[min(int(np.searchsorted(step, at)), len(step) - 1)])
+                row = {"seed": labels[seed], "step": at, "value": _short(height)}
+                events.append(row | {"event": event, "reason": verdict.reason})
+    return events
+
+
+def _event_marks(events: list[dict[str, Any]], x: alt.X, y: alt.Y, colour: alt.Color, opacity: Any) -> alt.Chart:
+    shape = alt.Shape(
+        "event:N",
+        title="marks",
+        scale=alt.Scale(domain=list(_EVENTS), range=list(_EVENTS.values())),
+        legend=alt.Legend(symbolFillColor=_SOFT, symbolStrokeColor=_INK, symbolSize=110),
+    )
+    tooltip = [
+        alt.Tooltip("seed:N"),
+        alt.Tooltip("event:N"),
+        alt.Tooltip("step:Q", format=","),
+        alt.Tooltip("reason:N"),
+    ]
+    marks = alt.Chart(alt.Data(values=events)).mark_point(size=130, filled=True, stroke=_INK, strokeWidth=1)
+    return marks.encode(x=x, y=y, color=colour, shape=shape, opacity=opacity, tooltip=tooltip)
+
+
+def _styled(chart: Any) -> Any:
+    return (
+        chart.configure(background="white", padding=16, font=_FONT)
+        .configure_view(stroke=None)
+        .configure_axis(
+            labelFontSize=12,
+            titleFontSize=12,
+            titleFontWeight="normal",
+            titleColor=_SOFT,
+            labelColor=_INK,
+            gridColor=_GRID,
+            domainColor="#999999",
+            tickColor="#999999",
+            titlePadding=8,
+        )
+        .configure_title(
+            fontSize=14, anchor="start", color=_INK, subtitleFontSize=13, subtitleColor=_SOFT, offset=8, fontWeight=600
+        )
+        .configure_legend(
+            orient="top",
+            direction="horizontal",
+            labelFontSize=12,
+            titleFontSize=12,
+            titleFontWeight=600,
+            labelColor=_INK,
+            titleColor=_INK,
+            labelLimit=220,
+        )
+    )
+
+
+def _vega_lite_version() -> str:
+    """The version of altair's specifications, or the newest of the same major that the converter has."""
+    wanted = alt.SCHEMA_VERSION.removeprefix("v").split(".")
+    known = vl_convert.get_vegalite_versions()
+    exact = ".".join(wanted[:2])
+    return exact if exact in known else [v for v in known if v.split(".")[0] == wanted[0]][-1]
+
+
+def _page(spec: dict[str, Any], title: str, version: str) -> str:
+    """A page with the drawing library and the data inside."""
+    # "</script>" in a name would end the script.
+    data = json.dumps(spec, separators=(",", ":")).replace("</", "<\\/")
+    library = vl_convert.javascript_bundle(vl_version=version)
+    hint = "Click a seed in the legend to see it alone (shift-click adds one); point at a line for its numbers."
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>{html.escape(title)}</title>
+<style>
+body {{ margin: 0 auto; max-width: 1240px; font: 14px {_FONT}; color: {_INK}; background: white; }}
+p {{ margin: 12px 16px 0; color: {_SOFT}; }}
+#figure {{ overflow-x: auto; }}
+</style>
+</head>
+<body>
+<p>{hint}</p>
+<div id="figure"></div>
+<script>{library}</script>
+<script>
+const options = {{ actions: {{ export: true, source: false, compiled: false, editor: false }} }};
+vegaEmbed("#figure", {data}, options).catch(error => {{
+  document.getElementById("figure").textContent = "The figure could not be drawn: " + error.message;
+}});
+</script>
+</body>
+</html>
+"""

@@ -1,0 +1,115 @@
+"""``credo theory``: measure everything, draw the figures, write the page of findings."""
+
+from __future__ import annotations
+
+import csv
+import json
+import platform
+import sys
+import time
+from dataclasses import asdict, dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import vl_convert
+
+from credo.theory import contents, recorded
+from credo.theory.measure import Sizes, measure_all
+from credo.theory.page import markdown, page
+from credo.theory.verdicts import all_verdicts
+from credo.types import CredoError
+
+TITLE = "Exploding gradients in adversarial imitation: the theory, computed exactly"
+VERSIONED = ("credo-imitation", "numpy", "scipy", "altair", "vl-convert-python", "pyarrow")
+
+
+@dataclass(frozen=True)
+class TheoryOptions:
+    """Compute the paper's theory exactly on finite MDPs and write figures, tables and a page of findings."""
+
+    out: Path = Path("results/theory")
+    """Folder to write to: findings.md, findings.html, findings.json, data/*.csv, figures/*.png."""
+    seed: int = 0
+    """Seed of the random MDPs, samples and discriminators."""
+    states: int = 5
+    """States of the random MDPs."""
+    grid: int = 100_001
+    """Grid points of the action in the limits Sigma -> 0; the smallest standard deviation is four spacings."""
+    samples: int = 20_000
+    """Monte Carlo samples per probability."""
+    training_steps: int = 3_000
+    """Training steps of the small discriminators whose e1 and e2 are estimated."""
+    quick: bool = False
+    """Coarse grids and short training: a check that everything works, in seconds; its numbers are rough."""
+    runs: tuple[Path, ...] = field(default_factory=tuple)
+    """Run folders whose recorded metrics are set beside the theory."""
+
+
+def _sizes(options: TheoryOptions) -> Sizes:
+    for name, smallest in (("states", 2), ("grid", 1001), ("samples", 100), ("training_steps", 10)):
+        if getattr(options, name) < smallest:
+            raise CredoError(f"{name} is {getattr(options, name)}; at least {smallest} is needed")
+    if options.quick:
+        return Sizes(options.seed, options.states, min(options.grid, 4001), 1001, 8, min(options.samples, 500), 60, 1, 41)
+    return Sizes(options.seed, options.states, options.grid, 2001, 14, options.samples, options.training_steps, 5, 301)
+
+
+def run(options: TheoryOptions) -> Path:
+    """Measure, draw and write; returns the folder. Raises CredoError for options or run folders that do not do."""
+    started = time.perf_counter()
+    sizes = _sizes(options)
+    tables = measure_all(sizes)
+    rows = [row | {"run": folder.name} for folder in options.runs for row in recorded.compare_run(folder)]
+    if rows:
+        tables["recorded"] = rows
+    verdicts = all_verdicts(tables)
+    charts = contents.charts(tables)
+    for folder in (options.out, options.out / "data", options.out / "figures"):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CredoError(f"out: {folder} cannot be made ({error.strerror})") from None
+    for name, table in tables.items():
+        write_csv(options.out / "data" / f"{name}.csv", table)
+    drawings = {}
+    for name, chart in charts.items():
+        drawing = chart.to_json()
+        (options.out / "figures" / f"{name}.png").write_bytes(vl_convert.vegalite_to_png(drawing, ppi=72))
+        drawings[name] = vl_convert.vegalite_to_svg(drawing)
+    record = {
+        "command": " ".join(["credo theory", *sys.argv[1:]]),
+        "options": {k: str(v) if isinstance(v, Path) else v for k, v in asdict(options).items() if k != "runs"},
+        "versions": _versions(),
+        "seconds": round(time.perf_counter() - started, 1),
+        "findings": [v._asdict() for v in verdicts],
+    }
+    blocks = contents.blocks(tables, verdicts, record)
+    (options.out / "findings.md").write_text(markdown(TITLE, blocks))
+    (options.out / "findings.html").write_text(page(TITLE, blocks, drawings))
+    (options.out / "findings.json").write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+    return options.out
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for name in VERSIONED:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _number(value: Any) -> Any:
+    return f"{value:.8g}" if isinstance(value, float | np.floating) else value
+
+
+def write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Rows as CSV with every key of any row as a column; floats to eight digits, None empty."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, names, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({k: _number(v) for k, v in row.items()} for row in rows)

@@ -1,0 +1,115 @@
+"""All measurements of one run of ``credo theory``, by name of the table."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from credo.theory import findings_credo as credo
+from credo.theory import findings_deterministic as deterministic
+from credo.theory import findings_limits as limiting
+from credo.theory.limits import deviations, make_task
+
+Rows = list[dict[str, Any]]
+EXPERT_DEVIATION = 0.3
+"""Spread of the expert in the limits: wide, so that samples near the policy exist."""
+NARROW_DEVIATION = 0.01
+"""The paper's "standard deviation of 0.01"."""
+
+
+class Sizes(NamedTuple):
+    """How fine and how long."""
+
+    seed: int
+    states: int
+    fine_grid: int
+    grid: int
+    sigmas: int
+    samples: int
+    training_steps: int
+    tasks: int
+    path_points: int
+
+
+def measure_all(sizes: Sizes) -> dict[str, Rows]:
+    """Every table; see the modules ``findings_*`` for the columns."""
+    return {**_limit_tables(sizes), **_credo_tables(sizes), **_deterministic_tables(sizes)}
+
+
+def _limit_tables(sizes: Sizes) -> dict[str, Rows]:
+    fine = make_task(sizes.seed, sizes.states, sizes.fine_grid)
+    medium = make_task(sizes.seed, sizes.states, min(20_001, sizes.fine_grid))
+    coarse = make_task(sizes.seed, sizes.states, sizes.grid)
+    sigmas = deviations(fine, sizes.sigmas)
+    some = deviations(medium, 5)
+    window = 60 * float(sigmas.min())
+    curves = limiting.limit_curves(fine, EXPERT_DEVIATION, sigmas)
+    by_coefficients = limiting.limit_curves(medium, EXPERT_DEVIATION, deviations(medium, 8), "coefficients")
+    span = np.geomspace(10 * medium.spacing, 0.5, 36)
+    grids = {1: min(20_001, sizes.fine_grid), 2: 301 if sizes.tasks > 1 else 101}
+    return {
+        "limits": curves,
+        "exponents": limiting.fitted_exponents(curves, window),
+        "exponents_coefficient_norm": limiting.fitted_exponents(by_coefficients, 0.02),
+        "exponents_by_task": limiting.exponents_by_task(range(sizes.seed, sizes.seed + sizes.tasks), grids),
+        "narrow_expert_limits": limiting.limit_curves(medium, NARROW_DEVIATION, some),
+        "phase": limiting.phase_diagram(medium, EXPERT_DEVIATION, deviations(medium, 32), span),
+        "distribution": limiting.estimator_distribution(
+            medium, EXPERT_DEVIATION, np.array([0.1, 0.03, 0.01, 0.003, 0.001]), np.linspace(-6, 6, 121)
+        ),
+        "perfect_imitator": limiting.perfect_imitator(medium, some, np.array([1.0, 10.0])),
+        "printed_jacobian": limiting.printed_jacobian_error(
+            sizes.seed, np.array([0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 4.0]), np.array([0.0, 1.0, 2.0, 4.0, 6.0, np.inf])
+        ),
+        "relation": limiting.theorem_against_corollary(medium, EXPERT_DEVIATION, some),
+        "remark1": limiting.remark1_fixed_sigma(medium, 0.2, np.array([0.5, 0.3, 0.2, 0.1, 0.05])),
+        "proposition1": limiting.proposition1(medium, EXPERT_DEVIATION, some),
+        "events": limiting.event_probabilities(
+            coarse,
+            0.15,
+            np.array([0.3, 0.1, 0.03, 0.01]),
+            np.array([0.3, 1.0, 3.0, 10.0, 30.0]),
+            sizes.samples,
+            sizes.seed,
+        ),
+    }
+
+
+def _credo_tables(sizes: Sizes) -> dict[str, Rows]:
+    task = make_task(sizes.seed, sizes.states, sizes.grid)
+    steps = tuple(sorted({max(1, sizes.training_steps // 100), max(1, sizes.training_steps // 10), sizes.training_steps}))
+    c = np.array([0.5, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0])
+    return {
+        "outliers": credo.outlier_intervals(np.linspace(0.25, 10.0, 40)),
+        "outlier_mass": credo.outlier_mass(task, EXPERT_DEVIATION, np.array([0.2, 0.1, 0.05, 0.02]), c),
+        "property": credo.property_rows(task, EXPERT_DEVIATION, 0.1, c, 0.2),
+        "filter_rounds": credo.filtering_rounds(task, EXPERT_DEVIATION, 0.1, 5.0, 4),
+        "discriminators": credo.estimate_errors(sizes.seed, steps, 20 * max(200, sizes.training_steps // 10)),
+    }
+
+
+def _deterministic_tables(sizes: Sizes) -> dict[str, Rows]:
+    # Slow mixing and a long horizon, so that the future part of the gradient is not lost in the direct one.
+    task = make_task(sizes.seed, sizes.states, sizes.grid, discount=0.97, gap=0.3, persistence=2.0)
+    shares = np.linspace(0.0, 1.5, sizes.path_points)
+    steepness = deterministic.steepness_sweep(task, np.geomspace(1.0, 100.0, 25))
+    narrow = deterministic.narrow_expert_sweep(task, np.geomspace(0.2, 0.02, 12), shares)
+    parts = ("direct", "future", "total")
+    limit = deterministic.score_function_limit(task, deviations(task, 8, largest=0.1))
+    noise_task = make_task(sizes.seed, sizes.states, sizes.grid)
+    return {
+        "rewards": deterministic.rewards_against_logit(np.linspace(-12.0, 12.0, 97)),
+        "steepness": steepness,
+        "steepness_fits": deterministic.growth_fits(steepness, ("sign", "reward"), "steepness", parts, (5.0, 30.0), 1),
+        "narrow_expert": narrow,
+        "narrow_expert_fits": deterministic.growth_fits(
+            narrow, ("reward",), "expert_deviation", parts, (0.02, 0.1), -2
+        ),
+        "shift": deterministic.shift_sweep(task, np.linspace(-12.0, 12.0, 25)),
+        "noise": deterministic.noise_sweep(
+            noise_task, 0.15, np.geomspace(0.3, 0.01, 7), min(5000, sizes.samples), sizes.seed
+        ),
+        "score_function": limit,
+        "credo_effect": deterministic.credo_effect(task, 0.1, 0.1, np.array([2.0, 5.0]), 0.02, shares),
+    }

@@ -1,0 +1,187 @@
+"""The command line as a user meets it: help without JAX, one line and status 2 for wrong input, a whole small run."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from credo import run_folder
+from credo.cli import COMMANDS, main
+from credo.demonstrations import from_episodes, save_demonstrations
+from credo.environments import rollout_episodes
+from credo.environments.probes import PointMass, point_mass_expert
+
+ENVIRONMENT = "credo.environments.probes:PointMass"
+
+
+@pytest.fixture(scope="module")
+def demonstrations(tmp_path_factory):
+    path = tmp_path_factory.mktemp("demos") / "point-mass.safetensors"
+    episodes = rollout_episodes(PointMass, point_mass_expert, 6, seed=0)
+    save_demonstrations(path, from_episodes(episodes, environment="PointMass", source="hand-written expert"))
+    return path
+
+
+@pytest.fixture(scope="module")
+def local_environment(tmp_path_factory):
+    """A folder with a module that registers an environment, as a user would write it."""
+    folder = tmp_path_factory.mktemp("user")
+    (folder / "my_task.py").write_text(
+        "import gymnasium\n"
+        "from credo.environments.probes import PointMass\n"
+        "gymnasium.register(id='MyPoint-v0', entry_point=PointMass, max_episode_steps=50)\n"
+    )
+    return folder
+
+
+def small(demonstrations, out, *extra):
+    widths = [f"--{part}.hidden=8" for part in ("td3", "discriminator")]
+    words = f"imitate --env my_task:MyPoint-v0 --demos {demonstrations} --out {out} --learning-starts 64".split()
+    rest = "--random-steps 64 --evaluation-interval 128 --evaluation-episodes 2 --updates-per-round 4".split()
+    return [*words, *rest, "--discriminator.updates-per-round", "2", *widths, *extra]
+
+
+def failure(words, capsys):
+    """The one line that a wrong command prints."""
+    with pytest.raises(SystemExit) as stop:
+        main(words)
+    assert stop.value.code == 2
+    printed = capsys.readouterr()
+    lines = printed.err.strip().splitlines()
+    assert len(lines) == 1, printed.err
+    assert lines[0].startswith("credo: ")
+    assert "Traceback" not in printed.err + printed.out
+    return lines[0]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("imitate --reward foo", ["--reward", "foo", "plr"]),
+        ("imitate --learner dqn", ["--learner", "dqn", "td3"]),
+        ("imitate --env Foo-v1", ["environment", "Foo-v1"]),
+        ("imitate --env CartPole-v1", ["environment", "CartPole-v1", "Discrete"]),
+        ("imitate --env no_such_module:Foo-v0", ["environment", "no_such_module"]),
+        ("imitate --demos missing.safetensors", ["missing.safetensors"]),
+        ("imitate --threshold 0", ["threshold", "0", "> 0"]),
+        ("imitate --threshold -2", ["threshold", "-2"]),
+        ("imitate --threshold 1.5 --threshold-unit probability", ["threshold", "1.5", "(0, 1)"]),
+        ("imitate --steps 3", ["steps", "3", "64"]),
+        ("imitate --seeds 0", ["seeds", "0", "1"]),
+        ("imitate --seeds many", ["--seeds", "many"]),
+        ("imitate --updates-per-round 63", ["updates_per_round", "63", "actor_delay"]),
+        ("imitate --preset best", ["preset", "best", "fast", "paper"]),
+        ("imitate --colour red", ["--colour"]),
+        ("expert --reward plr", ["reward", "plr", "imitate"]),
+        ("imitat", ["imitat", "imitate"]),
+        ("demos", ["demos generate"]),
+        ("demos inspect missing", ["missing"]),
+        ("evaluate missing", ["missing"]),
+        ("list missing", ["missing"]),
+        ("evaluate . --episodes 0", ["episodes", "0"]),
+    ],
+)
+def test_wrong_input_is_one_line(words, expected, capsys):
+    line = failure(words.split(), capsys)
+    for part in expected:
+        assert part in line
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help(name, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([*name.split(), "--help"])
+    assert stop.value.code == 0
+    assert f"credo {name}" in capsys.readouterr().out
+
+
+def test_help_and_usage_errors_do_not_import_jax():
+    script = (
+        "import sys\nfrom credo.cli import main\n"
+        "for words in (['--help'], ['imitate', '--help'], ['imitate', '--reward', 'foo'], ['presets']):\n"
+        "    try:\n        main(words)\n    except SystemExit:\n        pass\n"
+        "assert 'jax' not in sys.modules, 'JAX was imported'\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
+
+
+def test_demonstrations_of_another_size_are_refused(demonstrations, tmp_path, capsys):
+    words = f"imitate --env Pendulum-v1 --demos {demonstrations} --out {tmp_path / 'run'}".split()
+    line = failure(words, capsys)
+    assert "observation" in line
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_whole_run_from_the_command_line(demonstrations, local_environment, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(local_environment)
+    out = tmp_path / "run"
+    words = small(demonstrations, out, "--seeds", "2", "--steps", "256")
+    main(words)
+    printed = capsys.readouterr().out
+    assert str(out) in printed.replace("\n", "")
+    for name in ("config.json", "summary.json", "DONE", "curves.png", "curves.html"):
+        assert (out / name).is_file(), name
+    metrics = run_folder.read_parts(out, run_folder.METRICS)
+    assert len(metrics["seed"]) == 2 * 4
+    assert np.isfinite(metrics["actor_gradient_max"]).all()
+    for seed in (0, 1):
+        assert run_folder.policy_path(out, seed, "best").is_file()
+        assert run_folder.policy_path(out, seed, "last").is_file()
+
+    before = (out / "config.json").read_bytes()
+    line = failure([*words, "--threshold", "3"], capsys)
+    assert "another run" in line and "threshold" in line
+    assert (out / "config.json").read_bytes() == before
+
+    main(small(demonstrations, out, "--seeds", "2", "--steps", "384"))
+    assert len(run_folder.read_parts(out, run_folder.METRICS)["seed"]) == 2 * 6
+
+    capsys.readouterr()
+    main(["list", str(tmp_path)])
+    assert "my_task:MyPoint-v0" in capsys.readouterr().out.replace("\n", "")
+    # A module named by a file is not imported unless the user names it too.
+    assert "give --env" in failure(["evaluate", str(out), "--episodes", "2"], capsys)
+    main(["evaluate", str(out), "--episodes", "2", "--env", "my_task:MyPoint-v0"])
+    assert "seed 1" in capsys.readouterr().out
+
+
+def test_a_folder_with_something_else_is_left_alone(demonstrations, local_environment, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(local_environment)
+    (tmp_path / "notes.txt").write_text("mine")
+    line = failure(small(demonstrations, tmp_path, "--steps", "64"), capsys)
+    assert "not a run" in line
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_a_replay_that_cannot_fit_is_refused_before_training(demonstrations, local_environment, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(local_environment)
+    monkeypatch.setattr("credo.training.loop._available_memory", lambda: 10_000)
+    line = failure(small(demonstrations, tmp_path / "run", "--steps", "6400", "--seeds", "3"), capsys)
+    assert "replay_capacity" in line and "3 seeds x" in line
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_interrupt_keeps_everything_and_the_same_command_goes_on(demonstrations, local_environment, tmp_path):
+    out = tmp_path / "run"
+    words = [sys.executable, "-m", "credo", *small(demonstrations, out, "--steps", "64000000", "--replay-capacity", "1000")]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(run_folder.__file__).parents[1])])}
+    process = subprocess.Popen(
+        words, cwd=local_environment, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    deadline = time.monotonic() + 120
+    while not list((out / run_folder.EVALUATIONS).glob("*.parquet")):
+        assert process.poll() is None and time.monotonic() < deadline, "training did not begin"
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    printed, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, printed
+    assert "goes on from here" in printed
+    assert "Traceback" not in printed
+    assert run_folder.read_summary(out)["state"] == "interrupted"
+    assert list((out / run_folder.CHECKPOINTS).glob("round-*"))
+    assert not (out / run_folder.DONE).exists()

@@ -1,0 +1,116 @@
+"""Whole updates of the learners against NumPy float64, given the very noise that JAX draws."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from reference.actor_critic import SAC, TD3
+from reference.multilayer import to_numpy
+
+from credo.config import SACConfig, TD3Config
+from credo.learners.sac import sac
+from credo.learners.td3 import td3
+from credo.types import Transition
+
+OBSERVATION, ACTION, BATCH = 3, 2, 8
+RATES = {"actor_learning_rate": 1e-2, "critic_learning_rate": 2e-2, "target_rate": 0.1, "hidden": (7, 5)}
+
+
+def batches_of(updates, seed=0):
+    generator = np.random.default_rng(seed)
+
+    def normal(*shape):
+        return generator.standard_normal((updates, BATCH, *shape)).astype(np.float32)
+
+    terminated = generator.random((updates, BATCH)) < 0.3
+    assert 0 < terminated.sum() < terminated.size
+    return Transition(
+        observation=normal(OBSERVATION),
+        action=np.tanh(normal(ACTION)),
+        reward=3 * normal(),
+        next_observation=normal(OBSERVATION),
+        terminated=terminated,
+    )
+
+
+def row(batches, index):
+    fields = batches._asdict()
+    return {name: x[index] if x.dtype == bool else x[index].astype(np.float64) for name, x in fields.items()}
+
+
+def spread(state, scale=3.0):
+    """Larger weights than at the start, so that noise clips, actions saturate and critics disagree."""
+    grown = {name: jax.tree.map(lambda x: scale * x, getattr(state, name)) for name in ("actor", "critics")}
+    targets = {"target_critics": jax.tree.map(jnp.copy, grown["critics"])}
+    if hasattr(state, "target_actor"):
+        targets["target_actor"] = jax.tree.map(jnp.copy, grown["actor"])
+    return state._replace(**grown, **targets)
+
+
+def assert_networks(found, expected, tolerance=1e-4):
+    for one, other in zip(found, expected, strict=True):
+        for part, reference in zip(one, other, strict=True):
+            np.testing.assert_allclose(part, reference, rtol=tolerance, atol=3e-6)
+
+
+def norm(gradients):
+    return np.sqrt(sum(np.sum(array**2) for layer in gradients for array in layer))
+
+
+def largest(gradients):
+    return max(np.abs(array).max() for layer in gradients for array in layer)
+
+
+@pytest.mark.parametrize(("delay", "updates"), [(2, 2), (2, 4), (1, 2), (3, 3)])
+def test_td3_agrees_with_numpy(delay, updates):
+    config = TD3Config(actor_delay=delay, target_noise=0.4, discount=0.9, **RATES)
+    learner = td3(config, OBSERVATION, ACTION)
+    state = spread(learner.init(jax.random.key(0)))
+    batches, key = batches_of(updates), jax.random.key(1)
+    noises = [np.asarray(jax.random.normal(k, (BATCH, ACTION))) for k in jax.random.split(key, updates)]
+    assert any(np.abs(config.target_noise * noise).max() > config.target_noise_clip for noise in noises)
+    agent = TD3(config, to_numpy(state.actor), [to_numpy(critic) for critic in state.critics])
+
+    updated, metrics = jax.jit(learner.update)(state, batches, key)
+    critic_norms = []
+    for index, noise in enumerate(noises):
+        agent.update(row(batches, index), noise.astype(np.float64))
+        critic_norms.append(norm([layer for gradient in agent.critic_gradients for layer in gradient]))
+    assert_networks(updated.actor, agent.actor)
+    assert_networks(updated.target_actor, agent.target_actor)
+    for index in range(2):
+        assert_networks(updated.critics[index], agent.critics[index])
+        assert_networks(updated.target_critics[index], agent.target_critics[index])
+    assert float(metrics["critic_gradient_norm"]) == pytest.approx(max(critic_norms), rel=1e-4)
+    if updates == delay:
+        assert float(metrics["actor_gradient_norm"]) == pytest.approx(norm(agent.actor_gradient), rel=1e-4)
+        assert float(metrics["actor_gradient_max"]) == pytest.approx(largest(agent.actor_gradient), rel=1e-4)
+
+
+@pytest.mark.parametrize(("target_entropy", "updates"), [(None, 1), (-0.5, 3)])
+def test_sac_agrees_with_numpy(target_entropy, updates):
+    rates = {**RATES, "temperature_learning_rate": 3e-2}
+    config = SACConfig(discount=0.9, initial_temperature=0.3, target_entropy=target_entropy, **rates)
+    learner = sac(config, OBSERVATION, ACTION)
+    state = spread(learner.init(jax.random.key(0)), 2.0)
+    batches, key = batches_of(updates), jax.random.key(1)
+    agent = SAC(
+        config,
+        to_numpy(state.actor),
+        [to_numpy(critic) for critic in state.critics],
+        -float(ACTION) if target_entropy is None else target_entropy,
+    )
+
+    updated, metrics = jax.jit(learner.update)(state, batches, key)
+    for index, update_key in enumerate(jax.random.split(key, updates)):
+        next_key, actor_key = jax.random.split(update_key)
+        noises = [np.asarray(jax.random.normal(k, (BATCH, ACTION)), np.float64) for k in (next_key, actor_key)]
+        agent.update(row(batches, index), *noises)
+    assert_networks(updated.actor, agent.actor)
+    for index in range(2):
+        assert_networks(updated.critics[index], agent.critics[index])
+        assert_networks(updated.target_critics[index], agent.target_critics[index])
+    assert float(updated.log_temperature) == pytest.approx(agent.log_temperature, rel=1e-5)
+    assert float(metrics["actor_gradient_norm"]) > 0
+    if updates == 1:
+        assert float(metrics["actor_gradient_norm"]) == pytest.approx(norm(agent.actor_gradient), rel=1e-4)
