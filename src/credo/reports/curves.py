@@ -34,6 +34,10 @@ _INK, _SOFT, _GRID = "#222222", "#666666", "#E6E6E6"
 _FONT = "Liberation Sans, Helvetica, Arial, sans-serif"
 
 
+Datasets = dict[str, list[dict[str, Any]]]
+"""Name to rows."""
+
+
 class Panel(NamedTuple):
     """One diagram of the figure; it is left out where its column has no finite value."""
 
@@ -49,7 +53,7 @@ PANELS = (
     Panel("Return", "mean return of an evaluation", "evaluations", "return_mean"),
     Panel(
         "Distance to the expert's states and actions",
-        "occupancy distance (standard deviations)",
+        "distance (standard deviations)",
         "evaluations",
         "occupancy_distance",
     ),
@@ -103,19 +107,23 @@ def figure(run: LoadedRun, interactive: bool) -> dict[str, Any]:
     )
     chosen = alt.selection_point(name="chosen", fields=["seed"], bind="legend", toggle="true")
     span = max(run.steps_done, 1)
-    panels = [
-        chart
-        for panel in PANELS
-        if (chart := _panel(run, panel, labels, colour, chosen if interactive else None, span)) is not None
-    ]
+    selection = chosen if interactive else None
+    data: Datasets = {}
+    panels = [_panel(run, panel, labels, colour, selection, span, data) for panel in PANELS]
+    panels = [chart for chart in panels if chart is not None]
     if not panels:
-        panels = [alt.Chart(alt.Data(values=[{"text": "Nothing recorded yet"}])).mark_text().encode(text="text:N")]
+        data["nothing"] = [{"text": "Nothing is recorded yet"}]
+        panels = [alt.Chart(alt.NamedData("nothing")).mark_text(fontSize=14).encode(text="text:N")]
     title, subtitle = headings(run)
-    chart: Any = alt.concat(*panels, columns=PER_ROW, spacing={"row": 26, "column": 36})
+    chart: Any = alt.concat(*panels, columns=PER_ROW, spacing={"row": 24, "column": 40})
     chart = chart.resolve_scale(color="shared", shape="shared").properties(
-        title=alt.TitleParams(title, subtitle=subtitle)
+        title=alt.TitleParams(
+            title, subtitle=subtitle, fontSize=19, subtitleFontSize=13, subtitleColor=_SOFT, subtitlePadding=6, offset=14
+        )
     )
     specification = _styled(chart).to_dict()
+    # altair would check every row against the schema of the language, which takes seconds.
+    specification["datasets"] = data
     if interactive:
         # At the top it holds for every panel; altair would repeat it in each.
         specification["params"] = [*specification.get("params", []), chosen.param.to_dict()]
@@ -154,7 +162,9 @@ def _panel(
     colour: alt.Color,
     chosen: alt.Parameter | None,
     span: int,
+    data: Datasets,
 ) -> alt.LayerChart | None:
+    """One diagram; its rows go to ``data``. None where there are none."""
     curves = run.metrics if panel.kind == "metrics" else run.evaluations
     rows: list[dict[str, Any]] = []
     for seed, columns in curves.items():
@@ -170,15 +180,18 @@ def _panel(
     x = alt.X("step:Q", title="environment steps", scale=alt.Scale(domain=[0, span], nice=False), axis=_step_axis())
     y = _y(panel, values, run.expert_return if is_return else None)
     opacity: Any = alt.value(0.9) if chosen is None else alt.condition(chosen, alt.value(0.9), alt.value(0.08))
-    base = alt.Chart(alt.Data(values=rows)).encode(x=x, y=y, color=colour, opacity=opacity)
+    data[panel.column] = rows
+    base = alt.Chart(alt.NamedData(panel.column)).encode(x=x, y=y, color=colour, opacity=opacity)
     few = panel.kind == "evaluations" and max(len(c["step"]) for c in curves.values()) <= MARKED_EVALUATIONS
     points = alt.OverlayMarkDef(size=22, filled=True) if few else False
     layers: list[alt.Chart] = [base.mark_line(strokeWidth=1.8, strokeJoin="round", point=points)]
     if is_return and run.expert_return is not None:
-        layers += _expert(run.expert_return, y)
+        data["expert"] = [{"value": run.expert_return, "label": f"expert {run.expert_return:,.0f}"}]
+        layers += _expert(y)
     events = _events(run, panel, labels)
     if events:
-        layers.append(_event_marks(events, x, y, colour, opacity))
+        data[f"{panel.column} events"] = events
+        layers.append(_event_marks(f"{panel.column} events", x, y, colour, opacity))
     if chosen is not None:
         number = ",.0f" if is_return else ".4~g"
         tooltip = [
@@ -204,12 +217,16 @@ def _short(value: float) -> float:
     return float(f"{value:.5g}")
 
 
+# 20k for 20,000: the axis' own format would give every tick the same prefix (0.1k, 0k).
+_SHORT_NUMBER = "format(datum.value, '~s')"
+
+
 def _step_axis() -> alt.Axis:
-    return alt.Axis(format="~s", tickCount=6, grid=False)
+    return alt.Axis(labelExpr=_SHORT_NUMBER, tickCount=6, grid=False)
 
 
 def _y(panel: Panel, values: np.ndarray, expert: float | None) -> alt.Y:
-    axis, scale = alt.Axis(tickCount=5, format="~s"), alt.Scale(zero=panel.column != "q_mean", nice=True)
+    axis, scale = alt.Axis(tickCount=5, labelExpr=_SHORT_NUMBER), alt.Scale(zero=panel.column != "q_mean", nice=True)
     if panel.scale == "share":
         axis, scale = alt.Axis(tickCount=5, format=".0%"), alt.Scale(domain=[0, 1])
         if panel.axis == "probability":
@@ -218,7 +235,7 @@ def _y(panel: Panel, values: np.ndarray, expert: float | None) -> alt.Y:
         # symlog with constant 1 is log(x + 1).
         largest = float(values.max())
         top = max(largest * 1.1, 1.0)
-        axis = alt.Axis(values=_log_ticks(top), format="~s")
+        axis = alt.Axis(values=_log_ticks(top), labelExpr=_SHORT_NUMBER)
         scale = alt.Scale(type="symlog", constant=1, domain=[0, top], nice=False)
     elif expert is not None:
         low, high = min(float(values.min()), 0.0, expert), max(float(values.max()), 0.0, expert)
@@ -237,8 +254,8 @@ def _log_ticks(top: float) -> list[float]:
     return [0.0, *(tick for tick in powers if tick <= top)]
 
 
-def _expert(expert_return: float, y: alt.Y) -> list[alt.Chart]:
-    data = alt.Data(values=[{"value": expert_return, "label": f"expert {expert_return:,.0f}"}])
+def _expert(y: alt.Y) -> list[alt.Chart]:
+    data = alt.NamedData("expert")
     rule = alt.Chart(data).mark_rule(strokeDash=[6, 4], color=_INK, strokeWidth=1.2).encode(y=y)
     # Below the line: the top of the panel is near.
     text = alt.Chart(data).mark_text(align="left", baseline="top", dx=4, dy=4, color=_INK, fontSize=12)
@@ -267,7 +284,7 @@ def _events(run: LoadedRun, panel: Panel, labels: dict[int, str]) -> list[dict[s
     return events
 
 
-def _event_marks(events: list[dict[str, Any]], x: alt.X, y: alt.Y, colour: alt.Color, opacity: Any) -> alt.Chart:
+def _event_marks(name: str, x: alt.X, y: alt.Y, colour: alt.Color, opacity: Any) -> alt.Chart:
     shape = alt.Shape(
         "event:N",
         title="marks",
@@ -280,7 +297,7 @@ def _event_marks(events: list[dict[str, Any]], x: alt.X, y: alt.Y, colour: alt.C
         alt.Tooltip("step:Q", format=","),
         alt.Tooltip("reason:N"),
     ]
-    marks = alt.Chart(alt.Data(values=events)).mark_point(size=130, filled=True, stroke=_INK, strokeWidth=1)
+    marks = alt.Chart(alt.NamedData(name)).mark_point(size=130, filled=True, stroke=_INK, strokeWidth=1)
     return marks.encode(x=x, y=y, color=colour, shape=shape, opacity=opacity, tooltip=tooltip)
 
 
@@ -299,8 +316,10 @@ def _styled(chart: Any) -> Any:
             tickColor="#999999",
             titlePadding=8,
         )
+        # One width for all numbers, so that panels stand exactly below each other.
+        .configure_axisY(minExtent=40)
         .configure_title(
-            fontSize=14, anchor="start", color=_INK, subtitleFontSize=13, subtitleColor=_SOFT, offset=8, fontWeight=600
+            fontSize=14, anchor="start", frame="group", color=_INK, offset=8, fontWeight=600
         )
         .configure_legend(
             orient="top",

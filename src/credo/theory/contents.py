@@ -154,7 +154,7 @@ def _narrow(tables: Tables) -> list[Block]:
     return [
         _text(
             "With the paper's expert noise of 0.01 the mean norm still grows like 1/σ, but on paper only: it is carried by pairs "
-            "whose expert probability no data set reaches. Left out pairs below 1e-20, little is left."
+            "whose expert probability no data set reaches. Without the pairs below 1e-20 nothing is left for small σ."
         ),
         _table(("σ", "mean norm", "mean norm over pairs likelier than 1e-20", "Pr(norm ≥ 1)"), lines),
     ]
@@ -204,7 +204,11 @@ def _deterministic(tables: Tables) -> list[Block]:
             "(|logit| between 0.75 τ and 1.25 τ), and of the largest gradient between policy and expert with the expert's spread:"
         ),
         _table(("reward", "logit < 0 at the policy", "logit > 0 at the policy", "expert's spread σ_E → 0"), lines),
-        _figure("steepness", "Rewards whose slope dies with the logit give no gradient; cr (and r3, plr on one side) stay linear."),
+        _figure(
+            "steepness",
+            "Rewards whose slope dies with the logit give no gradient; cr stays linear on both sides, r3 where the discriminator "
+            "wins, plr where it is fooled. Curves that coincide hide each other: plr and cr (right), r3 and cr, plr, r4 and r5 (left).",
+        ),
         _figure(
             "narrow_expert",
             f"At the policy itself PLR's gradient is {plr['total_at_policy']:.1g} for σ_E = {smallest:g}: saturation, not explosion.",

@@ -17,7 +17,7 @@ import numpy as np
 from scipy import stats
 from scipy.spatial import distance
 
-from credo.theory.policies import GaussianPolicy, check_covariance, log_grid_policy, policy_score
+from credo.theory.policies import GaussianPolicy, log_grid_policy, policy_score
 from credo.theory.tabular import MDP, Occupancy
 from credo.types import CredoError
 
@@ -87,7 +87,7 @@ def monte_carlo_probability(
     generator: np.random.Generator,
     confidence: float = 0.95,
 ) -> Estimate:
-    """Pr(event; C, Sigma) from ``samples`` expert pairs (and Gaussian noise, off the grid, for ``xi1``)."""
+    """Pr(event; C, Sigma) from ``samples`` expert pairs, and noisy actions drawn from the grid policy for ``xi1``."""
     threshold = float(_check(event, np.asarray(c))[0])
     probability = np.exp(expert.log_pair).ravel()
     drawn = generator.choice(probability.size, size=samples, p=probability / probability.sum())
@@ -98,8 +98,13 @@ def monte_carlo_probability(
     else:
         threshold *= float(np.linalg.norm(policy.covariance, 2))
         if event == "xi1":
-            factor = check_covariance(policy.covariance)
-            difference = difference - generator.normal(size=difference.shape) @ factor.T
+            cumulative = np.cumsum(np.exp(log_grid_policy(policy, mdp.actions)), axis=1)
+            uniform = generator.uniform(size=samples)
+            noisy = np.empty(samples, dtype=int)
+            for state in range(len(mdp.start)):
+                here = states == state
+                noisy[here] = np.searchsorted(cumulative[state], uniform[here])
+            difference = mdp.actions[actions] - mdp.actions[np.minimum(noisy, len(mdp.actions) - 1)]
         values = np.linalg.norm(difference, axis=1)
     hits = int(np.sum(values >= threshold))
     interval = stats.binomtest(hits, samples).proportion_ci(confidence, method="exact")

@@ -21,7 +21,7 @@ def styled(chart: Any) -> Any:
     return (
         chart.configure(background="white", font="DejaVu Sans, Arial, sans-serif", padding=12)
         .configure_axis(labelFontSize=12, titleFontSize=13, gridColor="#e6e6e6", labelLimit=260)
-        .configure_legend(labelFontSize=12, titleFontSize=12, labelLimit=320, symbolStrokeWidth=3)
+        .configure_legend(labelFontSize=12, titleFontSize=12, titleLimit=320, labelLimit=360, symbolStrokeWidth=3)
         .configure_title(fontSize=14, anchor="start", subtitleFontSize=12, subtitleColor="#444")
         .configure_header(labelFontSize=13, titleFontSize=13)
         .configure_view(stroke="#bbbbbb")
@@ -43,7 +43,7 @@ def gradient_against_sigma(curves: Rows, fits: Rows, expert_deviation: float) ->
             if row["expert_deviation"] != expert_deviation or key not in pick:
                 continue
             value = row["log_value"] / LOG10
-            if not np.isfinite(value) or not floor <= value <= ceiling:
+            if not np.isfinite(value):
                 continue
             fit = named.get(key)
             label = pick[key]
@@ -64,7 +64,7 @@ def gradient_against_sigma(curves: Rows, fits: Rows, expert_deviation: float) ->
                     title="curve: fitted slope",
                     sort=order,
                     scale=alt.Scale(domain=order, scheme="tableau10"),
-                    legend=alt.Legend(orient="bottom", columns=1),
+                    legend=alt.Legend(orient="bottom", columns=1, labelLimit=WIDTH + 60),
                 ),
             )
             .properties(width=WIDTH, height=HEIGHT)

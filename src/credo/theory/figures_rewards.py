@@ -53,7 +53,7 @@ def steepness(rows: Rows) -> Any:
             x=alt.X("steepness:Q", title="factor on the logit", scale=alt.Scale(type="log"), axis=alt.Axis(format="~g", tickCount=4)),
             y=alt.Y("total:Q", title="norm of the gradient", scale=alt.Scale(type="log"), axis=alt.Axis(format="~e", tickCount=6)),
             color=_reward_color(),
-            column=alt.Column("panel:N", title=None),
+            column=alt.Column("panel:N", title=None, sort="descending"),
         )
         .properties(width=WIDTH - 30, height=HEIGHT)
     )
@@ -166,7 +166,7 @@ def credo_effect(rows: Rows, threshold: float) -> Any:
     direction = (
         alt.Chart(_data([r for r in kept if r["reward"] == "plr"]), title="Share of the way with a gradient to the expert")
         .mark_bar(color="#4c78a8")
-        .encode(x=alt.X("towards:Q", title="share (plr)", scale=alt.Scale(domain=[0, 1])), y=alt.Y("variant:N", title=None, sort=order, axis=alt.Axis(labels=False, ticks=False)))
+        .encode(x=alt.X("towards:Q", title="share (plr)", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(tickCount=5)), y=alt.Y("variant:N", title=None, sort=order, axis=alt.Axis(labels=False, ticks=False)))
     )
     return styled(alt.hconcat(gradient.properties(width=WIDTH, height=210), direction.properties(width=WIDTH - 60, height=210)))
 

@@ -21,6 +21,7 @@ from credo.theory.theorem import (
     corollary1_log_norms,
     corollary1_weight,
     exact_gradient,
+    gradient_bound,
     log_ratio,
     occupancy_score,
     theorem1_log_factor,
@@ -279,6 +280,7 @@ def remark1_fixed_sigma(task: limits.Task, sigma: float, expert_deviations: np.n
                     limits.log_expert_mean(point.theorem1, expert, 2.0) / np.log(10)
                 ),
                 "exact_gradient_norm": point.exact,
+                "gradient_bound": gradient_bound(point.score, task.gram),
                 "probability_norm_above_1": limits.exceedance(point.theorem1, expert, 1.0),
             }
         )

@@ -110,11 +110,14 @@ def remark1(tables: Tables) -> Verdict:
         "For a Gaussian policy with fixed Σ the gradient norm is bounded.",
         f"At σ = {narrow['sigma']:g}, experts of spread {wide['expert_deviation']:g} to {narrow['expert_deviation']:g}: exact "
         f"gradient {wide['exact_gradient_norm']:.2g} to {narrow['exact_gradient_norm']:.2g}; largest single-sample norm "
-        f"10^{wide['log10_largest_theorem1']:.1f} to 10^{narrow['log10_largest_theorem1']:.0f}.",
+        f"10^{wide['log10_largest_theorem1']:.1f} to 10^{narrow['log10_largest_theorem1']:.0f} for Theorem 1, "
+        f"{10 ** wide['log10_largest_corollary1']:.2g} to {10 ** narrow['log10_largest_corollary1']:.2g} for Corollary 1. Bound on "
+        f"the exact gradient over all experts: {narrow['gradient_bound']:.3g}.",
         "in part" if unbounded else "yes",
-        "At fixed Σ the exact gradient is bounded, by ½ E|log(2u/(1+u))| ||∇log ρ_h||. Theorem 1's estimator is bounded only "
-        "where ρ_h/ρ_E is: an expert narrower than the policy makes it as large as one likes. At fixed Σ > 0 nothing tells "
-        "DE-GAIL from ST-GAIL in this argument; it compares a limit with a fixed value.",
+        "At fixed Σ the exact gradient is bounded over all experts, by ½ (E||∇log ρ_h||²)^½, and so is Corollary 1's estimator "
+        "wherever ∇log ρ_h is, by max(1, k) ||∇log ρ_h||. Theorem 1's estimator is bounded only where ρ_h/ρ_E is: an expert "
+        "narrower than the policy makes it as large as one likes. The bound is of order 1/σ: the argument compares a limit "
+        "with a fixed value, and says nothing special of deterministic policies.",
     )
 
 
@@ -179,13 +182,13 @@ def proposition2(tables: Tables) -> Verdict:
     mass = max(r["between"] for r in tables["outlier_mass"] if r["c"] >= 5.0)
     past = max(r["past_alpha"] for r in tables["outlier_mass"] if r["c"] >= 5.0)
     slopes = [r for r in tables["rewards"] if r["reward"] == "plr"]
-    largest = max(r["slope"] for r in slopes)
+    smallest, largest = min(r["slope"] for r in slopes), max(r["slope"] for r in slopes)
     return Verdict(
         "Proposition 2",
         "β > α, so CR has a smaller outlier interval and a smaller probability of explosion than PLR.",
         f"β - α = {row['difference']:.3g} at c = {row['c']:.3g} (α = {row['alpha']:.6f}, β = {row['beta']:.6f}). Expert "
         f"probability between them at most {mass:.2g} for c ≥ 5, where up to {past:.2f} lies past α. Slope of PLR in the logit "
-        f"at most {largest:.4f}, of CR 1 everywhere.",
+        f"below 1 ({smallest:.2g} to {largest:.5f} at logits ±12), of CR 1 everywhere.",
         "in part" if row["difference"] > 0 else "no",
         "β > α holds. Its consequence does not follow: the difference is (1-α)²/(2-α), negligible at c = 5, and in the "
         "deterministic policy gradient CR's slope is never below PLR's, at every logit.",

@@ -34,7 +34,10 @@ def save(
     """Write the checkpoint of a run after ``round_number`` rounds; the newest two are kept. ``position`` is plain JSON
     of the run's own (counts of metric parts, time so far)."""
     parent = folder / CHECKPOINTS
-    target = parent / f"round-{round_number:08d}"
+    numbers = [int(path.name.split("-")[1]) for path in _all(folder)]
+    newest = max(numbers, default=0)
+    # Seeds added to a longer run begin at round 0, and their checkpoint is the newest all the same.
+    target = parent / f"round-{round_number if round_number >= newest else newest + 1:08d}"
     temporary = parent / f".{target.name}.{os.getpid()}.tmp"
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
@@ -76,9 +79,10 @@ def save(
         shutil.rmtree(old, ignore_errors=True)
 
 
-def load(folder: Path, seeds: Sequence[Seed]) -> tuple[dict[str, Any], list[str]] | None:
+def load(folder: Path, seeds: Sequence[Seed], rounds: int) -> tuple[dict[str, Any], list[str]] | None:
     """Bring the seeds to the newest checkpoint that is whole. Returns the run's position and lines about what could not
-    be restored exactly; None where there is no checkpoint. Seeds that it does not know start from the beginning."""
+    be restored exactly; None where there is no checkpoint. Seeds that it does not know start from the beginning.
+    CredoError where a seed has done more than ``rounds`` already."""
     notes: list[str] = []
     for path in reversed(_all(folder)):
         try:
@@ -86,9 +90,12 @@ def load(folder: Path, seeds: Sequence[Seed]) -> tuple[dict[str, Any], list[str]
         except CredoError as error:
             notes.append(f"checkpoint {path.name} is damaged ({error}); going back to the one before")
             continue
-        for seed in seeds:
-            if str(seed.number) in described["seeds"]:
-                notes += _restore(seed, described["seeds"][str(seed.number)], tensors[seed.number])
+        known = [seed for seed in seeds if str(seed.number) in described["seeds"]]
+        done = max((described["seeds"][str(seed.number)]["next_round"] for seed in known), default=0)
+        if done > rounds:
+            raise CredoError(f"steps: {folder} has done {done} rounds, more than the {rounds} asked for; raise --steps")
+        for seed in known:
+            notes += _restore(seed, described["seeds"][str(seed.number)], tensors[seed.number])
         return described["position"], notes
     if notes:
         raise CredoError(f"{folder / CHECKPOINTS}: no checkpoint is whole; remove the folder to begin again")
@@ -120,6 +127,8 @@ def _restore(seed: Seed, described: dict[str, Any], tensors: dict[str, np.ndarra
     seed.next_round = described["next_round"]
     seed.frozen = Frozen(**described["frozen"]) if described["frozen"] else None
     seed.best, seed.last = _with_nan(described["best"]), _with_nan(described["last"])
+    if seed.frozen is not None:
+        return []  # its environments are not stepped again, and may not bear the replay of what broke them
     lines = seed.environments.restore(_joined(described["environments"], tensors))
     return [f"seed {seed.number}: {line}" for line in lines]
 

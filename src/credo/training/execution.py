@@ -24,7 +24,8 @@ from credo.training.state import Constants, Parts, TrainState
 from credo.training.step import make_round
 from credo.types import Array, Metrics
 
-_FAULTS = (NonFiniteActionError, NonFiniteEnvironmentError)
+FAULTS = (NonFiniteActionError, NonFiniteEnvironmentError)
+"""What freezes a seed when its policy or its environment raises it."""
 
 
 class Execution(NamedTuple):
@@ -137,7 +138,7 @@ def _threads(parts: Parts, constants: Constants, seeds: Sequence[Seed]) -> Execu
                 )
             try:
                 recorder.take(seed, index, action)
-            except _FAULTS as error:
+            except FAULTS as error:
                 _freeze(parts, seed, round_number, str(error), index)
                 return
         seed.replay.add(recorder.steps, recorder.ended)
@@ -191,7 +192,7 @@ def _vmap(parts: Parts, constants: Constants, seeds: Sequence[Seed]) -> Executio
                 if _is_due(seed, round_number):
                     try:
                         recorder.take(seed, index, action)
-                    except _FAULTS as error:
+                    except FAULTS as error:
                         _freeze(parts, seed, round_number, str(error), index)
         return recorders
 

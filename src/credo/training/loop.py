@@ -24,8 +24,8 @@ from credo.experience import bytes_needed
 from credo.policies import Policy, save_policy
 from credo.training import checkpoint
 from credo.training.evaluate import HeldOut, badness, evaluate, expert_probability, failed_row
-from credo.training.execution import Execution, make_execution
-from credo.training.seed import Seed, make_seed, replay_slots
+from credo.training.execution import FAULTS, Execution, make_execution
+from credo.training.seed import Frozen, Seed, make_seed, replay_slots
 from credo.training.state import Constants, Parts, initial_state, make_constants, make_parts, policy_of
 from credo.types import CredoError, EnvironmentSpec
 
@@ -222,7 +222,7 @@ class _Run:
             execution.close()
 
     def _resume(self) -> None:
-        loaded = checkpoint.load(self.folder, self.seeds)
+        loaded = checkpoint.load(self.folder, self.seeds, self.config.rounds)
         position: dict[str, Any] = {}
         if loaded is not None:
             position, notes = loaded
@@ -234,17 +234,20 @@ class _Run:
             run_folder.drop_parts_from(self.folder, kind, count)
 
     def _round(self, execution: Execution, round_number: int) -> None:
-        due = [seed for seed in self.seeds if seed.next_round == round_number and seed.frozen is None]
+        present = [seed for seed in self.seeds if seed.next_round == round_number]
+        due = [seed for seed in present if seed.frozen is None]
         execution.advance(self.seeds, round_number)
+        for seed in present:
+            # A frozen seed's rounds count too: it has one failed evaluation for each that the others have.
+            seed.next_round = round_number + 1
+        last = round_number + 1 == self.config.rounds
+        if last or self._crosses(round_number, self.config.evaluation_interval):
+            execution.each(lambda seed: self._evaluate(execution, seed, round_number), present)
         for seed in due:
             if seed.frozen is not None:
                 self.watcher.line(
                     f"seed {seed.number} is frozen at step {seed.frozen.step:,}: {seed.frozen.cause}; the others go on"
                 )
-        last = round_number + 1 == self.config.rounds
-        if last or self._crosses(round_number, self.config.evaluation_interval):
-            evaluated = [s for s in self.seeds if s in due or s.frozen is not None]
-            execution.each(lambda seed: self._evaluate(execution, seed, round_number), evaluated)
 
     def _crosses(self, round_number: int, interval: int) -> bool:
         """Whether a multiple of ``interval`` steps lies in this round."""
@@ -259,7 +262,12 @@ class _Run:
             return
         state = execution.state(seed)
         policy = self._policy(seed, state, step)
-        row |= evaluate(self.parts, self.constants, seed, state, policy, self.held_out, self.probability)
+        try:
+            row |= evaluate(self.parts, self.constants, seed, state, policy, self.held_out, self.probability)
+        except FAULTS as error:
+            seed.frozen = Frozen(step, f"in evaluation: {error}")
+            seed.evaluations.append(row | failed_row())
+            return
         seed.evaluations.append(row)
         seed.last = row
         if seed.best is None or badness(row) < badness(seed.best):

@@ -1,0 +1,148 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from theory_problems import random_problem
+
+from credo.theory import policies, theorem
+from credo.theory.discriminators import logit_shift
+from credo.theory.tabular import Occupancy
+from credo.types import CredoError
+
+seeds = st.integers(0, 2**31 - 1)
+
+
+def parts(problem, form="printed"):
+    score = theorem.occupancy_score(problem.mdp, problem.policy, form)
+    jacobian = theorem.occupancy_jacobian(score)
+    return score, jacobian, np.exp(score.occupancy.log_pair), np.exp(problem.expert.log_pair)
+
+
+@settings(max_examples=10, deadline=None, database=None)
+@given(seeds, st.integers(1, 2))
+def test_theorem_1_as_printed(seed, dimensions):
+    problem = random_problem(seed, 3, 5, dimensions)
+    score, jacobian, rho, expert = parts(problem)
+    for s, m in ((0, 0), (2, 3), (1, 4)):
+        printed = jacobian[s, m] / (2 * expert[s, m]) * np.log(2 * rho[s, m] / (rho[s, m] + expert[s, m]))
+        found = theorem.theorem1_estimator(score, problem.expert, s, m)
+        np.testing.assert_allclose(found, printed, rtol=1e-9, atol=1e-12)
+
+
+@settings(max_examples=10, deadline=None, database=None)
+@given(seeds, st.sampled_from([(0.0, 0.0), (0.7, -0.4), (-0.5, 0.9), (-3.0, 2.5)]))
+def test_corollary_1_as_printed_on_both_branches(seed, errors):
+    e1, e2 = errors
+    problem = random_problem(seed, 3, 5)
+    score, jacobian, rho, expert = parts(problem)
+    for s, m in ((0, 0), (2, 3)):
+        z = (1 + e1) * expert[s, m] + (1 - e2) * rho[s, m]
+        printed = jacobian[s, m] / expert[s, m] * np.log((1 - e2) * rho[s, m] / z) + (e1 + e2) * jacobian[s, m] / z
+        found = theorem.corollary1_estimator(score, problem.expert, s, m, e1, e2)
+        np.testing.assert_allclose(found, printed, rtol=1e-8, atol=1e-11)
+
+
+def test_corollary_1_depends_on_the_errors_through_one_number():
+    problem = random_problem(4, 3, 5)
+    score, _, _, _ = parts(problem)
+    # (1 + e1)/(1 - e2) = 2 in all three, the last on the second branch.
+    found = [
+        theorem.corollary1_estimator(score, problem.expert, 1, 2, *pair) for pair in ((1.0, 0.0), (0.0, 0.5), (-3.0, 2.0))
+    ]
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-12)
+    np.testing.assert_allclose(found[2], found[0], rtol=1e-12)
+
+
+def test_corollary_is_the_derivative_of_its_own_objective_with_constant_errors():
+    # Differentiating log D + (rho_h/rho_E) log(1 - D) in rho_h at one pair, e1 and e2 held constant.
+    e1, e2, rho_expert = 0.4, -0.6, 0.013
+
+    def objective(rho):
+        d = (1 + e1) * rho_expert / ((1 + e1) * rho_expert + (1 - e2) * rho)
+        return np.log(d) + rho / rho_expert * np.log(1 - d)
+
+    for rho in (1e-4, 0.01, 0.4):
+        step = 1e-6 * rho
+        slope = (objective(rho + step) - objective(rho - step)) / (2 * step)
+        weight = theorem.corollary1_weight(np.log(rho / rho_expert), logit_shift(e1, e2))
+        # weight multiplies grad log rho = grad rho / rho.
+        assert float(weight) / rho == pytest.approx(slope, rel=1e-5)
+
+
+@settings(max_examples=10, deadline=None, database=None)
+@given(seeds, st.integers(1, 2))
+def test_relation_of_corollary_and_theorem_and_their_means(seed, dimensions):
+    problem = random_problem(seed, 3, 5, dimensions)
+    score, jacobian, rho, expert = parts(problem, "grid")
+    first = theorem.theorem1_estimator(score, problem.expert, 2, 1)
+    second = theorem.corollary1_estimator(score, problem.expert, 2, 1)
+    np.testing.assert_allclose(second, 2 * first - np.log(2) * jacobian[2, 1] / expert[2, 1], rtol=1e-8, atol=1e-10)
+    exact = theorem.exact_gradient(score, problem.expert)
+    states, grid = rho.shape
+    mean_first = sum(
+        expert[s, m] * theorem.theorem1_estimator(score, problem.expert, s, m) for s in range(states) for m in range(grid)
+    )
+    mean_second = sum(
+        expert[s, m] * theorem.corollary1_estimator(score, problem.expert, s, m)
+        for s in range(states)
+        for m in range(grid)
+    )
+    np.testing.assert_allclose(mean_first, exact, atol=1e-12)
+    np.testing.assert_allclose(mean_second, 2 * exact, atol=1e-12)
+
+
+@pytest.mark.parametrize("norm", ["rkhs", "coefficients"])
+@pytest.mark.parametrize("dimensions", [1, 2])
+def test_norms_of_all_pairs_equal_those_of_single_estimators(norm, dimensions):
+    problem = random_problem(7, 3, 5, dimensions)
+    gram = problem.policy.gram
+    score, _, _, _ = parts(problem)
+    every = theorem.theorem1_log_norms(score, problem.expert, gram, norm)
+    other = theorem.corollary1_log_norms(score, problem.expert, gram, float(logit_shift(0.3, 0.2)), norm)
+    for s, m in ((0, 0), (2, 3)):
+        one = theorem.theorem1_estimator(score, problem.expert, s, m)
+        two = theorem.corollary1_estimator(score, problem.expert, s, m, 0.3, 0.2)
+        assert np.exp(every[s, m]) == pytest.approx(policies.gradient_norm(one, gram, norm), rel=1e-9)
+        assert np.exp(other[s, m]) == pytest.approx(policies.gradient_norm(two, gram, norm), rel=1e-9)
+
+
+def test_the_two_norms_are_what_they_are_called():
+    problem = random_problem(8, 4, 5, 2)
+    gradient = np.random.default_rng(0).normal(size=(4, 2))
+    gram = problem.policy.gram
+    # <f, f> = sum_ij g_i . g_j k(s_i, s_j); derivative with respect to coefficients of F(K a) is K g.
+    rkhs = sum(gram[i, j] * gradient[i] @ gradient[j] for i in range(4) for j in range(4))
+    assert policies.gradient_norm(gradient, gram, "rkhs") == pytest.approx(np.sqrt(rkhs), rel=1e-12)
+    expected = np.linalg.norm(gram @ gradient)
+    assert policies.gradient_norm(gradient, gram, "coefficients") == pytest.approx(expected, rel=1e-12)
+    with pytest.raises(CredoError, match="norm is 'max'"):
+        policies.gradient_norm(gradient, gram, "max")
+
+
+def test_weights_at_extreme_ratios():
+    log_u = np.array([-3000.0, -50.0, 0.0, 50.0, 3000.0])
+    corollary = theorem.corollary1_weight(log_u, 0.0)
+    np.testing.assert_allclose(corollary[[0, 4]], [0.0, -1.0], atol=1e-12)
+    assert corollary[3] == pytest.approx(-1.0)
+    first = theorem.theorem1_log_weight(log_u)
+    # u -> 0: u |log u| / 2 and u -> inf: u log(2) / 2; exactly 0 at u = 1.
+    assert first[0] == pytest.approx(-3000 + np.log((3000 - np.log(2)) / 2), rel=1e-12)
+    assert first[4] == pytest.approx(3000 + np.log(np.log(2) / 2), rel=1e-12)
+    assert first[2] == -np.inf
+
+
+def test_an_expert_pair_of_occupancy_zero_is_refused():
+    problem = random_problem(9, 3, 5)
+    score, _, _, _ = parts(problem)
+    holes = problem.expert.log_pair.copy()
+    holes[1, 2] = -np.inf
+    expert = Occupancy(problem.expert.log_state, holes)
+    for estimator in (theorem.theorem1_estimator, theorem.corollary1_estimator):
+        with pytest.raises(CredoError, match=r"expert occupancy is zero at the sampled pair \(state 1, action 2\)"):
+            estimator(score, expert, 1, 2)
+        assert np.isfinite(estimator(score, expert, 1, 3)).all()
+
+
+def test_errors_outside_equation_13_are_refused():
+    with pytest.raises(CredoError, match="Eq. 13 needs"):
+        logit_shift(-2.0, 0.5)
