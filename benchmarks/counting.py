@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
-from jax.extend.core import jaxprs_in_params
 
 
 def product_flops(function: Callable[..., Any], *arguments: Any) -> float:
@@ -23,6 +22,17 @@ def _count(jaxpr: Any) -> float:
             left = equation.invars[0].aval.shape
             inner = math.prod(left[axis] for axis in contracted)
             total += 2 * inner * math.prod(equation.outvars[0].aval.shape)
-        repeats = equation.params.get("length", 1) if equation.primitive.name == "scan" else 1
-        total += repeats * sum(_count(inner) for inner in jaxprs_in_params(equation.params))
+        repeats = equation.params["length"] if equation.primitive.name == "scan" else 1
+        total += repeats * sum(_count(inner) for inner in _programs(equation.params.values()))
     return total
+
+
+def _programs(values: Any) -> Iterator[Any]:
+    """The traced functions among an equation's parameters."""
+    for value in values:
+        if isinstance(value, tuple | list):
+            yield from _programs(value)
+        elif hasattr(value, "eqns"):
+            yield value
+        elif hasattr(getattr(value, "jaxpr", None), "eqns"):
+            yield value.jaxpr

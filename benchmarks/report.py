@@ -125,7 +125,7 @@ def markdown(raw: dict[str, Any], summary: dict[str, Any]) -> str:
     line("environment steps/s, all seeds", "steps_per_second")
     line("ratio to the peer's updates/s", "ratio_to_peer", ".2f")
     line("a round of all seeds (ms)", "milliseconds_per_round", ".0f")
-    line("of it in the compiled update (%)", "share_of_time_in_update", ".0f", 100)
+    line("of it in the compiled update, timed alone (%)", "share_of_time_in_update", ".0f", 100)
     line("the compiled update of one seed, machine to itself (ms)", "milliseconds_one_seed_alone", ".1f")
     line("the compiled update, all seeds (GFLOP/s)", "update_gflops")
     line("its share of the ceiling (%)", "share_of_ceiling", ".0f", 100)

@@ -127,7 +127,6 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
-    np.seterr(all="raise", under="ignore")
     serve(answer)
 
 

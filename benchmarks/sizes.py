@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Mapping
 from fractions import Fraction
@@ -25,7 +26,7 @@ Products = Mapping[Product, Fraction]
 
 
 def layers(sizes: tuple[int, ...]) -> list[tuple[int, int]]:
-    return list(zip(sizes[:-1], sizes[1:], strict=True))
+    return list(itertools.pairwise(sizes))
 
 
 def forward(batch: int, sizes: tuple[int, ...]) -> Counter[Product]:

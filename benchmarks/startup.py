@@ -1,6 +1,6 @@
 """Start-up in a fresh process: from the start of Python to the end of the first learning round of all seeds.
 
-Usage: python -m benchmarks.startup SCHEDULE STARTED, where STARTED is time.monotonic() when the process was started.
+Usage: python -m benchmarks.startup SCHEDULE STARTED, where STARTED is time.monotonic() at the start of the process.
 Prints one line of JSON, in seconds.
 """
 

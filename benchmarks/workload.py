@@ -1,4 +1,4 @@
-"""TD3-GAIL on HalfCheetah-v5 as Credo trains it, ready to be timed: synthetic demonstrations and a part-filled replay."""
+"""TD3-GAIL on HalfCheetah-v5 as Credo trains it, ready to be timed: synthetic demonstrations, part-filled replays."""
 
 from __future__ import annotations
 

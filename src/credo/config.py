@@ -279,6 +279,8 @@ def validate(config: RunConfig) -> None:
         ("checkpoint_interval", 1),
     ):
         need(getattr(config, name) >= low, name, getattr(config, name), f"it must be at least {low}")
+    last_seed = config.first_seed + config.seeds - 1
+    need(last_seed < 2**31, "first_seed", config.first_seed, "every seed must be below 2**31, or two would share keys")
     need(
         config.steps >= config.steps_per_round,
         "steps",
@@ -307,8 +309,12 @@ def validate(config: RunConfig) -> None:
                 need(bool(value) and min(value) >= 1, name, value, "it must be a list of widths of at least 1")
             elif isinstance(value, float):
                 zero_is_fine = "noise" in part_field.name or part_field.name == "gradient_penalty"
+                if part_field.name == "target_entropy":
+                    need(math.isfinite(value), name, value, "it must be a finite number")
+                    continue
                 good = math.isfinite(value) and (value >= 0 if zero_is_fine else value > 0)
-                need(good or part_field.name == "target_entropy", name, value, "it must be a positive number")
+                right = "it must be a finite number of at least 0" if zero_is_fine else "it must be a positive number"
+                need(good, name, value, right)
             elif isinstance(value, int):
                 need(value >= 1, name, value, "it must be at least 1")
         for share in ("discount", "target_rate"):
@@ -331,9 +337,8 @@ def validate(config: RunConfig) -> None:
 
 
 def _validate_credo(config: RunConfig, need: Any) -> None:
+    # Also where the mode is off: the share of outliers is measured all the same.
     credo = config.credo
-    if credo.mode == "off":
-        return
     value = credo.threshold
     need(math.isfinite(value), "threshold", value, "it must be a finite number")
     if credo.threshold_unit == "reward":

@@ -22,6 +22,8 @@ from credo.types import CredoError
 
 MAXIMUM_HEADER_BYTES = 1 << 20
 """A header describes a few dozen arrays at most; a larger one is refused before it is parsed."""
+_UMASK = os.umask(0)
+os.umask(_UMASK)
 RESERVED = ("format", "format_version", "sha256")
 
 
@@ -126,6 +128,7 @@ def write_text(path: str | Path, text: str, *, overwrite: bool) -> None:
 
 
 def _put_in_place(temporary: Path, path: Path, overwrite: bool) -> None:
+    os.chmod(temporary, 0o666 & ~_UMASK)  # the writer library makes files that only their owner can read
     with open(temporary, "rb") as file:
         os.fsync(file.fileno())
     if overwrite:

@@ -109,6 +109,13 @@ def test_modes(name, mode):
         assert by_logit == pytest.approx(float(REWARDS[name](jnp.float32(2.0))))
 
 
+@pytest.mark.parametrize("unit", ["reward", "probability", "logit"])
+def test_the_cap_is_a_number_inside_compiled_code(unit):
+    credo = rule(0.75, unit, "clip")
+    capped = jax.jit(lambda reward: jnp.minimum(reward, outliers.reward_cap(credo, "plr")))(jnp.float32(50.0))
+    assert float(capped) == pytest.approx(outliers.reward_cap(credo, "plr"))
+
+
 def draw(keep, count, seed=0):
     indices, total = jax.jit(outliers.draw_retained, static_argnums=2)(
         jax.random.key(seed), jnp.asarray(keep), count

@@ -42,9 +42,7 @@ def central_differences(function, point, step=2e-5):
 def test_grid_jacobian_matches_central_differences(seed, shape, discount):
     problem = random_problem(seed, *shape, discount=discount)
     exact = coefficient_jacobian(problem)
-    measured = central_differences(
-        lambda c: np.exp(occupancy_of(problem, c).log_pair), problem.policy.coefficients
-    )
+    measured = central_differences(lambda c: np.exp(occupancy_of(problem, c).log_pair), problem.policy.coefficients)
     assert np.linalg.norm(exact - measured) <= 1e-6 * np.linalg.norm(exact)
 
 
@@ -63,7 +61,7 @@ def jax_divergence(coefficients, expert, *rest):
     return 0.5 * jnp.sum(rho * jnp.log(rho / middle)) + 0.5 * jnp.sum(expert * jnp.log(expert / middle))
 
 
-# Compiled once per shape, whatever the example.
+# Compiled once, whatever the example: all are of one shape.
 jax_derivatives = jax.jit(
     lambda coefficients, expert, *rest: (
         jax.jacfwd(jax_occupancy)(coefficients, *rest),
@@ -73,9 +71,9 @@ jax_derivatives = jax.jit(
 
 
 @settings(max_examples=10, deadline=None, database=None)
-@given(seeds, st.sampled_from([(3, 6, 1), (3, 3, 2)]), discounts)
-def test_grid_jacobian_and_exact_gradient_match_jax(seed, shape, discount):
-    problem = random_problem(seed, *shape, discount=discount)
+@given(seeds, discounts)
+def test_grid_jacobian_and_exact_gradient_match_jax(seed, discount):
+    problem = random_problem(seed, 3, 3, dimensions=2, discount=discount)
     mdp, policy = problem.mdp, problem.policy
     with jax.enable_x64(True):
         jacobian, (value, gradient) = jax_derivatives(

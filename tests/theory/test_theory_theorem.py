@@ -47,7 +47,8 @@ def test_corollary_1_depends_on_the_errors_through_one_number():
     score, _, _, _ = parts(problem)
     # (1 + e1)/(1 - e2) = 2 in all three, the last on the second branch.
     found = [
-        theorem.corollary1_estimator(score, problem.expert, 1, 2, *pair) for pair in ((1.0, 0.0), (0.0, 0.5), (-3.0, 2.0))
+        theorem.corollary1_estimator(score, problem.expert, 1, 2, *pair)
+        for pair in ((1.0, 0.0), (0.0, 0.5), (-3.0, 2.0))
     ]
     np.testing.assert_allclose(found[1], found[0], rtol=1e-12)
     np.testing.assert_allclose(found[2], found[0], rtol=1e-12)
@@ -80,7 +81,9 @@ def test_relation_of_corollary_and_theorem_and_their_means(seed, dimensions):
     exact = theorem.exact_gradient(score, problem.expert)
     states, grid = rho.shape
     mean_first = sum(
-        expert[s, m] * theorem.theorem1_estimator(score, problem.expert, s, m) for s in range(states) for m in range(grid)
+        expert[s, m] * theorem.theorem1_estimator(score, problem.expert, s, m)
+        for s in range(states)
+        for m in range(grid)
     )
     mean_second = sum(
         expert[s, m] * theorem.corollary1_estimator(score, problem.expert, s, m)

@@ -34,9 +34,7 @@ def random_problem(
     policy = policies.make_policy(
         0.3 * generator.normal(size=(states, dimensions)), gram, factor @ factor.T + 1e-4 * np.eye(dimensions)
     )
-    expert = policies.make_policy(
-        0.3 * generator.normal(size=(states, dimensions)), gram, 0.25 * np.eye(dimensions)
-    )
+    expert = policies.make_policy(0.3 * generator.normal(size=(states, dimensions)), gram, 0.25 * np.eye(dimensions))
     return Problem(mdp, policy, tabular.occupancy(mdp, policies.log_grid_policy(expert, actions)))
 
 

@@ -39,7 +39,8 @@ def reward_cap(credo: CredoConfig, reward: str) -> float:
         return math.inf
     if credo.threshold_unit == "reward":
         return credo.threshold
-    return float(REWARDS[reward](jnp.float32(threshold_logit(credo, reward))))
+    with jax.ensure_compile_time_eval():  # the caller may be tracing
+        return float(REWARDS[reward](jnp.float32(threshold_logit(credo, reward))))
 
 
 def filters(credo: CredoConfig) -> bool:

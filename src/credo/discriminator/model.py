@@ -68,7 +68,8 @@ def make_discriminator(
     leave the expert term, in one of the three readings of Algorithm 1.
     """
     adam = optax.adam(config.learning_rate)
-    threshold = outliers.threshold_logit(credo, reward) if outliers.filters(credo) else None
+    filtering = outliers.filters(credo)
+    threshold = outliers.threshold_logit(credo, reward)
     size = config.batch_size
 
     def logit(network: Network, inputs: Array) -> Array:
@@ -108,7 +109,7 @@ def make_discriminator(
         pool, or None where each update scores its own.
         """
         pool_key, batch_key = jax.random.split(key)
-        if threshold is None:
+        if not filtering:
             return ExpertBatch(plain_batch(expert_inputs, batch_key), jnp.full((size,), 1.0 / size)), jnp.zeros(())
         if credo.reading == "resample":
             pool, keep = scored or candidate_pool(network, expert_inputs, pool_key)
@@ -123,7 +124,7 @@ def make_discriminator(
         first = state.network
         fixed = credo.rescore == "round"
         scored = None
-        if threshold is not None and credo.reading == "resample" and fixed:
+        if filtering and credo.reading == "resample" and fixed:
             scored = candidate_pool(first, expert_inputs, jax.random.fold_in(key, 0))
 
         def one_update(state: DiscriminatorState, inputs: tuple[Array, Array]) -> tuple[DiscriminatorState, Metrics]:

@@ -105,17 +105,19 @@ def figure(run: LoadedRun, interactive: bool) -> dict[str, Any]:
         scale=alt.Scale(domain=list(labels.values()), range=colours),
         legend=alt.Legend(columns=6, symbolType="stroke", symbolStrokeWidth=4, symbolSize=260),
     )
-    chosen = alt.selection_point(name="chosen", fields=["seed"], bind="legend", toggle="true")
+    chosen = alt.selection_point(name="chosen", fields=["seed"], bind="legend")
     span = max(run.steps_done, 1)
     selection = chosen if interactive else None
     data: Datasets = {}
-    panels = [_panel(run, panel, labels, colour, selection, span, data) for panel in PANELS]
-    panels = [chart for chart in panels if chart is not None]
-    if not panels:
+    charts = {panel: _panel(run, panel, labels, colour, selection, span, data) for panel in PANELS}
+    drawn = {panel: chart for panel, chart in charts.items() if chart is not None}
+    if drawn:
+        panels: list[Any] = list(drawn.values())
+    else:
         data["nothing"] = [{"text": "Nothing is recorded yet"}]
         panels = [alt.Chart(alt.NamedData("nothing")).mark_text(fontSize=14).encode(text="text:N")]
     title, subtitle = headings(run)
-    chart: Any = alt.concat(*panels, columns=PER_ROW, spacing={"row": 24, "column": 40})
+    chart: Any = alt.concat(*panels, columns=PER_ROW, bounds="flush", spacing={"row": 84, "column": 92})
     chart = chart.resolve_scale(color="shared", shape="shared").properties(
         title=alt.TitleParams(
             title, subtitle=subtitle, fontSize=19, subtitleFontSize=13, subtitleColor=_SOFT, subtitlePadding=6, offset=14
@@ -124,9 +126,14 @@ def figure(run: LoadedRun, interactive: bool) -> dict[str, Any]:
     specification = _styled(chart).to_dict()
     # altair would check every row against the schema of the language, which takes seconds.
     specification["datasets"] = data
-    if interactive:
-        # At the top it holds for every panel; altair would repeat it in each.
-        specification["params"] = [*specification.get("params", []), chosen.param.to_dict()]
+    # Room between the legends; altair does not know this setting of the drawing library.
+    specification["config"]["legend"]["layout"] = {"top": {"anchor": "start", "direction": "horizontal", "margin": 36}}
+    if interactive and drawn:
+        # One selection for all panels, made in the topmost layer of each: altair can only repeat it in each.
+        views = [f"panel-{i}" for i in range(len(drawn))]
+        for name, view in zip(views, specification["concat"], strict=True):
+            view["layer"][-1]["name"] = name
+        specification["params"] = [chosen.param.to_dict() | {"views": views}]
     return specification
 
 
@@ -190,8 +197,10 @@ def _panel(
         layers += _expert(y)
     events = _events(run, panel, labels)
     if events:
+        # The shapes of all panels have one legend: of what the whole figure marks.
+        present = [event for event in _EVENTS if any(event == marked[1] for marked in _marked(run))]
         data[f"{panel.column} events"] = events
-        layers.append(_event_marks(f"{panel.column} events", x, y, colour, opacity))
+        layers.append(_event_marks(f"{panel.column} events", present, x, y, colour, opacity))
     if chosen is not None:
         number = ",.0f" if is_return else ".4~g"
         tooltip = [
@@ -217,8 +226,8 @@ def _short(value: float) -> float:
     return float(f"{value:.5g}")
 
 
-# 20k for 20,000: the axis' own format would give every tick the same prefix (0.1k, 0k).
-_SHORT_NUMBER = "format(datum.value, '~s')"
+# 20k for 20,000 and 0.2 for 0.2: the axis' own format would say 0.1k, or 200m.
+_SHORT_NUMBER = "abs(datum.value) < 1000 ? format(datum.value, '~g') : format(datum.value, '~s')"
 
 
 def _step_axis() -> alt.Axis:
@@ -262,33 +271,38 @@ def _expert(y: alt.Y) -> list[alt.Chart]:
     return [rule, text.encode(y=y, x=alt.value(0), text="label:N")]
 
 
+def _marked(run: LoadedRun) -> list[tuple[int, str, int]]:
+    """(seed, event, step) of all that is marked in the figure."""
+    names = {"dead": "dead", "recovered": "came back", "non-finite": "non-finite"}
+    found = []
+    for seed, verdict in run.verdicts.items():
+        for event, step in ((names.get(verdict.kind), verdict.step), ("explosion", verdict.first_explosion)):
+            if event is not None and step is not None:
+                found.append((seed, event, step))
+    return found
+
+
 def _events(run: LoadedRun, panel: Panel, labels: dict[int, str]) -> list[dict[str, Any]]:
-    """What is marked on a panel: verdicts on the return and the gradient, explosions on the gradient alone."""
+    """The rows of what is marked on a panel: verdicts on the outcome and the gradient, explosions on the latter."""
     events: list[dict[str, Any]] = []
     if panel.column not in ("return_mean", "occupancy_distance", "actor_gradient_max"):
         return events
-    curves = run.metrics if panel.kind == "metrics" else run.evaluations
-    for seed, verdict in run.verdicts.items():
-        step, value = _finite(curves[seed], panel.column)
-        if not len(step):
-            continue
-        marked = {"dead": "dead", "recovered": "came back", "non-finite": "non-finite"}.get(verdict.kind)
-        found = [(marked, verdict.step)] if marked else []
-        if panel.kind == "metrics":
-            found.append(("explosion", verdict.first_explosion))
-        for event, at in found:
-            if at is not None:
-                height = float(value[min(int(np.searchsorted(step, at)), len(step) - 1)])
-                row = {"seed": labels[seed], "step": at, "value": _short(height)}
-                events.append(row | {"event": event, "reason": verdict.reason})
+    for seed, event, at in _marked(run):
+        step, value = _finite((run.metrics if panel.kind == "metrics" else run.evaluations)[seed], panel.column)
+        if len(step) and (event != "explosion" or panel.kind == "metrics"):
+            height = float(value[min(int(np.searchsorted(step, at)), len(step) - 1)])
+            reason = run.verdicts[seed].reason
+            events.append(
+                {"seed": labels[seed], "step": at, "value": _short(height), "event": event, "reason": reason}
+            )
     return events
 
 
-def _event_marks(name: str, x: alt.X, y: alt.Y, colour: alt.Color, opacity: Any) -> alt.Chart:
+def _event_marks(name: str, present: list[str], x: alt.X, y: alt.Y, colour: alt.Color, opacity: Any) -> alt.Chart:
     shape = alt.Shape(
         "event:N",
         title="marks",
-        scale=alt.Scale(domain=list(_EVENTS), range=list(_EVENTS.values())),
+        scale=alt.Scale(domain=present, range=[_EVENTS[event] for event in present]),
         legend=alt.Legend(symbolFillColor=_SOFT, symbolStrokeColor=_INK, symbolSize=110),
     )
     tooltip = [
@@ -344,9 +358,9 @@ def _vega_lite_version() -> str:
 
 def _page(spec: dict[str, Any], title: str, version: str) -> str:
     """A page with the drawing library and the data inside."""
-    # "</script>" in a name would end the script.
+    # "</script>" in a name, or in the library's own text, would end the script.
     data = json.dumps(spec, separators=(",", ":")).replace("</", "<\\/")
-    library = vl_convert.javascript_bundle(vl_version=version)
+    library = vl_convert.javascript_bundle(vl_version=version).replace("</script", "<\\/script")
     hint = "Click a seed in the legend to see it alone (shift-click adds one); point at a line for its numbers."
     return f"""<!doctype html>
 <html lang="en">

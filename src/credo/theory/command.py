@@ -12,13 +12,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import vl_convert
-
-from credo.theory import contents, recorded
-from credo.theory.measure import Sizes, measure_all
-from credo.theory.page import markdown, page
-from credo.theory.verdicts import all_verdicts
 from credo.types import CredoError
 
 TITLE = "Exploding gradients in adversarial imitation: the theory, computed exactly"
@@ -47,17 +40,29 @@ class TheoryOptions:
     """Run folders whose recorded metrics are set beside the theory."""
 
 
-def _sizes(options: TheoryOptions) -> Sizes:
+def _sizes(options: TheoryOptions) -> Any:
+    from credo.theory.measure import Sizes
+
     for name, smallest in (("states", 2), ("grid", 1001), ("samples", 100), ("training_steps", 10)):
         if getattr(options, name) < smallest:
             raise CredoError(f"{name} is {getattr(options, name)}; at least {smallest} is needed")
     if options.quick:
-        return Sizes(options.seed, options.states, min(options.grid, 4001), 1001, 8, min(options.samples, 500), 60, 1, 41)
-    return Sizes(options.seed, options.states, options.grid, 2001, 14, options.samples, options.training_steps, 5, 301)
+        return Sizes(
+            options.seed, options.states, min(options.grid, 4001), 501, 8, min(options.samples, 500), 30, 1, 16
+        )
+    return Sizes(options.seed, options.states, options.grid, 2001, 14, options.samples, options.training_steps, 5, 151)
 
 
 def run(options: TheoryOptions) -> Path:
     """Measure, draw and write; returns the folder. Raises CredoError for options or run folders that do not do."""
+    # Imported here, so that the command line's help does not wait for SciPy and Altair.
+    import vl_convert
+
+    from credo.theory import contents, recorded
+    from credo.theory.measure import measure_all
+    from credo.theory.page import markdown, page
+    from credo.theory.verdicts import all_verdicts
+
     started = time.perf_counter()
     sizes = _sizes(options)
     tables = measure_all(sizes)
@@ -103,7 +108,7 @@ def _versions() -> dict[str, str]:
 
 
 def _number(value: Any) -> Any:
-    return f"{value:.8g}" if isinstance(value, float | np.floating) else value
+    return f"{value:.8g}" if isinstance(value, float) else value
 
 
 def write_csv(path: Path, rows: list[dict[str, Any]]) -> None:

@@ -33,7 +33,9 @@ RECORDED_COLUMNS = (
 def charts(tables: Tables) -> dict[str, Any]:
     """Every figure by file name."""
     return {
-        "gradient_against_sigma": figures.gradient_against_sigma(tables["limits"], tables["exponents"], EXPERT_DEVIATION),
+        "gradient_against_sigma": figures.gradient_against_sigma(
+            tables["limits"], tables["exponents"], EXPERT_DEVIATION
+        ),
         "bound_against_estimator": figures.exceedance(tables["limits"], EXPERT_DEVIATION),
         "phase_diagram": figures.phase_diagram(tables["phase"]),
         "estimator_distribution": figures.estimator_distribution(tables["distribution"]),
@@ -102,8 +104,12 @@ def blocks(tables: Tables, verdicts: list[Verdict], record: dict[str, Any]) -> l
         *_narrow(tables),
         *_printed_jacobian(tables),
         _heading("Rewards, outliers and CREDO"),
-        _figure("outlier_intervals", "Definition 2 and Proposition 2: β - α is the square of α's own width to first order."),
-        _figure("rewards_and_slopes", "All eight rewards of Table 1 rise with the logit; only r6 has an unbounded slope."),
+        _figure(
+            "outlier_intervals", "Definition 2 and Proposition 2: β - α is the square of α's own width to first order."
+        ),
+        _figure(
+            "rewards_and_slopes", "All eight rewards of Table 1 rise with the logit; only r6 has an unbounded slope."
+        ),
         _figure(
             "credo_density_ratio",
             "E.2 at Eq. 9's optimum, and what the filter leaves for a policy of σ = 0.1 and disparity distance 0.2.",
@@ -189,7 +195,9 @@ def _deterministic(tables: Tables) -> list[Block]:
                 f"{name}: {REWARDS[name].formula}",
                 f"exp({lost['rate']:.2f} τ) τ^{lost['exponent']:.2f}",
                 f"exp({fooled['rate']:.2f} τ) τ^{fooled['exponent']:.2f}",
-                f"exp({tight['rate']:.3g}/σ_E²)" if abs(tight["rate"]) > 0.01 else f"σ_E^{tight['power_law_alone']:.2f}",
+                f"exp({tight['rate']:.3g}/σ_E²)"
+                if abs(tight["rate"]) > 0.01
+                else f"σ_E^{tight['power_law_alone']:.2f}",
             )
         )
     smallest = min(r["expert_deviation"] for r in tables["narrow_expert"])
@@ -263,7 +271,10 @@ def _discriminators(tables: Tables) -> list[Block]:
             ),
             lines,
         ),
-        _figure("discriminator_errors", "The error is no small fluctuation of the optimum, and is no constant: it spans decades over locations."),
+        _figure(
+            "discriminator_errors",
+            "The error is no small fluctuation of the optimum, and is no constant: it spans decades over locations.",
+        ),
     ]
 
 

@@ -13,6 +13,7 @@ replay, here a Gaussian behaviour policy round some mean (exploration noise).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -67,7 +68,9 @@ def deterministic_gradient(
     logit, slope = at.logit, at.slope
     states = len(smooth.start)
     if actions.shape[0] != states or logit.shape != (states,) or slope.shape != actions.shape:
-        raise CredoError(f"actions {actions.shape}, logit {logit.shape}, slope {slope.shape} do not fit {states} states")
+        raise CredoError(
+            f"actions {actions.shape}, logit {logit.shape}, slope {slope.shape} do not fit {states} states"
+        )
     capped = logit if ceiling is None else np.minimum(logit, ceiling)
     gain = reward_slope(name, logit)
     if ceiling is not None:
@@ -83,26 +86,35 @@ def deterministic_gradient(
     return DeterministicGradient(direct, future, direct + future, float(visits @ rewards))
 
 
-def optimal_logit_at(
-    task: Task, expert_deviation: float, behaviour_means: np.ndarray, behaviour_deviation: float, actions: np.ndarray
-) -> LogitAt:
-    """Eq. 9's logit and its slope at continuous actions [S, A], for the task's Gaussian expert and a Gaussian replay.
+def optimal_discriminator(
+    task: Task, expert_deviation: float, behaviour_means: np.ndarray, behaviour_deviation: float
+) -> Callable[[np.ndarray], LogitAt]:
+    """Eq. 9 for the task's Gaussian expert and a Gaussian replay, as a function of continuous actions [S, A].
 
     Slope: Sigma_behaviour^-1 (a - behaviour mean) - Sigma_E^-1 (a - expert mean). At the behaviour's own mean the first
     part is zero and the slope is (expert mean - a)/expert variance: exploration noise does not enter there.
     """
-    logit, slope = np.zeros(len(actions)), np.zeros_like(actions)
-    for sign, means, deviation in (
-        (1.0, task.expert_means, expert_deviation),
-        (-1.0, behaviour_means, behaviour_deviation),
-    ):
-        policy = isotropic(task, means, deviation)
+    sides = (
+        (1.0, isotropic(task, task.expert_means, expert_deviation)),
+        (-1.0, isotropic(task, behaviour_means, behaviour_deviation)),
+    )
+    offset = np.zeros(len(behaviour_means))
+    for sign, policy in sides:
+        log_policy = log_grid_policy(policy, task.mdp.actions)
         normaliser = special.logsumexp(log_density(policy, task.mdp.actions), axis=1)
-        state = occupancy(task.mdp, log_grid_policy(policy, task.mdp.actions)).log_state
-        own = np.diag(log_density(policy, actions))
-        logit += sign * (state + own - normaliser)
-        slope -= sign * (actions - means) / deviation**2
-    return LogitAt(logit, slope)
+        offset += sign * (occupancy(task.mdp, log_policy).log_state - normaliser)
+
+    def discriminator(actions: np.ndarray) -> LogitAt:
+        logit, slope = offset.copy(), np.zeros_like(actions)
+        for sign, policy in sides:
+            variance = policy.covariance[0, 0]
+            difference = actions - policy.means
+            constant = actions.shape[1] * np.log(2.0 * np.pi * variance)
+            logit -= sign * 0.5 * (np.sum(difference**2, axis=1) / variance + constant)
+            slope -= sign * difference / variance
+        return LogitAt(logit, slope)
+
+    return discriminator
 
 
 def optimal_table(
@@ -154,5 +166,7 @@ def resolved_table(task: Task, log_expert: np.ndarray, log_behaviour: np.ndarray
 def objective_at(smooth: SmoothMDP, actions: np.ndarray, rewards: np.ndarray) -> float:
     """J = sum_s d_h(s) r(s) for h(s) = ``actions`` [S, A] and rewards [S]; for finite-difference checks."""
     probability, _ = transition_at(smooth, actions)
-    visits = (1.0 - smooth.discount) * np.linalg.solve((np.eye(len(rewards)) - smooth.discount * probability).T, smooth.start)
+    visits = (1.0 - smooth.discount) * np.linalg.solve(
+        (np.eye(len(rewards)) - smooth.discount * probability).T, smooth.start
+    )
     return float(visits @ rewards)

@@ -34,7 +34,8 @@ class Reward(NamedTuple):
 
 def softplus(x: np.ndarray) -> np.ndarray:
     """log(1 + exp(x)) without overflow."""
-    return np.logaddexp(0.0, x)
+    with np.errstate(invalid="ignore"):  # NaN in, NaN out, without a warning
+        return np.logaddexp(0.0, x)
 
 
 def _logit_of_probability(probability: float) -> float:

@@ -29,7 +29,9 @@ def styled(chart: Any) -> Any:
 
 
 def _sigma(title: str = "policy standard deviation σ") -> alt.X:
-    return alt.X("sigma:Q", title=title, scale=alt.Scale(type="log", nice=False), axis=alt.Axis(format="~g", tickCount=5))
+    return alt.X(
+        "sigma:Q", title=title, scale=alt.Scale(type="log", nice=False), axis=alt.Axis(format="~g", tickCount=5)
+    )
 
 
 def gradient_against_sigma(curves: Rows, fits: Rows, expert_deviation: float) -> Any:
@@ -188,9 +190,16 @@ def exceedance(curves: Rows, expert_deviation: float) -> Any:
             continue
         if row["quantity"] not in ("theorem 1", "bound"):
             continue
-        what = "norm of Theorem 1's estimator ≥ C" if row["quantity"] == "theorem 1" else "||Σ⁻¹(a - h)|| ≥ C (the bound)"
+        what = (
+            "norm of Theorem 1's estimator ≥ C" if row["quantity"] == "theorem 1" else "||Σ⁻¹(a - h)|| ≥ C (the bound)"
+        )
         rows.append(
-            {"sigma": row["sigma"], "value": float(np.exp(row["log_value"])), "what": what, "level": f"C = {row['parameter']:g}"}
+            {
+                "sigma": row["sigma"],
+                "value": float(np.exp(row["log_value"])),
+                "what": what,
+                "level": f"C = {row['parameter']:g}",
+            }
         )
     return styled(
         alt.Chart(_data(rows), title="Probability over expert samples")
@@ -230,4 +239,6 @@ def outlier_intervals(rows: Rows) -> Any:
             color=color,
         )
     )
-    return styled(alt.hconcat(left.properties(width=WIDTH, height=HEIGHT), right.properties(width=WIDTH, height=HEIGHT)))
+    return styled(
+        alt.hconcat(left.properties(width=WIDTH, height=HEIGHT), right.properties(width=WIDTH, height=HEIGHT))
+    )

@@ -10,12 +10,18 @@ import numpy as np
 from credo.theory.discriminators import REWARDS
 from credo.theory.figures import HEIGHT, WIDTH, Rows, _data, _sigma, styled
 
-LABELS = {name: f"r{i + 1} {name}: {r.formula}" if i < 2 else f"{name}: {r.formula}" for i, (name, r) in enumerate(REWARDS.items())}
+LABELS = {
+    name: f"r{i + 1} {name}: {r.formula}" if i < 2 else f"{name}: {r.formula}"
+    for i, (name, r) in enumerate(REWARDS.items())
+}
 
 
 def _reward_color() -> alt.Color:
     return alt.Color(
-        "label:N", title=None, sort=list(LABELS.values()), scale=alt.Scale(domain=list(LABELS.values()), scheme="tableau10")
+        "label:N",
+        title=None,
+        sort=list(LABELS.values()),
+        scale=alt.Scale(domain=list(LABELS.values()), scheme="tableau10"),
     )
 
 
@@ -25,7 +31,9 @@ def rewards_and_slopes(rows: Rows) -> Any:
     values = (
         alt.Chart(_data([r for r in labelled if -6 <= r["value"] <= 6]), title="Reward")
         .mark_line(strokeWidth=2)
-        .encode(x=alt.X("logit:Q", title="logit"), y=alt.Y("value:Q", title="reward (cut at ±6)"), color=_reward_color())
+        .encode(
+            x=alt.X("logit:Q", title="logit"), y=alt.Y("value:Q", title="reward (cut at ±6)"), color=_reward_color()
+        )
     )
     slopes = (
         alt.Chart(_data([r for r in labelled if 1e-6 <= r["slope"] <= 1e3]), title="Slope of the reward in the logit")
@@ -36,13 +44,19 @@ def rewards_and_slopes(rows: Rows) -> Any:
             color=_reward_color(),
         )
     )
-    return styled(alt.hconcat(values.properties(width=WIDTH, height=HEIGHT), slopes.properties(width=WIDTH, height=HEIGHT)))
+    return styled(
+        alt.hconcat(values.properties(width=WIDTH, height=HEIGHT), slopes.properties(width=WIDTH, height=HEIGHT))
+    )
 
 
 def steepness(rows: Rows) -> Any:
     """The deterministic gradient against the discriminator's steepness, where it is lost and where it is fooled."""
     kept = [
-        r | {"label": LABELS[r["reward"]], "panel": "discriminator wins (logit < 0)" if r["sign"] < 0 else "discriminator fooled (logit > 0)"}
+        r
+        | {
+            "label": LABELS[r["reward"]],
+            "panel": "discriminator wins (logit < 0)" if r["sign"] < 0 else "discriminator fooled (logit > 0)",
+        }
         for r in rows
         if 1e-10 <= r["total"] <= 1e12
     ]
@@ -50,8 +64,18 @@ def steepness(rows: Rows) -> Any:
         alt.Chart(_data(kept))
         .mark_line(point=alt.OverlayMarkDef(size=16), strokeWidth=2)
         .encode(
-            x=alt.X("steepness:Q", title="factor on the logit", scale=alt.Scale(type="log"), axis=alt.Axis(format="~g", tickCount=4)),
-            y=alt.Y("total:Q", title="norm of the gradient", scale=alt.Scale(type="log"), axis=alt.Axis(format="~e", tickCount=6)),
+            x=alt.X(
+                "steepness:Q",
+                title="factor on the logit",
+                scale=alt.Scale(type="log"),
+                axis=alt.Axis(format="~g", tickCount=4),
+            ),
+            y=alt.Y(
+                "total:Q",
+                title="norm of the gradient",
+                scale=alt.Scale(type="log"),
+                axis=alt.Axis(format="~e", tickCount=6),
+            ),
             color=_reward_color(),
             column=alt.Column("panel:N", title=None, sort="descending"),
         )
@@ -72,7 +96,12 @@ def narrow_expert(rows: Rows) -> Any:
                 scale=alt.Scale(type="log", nice=False),
                 axis=alt.Axis(format="~g", tickCount=5),
             ),
-            y=alt.Y("total:Q", title="norm (cut at 1e8)", scale=alt.Scale(type="log"), axis=alt.Axis(format="~e", tickCount=6)),
+            y=alt.Y(
+                "total:Q",
+                title="norm (cut at 1e8)",
+                scale=alt.Scale(type="log"),
+                axis=alt.Axis(format="~e", tickCount=6),
+            ),
             color=_reward_color(),
         )
         .properties(width=440, height=300)
@@ -100,7 +129,12 @@ def exploration_noise(rows: Rows) -> Any:
         .encode(
             x=_sigma("exploration noise σ"),
             y=alt.Y("value:Q", title="norm", scale=alt.Scale(type="log"), axis=alt.Axis(format="~g", tickCount=6)),
-            color=alt.Color("curve:N", title=None, sort=list(names.values()), scale=alt.Scale(domain=list(names.values()), scheme="dark2")),
+            color=alt.Color(
+                "curve:N",
+                title=None,
+                sort=list(names.values()),
+                scale=alt.Scale(domain=list(names.values()), scheme="dark2"),
+            ),
         )
         .properties(width=440, height=300)
     )
@@ -111,14 +145,18 @@ def density_ratio_bound(intervals: Rows, measured: Rows) -> Any:
     lines = []
     for row in intervals:
         for name in ("plr", "cr"):
-            lines.append({"c": row["c"], "value": row[f"log_ratio_bound_{name}"] / np.log(10), "reward": f"bound, {name}"})
+            lines.append(
+                {"c": row["c"], "value": row[f"log_ratio_bound_{name}"] / np.log(10), "reward": f"bound, {name}"}
+            )
     domain = ["bound, plr", "bound, cr"]
     points = [
         {"c": r["c"], "value": r["smallest_log_ratio"] / np.log(10), "reward": f"bound, {r['reward']}"}
         for r in measured
         if np.isfinite(r["smallest_log_ratio"])
     ]
-    color = alt.Color("reward:N", title="line: bound, dot: measured", scale=alt.Scale(domain=domain, scheme="tableau10"))
+    color = alt.Color(
+        "reward:N", title="line: bound, dot: measured", scale=alt.Scale(domain=domain, scheme="tableau10")
+    )
     y = alt.Y("value:Q", title="log10 of ρ_h / ρ_E")
     left = alt.Chart(_data(lines), title="E.2's bound at Eq. 9's optimum").mark_line(strokeWidth=2).encode(
         x=alt.X("c:Q", title="threshold c"), y=y, color=color
@@ -132,7 +170,11 @@ def density_ratio_bound(intervals: Rows, measured: Rows) -> Any:
     }
     for row in measured:
         if row["reward"] == "plr":
-            shares += [{"c": row["c"], "value": row[key], "what": label} for key, label in names.items() if row[key] is not None]
+            shares += [
+                {"c": row["c"], "value": row[key], "what": label}
+                for key, label in names.items()
+                if row[key] is not None
+            ]
     right = (
         alt.Chart(_data(shares), title="What the filter leaves (plr)")
         .mark_line(point=True, strokeWidth=2)
@@ -140,7 +182,10 @@ def density_ratio_bound(intervals: Rows, measured: Rows) -> Any:
             x=alt.X("c:Q", title="threshold c"),
             y=alt.Y("value:Q", title="share", scale=alt.Scale(domain=[0, 1])),
             color=alt.Color(
-                "what:N", title=None, sort=list(names.values()), scale=alt.Scale(domain=list(names.values()), scheme="dark2")
+                "what:N",
+                title=None,
+                sort=list(names.values()),
+                scale=alt.Scale(domain=list(names.values()), scheme="dark2"),
             ),
         )
     )
@@ -151,7 +196,11 @@ def density_ratio_bound(intervals: Rows, measured: Rows) -> Any:
 def credo_effect(rows: Rows, threshold: float) -> Any:
     """CREDO's variants: steepest logit and largest gradient on the way from policy to expert."""
     order = ["none", "clip", "filter, rescored", "filter, batch", "filter, retained", "both"]
-    kept = [r | {"label": LABELS[r["reward"]]} for r in rows if r["threshold_logit"] == threshold and r["reward"] in ("plr", "cr", "r4")]
+    kept = [
+        r | {"label": LABELS[r["reward"]]}
+        for r in rows
+        if r["threshold_logit"] == threshold and r["reward"] in ("plr", "cr", "r4")
+    ]
     y = alt.Y("variant:N", title=None, sort=order)
     gradient = (
         alt.Chart(_data(kept), title=f"Largest gradient (threshold at logit {threshold:g})")
@@ -164,11 +213,18 @@ def credo_effect(rows: Rows, threshold: float) -> Any:
         )
     )
     direction = (
-        alt.Chart(_data([r for r in kept if r["reward"] == "plr"]), title="Share of the way with a gradient to the expert")
+        alt.Chart(
+            _data([r for r in kept if r["reward"] == "plr"]), title="Share of the way with a gradient to the expert"
+        )
         .mark_bar(color="#4c78a8")
-        .encode(x=alt.X("towards:Q", title="share (plr)", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(tickCount=5)), y=alt.Y("variant:N", title=None, sort=order, axis=alt.Axis(labels=False, ticks=False)))
+        .encode(
+            x=alt.X("towards:Q", title="share (plr)", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(tickCount=5)),
+            y=alt.Y("variant:N", title=None, sort=order, axis=alt.Axis(labels=False, ticks=False)),
+        )
     )
-    return styled(alt.hconcat(gradient.properties(width=WIDTH, height=210), direction.properties(width=WIDTH - 60, height=210)))
+    return styled(
+        alt.hconcat(gradient.properties(width=WIDTH, height=210), direction.properties(width=WIDTH - 60, height=210))
+    )
 
 
 def discriminator_errors(rows: Rows) -> Any:

@@ -97,9 +97,7 @@ def property_rows(task: limits.Task, expert_deviation: float, sigma: float, c: n
 def filtering_rounds(task: limits.Task, expert_deviation: float, sigma: float, c: float, rounds: int) -> Rows:
     """Filter, train to the optimum, filter again, with the policy held fixed; per reading of "update with D_clip"."""
     expert = limits.expert_occupancy(task, expert_deviation)
-    policy = occupancy(
-        task.mdp, log_grid_policy(limits.isotropic(task, task.policy_means, sigma), task.mdp.actions)
-    )
+    policy = occupancy(task.mdp, log_grid_policy(limits.isotropic(task, task.policy_means, sigma), task.mdp.actions))
     weights = np.exp(expert.log_pair)
     threshold = reward("plr").logit_of(c)
     outlying = optimal_logit(expert, policy) >= threshold
@@ -137,18 +135,19 @@ CASES = {
 }
 
 
-def estimate_errors(seed: int, steps: tuple[int, ...], count: int) -> Rows:
+def estimate_errors(seed: int, steps: tuple[int, ...], count: int, cases: tuple[str, ...] = tuple(CASES)) -> Rows:
     """Train the paper's discriminator on a point mass with known densities; solve Eq. 13 for (e1, e2) at held-out pairs.
 
-    ``steps`` are the training steps at which it is measured; ``count`` the pairs per data set. One row per case, step
+    ``steps`` are the training steps at which it is measured, ``count`` the pairs per data set. One row per case, step
     and side (expert or policy samples): quantiles of the shift, of e1 and e2 under the three ways of resolving them, of
     the logit and of the logit's slope in the action beside the exact ones.
     """
     task = estimation.point_mass_task()
     gain = np.array([[-1.0, -1.2]])
     rows: Rows = []
-    for number, (case, (expert_deviation, offset, deviation)) in enumerate(CASES.items()):
-        generator = np.random.default_rng([seed, number])
+    for case in cases:
+        expert_deviation, offset, deviation = CASES[case]
+        generator = np.random.default_rng([seed, list(CASES).index(case)])
         expert = estimation.LinearPolicy(gain, np.zeros(1), expert_deviation)
         policy = estimation.LinearPolicy(0.8 * gain, np.array([offset]), deviation)
         data = {}

@@ -27,9 +27,7 @@ def on_path(task: limits.Task, share: float) -> np.ndarray:
 
 def norms(task: limits.Task, found: dpg.DeterministicGradient) -> dict[str, float]:
     """RKHS norms of the direct part, the future part and their sum."""
-    return {
-        name: gradient_norm(getattr(found, name), task.gram, "rkhs") for name in ("direct", "future", "total")
-    }
+    return {name: gradient_norm(getattr(found, name), task.gram, "rkhs") for name in ("direct", "future", "total")}
 
 
 def rewards_against_logit(logits: np.ndarray) -> Rows:
@@ -52,7 +50,7 @@ def steepness_sweep(task: limits.Task, steepness: np.ndarray) -> Rows:
     Logit at h(s): +-1 in every state, slope the optimal discriminator's scaled to a largest norm of 1.
     """
     actions = task.policy_means
-    at = dpg.optimal_logit_at(task, REPLAY_DEVIATION, actions, REPLAY_DEVIATION, actions)
+    at = dpg.optimal_discriminator(task, REPLAY_DEVIATION, actions, REPLAY_DEVIATION)(actions)
     slope = at.slope / np.max(np.linalg.norm(at.slope, axis=1))
     spread = np.linspace(0.75, 1.25, len(actions))
     rows: Rows = []
@@ -101,17 +99,13 @@ def narrow_expert_sweep(task: limits.Task, expert_deviations: np.ndarray, shares
     """
     rows: Rows = []
     for deviation in expert_deviations:
-        points = [
-            (on_path(task, float(share)), float(share)) for share in shares
-        ]
-        logits = [
-            dpg.optimal_logit_at(task, float(deviation), task.policy_means, REPLAY_DEVIATION, actions)
-            for actions, _ in points
-        ]
+        discriminator = dpg.optimal_discriminator(task, float(deviation), task.policy_means, REPLAY_DEVIATION)
+        points = [on_path(task, float(share)) for share in shares]
+        logits = [discriminator(actions) for actions in points]
         for name in REWARDS:
             found = [
                 norms(task, dpg.deterministic_gradient(task.smooth, actions, at, name))
-                for (actions, _), at in zip(points, logits, strict=True)
+                for actions, at in zip(points, logits, strict=True)
             ]
             largest = {part: max(f[part] for f in found) for part in ("direct", "future", "total")}
             where = int(np.argmax([f["total"] for f in found]))
@@ -121,7 +115,7 @@ def narrow_expert_sweep(task: limits.Task, expert_deviations: np.ndarray, shares
                     "reward": name,
                     "total_at_policy": found[0]["total"],
                     **largest,
-                    "share_of_largest": points[where][1],
+                    "share_of_largest": float(shares[where]),
                     "smallest_logit_at_policy": float(np.min(logits[0].logit)),
                 }
             )
@@ -130,15 +124,13 @@ def narrow_expert_sweep(task: limits.Task, expert_deviations: np.ndarray, shares
 
 def shift_sweep(task: limits.Task, shifts: np.ndarray) -> Rows:
     """Gradients at the policy as an imperfect discriminator (Eq. 13) adds ``shift`` = log((1+e1)/(1-e2)) to the logit."""
-    at = dpg.optimal_logit_at(task, 0.2, task.policy_means, REPLAY_DEVIATION, task.policy_means)
+    at = dpg.optimal_discriminator(task, 0.2, task.policy_means, REPLAY_DEVIATION)(task.policy_means)
     rows: Rows = []
     for shift in shifts:
         imperfect = dpg.scaled(at, shift=float(shift))
         for name in REWARDS:
             found = norms(task, dpg.deterministic_gradient(task.smooth, task.policy_means, imperfect, name))
-            rows.append(
-                {"shift": float(shift), "reward": name, "mean_logit": float(imperfect.logit.mean()), **found}
-            )
+            rows.append({"shift": float(shift), "reward": name, "mean_logit": float(imperfect.logit.mean()), **found})
     return rows
 
 
@@ -155,7 +147,7 @@ def noise_sweep(task: limits.Task, expert_deviation: float, sigmas: np.ndarray, 
     for sigma in sigmas:
         sigma = float(sigma)
         actions = task.policy_means
-        at = dpg.optimal_logit_at(task, expert_deviation, actions, sigma, actions)
+        at = dpg.optimal_discriminator(task, expert_deviation, actions, sigma)(actions)
         noise = sigma * generator.normal(size=(samples, *actions.shape))
         noisy = noise / sigma**2 - (noise + actions - task.expert_means) / expert_deviation**2
         policy = limits.isotropic(task, actions, sigma)
@@ -186,7 +178,7 @@ def score_function_limit(task: limits.Task, sigmas: np.ndarray, name: str = "plr
     estimator Q(s, a) grad log pi(a|s) over policy samples.
     """
     means = task.policy_means
-    at = dpg.optimal_logit_at(task, REPLAY_DEVIATION, means, REPLAY_DEVIATION, means)
+    at = dpg.optimal_discriminator(task, REPLAY_DEVIATION, means, REPLAY_DEVIATION)(means)
     exact = dpg.deterministic_gradient(task.smooth, means, at, name).total
     table, _, _ = dpg.optimal_table(task, REPLAY_DEVIATION, means, REPLAY_DEVIATION)
     rewards = reward(name).value(table.logit)
@@ -223,9 +215,7 @@ def credo_effect(
     total norm along the path, ``towards`` the share of its points short of the expert at which the direct part points to
     the expert, ``rough`` the largest slope of the logit along it.
     """
-    table, log_expert, log_behaviour = dpg.optimal_table(
-        task, expert_deviation, task.policy_means, behaviour_deviation
-    )
+    table, log_expert, log_behaviour = dpg.optimal_table(task, expert_deviation, task.policy_means, behaviour_deviation)
     expert = Occupancy(np.log(np.exp(log_expert).sum(axis=1)), log_expert)
     behaviour = Occupancy(np.log(np.exp(log_behaviour).sum(axis=1)), log_behaviour)
     plain = dpg.resolved_table(task, log_expert, log_behaviour, resolution)
@@ -239,7 +229,9 @@ def credo_effect(
         for reading in ("retained", "batch"):
             kept = filtered_optimum(expert, behaviour, table.logit, threshold, reading)
             with np.errstate(divide="ignore"):
-                masked = np.where(kept.kept, log_expert - (np.log(kept.retained_mass) if reading == "retained" else 0), -np.inf)
+                masked = np.where(
+                    kept.kept, log_expert - (np.log(kept.retained_mass) if reading == "retained" else 0), -np.inf
+                )
             logit = dpg.resolved_table(task, masked, log_behaviour, resolution)
             variants[f"filter, {reading}"] = (logit, kept.retained_mass, None)
             if reading == "retained":
@@ -247,14 +239,15 @@ def credo_effect(
         slid = dpg.LogitTable(plain.actions, np.minimum(plain.logit, threshold))
         variants["filter, rescored"] = (slid, 1.0, None)
         for variant, (logit_table, mass, ceiling) in variants.items():
-            path = [(on_path(task, float(share)), dpg.table_at(logit_table, on_path(task, float(share)))) for share in shares]
+            path = [
+                (on_path(task, float(share)), dpg.table_at(logit_table, on_path(task, float(share))))
+                for share in shares
+            ]
             rough = max(float(np.abs(at.slope).max()) for _, at in path)
             for name in REWARDS:
                 found = [dpg.deterministic_gradient(task.smooth, a, at, name, ceiling) for a, at in path]
                 total = [gradient_norm(f.total, task.gram) for f in found]
-                heading = [
-                    float(np.sum(f.direct * (task.expert_means - task.policy_means))) for f in found
-                ]
+                heading = [float(np.sum(f.direct * (task.expert_means - task.policy_means))) for f in found]
                 rows.append(
                     {
                         "threshold_logit": threshold,

@@ -184,7 +184,9 @@ def perfect_imitator(task: limits.Task, sigmas: np.ndarray, c: np.ndarray) -> Ro
         largest = float(np.exp(np.max(theorem1_log_norms(score, expert, task.gram))))
         grid_score = occupancy_score(task.mdp, policy)
         exact = gradient_norm(
-            weighted_gradient(grid_score, 0.5 * np.exp(expert.log_pair) * theorem1_log_factor(np.zeros_like(expert.log_pair))),
+            weighted_gradient(
+                grid_score, 0.5 * np.exp(expert.log_pair) * theorem1_log_factor(np.zeros_like(expert.log_pair))
+            ),
             task.gram,
         )
         for value in c:
@@ -254,7 +256,9 @@ def theorem_against_corollary(task: limits.Task, expert_deviation: float, sigmas
                 "exact_gradient_norm": gradient_norm(exact, task.gram),
                 "mean_theorem1_minus_exact": gradient_norm(mean_first - exact, task.gram),
                 "mean_corollary1_minus_twice_exact": gradient_norm(mean_second - 2 * exact, task.gram),
-                "mean_norm_theorem1": float(np.exp(limits.log_expert_mean(theorem1_log_norms(score, expert, task.gram), expert))),
+                "mean_norm_theorem1": float(
+                    np.exp(limits.log_expert_mean(theorem1_log_norms(score, expert, task.gram), expert))
+                ),
                 "mean_norm_corollary1": float(
                     np.exp(limits.log_expert_mean(corollary1_log_norms(score, expert, task.gram), expert))
                 ),
@@ -300,9 +304,7 @@ def event_probabilities(
         for event in ("xi", "xi1", "bound"):
             exact = exact_probability(event, task.mdp, policy, expert, c)
             for value, probability in zip(c, exact, strict=True):
-                estimate = monte_carlo_probability(
-                    event, task.mdp, policy, expert, float(value), samples, generator
-                )
+                estimate = monte_carlo_probability(event, task.mdp, policy, expert, float(value), samples, generator)
                 closed = sum(
                     weight * gaussian_probability(event, gap, expert_deviation, float(sigma), np.array([value]))[0]
                     for weight, gap in zip(state, task.expert_means - task.policy_means, strict=True)

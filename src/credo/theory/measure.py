@@ -46,15 +46,15 @@ def _limit_tables(sizes: Sizes) -> dict[str, Rows]:
     window = 60 * float(sigmas.min())
     curves = limiting.limit_curves(fine, EXPERT_DEVIATION, sigmas)
     by_coefficients = limiting.limit_curves(medium, EXPERT_DEVIATION, deviations(medium, 8), "coefficients")
-    span = np.geomspace(10 * medium.spacing, 0.5, 36)
-    grids = {1: min(20_001, sizes.fine_grid), 2: 301 if sizes.tasks > 1 else 101}
+    span = np.geomspace(10 * medium.spacing, 0.5, 36 if sizes.tasks > 1 else 12)
+    grids = {1: min(20_001, sizes.fine_grid), 2: 301 if sizes.tasks > 1 else 81}
     return {
         "limits": curves,
         "exponents": limiting.fitted_exponents(curves, window),
         "exponents_coefficient_norm": limiting.fitted_exponents(by_coefficients, 0.02),
         "exponents_by_task": limiting.exponents_by_task(range(sizes.seed, sizes.seed + sizes.tasks), grids),
         "narrow_expert_limits": limiting.limit_curves(medium, NARROW_DEVIATION, some),
-        "phase": limiting.phase_diagram(medium, EXPERT_DEVIATION, deviations(medium, 32), span),
+        "phase": limiting.phase_diagram(medium, EXPERT_DEVIATION, deviations(medium, len(span) - 4), span),
         "distribution": limiting.estimator_distribution(
             medium, EXPERT_DEVIATION, np.array([0.1, 0.03, 0.01, 0.003, 0.001]), np.linspace(-6, 6, 121)
         ),
@@ -78,7 +78,9 @@ def _limit_tables(sizes: Sizes) -> dict[str, Rows]:
 
 def _credo_tables(sizes: Sizes) -> dict[str, Rows]:
     task = make_task(sizes.seed, sizes.states, sizes.grid)
-    steps = tuple(sorted({max(1, sizes.training_steps // 100), max(1, sizes.training_steps // 10), sizes.training_steps}))
+    steps = tuple(
+        sorted({max(1, sizes.training_steps // 100), max(1, sizes.training_steps // 10), sizes.training_steps})
+    )
     c = np.array([0.5, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0])
     return {
         "outliers": credo.outlier_intervals(np.linspace(0.25, 10.0, 40)),

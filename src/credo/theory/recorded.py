@@ -155,15 +155,25 @@ def _seed_row(columns: dict[str, np.ndarray], mine: np.ndarray, reward: str, dis
     row["critic_over_direct_median"] = _statistic(np.median, ratio)
     row["critic_over_direct_max"] = _statistic(np.max, ratio)
     row["horizon"] = 1.0 / (1.0 - discount)
-    row["share_of_rounds_beyond_horizon"] = _statistic(np.mean, np.where(np.isfinite(ratio), ratio > row["horizon"], np.nan))
+    row["share_of_rounds_beyond_horizon"] = _statistic(
+        np.mean, np.where(np.isfinite(ratio), ratio > row["horizon"], np.nan)
+    )
     row["actor_gradient_max"] = _statistic(np.max, column("actor_gradient_max"))
     if np.isfinite(gradient).any():
         peak = int(np.nanargmax(np.where(np.isfinite(gradient), gradient, -np.inf)))
         row["peak_gradient"] = float(gradient[peak])
-        row["peak_over_median"] = _finite(gradient[peak] / np.median(gradient[np.isfinite(gradient)]) if np.median(
-            gradient[np.isfinite(gradient)]) > 0 else np.nan)
+        row["peak_over_median"] = _finite(
+            gradient[peak] / np.median(gradient[np.isfinite(gradient)])
+            if np.median(gradient[np.isfinite(gradient)]) > 0
+            else np.nan
+        )
         row["peak_step"] = int(step[peak])
-        for name in ("expert_probability_expert", "expert_logit_q95", "action_saturation", "discriminator_action_slope"):
+        for name in (
+            "expert_probability_expert",
+            "expert_logit_q95",
+            "action_saturation",
+            "discriminator_action_slope",
+        ):
             row[f"{name}_at_peak"] = _finite(column(name)[peak])
         at_peak = row["expert_probability_expert_at_peak"]
         row["peak_past_outlier_threshold"] = None if at_peak is None else bool(at_peak >= OUTLIER_PROBABILITY)

@@ -191,9 +191,7 @@ def corollary1_estimator(
     return float(corollary1_weight(log_u, logit_shift(e1, e2))) * pair_gradient(score, state, action)
 
 
-def theorem1_log_norms(
-    score: OccupancyScore, expert: Occupancy, gram: np.ndarray, norm: Norm = "rkhs"
-) -> np.ndarray:
+def theorem1_log_norms(score: OccupancyScore, expert: Occupancy, gram: np.ndarray, norm: Norm = "rkhs") -> np.ndarray:
     """log norm of Theorem 1's estimator at every pair, [S, M]; +inf where rho_E is zero (never sampled)."""
     return theorem1_log_weight(log_ratio(expert, score.occupancy)) + log_pair_norms(score, gram, norm)
 

@@ -173,11 +173,15 @@ def _joined(tree: Any, arrays: dict[str, np.ndarray]) -> Any:
 
 def _plain(row: dict[str, float] | None) -> dict[str, float | None] | None:
     """NaN has no place in JSON."""
-    return row and {name: value if np.isfinite(value) else None for name, value in row.items()}
+    if row is None:
+        return None
+    return {name: value if np.isfinite(value) else None for name, value in row.items()}
 
 
 def _with_nan(row: dict[str, float | None] | None) -> dict[str, float] | None:
-    return row and {name: np.nan if value is None else value for name, value in row.items()}
+    if row is None:
+        return None
+    return {name: np.nan if value is None else value for name, value in row.items()}
 
 
 def _sync(folder: Path) -> None:

@@ -200,7 +200,9 @@ class _Run:
             for round_number in range(first, self.config.rounds):
                 self._round(execution, round_number)
                 progress.round = round_number + 1
-                at_end = stopped.is_set() or progress.round == self.config.rounds
+                # Asked once a round: a signal that comes later in it has to find a checkpoint of the next.
+                ending = stopped.is_set() or all(seed.frozen for seed in self.seeds)
+                at_end = ending or progress.round == self.config.rounds
                 if at_end or self._crosses(round_number, self.config.checkpoint_interval):
                     self._flush()
                     self._checkpoint(execution, progress)
@@ -208,9 +210,9 @@ class _Run:
                     self._flush()
                     self._write_summary("running", progress)
                 self.watcher.progress(progress)
-                if stopped.is_set() or all(seed.frozen for seed in self.seeds):
+                if ending:
                     break
-            complete = not stopped.is_set() or progress.round == self.config.rounds
+            complete = progress.round == self.config.rounds or all(seed.frozen for seed in self.seeds)
             state = "done" if complete else "interrupted"
             self._flush()
             self._write_policies(execution)
@@ -285,8 +287,11 @@ class _Run:
 
     def _write_policies(self, execution: Execution) -> None:
         for seed in self.seeds:
-            step = seed.next_round * self.config.steps_per_round
-            self._save(self._policy(seed, execution.state(seed), step), seed, "last")
+            policy = self._policy(seed, execution.state(seed), self._steps_done(seed))
+            self._save(policy, seed, "last")
+
+    def _steps_done(self, seed: Seed) -> int:
+        return seed.frozen.step if seed.frozen else seed.next_round * self.config.steps_per_round
 
     def _flush(self) -> None:
         for kind in self.part_counts:
@@ -306,7 +311,7 @@ class _Run:
         def describe(seed: Seed) -> dict[str, Any]:
             best, last = seed.best or {}, seed.last or {}
             return {
-                "steps": seed.next_round * self.config.steps_per_round,
+                "steps": self._steps_done(seed),
                 "frozen": seed.frozen and seed.frozen._asdict(),
                 "selected_step": best.get("step"),
                 "selected_return": best.get("return_mean"),

@@ -101,8 +101,9 @@ def policy_diagnostics(parts: Parts, learner_state, batch: Transition) -> Metric
         "action_saturation": jnp.mean((jnp.abs(action) >= SATURATED).astype(jnp.float32)),
         "actor_preactivation": jnp.mean(jnp.abs(before_tanh)),
     }
-    if parts.learner.q_value is not None:
-        slope = jax.grad(lambda a: jnp.sum(parts.learner.q_value(learner_state, batch.observation, a)))(action)
+    q_value = parts.learner.q_value
+    if q_value is not None:
+        slope = jax.grad(lambda a: jnp.sum(q_value(learner_state, batch.observation, a)))(action)
         metrics["q_action_slope"] = jnp.mean(jnp.linalg.norm(slope, axis=-1))
     return metrics
 

@@ -1,0 +1,126 @@
+import numpy as np
+import pytest
+from theory_problems import random_problem
+
+from credo.theory import credo_property, findings_credo, limits, policies, tabular
+from credo.theory.discriminators import log_ratio_bound, optimal_logit, reward
+from credo.types import CredoError
+
+
+@pytest.fixture(scope="module")
+def pair():
+    task = limits.make_task(0, grid=801)
+    policy = limits.isotropic(task, task.policy_means, 0.1)
+    log_policy = policies.log_grid_policy(policy, task.mdp.actions)
+    return limits.expert_occupancy(task, 0.3), tabular.occupancy(task.mdp, log_policy), task
+
+
+@pytest.mark.parametrize("name", ["plr", "cr"])
+@pytest.mark.parametrize("c", [0.5, 2.0, 5.0])
+def test_ratio_bound_holds_at_equation_9_and_is_tight(pair, name, c):
+    expert, policy, task = pair
+    distances = np.abs(task.mdp.actions[None, :, 0] - task.policy_means)
+    found = credo_property.check_property(expert, policy, distances, 0.2, c, name)
+    assert found.smallest_log_ratio > found.log_bound
+    assert found.smallest_log_ratio < found.log_bound + 0.1
+    assert found.log_bound == log_ratio_bound(c, name)
+    assert 0 < found.retained_mass < 1
+    assert found.disparity_retained < found.disparity_all
+
+
+def test_the_bound_fails_for_the_discriminator_trained_on_what_is_left(pair):
+    expert, policy, task = pair
+    distances = np.abs(task.mdp.actions[None, :, 0] - task.policy_means)
+    found = credo_property.check_property(expert, policy, distances, 0.2, 2.0)
+    assert found.past_threshold_after > 0.01
+
+
+def _loss(logit, expert, policy):
+    """What the discriminator maximises, on masses [N]."""
+    return np.sum(-expert * np.logaddexp(0, -logit) - policy * np.logaddexp(0, logit))
+
+
+@pytest.mark.parametrize("reading", ["retained", "batch"])
+def test_filtered_optimum_maximises_the_filtered_objective(reading):
+    problem = random_problem(0)
+    log_policy = policies.log_grid_policy(problem.policy, problem.mdp.actions)
+    policy = tabular.occupancy(problem.mdp, log_policy)
+    scoring = optimal_logit(problem.expert, policy)
+    threshold = float(np.quantile(scoring, 0.6))
+    found = credo_property.filtered_optimum(problem.expert, policy, scoring, threshold, reading)
+    kept = scoring < threshold
+    np.testing.assert_array_equal(found.kept, kept)
+    masses = np.where(kept, np.exp(problem.expert.log_pair), 0.0)
+    if reading == "retained":
+        masses /= masses.sum()
+    assert np.all(found.logit[~kept] == -np.inf)
+    finite = np.maximum(found.logit, -40.0)
+    best = _loss(finite, masses, np.exp(policy.log_pair))
+    generator = np.random.default_rng(0)
+    for _ in range(5):
+        moved = finite + 0.1 * generator.normal(size=finite.shape)
+        assert _loss(moved, masses, np.exp(policy.log_pair)) < best
+
+
+def test_rescored_filter_slides_to_the_smaller_of_optimum_and_threshold():
+    for expert_mass, policy_mass in ((0.9, 0.01), (0.3, 0.2), (0.01, 0.5)):
+        path = credo_property.logit_flow(expert_mass, policy_mass, 2.0, 40_000, 0.02, start=-1.0)
+        expected = min(np.log(expert_mass / policy_mass), 2.0)
+        assert np.mean(path[-500:]) == pytest.approx(expected, abs=0.02)
+    problem = random_problem(1)
+    policy = tabular.occupancy(problem.mdp, policies.log_grid_policy(problem.policy, problem.mdp.actions))
+    optimum = optimal_logit(problem.expert, policy)
+    found = credo_property.filtered_optimum(problem.expert, policy, optimum, 0.3, "rescored")
+    np.testing.assert_array_equal(found.logit, np.minimum(optimum, 0.3))
+
+
+@pytest.mark.parametrize("reading", ["retained", "batch"])
+def test_a_filter_fixed_for_the_round_oscillates(pair, reading):
+    _, _, task = pair
+    rows = [r for r in findings_credo.filtering_rounds(task, 0.3, 0.1, 2.0, 4) if r["reading"] == reading]
+    outliers = [r["mean_reward_on_outliers"] for r in rows]
+    assert outliers[0] == outliers[2] == 0.0
+    assert outliers[1] > 5.0
+    assert outliers[3] > 5.0
+    rescored = [
+        r["mean_reward_on_outliers"]
+        for r in findings_credo.filtering_rounds(task, 0.3, 0.1, 2.0, 2)
+        if r["reading"] == "rescored"
+    ]
+    np.testing.assert_allclose(rescored, 2.0, rtol=1e-9)
+
+
+def test_the_filter_keeps_the_samples_that_carry_the_estimator(pair):
+    _, _, task = pair
+    row = next(r for r in findings_credo.property_rows(task, 0.3, 0.1, np.array([5.0]), 0.2) if r["reward"] == "plr")
+    assert row["retained_mass"] < 0.8
+    assert row["share_of_mean_norm_kept"] > 0.95
+    assert row["log10_largest_norm_kept"] == row["log10_largest_norm_all"]
+
+
+def test_nothing_retained():
+    problem = random_problem(2)
+    policy = tabular.occupancy(problem.mdp, policies.log_grid_policy(problem.policy, problem.mdp.actions))
+    scoring = optimal_logit(problem.expert, policy)
+    found = credo_property.filtered_optimum(problem.expert, policy, scoring, -50.0, "retained")
+    assert found.retained_mass == 0.0
+    assert np.all(found.logit == -np.inf)
+    check = credo_property.check_property(problem.expert, policy, np.ones_like(scoring), 0.5, 1e-9)
+    assert check.retained_mass == 0.0
+    assert check.smallest_log_ratio == np.inf
+
+
+def test_mass_between_alpha_and_beta_is_the_difference(pair):
+    expert, policy, task = pair
+    row = findings_credo.outlier_mass(task, 0.3, np.array([0.1]), np.array([1.0]))[0]
+    logit = optimal_logit(expert, policy)
+    low, high = reward("plr").logit_of(1.0), 1.0
+    between = np.exp(expert.log_pair)[(logit >= low) & (logit < high)].sum()
+    assert row["between"] == pytest.approx(between, rel=1e-9)
+    assert row["between"] > 0.005
+
+
+def test_unknown_reading_is_named():
+    problem = random_problem(0)
+    with pytest.raises(CredoError, match="reading is 'mask'"):
+        credo_property.filtered_optimum(problem.expert, problem.expert, problem.expert.log_pair, 1.0, "mask")

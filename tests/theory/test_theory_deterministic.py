@@ -1,0 +1,156 @@
+import numpy as np
+import pytest
+
+from credo.theory import deterministic, findings_deterministic, limits, policies, tabular
+from credo.theory.discriminators import REWARDS, reward
+from credo.types import CredoError
+
+
+def smooth_logit(seed, states, dimensions):
+    """A smooth discriminator a -> (logit, slope) for one action per state."""
+    generator = np.random.default_rng(seed)
+    linear, curve = generator.normal(size=(states, dimensions)), generator.normal(size=states)
+
+    def at(actions):
+        inner = np.sum(linear * actions, axis=1)
+        return deterministic.LogitAt(2 * np.sin(inner) + curve, 2 * np.cos(inner)[:, None] * linear)
+
+    return at
+
+
+@pytest.mark.parametrize("dimensions", [1, 2])
+@pytest.mark.parametrize("name", REWARDS)
+def test_gradient_is_the_derivative_of_the_objective(name, dimensions):
+    smooth = tabular.random_smooth_mdp(np.random.default_rng(0), 4, dimensions, discount=0.9, persistence=1.0)
+    actions = np.random.default_rng(1).uniform(-0.8, 0.8, size=(4, dimensions))
+    logit = smooth_logit(2, 4, dimensions)
+
+    def objective(x):
+        return deterministic.objective_at(smooth, x, reward(name).value(logit(x).logit))
+
+    found = deterministic.deterministic_gradient(smooth, actions, logit(actions), name)
+    assert found.objective == pytest.approx(objective(actions), rel=1e-12)
+    step = 1e-5
+    numeric = np.zeros_like(actions)
+    for index in np.ndindex(*actions.shape):
+        moved = np.zeros_like(actions)
+        moved[index] = step
+        numeric[index] = (objective(actions + moved) - objective(actions - moved)) / (2 * step)
+    assert np.linalg.norm(found.total - numeric) <= 1e-7 * np.linalg.norm(numeric)
+    np.testing.assert_allclose(found.direct + found.future, found.total, rtol=1e-14)
+    assert np.linalg.norm(found.future) > 1e-3 * np.linalg.norm(found.total)
+
+
+def test_the_clip_removes_the_slope_past_the_ceiling_and_caps_the_value():
+    smooth = tabular.random_smooth_mdp(np.random.default_rng(0), 3)
+    actions = np.zeros((3, 1))
+    at = deterministic.LogitAt(np.array([6.0, 7.0, -1.0]), np.ones((3, 1)))
+    clipped = deterministic.deterministic_gradient(smooth, actions, at, "cr", ceiling=5.0)
+    np.testing.assert_array_equal(clipped.direct[:2], 0.0)
+    assert clipped.direct[2, 0] > 0
+    capped = at._replace(logit=np.array([5.0, 5.0, -1.0]))
+    plain = deterministic.deterministic_gradient(smooth, actions, capped, "cr")
+    np.testing.assert_allclose(clipped.future, plain.future, rtol=1e-12)
+    assert clipped.objective == pytest.approx(plain.objective)
+
+
+def test_optimal_discriminator_against_the_table_and_differences():
+    task = limits.make_task(0, states=3, grid=4001, gap=0.3)
+    discriminator = deterministic.optimal_discriminator(task, 0.2, task.policy_means, 0.3)
+    table, _, _ = deterministic.optimal_table(task, 0.2, task.policy_means, 0.3)
+    actions = task.mdp.actions[limits.grid_index(task, task.policy_means + 0.1)]
+    exact, interpolated = discriminator(actions), deterministic.table_at(table, actions)
+    np.testing.assert_allclose(exact.logit, interpolated.logit, rtol=1e-9)
+    np.testing.assert_allclose(exact.slope, interpolated.slope, rtol=1e-6)
+    at_mean = discriminator(task.policy_means)
+    np.testing.assert_allclose(at_mean.slope, (task.expert_means - task.policy_means) / 0.2**2, rtol=1e-10)
+
+
+def test_the_score_function_gradient_tends_to_the_deterministic_one():
+    task = limits.make_task(0, states=3, grid=4001, discount=0.9, gap=0.3)
+    sigmas = limits.deviations(task, 4, largest=0.05)
+    rows = findings_deterministic.score_function_limit(task, sigmas)
+    gap = limits.fit_power(sigmas, np.log([r["gap"] for r in rows]))
+    single = limits.fit_power(sigmas, np.log([r["single"] for r in rows]))
+    assert gap.exponent == pytest.approx(2.0, abs=0.05)
+    assert single.exponent == pytest.approx(-1.0, abs=0.1)
+    assert rows[-1]["gap"] < 1e-3 * rows[-1]["deterministic"]
+
+
+@pytest.fixture(scope="module")
+def task():
+    return limits.make_task(0, grid=801, discount=0.97, gap=0.3, persistence=2.0)
+
+
+def test_growth_with_steepness_of_each_reward(task):
+    rows = findings_deterministic.steepness_sweep(task, np.geomspace(5.0, 40.0, 6))
+    fits = findings_deterministic.growth_fits(rows, ("sign", "reward"), "steepness", ("direct",), (1, 100), 1)
+    rate = {(f["sign"], f["reward"]): f["rate"] for f in fits}
+    # |logit| is between 0.75 and 1.25 times the steepness; slopes: 1, e^l, e^2l, e^(l/2), e^-l, by reward and side.
+    expected = {
+        "plr": (-0.75, 0), "cr": (0, 0), "r3": (0, -0.75), "r4": (-0.75, -0.75),
+        "r5": (-0.75, -0.75), "r6": (1.25, -0.75), "r7": (-1.5, -0.75), "r8": (-0.375, -0.75),
+    }  # fmt: skip
+    for name, (lost, fooled) in expected.items():
+        assert rate[(-1.0, name)] == pytest.approx(lost, abs=0.03), name
+        assert rate[(1.0, name)] == pytest.approx(fooled, abs=0.03), name
+    linear = {(f["sign"], f["reward"]): f["exponent"] for f in fits}
+    assert linear[(1.0, "cr")] == pytest.approx(1.0, abs=1e-6)
+
+
+def test_growth_as_the_expert_narrows(task):
+    rows = findings_deterministic.narrow_expert_sweep(task, np.geomspace(0.1, 0.02, 6), np.linspace(0, 1.5, 61))
+    fits = findings_deterministic.growth_fits(rows, ("reward",), "expert_deviation", ("direct",), (0.01, 1), -2)
+    found = {f["reward"]: f for f in fits}
+    assert found["cr"]["power_law_alone"] == pytest.approx(-2.0, abs=0.01)
+    assert -1.5 < found["plr"]["power_law_alone"] < -1.0
+    widest = float(np.max(np.abs(task.expert_means - task.policy_means)))
+    assert found["r6"]["rate"] == pytest.approx(0.5 * widest**2, rel=0.02)
+    plr = [r for r in rows if r["reward"] == "plr"]
+    assert plr[-1]["total_at_policy"] < 1e-20 < 1.0 < plr[-1]["total"]
+
+
+def test_exploration_noise_leaves_the_slope_at_the_mean_alone():
+    rows = findings_deterministic.noise_sweep(limits.make_task(0, grid=801), 0.15, np.array([0.2, 0.05]), 2000, 0)
+    wide, narrow = (r for r in rows if r["reward"] == "cr")
+    assert wide["slope_at_mean"] == pytest.approx(narrow["slope_at_mean"], rel=1e-12)
+    assert narrow["noisy_slope"] > 1.3 * wide["noisy_slope"]
+    assert narrow["theorem1_mean_norm"] > 2 * wide["theorem1_mean_norm"]
+
+
+def test_what_credos_variants_do_between_policy_and_expert(task):
+    rows = findings_deterministic.credo_effect(task, 0.1, 0.1, np.array([5.0]), 0.02, np.linspace(0, 1.5, 31))
+    by = {(r["variant"], r["reward"]): r for r in rows}
+    assert by[("none", "plr")]["towards"] == 1.0
+    assert by[("filter, retained", "plr")]["towards"] < 0.95
+    assert by[("filter, retained", "plr")]["rough"] > 3 * by[("none", "plr")]["rough"]
+    assert by[("filter, rescored", "cr")]["largest"] == pytest.approx(by[("clip", "cr")]["largest"], rel=0.05)
+    assert by[("clip", "plr")]["largest"] <= by[("none", "plr")]["largest"]
+    assert by[("clip", "plr")]["at_policy"] == pytest.approx(by[("none", "plr")]["at_policy"], rel=0.2)
+
+
+def test_a_blurred_discriminator_is_the_optimum_of_blurred_densities():
+    # A Gaussian of deviation s seen at resolution w is one of deviation sqrt(s^2 + w^2).
+    task = limits.make_task(0, states=1, grid=2001, gap=0.2)
+    _, expert, behaviour = deterministic.optimal_table(task, 0.06, task.policy_means, 0.08)
+    blurred = deterministic.resolved_table(task, expert, behaviour, 0.05)
+    index = limits.grid_index(task, task.policy_means + 0.02)
+    actions = task.mdp.actions[index]
+    wide, narrow = np.hypot(0.06, 0.05), np.hypot(0.08, 0.05)
+    expected = deterministic.optimal_discriminator(task, wide, task.policy_means, narrow)(actions)
+    found = deterministic.table_at(blurred, actions)
+    np.testing.assert_allclose(found.logit, expected.logit, atol=2e-3)
+    np.testing.assert_allclose(found.slope, expected.slope, rtol=2e-3)
+
+
+def test_shapes_that_do_not_fit_are_named():
+    smooth = tabular.random_smooth_mdp(np.random.default_rng(0), 3)
+    at = deterministic.LogitAt(np.zeros(2), np.zeros((2, 1)))
+    with pytest.raises(CredoError, match="do not fit 3 states"):
+        deterministic.deterministic_gradient(smooth, np.zeros((2, 1)), at, "plr")
+
+
+def test_norm_used_is_rkhs(task):
+    gradient = np.ones((5, 1))
+    found = deterministic.DeterministicGradient(gradient, gradient, 2 * gradient, 0.0)
+    assert findings_deterministic.norms(task, found)["direct"] == policies.gradient_norm(gradient, task.gram, "rkhs")

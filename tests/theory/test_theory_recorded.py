@@ -1,0 +1,123 @@
+import json
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+from credo.theory import recorded
+from credo.types import CredoError
+
+ROUNDS = 40
+
+
+def write_run(folder, missing=(), reward="plr", parts=2):
+    """Two seeds: 0 healthy, gradient following the critic's slope; 1 blows up at round 10 and saturates."""
+    generator = np.random.default_rng(0)
+    rows = []
+    for seed in (0, 1):
+        for number in range(ROUNDS):
+            critic = 1.0 + number / 10
+            saturated = seed == 1 and number > 10
+            rows.append(
+                {
+                    "seed": seed,
+                    "round": number,
+                    "step": 1000 * (number + 1),
+                    "expert_probability_expert": 0.9 if number != 10 or seed == 0 else 0.8,
+                    "expert_probability_policy": 0.25,
+                    "expert_logit_q05": 0.1,
+                    "expert_logit_q50": 0.5 + 0.02 * number,
+                    "expert_logit_q95": 2.0 + 0.05 * number,
+                    "actor_gradient_max": 3.0 * critic if not saturated else 0.0,
+                    "actor_gradient_norm": (1000.0 if seed == 1 and number == 10 else critic) if not saturated else 0.0,
+                    "critic_gradient_max": 1.0,
+                    "discriminator_gradient_max": 1.0,
+                    "action_saturation": 1.0 if saturated else 0.1 * generator.uniform(),
+                    "discriminator_action_slope": 4.0,
+                    "q_action_slope": critic,
+                }
+            )
+    (folder / "metrics").mkdir(parents=True)
+    columns = {k: [r[k] for r in rows] for k in rows[0] if k not in missing}
+    size = len(rows) // parts
+    # Written out of order, as parts of concurrent seeds may be.
+    for part in reversed(range(parts)):
+        chosen = {k: v[part * size : (part + 1) * size] for k, v in columns.items()}
+        parquet.write_table(pa.table(chosen), folder / "metrics" / f"part-{part:06d}.parquet")
+    (folder / "config.json").write_text(json.dumps({"config": {"reward": reward, "learner": {"discount": 0.95}}}))
+    return folder
+
+
+def test_a_recorded_run_beside_the_theory(tmp_path):
+    healthy, dead = recorded.compare_run(write_run(tmp_path / "run"))
+    assert (healthy["seed"], dead["seed"]) == (0, 1)
+    assert healthy["rounds"] == ROUNDS
+    assert healthy["last_step"] == 1000 * ROUNDS
+    # plr: the reward's slope in the logit is D itself, so 0.25 * 4.
+    assert healthy["predicted_direct_slope_max"] == pytest.approx(1.0, rel=1e-9)
+    assert healthy["critic_over_direct_max"] == pytest.approx(4.9, rel=1e-6)
+    assert healthy["horizon"] == pytest.approx(20.0)
+    assert healthy["expert_logit_growth_per_1000_steps"] == pytest.approx(0.02, rel=1e-6)
+    assert healthy["rank_correlation_q_action_slope"] == pytest.approx(1.0)
+    assert healthy["rank_correlation_predicted_direct_slope"] is None
+    assert healthy["first_saturated_step"] is None
+    assert dead["peak_gradient"] == 1000.0
+    assert dead["peak_step"] == 11_000
+    assert dead["expert_probability_expert_at_peak"] == pytest.approx(0.8)
+    assert dead["peak_past_outlier_threshold"] is False
+    assert dead["first_saturated_step"] == 12_000
+    assert dead["gradient_median_saturated"] == 0.0
+    assert dead["gradient_median_unsaturated"] > 1.0
+    assert dead["final_saturation"] == 1.0
+    assert dead["rank_correlation_action_saturation"] < -0.5
+
+
+def test_other_rewards_change_the_prediction(tmp_path):
+    folder = write_run(tmp_path / "run", reward="cr")
+    assert recorded.compare_run(folder)[0]["predicted_direct_slope_max"] == pytest.approx(4.0, rel=1e-9)
+    given = recorded.compare_run(folder, reward="r4", discount=0.5)[0]
+    assert given["predicted_direct_slope_max"] == pytest.approx(4.0 * 0.25 * 0.75, rel=1e-9)
+    assert given["horizon"] == 2.0
+
+
+def test_missing_columns_are_tolerated(tmp_path):
+    everything = {
+        "expert_probability_expert", "expert_probability_policy", "expert_logit_q05", "expert_logit_q50",
+        "expert_logit_q95", "actor_gradient_max", "actor_gradient_norm", "critic_gradient_max",
+        "discriminator_gradient_max", "action_saturation", "discriminator_action_slope", "q_action_slope",
+    }  # fmt: skip
+    bare = recorded.compare_run(write_run(tmp_path / "bare", missing=everything))[0]
+    assert bare["discriminator_action_slope_max"] is None
+    assert bare["final_saturation"] is None
+    assert bare["rank_correlation_q_action_slope"] is None
+    for number, column in enumerate(sorted(everything)):
+        rows = recorded.compare_run(write_run(tmp_path / str(number), missing={column}))
+        assert len(rows) == 2
+    no_norm = recorded.compare_run(write_run(tmp_path / "no-norm", missing={"actor_gradient_norm"}))[0]
+    assert no_norm["peak_gradient"] == pytest.approx(3 * 4.9)
+
+
+def test_not_numbers_in_a_run_are_tolerated(tmp_path):
+    folder = write_run(tmp_path / "run", parts=1)
+    path = folder / "metrics" / "part-000000.parquet"
+    table = parquet.read_table(path)
+    values = table["q_action_slope"].to_numpy().copy()
+    values[3], values[5] = np.nan, np.inf
+    parquet.write_table(
+        table.set_column(table.column_names.index("q_action_slope"), "q_action_slope", pa.array(values)), path
+    )
+    row = recorded.compare_run(folder)[0]
+    assert row["q_action_slope_max"] == pytest.approx(4.9)
+
+
+def test_folders_that_are_no_runs(tmp_path):
+    with pytest.raises(CredoError, match=r"has no metrics/\*\.parquet"):
+        recorded.compare_run(tmp_path)
+    (tmp_path / "metrics").mkdir()
+    (tmp_path / "metrics" / "part-000000.parquet").write_bytes(b"not parquet")
+    with pytest.raises(CredoError, match="not readable"):
+        recorded.compare_run(tmp_path)
+    parquet.write_table(pa.table({"round": [1]}), tmp_path / "metrics" / "part-000000.parquet")
+    with pytest.raises(CredoError, match="lack the column 'seed'"):
+        recorded.compare_run(tmp_path)
