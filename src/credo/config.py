@@ -56,9 +56,9 @@ class CredoConfig:
 class DiscriminatorConfig:
     """The discriminator: a network that gives a logit, positive for expert."""
 
-    hidden: tuple[int, ...] = (256, 256)
+    hidden: tuple[int, ...] = (100, 100)
     """Hidden layer widths (units)."""
-    activation: Activation = "relu"
+    activation: Activation = "tanh"
     """Activation of the hidden layers."""
     learning_rate: float = 3e-4
     """Adam step size."""
@@ -98,6 +98,8 @@ class TD3Config:
     """The smoothing noise is clipped to +- this, of an action in [-1, 1]."""
     actor_delay: int = 2
     """Critic updates per actor update; it must divide the updates per round."""
+    preactivation_penalty: float = 0.01
+    """Coefficient of the mean squared output before tanh in the actor's loss, which keeps it from saturating; 0: none."""
 
 
 @dataclass(frozen=True)
@@ -308,7 +310,7 @@ def validate(config: RunConfig) -> None:
             if part_field.name == "hidden":
                 need(bool(value) and min(value) >= 1, name, value, "it must be a list of widths of at least 1")
             elif isinstance(value, float):
-                zero_is_fine = "noise" in part_field.name or part_field.name == "gradient_penalty"
+                zero_is_fine = "noise" in part_field.name or "penalty" in part_field.name
                 if part_field.name == "target_entropy":
                     need(math.isfinite(value), name, value, "it must be a finite number")
                     continue

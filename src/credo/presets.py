@@ -33,6 +33,7 @@ _PAPER = RunConfig(
         actor_learning_rate=1e-3,
         critic_learning_rate=1e-3,
         batch_size=128,
+        preactivation_penalty=0.0,
     ),
 )
 

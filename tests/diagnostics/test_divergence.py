@@ -69,8 +69,7 @@ def test_dead_from_the_round_in_which_the_gradient_vanished():
     assert (result.kind, result.step) == ("dead", first)
     assert result.diverged
     assert result.reason == (
-        f"actor saturated or without gradient from step {first:,} to the end; "
-        "return 4 at the end, 0.1% of the expert's 3,000"
+        f"actor inactive from step {first:,} to the end; return 4 at the end, 0.1% of the expert's 3,000"
     )
 
 
@@ -84,8 +83,19 @@ def test_dead_by_saturation_alone_and_through_a_flicker_of_gradient():
     metrics, evaluations = curves(DEAD, dead=[(3_000, np.inf)])
     metrics["actor_gradient_max"] = np.where(np.isnan(metrics["actor_gradient_max"]), np.nan, 1e-4)
     assert verdict(metrics, evaluations, EXPERT).kind == "dead"
-    flicker = curves(DEAD, dead=[(3_000, 18_000), (21_000, np.inf)])
+    flicker = curves(DEAD, dead=[(3_000, 18_000), (18_700, np.inf)])
     assert verdict(*flicker, EXPERT)[:2] == ("dead", 3_008)
+
+
+def test_the_last_of_two_deaths_counts():
+    twice = curves(DEAD, dead=[(3_000, 9_000), (21_000, np.inf)])
+    assert verdict(*twice, EXPERT)[:2] == ("dead", 21_056)
+
+
+def test_a_saturated_actor_with_a_gradient_is_not_dead():
+    metrics, evaluations = curves(DEAD)
+    metrics["action_saturation"] = np.where(np.isnan(metrics["actor_gradient_max"]), np.nan, 1.0)
+    assert verdict(metrics, evaluations, EXPERT).kind == "weak"
 
 
 def test_saturated_but_successful_is_healthy():
@@ -171,6 +181,11 @@ def test_stands_on_the_occupancy_distance_where_no_return_can_be_compared():
         assert verdict(*curves(returns, distance=near), expert).kind == "healthy"
         assert verdict(*curves(returns, dead=[(3_000, np.inf)], distance=far), expert)[:2] == ("dead", 3_008)
     assert verdict(*curves(unknown, distance=[1.0, 0.9, 0.8, 0.7, 0.7]), None).kind == "weak"
+    # An expert that falls itself is never far; and a seed may be near from its first evaluation on.
+    low = verdict(*curves(unknown, dead=[(3_000, np.inf)], distance=[0.58, 0.56, 0.56, 0.55, 0.56]), None)
+    assert low.kind == "dead"
+    assert low.reason.endswith("occupancy distance 0.56 at the end, 0.58 at its farthest")
+    assert verdict(*curves([np.nan] * 12, distance=[0.12, 0.11, 0.12] * 4), None).kind == "healthy"
 
 
 def test_against_itself_where_nothing_else_is_known():
@@ -178,6 +193,7 @@ def test_against_itself_where_nothing_else_is_known():
     assert (result.kind, result.reason) == ("healthy", "return 2,950 at the end, 99% of its own best 2,980")
     assert verdict(*curves([20, 2900, 2800, 900, 800, 700]), None).kind == "weak"
     assert verdict(*curves([20]), None).kind == "undecided"
+    assert verdict(*curves(DEAD, dead=[(3_000, np.inf)]), None)[:2] == ("dead", 3_008)
 
 
 def test_negative_returns_are_costs():
@@ -199,9 +215,9 @@ def test_three_million_steps_are_judged_quickly():
     generator = np.random.default_rng(0)
     metrics = {"step": np.arange(47_000) * 64, "actor_gradient_max": generator.lognormal(4, 1, 47_000)}
     evaluations = {"step": np.arange(600) * 5_000, "return_mean": np.linspace(0, 3000, 600)}
-    begin = time.perf_counter()
+    begin = time.process_time()
     assert verdict(metrics, evaluations, EXPERT).kind == "healthy"
-    assert time.perf_counter() - begin < 0.5
+    assert time.process_time() - begin < 0.5
 
 
 numbers = st.floats(width=32, allow_nan=True, allow_infinity=True)

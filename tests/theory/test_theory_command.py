@@ -1,6 +1,7 @@
 import csv
 import json
 import re
+import zlib
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,26 @@ def test_page_escapes_and_tables():
     assert "<td>&lt;b&gt;</td>" in html
     assert "<svg></svg><figcaption>caption &amp; more" in html
     assert "| 1\\|2 | <b> |" in page.markdown("t", blocks)
+
+
+def test_a_smaller_png_holds_the_same_pixels():
+    header = b"\x89PNG\r\n\x1a\n"
+
+    def chunk(kind, data):
+        return len(data).to_bytes(4, "big") + kind + data + zlib.crc32(kind + data).to_bytes(4, "big")
+
+    pixels = bytes(range(256)) * 200
+    fast = zlib.compress(pixels, 0)
+    before, after = chunk(b"IHDR", b"x" * 13), chunk(b"IEND", b"")
+    png = header + before + chunk(b"IDAT", fast[:1000]) + chunk(b"IDAT", fast[1000:]) + after
+    small = command.small_png(png)
+    assert len(small) < len(png) / 10
+    assert small.startswith(header + before)
+    assert small.endswith(after)
+    size = int.from_bytes(small[33:37], "big")
+    assert small[37:41] == b"IDAT"
+    assert zlib.decompress(small[41 : 41 + size]) == pixels
+    assert zlib.crc32(small[37 : 41 + size]).to_bytes(4, "big") == small[41 + size : 45 + size]
 
 
 def test_csv_holds_every_column(tmp_path):

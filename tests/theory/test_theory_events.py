@@ -84,6 +84,31 @@ def test_the_perfect_imitator_meets_xi_with_probability_tending_to_one():
     assert found[2] > 0.95
 
 
+def test_a_disparity_equal_to_the_threshold_counts():
+    # Actions +-0.25 and +-0.75, Sigma = 0.25, C = 1: the threshold is 0.25 exactly.
+    actions, volume = tabular.action_grid(4)
+    mdp = tabular.make_mdp(np.ones((1, 4, 1)), np.ones(1), 0.5, actions, volume)
+    policy = policies.make_policy(np.zeros((1, 1)), np.eye(1), 0.25 * np.eye(1))
+    expert = tabular.occupancy(mdp, np.log(np.full((1, 4), 0.25)))
+    assert events.exact_probability("xi", mdp, policy, expert, np.array([1.0]))[0] == 1.0
+    assert events.exact_probability("xi", mdp, policy, expert, np.array([1.01]))[0] == 0.5
+
+
+def test_sampled_noise_is_that_of_the_states_own_policy():
+    actions, volume = tabular.action_grid(101)
+    mdp = tabular.make_mdp(np.full((2, 101, 2), 0.5), np.array([0.5, 0.5]), 0.5, actions, volume)
+    means = np.array([[0.6], [-0.6]])
+    policy = policies.policy_with_means(means, np.eye(2), 0.01 * np.eye(1))
+    expert = tabular.occupancy(mdp, policies.log_grid_policy(policy, actions))
+    exact = events.exact_probability("xi1", mdp, policy, expert, np.array([15.0]))[0]
+    estimate = events.monte_carlo_probability(
+        "xi1", mdp, policy, expert, 15.0, 4000, np.random.default_rng(0), confidence=0.9999
+    )
+    # Summing over states before pairing actions would mix the two states' noise: the events must be paired by state.
+    assert exact == pytest.approx(0.28, abs=0.05)
+    assert estimate.low <= exact <= estimate.high
+
+
 def test_bad_events_and_thresholds():
     problem = random_problem(0)
     with pytest.raises(CredoError, match="event is 'chi'"):

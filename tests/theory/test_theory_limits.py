@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from theory_problems import random_problem
 
-from credo.theory import findings_limits, limits, policies, tabular, theorem
+from credo.theory import findings_events, findings_limits, limits, policies, tabular, theorem
 from credo.types import CredoError
 
 
@@ -79,7 +79,7 @@ def test_in_two_dimensions_the_exponent_is_minus_3():
 
 def test_a_policy_equal_to_its_expert_has_no_gradient_at_all():
     task = limits.make_task(0, grid=1001, gap=0.0)
-    for row in findings_limits.perfect_imitator(task, np.array([0.2, 0.02]), np.array([1.0])):
+    for row in findings_events.perfect_imitator(task, np.array([0.2, 0.02]), np.array([1.0])):
         assert row["js_divergence"] < 1e-15
         assert row["largest_estimator_norm"] < 1e-10
         assert row["exact_gradient_norm"] < 1e-10
@@ -114,6 +114,8 @@ def test_deviations_are_multiples_of_the_spacing():
     np.testing.assert_allclose(ratios, np.round(ratios), atol=1e-9)
     index = limits.grid_index(task, task.policy_means)
     np.testing.assert_allclose(task.mdp.actions[index], task.policy_means, atol=1e-12)
+    gaps = np.abs(task.expert_means - task.policy_means)
+    assert np.all((gaps > 0.5 * 0.2 - task.spacing) & (gaps < 1.5 * 0.2 + task.spacing))
 
 
 def test_fits_recover_known_slopes_and_refuse_too_few_points():
@@ -129,7 +131,7 @@ def test_fits_recover_known_slopes_and_refuse_too_few_points():
 
 def test_event_rows_agree_across_the_three_ways():
     task = limits.make_task(0, grid=801)
-    rows = findings_limits.event_probabilities(task, 0.15, np.array([0.2, 0.1]), np.array([1.0, 10.0]), 2000, 0)
+    rows = findings_events.event_probabilities(task, 0.15, np.array([0.2, 0.1]), np.array([1.0, 10.0]), 2000, 0)
     assert len(rows) == 12
     for row in rows:
         assert abs(row["exact"] - row["monte_carlo"]) < 0.05

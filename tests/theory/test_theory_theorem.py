@@ -147,5 +147,5 @@ def test_an_expert_pair_of_occupancy_zero_is_refused():
 
 
 def test_errors_outside_equation_13_are_refused():
-    with pytest.raises(CredoError, match="Eq. 13 needs"):
+    with pytest.raises(CredoError, match=r"Eq\. 13 needs"):
         logit_shift(-2.0, 0.5)

@@ -3,7 +3,7 @@
 The definition of "diverged" stands here and nowhere else; it can change without a rerun. From worst to best:
 
     non-finite   a gradient, loss or value was NaN or infinite (or the seed was frozen for it)
-    dead         the actor is saturated or without gradient, and the outcome is low, from ``step`` to the end
+    dead         the actor has no gradient to speak of, and the outcome is low, from ``step`` to the end
     exploded     the outcome has been low to the end since the actor's gradient exploded at ``step``
     failed       the outcome is low at each of many last evaluations, though the actor has a gradient
     undecided    too few evaluations to tell
@@ -12,8 +12,8 @@ The definition of "diverged" stands here and nowhere else; it can change without
     healthy      none of these
 
 The **outcome** of an evaluation is the return as a share of the expert's. Where one of the two is unknown it
-is the occupancy distance to held-out demonstrations; where that is unknown too, the return as a share of the
-seed's own best.
+is the occupancy distance to held-out demonstrations as a share of the farthest that the seed has been; where
+that is unknown too, the return as a share of the seed's own best.
 """
 
 from __future__ import annotations
@@ -44,11 +44,12 @@ class Criteria:
     """An outcome is low below this share of the expert's return. Dead actors on Hopper stay below 0.015."""
     healthy_share: float = 0.5
     """The end is healthy from this share of the expert's return on."""
-    low_distance: float = 0.9
-    """Without a return: low from this occupancy distance on. A policy that falls at a tenth of the horizon
-    has it."""
+    low_distance: float = 0.8
+    """Without a return: low from this share of the farthest occupancy distance on ..."""
     healthy_distance: float = 0.5
-    """Without a return: healthy up to this occupancy distance. A policy that falls half-way has it."""
+    """... and healthy up to this share ..."""
+    near_distance: float = 0.25
+    """... or up to this occupancy distance, however far the seed has been."""
     late_evaluations: int = 3
     """The end is the median over this many last evaluations; with fewer, only clear cases are decided."""
     failed_evaluations: int = 10
@@ -56,13 +57,17 @@ class Criteria:
     recovered_evaluations: int = 1
     """Dead evaluations in a row, at least, for a seed that came back to count as recovered."""
     vanishing_gradient: float = 1e-9
-    """The actor has no gradient where the largest absolute one is at most this: Adam (epsilon 1e-8) hardly
-    moves."""
+    """The actor is inactive in a round if its largest absolute gradient is at most this: Adam (epsilon 1e-8)
+    hardly moves."""
     saturation: float = 0.99
-    """The actor is saturated where at least this share of its actions is at +-1."""
+    """It is inactive too if at least this share of its actions is at +-1 ..."""
+    saturated_gradient: float = 1e-2
+    """... and its largest absolute gradient at most this. Saturated actors on Hopper had 0 to 1e-4 and did not
+    learn, or 0.1 and did; actors that learn have 0.1 to 1."""
     activity_rounds: int = 20
-    """The actor is inactive at an evaluation if most of this many rounds before it have no gradient or
-    saturation."""
+    """It is inactive at an evaluation if it is in most of this many rounds before."""
+    dead_share: float = 0.9
+    """It is dead from the first round on from which it is inactive in this share of the rounds to the end."""
     explosion_factor: float = 100.0
     """Explosion: the largest absolute actor gradient is beyond this many times its running median ..."""
     explosion_floor: float = 10.0
@@ -110,7 +115,9 @@ class _Activity(NamedTuple):
     step: np.ndarray
     """[m] int64."""
     inactive: np.ndarray
-    """[m] bool: no gradient, or saturated."""
+    """[m] bool."""
+    vanished: np.ndarray
+    """[m] bool: no gradient, saturated or not."""
     gradient: np.ndarray
     """[m] float64: the largest absolute one."""
 
@@ -146,15 +153,16 @@ def verdict(
     if outcome is None:
         return _without_outcome(activity, explosion, criteria)
 
-    inactive = np.array([_inactive_at(activity, step, criteria) for step in outcome.step])
+    inactive = np.array([_mostly(activity, activity.inactive, step, criteria) for step in outcome.step])
+    if outcome.against_itself:
+        # A seed that never rose has a low best: without gradient it counts as low whatever it returns.
+        vanished = [_mostly(activity, activity.vanished, step, criteria) for step in outcome.step]
+        outcome = outcome._replace(low=outcome.low | vanished)
     tail = _final_stretch(outcome.low)
     begin = len(outcome.low) - tail
     if tail and inactive[-1]:
-        # A flicker of gradient does not end a death: inactive for most of the time from there to the end.
-        dead = next(i for i in range(begin, len(inactive)) if inactive[i] and inactive[i:].mean() >= 0.5)
-        step = _onset(activity, int(outcome.step[dead]))
-        reason = f"actor saturated or without gradient from step {step:,} to the end; {outcome.text}"
-        return Verdict("dead", step, reason, explosion)
+        step = _onset(activity, outcome, begin, criteria)
+        return Verdict("dead", step, f"actor inactive from step {step:,} to the end; {outcome.text}", explosion)
     if explosion is not None:
         since = int(np.sum(outcome.step[begin:] > explosion))
         if since >= criteria.late_evaluations:
@@ -176,7 +184,7 @@ def verdict(
         return Verdict("undecided", None, reason, explosion)
     if outcome.healthy:
         return Verdict("healthy", None, outcome.text, explosion)
-    stuck = "; actor saturated or without gradient" if inactive[-1] else ""
+    stuck = "; actor inactive" if inactive[-1] else ""
     return Verdict("weak", None, outcome.text + stuck, explosion)
 
 
@@ -217,8 +225,11 @@ def _activity(metrics: Mapping[str, np.ndarray], criteria: Criteria) -> _Activit
     gradient, saturation = _column(metrics, "actor_gradient_max"), _column(metrics, "action_saturation")
     learning = ~np.isnan(gradient)
     with np.errstate(invalid="ignore"):
-        inactive = (np.abs(gradient) <= criteria.vanishing_gradient) | (saturation >= criteria.saturation)
-    return _Activity(_steps(metrics)[learning], inactive[learning], np.abs(gradient[learning]))
+        vanished = np.abs(gradient) <= criteria.vanishing_gradient
+        stuck = (saturation >= criteria.saturation) & (np.abs(gradient) <= criteria.saturated_gradient)
+        inactive = vanished | stuck
+    step = _steps(metrics)[learning]
+    return _Activity(step, inactive[learning], vanished[learning], np.abs(gradient[learning]))
 
 
 def _first_explosion(activity: _Activity, criteria: Criteria) -> int | None:
@@ -243,9 +254,7 @@ def _first_explosion(activity: _Activity, criteria: Criteria) -> int | None:
     return None
 
 
-def _outcome(
-    evaluations: Mapping[str, np.ndarray], expert_return: float | None, criteria: Criteria
-) -> _Outcome | None:
+def _outcome(evaluations: Mapping[str, np.ndarray], expert_return: float | None, criteria: Criteria) -> _Outcome | None:
     """The outcome by the best measure there is; None where no evaluation has any."""
     step, late = _steps(evaluations), max(criteria.late_evaluations, 1)
     returns, distance = _column(evaluations, "return_mean"), _column(evaluations, "occupancy_distance")
@@ -256,12 +265,14 @@ def _outcome(
         reference, whose = float(expert_return), "the expert's"
     if (reference is None or not known.any()) and np.isfinite(distance).any():
         known = np.isfinite(distance)
-        level = float(np.median(distance[known][-late:]))
+        distance = distance[known]
+        level, farthest = float(np.median(distance[-late:])), float(distance.max())
+        far = distance > criteria.near_distance
         return _Outcome(
             step=step[known],
-            low=distance[known] >= criteria.low_distance,
-            healthy=level <= criteria.healthy_distance,
-            text=f"occupancy distance {level:.2f} at the end",
+            low=far & (distance >= criteria.low_distance * farthest),
+            healthy=level <= max(criteria.near_distance, criteria.healthy_distance * farthest),
+            text=f"occupancy distance {level:.2f} at the end, {farthest:.2f} at its farthest",
             against_itself=False,
         )
     if not known.any():
@@ -293,10 +304,10 @@ def _percent(share: float) -> str:
     return f"{100 * share:.1f}%" if abs(share) < 0.1 else f"{100 * min(share, 99.99):.0f}%"
 
 
-def _inactive_at(activity: _Activity, step: int, criteria: Criteria) -> bool:
-    """Whether most of the last rounds up to ``step`` were inactive; False before learning."""
+def _mostly(activity: _Activity, condition: np.ndarray, step: int, criteria: Criteria) -> bool:
+    """Whether most of the last rounds up to ``step`` meet the condition [m]; False before learning."""
     end = int(np.searchsorted(activity.step, step, side="right"))
-    rounds = activity.inactive[max(end - criteria.activity_rounds, 0) : end]
+    rounds = condition[max(end - criteria.activity_rounds, 0) : end]
     return bool(len(rounds) and rounds.mean() > 0.5)
 
 
@@ -306,12 +317,15 @@ def _final_stretch(condition: np.ndarray) -> int:
     return len(condition) if not broken.size else len(condition) - 1 - int(broken[-1])
 
 
-def _onset(activity: _Activity, step: int) -> int:
-    """The first step of the inactive rounds that lead up to ``step``; ``step`` itself where the last one is
-    active."""
-    end = int(np.searchsorted(activity.step, step, side="right"))
-    stretch = _final_stretch(activity.inactive[:end])
-    return int(activity.step[end - stretch]) if stretch else step
+def _onset(activity: _Activity, outcome: _Outcome, begin: int, criteria: Criteria) -> int:
+    """The step of the first round, after the last evaluation that was not low (before number ``begin``), from which
+    nearly all rounds up to the last evaluation are inactive: a flicker of gradient does not end a death."""
+    end = int(np.searchsorted(activity.step, outcome.step[-1], side="right"))
+    first = int(np.searchsorted(activity.step, outcome.step[begin - 1], side="right")) if begin else 0
+    inactive = activity.inactive[first:end]
+    share = np.cumsum(inactive[::-1])[::-1] / np.arange(len(inactive), 0, -1)
+    onset = np.flatnonzero(inactive & (share >= criteria.dead_share))
+    return int(activity.step[first + onset[0]]) if onset.size else int(outcome.step[-1])
 
 
 def _recovery(outcome: _Outcome, inactive: np.ndarray, criteria: Criteria) -> tuple[int, int] | None:
@@ -337,8 +351,8 @@ def _without_outcome(activity: _Activity, explosion: int | None, criteria: Crite
     """Nothing was evaluated: an actor without gradient is dead all the same, anything else is open."""
     if len(activity.step) >= criteria.activity_rounds:
         last = int(activity.step[-1])
-        if _inactive_at(activity, last, criteria):
-            step = _onset(activity, last)
-            reason = f"actor saturated or without gradient from step {step:,} on; nothing evaluated"
-            return Verdict("dead", step, reason, explosion)
+        if _mostly(activity, activity.inactive, last, criteria):
+            nothing = _Outcome(np.array([last]), np.array([True]), False, "nothing evaluated", False)
+            step = _onset(activity, nothing, 0, criteria)
+            return Verdict("dead", step, f"actor inactive from step {step:,} on; nothing evaluated", explosion)
     return Verdict("undecided", None, "nothing evaluated so far", explosion)

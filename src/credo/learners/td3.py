@@ -51,9 +51,15 @@ def critic_loss(critics: tuple[Network, ...], batch: Transition, target: Array) 
     return jnp.sum(jnp.mean(jnp.square(values - target[None]), axis=1)), jnp.mean(values)
 
 
-def actor_loss(actor: Network, critic: Network, observation: Array) -> Array:
-    """Deterministic policy gradient: minus the mean value of the policy's actions (scalar)."""
-    return -jnp.mean(networks.q_value(critic, observation, policy(actor, observation)))
+def actor_loss(actor: Network, critic: Network, observation: Array, preactivation_penalty: float) -> Array:
+    """Deterministic policy gradient: minus the mean value of the policy's actions (scalar).
+
+    Differs from TD3: plus ``preactivation_penalty`` times the mean squared output before tanh, as in MR.Q (Fujimoto et
+    al. 2025); a saturated tanh has no gradient left to come back with. 0 is TD3's own loss.
+    """
+    before_tanh = networks.apply(actor, observation)
+    value = jnp.mean(networks.q_value(critic, observation, jnp.tanh(before_tanh)))
+    return preactivation_penalty * jnp.mean(jnp.square(before_tanh)) - value
 
 
 def td3(config: TD3Config, observation_size: int, action_size: int) -> Learner:
@@ -98,7 +104,9 @@ def td3(config: TD3Config, observation_size: int, action_size: int) -> Learner:
         return state._replace(critics=critics, critic_optimiser=optimiser), metrics
 
     def update_actor(state: TD3State, batch: Transition) -> tuple[TD3State, Metrics]:
-        gradient = jax.grad(actor_loss)(state.actor, state.critics[0], batch.observation)
+        gradient = jax.grad(actor_loss)(
+            state.actor, state.critics[0], batch.observation, config.preactivation_penalty
+        )
         changes, optimiser = actor_adam.update(gradient, state.actor_optimiser)
         actor = optax.apply_updates(state.actor, changes)
         state = state._replace(

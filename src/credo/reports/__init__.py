@@ -1,0 +1,1 @@
+"""Figures, tables and videos from run folders. Reads files; imports no JAX."""

@@ -31,6 +31,7 @@ _ELEVEN = (
 )
 _EVENTS = {"dead": "cross", "came back": "triangle-up", "explosion": "diamond", "non-finite": "square"}
 _INK, _SOFT, _GRID = "#222222", "#666666", "#E6E6E6"
+_CHOSEN = {"name": "chosen", "select": {"type": "point", "fields": ["seed"]}, "bind": "legend"}
 _FONT = "Liberation Sans, Helvetica, Arial, sans-serif"
 
 
@@ -105,11 +106,9 @@ def figure(run: LoadedRun, interactive: bool) -> dict[str, Any]:
         scale=alt.Scale(domain=list(labels.values()), range=colours),
         legend=alt.Legend(columns=6, symbolType="stroke", symbolStrokeWidth=4, symbolSize=260),
     )
-    chosen = alt.selection_point(name="chosen", fields=["seed"], bind="legend")
     span = max(run.steps_done, 1)
-    selection = chosen if interactive else None
     data: Datasets = {}
-    charts = {panel: _panel(run, panel, labels, colour, selection, span, data) for panel in PANELS}
+    charts = {panel: _panel(run, panel, labels, colour, interactive, span, data) for panel in PANELS}
     drawn = {panel: chart for panel, chart in charts.items() if chart is not None}
     if drawn:
         panels: list[Any] = list(drawn.values())
@@ -120,7 +119,13 @@ def figure(run: LoadedRun, interactive: bool) -> dict[str, Any]:
     chart: Any = alt.concat(*panels, columns=PER_ROW, bounds="flush", spacing={"row": 84, "column": 92})
     chart = chart.resolve_scale(color="shared", shape="shared").properties(
         title=alt.TitleParams(
-            title, subtitle=subtitle, fontSize=19, subtitleFontSize=13, subtitleColor=_SOFT, subtitlePadding=6, offset=14
+            title,
+            subtitle=subtitle,
+            fontSize=19,
+            subtitleFontSize=13,
+            subtitleColor=_SOFT,
+            subtitlePadding=6,
+            offset=14,
         )
     )
     specification = _styled(chart).to_dict()
@@ -129,11 +134,12 @@ def figure(run: LoadedRun, interactive: bool) -> dict[str, Any]:
     # Room between the legends; altair does not know this setting of the drawing library.
     specification["config"]["legend"]["layout"] = {"top": {"anchor": "start", "direction": "horizontal", "margin": 36}}
     if interactive and drawn:
-        # One selection for all panels, made in the topmost layer of each: altair can only repeat it in each.
+        # One selection for all panels, made where each draws its lines (the first layer's legend counts);
+        # altair can only repeat it.
         views = [f"panel-{i}" for i in range(len(drawn))]
         for name, view in zip(views, specification["concat"], strict=True):
-            view["layer"][-1]["name"] = name
-        specification["params"] = [chosen.param.to_dict() | {"views": views}]
+            view["layer"][0]["name"] = name
+        specification["params"] = [_CHOSEN | {"views": views}]
     return specification
 
 
@@ -142,14 +148,14 @@ def headings(run: LoadedRun) -> tuple[str, list[str]]:
     config = run.config
     learner = config.learner.upper()
     if config.adversarial:
-        title = f"{learner} imitates {Path(config.demonstrations).name} on {config.environment}"
+        title = f"{learner} imitates an expert on {config.environment}"
         credo = config.credo
         clipping = (
             "off"
             if credo.mode == "off"
             else f"{credo.mode} at {credo.threshold:g} ({credo.threshold_unit}, {credo.reading})"
         )
-        settings = f"reward {config.reward}; CREDO {clipping}"
+        settings = f"{Path(config.demonstrations).name}; reward {config.reward}; CREDO {clipping}"
     else:
         title = f"{learner} on {config.environment}"
         settings = "the environment's own reward"
@@ -167,26 +173,26 @@ def _panel(
     panel: Panel,
     labels: dict[int, str],
     colour: alt.Color,
-    chosen: alt.Parameter | None,
+    interactive: bool,
     span: int,
     data: Datasets,
-) -> alt.LayerChart | None:
+) -> Any:
     """One diagram; its rows go to ``data``. None where there are none."""
     curves = run.metrics if panel.kind == "metrics" else run.evaluations
     rows: list[dict[str, Any]] = []
     for seed, columns in curves.items():
         step, value = _finite(columns, panel.column)
         step, value = thin(step, value, POINTS, panel.reduce)
-        rows += [
-            {"seed": labels[seed], "step": int(s), "value": _short(v)} for s, v in zip(step, value, strict=True)
-        ]
+        rows += [{"seed": labels[seed], "step": int(s), "value": _short(v)} for s, v in zip(step, value, strict=True)]
     if not rows:
         return None
     values = np.array([row["value"] for row in rows])
     is_return = panel.column == "return_mean"
     x = alt.X("step:Q", title="environment steps", scale=alt.Scale(domain=[0, span], nice=False), axis=_step_axis())
     y = _y(panel, values, run.expert_return if is_return else None)
-    opacity: Any = alt.value(0.9) if chosen is None else alt.condition(chosen, alt.value(0.9), alt.value(0.08))
+    opacity: Any = alt.value(0.9)
+    if interactive:
+        opacity = alt.condition(alt.selection_point(name=_CHOSEN["name"]), opacity, alt.value(0.08))
     data[panel.column] = rows
     base = alt.Chart(alt.NamedData(panel.column)).encode(x=x, y=y, color=colour, opacity=opacity)
     few = panel.kind == "evaluations" and max(len(c["step"]) for c in curves.values()) <= MARKED_EVALUATIONS
@@ -195,13 +201,7 @@ def _panel(
     if is_return and run.expert_return is not None:
         data["expert"] = [{"value": run.expert_return, "label": f"expert {run.expert_return:,.0f}"}]
         layers += _expert(y)
-    events = _events(run, panel, labels)
-    if events:
-        # The shapes of all panels have one legend: of what the whole figure marks.
-        present = [event for event in _EVENTS if any(event == marked[1] for marked in _marked(run))]
-        data[f"{panel.column} events"] = events
-        layers.append(_event_marks(f"{panel.column} events", present, x, y, colour, opacity))
-    if chosen is not None:
+    if interactive:
         number = ",.0f" if is_return else ".4~g"
         tooltip = [
             alt.Tooltip("seed:N", title="seed"),
@@ -210,6 +210,12 @@ def _panel(
         ]
         # Invisible and wide, so that a line need not be hit exactly.
         layers.append(base.mark_point(size=90, filled=True).encode(opacity=alt.value(0), tooltip=tooltip))
+    events = _events(run, panel, labels)
+    if events:
+        # The shapes of all panels have one legend: of what the whole figure marks.
+        present = [event for event in _EVENTS if any(event == marked[1] for marked in _marked(run))]
+        data[f"{panel.column} events"] = events
+        layers.append(_event_marks(f"{panel.column} events", present, x, y, colour, opacity))
     return alt.layer(*layers).properties(width=PANEL_WIDTH, height=PANEL_HEIGHT, title=panel.title)
 
 
@@ -292,9 +298,7 @@ def _events(run: LoadedRun, panel: Panel, labels: dict[int, str]) -> list[dict[s
         if len(step) and (event != "explosion" or panel.kind == "metrics"):
             height = float(value[min(int(np.searchsorted(step, at)), len(step) - 1)])
             reason = run.verdicts[seed].reason
-            events.append(
-                {"seed": labels[seed], "step": at, "value": _short(height), "event": event, "reason": reason}
-            )
+            events.append({"seed": labels[seed], "step": at, "value": _short(height), "event": event, "reason": reason})
     return events
 
 
@@ -332,9 +336,7 @@ def _styled(chart: Any) -> Any:
         )
         # One width for all numbers, so that panels stand exactly below each other.
         .configure_axisY(minExtent=40)
-        .configure_title(
-            fontSize=14, anchor="start", frame="group", color=_INK, offset=8, fontWeight=600
-        )
+        .configure_title(fontSize=14, anchor="start", frame="group", color=_INK, offset=8, fontWeight=600)
         .configure_legend(
             orient="top",
             direction="horizontal",
@@ -360,7 +362,7 @@ def _page(spec: dict[str, Any], title: str, version: str) -> str:
     """A page with the drawing library and the data inside."""
     # "</script>" in a name, or in the library's own text, would end the script.
     data = json.dumps(spec, separators=(",", ":")).replace("</", "<\\/")
-    library = vl_convert.javascript_bundle(vl_version=version).replace("</script", "<\\/script")
+    library = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", version).replace("</script", "<\\/script")
     hint = "Click a seed in the legend to see it alone (shift-click adds one); point at a line for its numbers."
     return f"""<!doctype html>
 <html lang="en">
@@ -379,7 +381,7 @@ p {{ margin: 12px 16px 0; color: {_SOFT}; }}
 <div id="figure"></div>
 <script>{library}</script>
 <script>
-const options = {{ actions: {{ export: true, source: false, compiled: false, editor: false }} }};
+const options = {{ renderer: "canvas", actions: {{ export: true, source: false, compiled: false, editor: false }} }};
 vegaEmbed("#figure", {data}, options).catch(error => {{
   document.getElementById("figure").textContent = "The figure could not be drawn: " + error.message;
 }});

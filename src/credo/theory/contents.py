@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -52,7 +53,7 @@ def charts(tables: Tables) -> dict[str, Any]:
     }
 
 
-def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> Block:
+def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Block:
     return Block("table", header=header, rows=tuple(rows))
 
 
@@ -73,11 +74,12 @@ def blocks(tables: Tables, verdicts: list[Verdict], record: dict[str, Any]) -> l
     versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
     page = [
         _text(
-            "Exact occupancies on finite MDPs with finely discretised actions; a Gaussian policy in an RKHS; norms of gradients "
-            "are RKHS norms unless said otherwise. Derivations: docs/theory.md. Fits are least squares; their standard errors "
-            "measure departure from the fitted form, since exact numbers carry no noise."
+            "Exact occupancies on finite MDPs with finely discretised actions; a Gaussian policy in an RKHS; norms "
+            "of gradients are RKHS norms unless said otherwise. Derivations: docs/theory.md. Fits are least "
+            "squares; their standard errors measure departure from the fitted form, since exact numbers carry no "
+            "noise."
         ),
-        _text(f"Command: {record['command']}. Versions: {versions}. {record['seconds']} seconds."),
+        _text(f"Command: {record['command']}. Versions: {versions}. Processor time: {record['processor_seconds']} s."),
         _heading("What is claimed and what the numbers show"),
         _table(
             ("statement", "claimed", "exact numbers", "agree?", "correct statement"),
@@ -86,19 +88,21 @@ def blocks(tables: Tables, verdicts: list[Verdict], record: dict[str, Any]) -> l
         _heading("Theorem 1 and Corollary 1 as Σ → 0"),
         _figure(
             "gradient_against_sigma",
-            f"One task, expert of standard deviation {EXPERT_DEVIATION:g}. Left: at fixed disparity the estimator vanishes while "
-            "the bound's quantity (one curve shown) grows like σ⁻²; the label gives the fitted coefficient of 1/σ², -|a-h|²/2 is "
-            "predicted. Middle: at a disparity proportional to σ it grows. Right: averages over expert samples.",
+            f"One task, expert of standard deviation {EXPERT_DEVIATION:g}. Left: at fixed disparity the estimator "
+            "vanishes while the bound's quantity (one curve shown) grows like σ⁻²; the label gives the fitted "
+            "coefficient of 1/σ², -|a-h|²/2 is predicted. Middle: at a disparity proportional to σ it grows. "
+            "Right: averages over expert samples.",
         ),
         _figure(
             "bound_against_estimator",
-            "Theorem 1 says that the solid and dashed events go together. As σ → 0 the bound's probability tends to 1 and that "
-            "of a large estimator to 0.",
+            "Theorem 1 says that the solid and dashed events go together. As σ → 0 the bound's probability tends "
+            "to 1 and that of a large estimator to 0.",
         ),
         _figure("phase_diagram", "Norms over standard deviation and disparity. Values beyond ±8 decades are cut."),
         _figure(
             "estimator_distribution",
-            "As σ falls, the tail reaches further and holds fewer samples: a score-function estimator of growing variance.",
+            "As σ falls, the tail reaches further and holds fewer samples: a score-function estimator of growing "
+            "variance.",
         ),
         *_by_task(tables),
         *_narrow(tables),
@@ -141,8 +145,8 @@ def _by_task(tables: Tables) -> list[Block]:
             )
     return [
         _text(
-            "Exponents in σ on several random tasks, over the smallest factor of four in σ that the grid resolves; 'scaling' leaves "
-            "out logarithms, which at these σ still show in the slower ones."
+            "Exponents in σ on several random tasks, over the smallest factor of four in σ that the grid resolves; "
+            "'scaling' leaves out logarithms, which at these σ still show in the slower ones."
         ),
         _table(("action dimensions", "quantity", "fitted exponent: mean (range)", "scaling"), lines),
     ]
@@ -159,8 +163,9 @@ def _narrow(tables: Tables) -> list[Block]:
     ]
     return [
         _text(
-            "With the paper's expert noise of 0.01 the mean norm still grows like 1/σ, but on paper only: it is carried by pairs "
-            "whose expert probability no data set reaches. Without the pairs below 1e-20 nothing is left for small σ."
+            "With the paper's expert noise of 0.01 the mean norm still grows like 1/σ, but on paper only: it is "
+            "carried by pairs whose expert probability no data set reaches. Without the pairs below 1e-20 nothing "
+            "is left for small σ."
         ),
         _table(("σ", "mean norm", "mean norm over pairs likelier than 1e-20", "Pr(norm ≥ 1)"), lines),
     ]
@@ -176,8 +181,8 @@ def _printed_jacobian(tables: Tables) -> list[Block]:
     header = ("σ / grid spacing", *("middle" if np.isinf(e) else f"mean {e:g}σ from the edge" for e in edges))
     return [
         _text(
-            "The printed H_h against the grid's own Jacobian, relative error. In the middle one grid spacing is enough, two are "
-            "exact to round-off; near the edge the lost tail decides."
+            "The printed H_h against the grid's own Jacobian, relative error. In the middle one grid spacing is "
+            "enough, two are exact to round-off; near the edge the lost tail decides."
         ),
         _table(header, lines),
     ]
@@ -207,33 +212,39 @@ def _deterministic(tables: Tables) -> list[Block]:
     single = np.polyfit(np.log([r["sigma"] for r in limit]), np.log([r["single"] for r in limit]), 1)[0]
     return [
         _text(
-            "DDPG, TD3 and SD3 differentiate the critic; no covariance and no score function enters. The gradient is the reward's slope "
-            "in the logit times the logit's slope in the action, plus a future part. Fitted growth with a factor τ on the logit "
-            "(|logit| between 0.75 τ and 1.25 τ), and of the largest gradient between policy and expert with the expert's spread:"
+            "DDPG, TD3 and SD3 differentiate the critic; no covariance and no score function enters. The gradient "
+            "is the reward's slope in the logit times the logit's slope in the action, plus a future part. Fitted "
+            "growth with a factor τ on the logit (|logit| between 0.75 τ and 1.25 τ), and of the largest gradient "
+            "between policy and expert with the expert's spread:"
         ),
         _table(("reward", "logit < 0 at the policy", "logit > 0 at the policy", "expert's spread σ_E → 0"), lines),
         _figure(
             "steepness",
-            "Rewards whose slope dies with the logit give no gradient; cr stays linear on both sides, r3 where the discriminator "
-            "wins, plr where it is fooled. Curves that coincide hide each other: plr and cr (right), r3 and cr, plr, r4 and r5 (left).",
+            "Rewards whose slope dies with the logit give no gradient; cr stays linear on both sides, r3 where the "
+            "discriminator wins, plr where it is fooled. Curves that coincide hide each other: plr and cr (right), "
+            "r3 and cr, plr, r4 and r5 (left).",
         ),
         _figure(
             "narrow_expert",
-            f"At the policy itself PLR's gradient is {plr['total_at_policy']:.1g} for σ_E = {smallest:g}: saturation, not explosion.",
+            f"At the policy itself PLR's gradient is {plr['total_at_policy']:.1g} for σ_E = {smallest:g}: "
+            "saturation, not explosion.",
         ),
         _text(
-            f"At a fixed smooth discriminator the score-function gradient tends to the deterministic one as σ^{order:.2f}, while the norm "
-            f"of a single sample of it grows like σ^{single:.2f}: the two routes share their mean, not their variance."
+            "At a fixed smooth discriminator the score-function gradient tends to the deterministic one as "
+            f"σ^{order:.2f}, while the norm of a single sample of it grows like σ^{single:.2f}: the two routes "
+            "share their mean, not their variance."
         ),
         _figure(
             "exploration_noise",
-            "With Eq. 9's discriminator for data collected with noise σ. Less noise: Theorem 1's estimator grows in mean norm, the "
-            "deterministic gradient at a = h(s) does not; the logit's slope at noisy actions does.",
+            "With Eq. 9's discriminator for data collected with noise σ. Less noise: Theorem 1's estimator grows "
+            "in mean norm, the deterministic gradient at a = h(s) does not; the logit's slope at noisy actions "
+            "does.",
         ),
         _figure(
             "credo_effect",
-            "The optimum on what each variant keeps, seen at a resolution of 0.02 in the action. A filter fixed for the round makes the "
-            "logit steep at its border and turns the gradient away from the expert beyond it.",
+            "The optimum on what each variant keeps, seen at a resolution of 0.02 in the action. A filter fixed "
+            "for the round makes the logit steep at its border and turns the gradient away from the expert beyond "
+            "it.",
         ),
     ]
 
@@ -247,7 +258,8 @@ def _discriminators(tables: Tables) -> list[Block]:
                 (
                     f"{row['case']}, {row['side']}",
                     f"{row['expert_probability']:.3f}",
-                    f"{row['shift_q00']:.3g} | {row['shift_q05']:.3g} | {row['shift_q50']:.3g} | {row['shift_q95']:.3g} | {row['shift_q100']:.3g}",
+                    f"{row['shift_q00']:.3g} | {row['shift_q05']:.3g} | {row['shift_q50']:.3g} | "
+                    f"{row['shift_q95']:.3g} | {row['shift_q100']:.3g}",
                     f"{row['e1_if_e2_zero_q05']:.3g} to {row['e1_if_e2_zero_q95']:.3g}",
                     f"{row['e2_if_e1_zero_q05']:.3g} to {row['e2_if_e1_zero_q95']:.3g}",
                     f"{row['symmetric_q05']:.4f} to {row['symmetric_q95']:.4f}",
@@ -256,8 +268,9 @@ def _discriminators(tables: Tables) -> list[Block]:
             )
     return [
         _text(
-            f"Two hidden layers of 100 tanh units, Adam 3e-4, batch 128, {last} steps, on a linear-Gaussian point mass whose occupancy "
-            "densities are known. Only the shift of the logit, log((1+e1)/(1-e2)), is identified; e1 and e2 follow from it by a choice."
+            f"Two hidden layers of 100 tanh units, Adam 3e-4, batch 128, {last} steps, on a linear-Gaussian point "
+            "mass whose occupancy densities are known. Only the shift of the logit, log((1+e1)/(1-e2)), is "
+            "identified; e1 and e2 follow from it by a choice."
         ),
         _table(
             (

@@ -7,6 +7,7 @@ paper's: two hidden layers of 100 tanh units, Adam, batches of 128; NumPy alone.
 
 from __future__ import annotations
 
+import itertools
 from typing import NamedTuple
 
 import numpy as np
@@ -72,7 +73,7 @@ def _time_weights(task: LinearTask) -> np.ndarray:
 def log_occupancy_density(
     task: LinearTask, policy: LinearPolicy, states: np.ndarray, actions: np.ndarray
 ) -> np.ndarray:
-    """log rho(s, a), exact, at [N, K] states and [N, A] actions: mixture over time of Gaussian states, times the policy."""
+    """log rho(s, a), exact, at states [N, K] and actions [N, A]: a mixture of Gaussians in time, times the policy."""
     means, covariances = _state_moments(task, policy)
     terms = np.empty((task.horizon, len(states)))
     for t, weight in enumerate(_time_weights(task)):
@@ -99,7 +100,7 @@ def sample_pairs(
 
 def initial_network(sizes: tuple[int, ...], generator: np.random.Generator) -> Network:
     """Weights N(0, 1/inputs), biases zero."""
-    pairs = list(zip(sizes[:-1], sizes[1:], strict=True))
+    pairs = list(itertools.pairwise(sizes))
     return Network(
         tuple(generator.normal(size=(i, o)) / np.sqrt(i) for i, o in pairs), tuple(np.zeros(o) for _, o in pairs)
     )

@@ -19,7 +19,7 @@ def _data(rows: Rows) -> alt.Data:
 def styled(chart: Any) -> Any:
     """One look for all: legible sizes, a quiet grid, white ground."""
     return (
-        chart.configure(background="white", font="DejaVu Sans, Arial, sans-serif", padding=12)
+        chart.configure(aria=False, background="white", font="DejaVu Sans, Arial, sans-serif", padding=12)
         .configure_axis(labelFontSize=12, titleFontSize=13, gridColor="#e6e6e6", labelLimit=260)
         .configure_legend(labelFontSize=12, titleFontSize=12, titleLimit=320, labelLimit=360, symbolStrokeWidth=3)
         .configure_title(fontSize=14, anchor="start", subtitleFontSize=12, subtitleColor="#444")
@@ -208,7 +208,9 @@ def exceedance(curves: Rows, expert_deviation: float) -> Any:
             x=_sigma(),
             y=alt.Y("value:Q", title="probability", scale=alt.Scale(domain=[0, 1])),
             color=alt.Color("level:N", title=None, scale=alt.Scale(scheme="dark2")),
-            strokeDash=alt.StrokeDash("what:N", title=None, legend=alt.Legend(symbolStrokeColor="black")),
+            strokeDash=alt.StrokeDash(
+                "what:N", title=None, legend=alt.Legend(symbolType="stroke", symbolSize=500, symbolStrokeWidth=2)
+            ),
         )
         .properties(width=460, height=300)
     )

@@ -10,9 +10,9 @@ from scipy import special
 from credo.theory import estimation, limits
 from credo.theory.credo_property import check_property, filtered_optimum, rounds_of_filtering
 from credo.theory.discriminators import log_ratio_bound, optimal_logit, outliers, reward, solve_errors
-from credo.theory.tabular import occupancy
 from credo.theory.policies import log_grid_policy
-from credo.theory.theorem import theorem1_log_norms, occupancy_score
+from credo.theory.tabular import occupancy
+from credo.theory.theorem import occupancy_score, theorem1_log_norms
 
 Rows = list[dict[str, Any]]
 QUANTILES = (0.0, 0.05, 0.5, 0.95, 1.0)
@@ -136,7 +136,7 @@ CASES = {
 
 
 def estimate_errors(seed: int, steps: tuple[int, ...], count: int, cases: tuple[str, ...] = tuple(CASES)) -> Rows:
-    """Train the paper's discriminator on a point mass with known densities; solve Eq. 13 for (e1, e2) at held-out pairs.
+    """Train the paper's discriminator on a point mass of known densities; solve Eq. 13 for (e1, e2) at held-out pairs.
 
     ``steps`` are the training steps at which it is measured, ``count`` the pairs per data set. One row per case, step
     and side (expert or policy samples): quantiles of the shift, of e1 and e2 under the three ways of resolving them, of

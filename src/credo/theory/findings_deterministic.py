@@ -123,7 +123,7 @@ def narrow_expert_sweep(task: limits.Task, expert_deviations: np.ndarray, shares
 
 
 def shift_sweep(task: limits.Task, shifts: np.ndarray) -> Rows:
-    """Gradients at the policy as an imperfect discriminator (Eq. 13) adds ``shift`` = log((1+e1)/(1-e2)) to the logit."""
+    """Gradients at the policy as an imperfect discriminator (Eq. 13) adds ``shift`` = log((1+e1)/(1-e2)) to it."""
     at = dpg.optimal_discriminator(task, 0.2, task.policy_means, REPLAY_DEVIATION)(task.policy_means)
     rows: Rows = []
     for shift in shifts:
@@ -212,8 +212,8 @@ def credo_effect(
     """Deterministic gradients with no remedy, CREDO's filter (three readings), its clip, and both, per reward.
 
     The discriminator is the optimum on what is kept, seen at ``resolution`` (action units). ``largest`` is the largest
-    total norm along the path, ``towards`` the share of its points short of the expert at which the direct part points to
-    the expert, ``rough`` the largest slope of the logit along it.
+    total norm along the path, ``towards`` the share of its points short of the expert at which the direct part points
+    to the expert, ``rough`` the largest slope of the logit along it.
     """
     table, log_expert, log_behaviour = dpg.optimal_table(task, expert_deviation, task.policy_means, behaviour_deviation)
     expert = Occupancy(np.log(np.exp(log_expert).sum(axis=1)), log_expert)

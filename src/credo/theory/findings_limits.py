@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from credo.theory import limits
-from credo.theory.discriminators import js_divergence, logit_shift, optimal_logit
-from credo.theory.events import exact_probability, gaussian_probability, monte_carlo_probability
+from credo.theory.discriminators import logit_shift
+from credo.theory.events import exact_probability
 from credo.theory.policies import (
     Norm,
     gradient_norm,
@@ -96,7 +96,7 @@ def limit_curves(task: limits.Task, expert_deviation: float, sigmas: np.ndarray,
 
 
 def narrowing_gradient(task: limits.Task, sigma: float, multiple: int = 2, norm: Norm = "rkhs") -> float:
-    """Norm of the exact gradient where the expert's spread and its distance shrink with sigma (distance multiple*sigma)."""
+    """Norm of the exact gradient for an expert of spread sigma whose means are multiple*sigma away."""
     policy = limits.isotropic(task, task.policy_means, sigma)
     expert_policy = limits.isotropic(task, task.policy_means + multiple * sigma, sigma)
     expert = occupancy(task.mdp, log_grid_policy(expert_policy, task.mdp.actions))
@@ -174,46 +174,13 @@ def estimator_distribution(task: limits.Task, expert_deviation: float, sigmas: n
     return rows
 
 
-def perfect_imitator(task: limits.Task, sigmas: np.ndarray, c: np.ndarray) -> Rows:
-    """The expert IS the policy: D_JS = 0 and every estimator is 0, yet Pr(Xi) and the bound's probability rise to 1."""
-    rows: Rows = []
-    for sigma in sigmas:
-        policy = limits.isotropic(task, task.policy_means, float(sigma))
-        expert = occupancy(task.mdp, log_grid_policy(policy, task.mdp.actions))
-        score = occupancy_score(task.mdp, policy, "printed")
-        largest = float(np.exp(np.max(theorem1_log_norms(score, expert, task.gram))))
-        grid_score = occupancy_score(task.mdp, policy)
-        exact = gradient_norm(
-            weighted_gradient(
-                grid_score, 0.5 * np.exp(expert.log_pair) * theorem1_log_factor(np.zeros_like(expert.log_pair))
-            ),
-            task.gram,
-        )
-        for value in c:
-            xi, bound = (
-                exact_probability(event, task.mdp, policy, expert, np.array([value]))[0] for event in ("xi", "bound")
-            )
-            rows.append(
-                {
-                    "sigma": float(sigma),
-                    "c": float(value),
-                    "js_divergence": js_divergence(expert, score.occupancy),
-                    "largest_estimator_norm": largest,
-                    "exact_gradient_norm": exact,
-                    "probability_xi": float(xi),
-                    "probability_bound": float(bound),
-                }
-            )
-    return rows
-
-
 def printed_jacobian_error(seed: int, ratios: np.ndarray, edges: np.ndarray, spacing: float = 0.01) -> Rows:
     """Relative error of the printed H_h against the grid's Jacobian, over sigma/spacing and distance to the edge.
 
     One state, actions in [-1, 1]; error in the Frobenius norm over the action grid. ``edges`` are distances of the mean
     from the edge in standard deviations (inf: in the middle). The mean is not on a grid point.
     """
-    actions, _ = action_grid(int(round(2 / spacing)))
+    actions, _ = action_grid(round(2 / spacing))
     offset = np.random.default_rng(seed).uniform(0.2, 0.4) * spacing
     rows: Rows = []
     for ratio in ratios:
@@ -288,66 +255,6 @@ def remark1_fixed_sigma(task: limits.Task, sigma: float, expert_deviations: np.n
                 "probability_norm_above_1": limits.exceedance(point.theorem1, expert, 1.0),
             }
         )
-    return rows
-
-
-def event_probabilities(
-    task: limits.Task, expert_deviation: float, sigmas: np.ndarray, c: np.ndarray, samples: int, seed: int
-) -> Rows:
-    """Pr(Xi), Pr(Xi_1) and Pr(bound) over (C, sigma): exact sum, Monte Carlo with 95% intervals, and chi-squared."""
-    generator = np.random.default_rng(seed)
-    expert = limits.expert_occupancy(task, expert_deviation)
-    state = np.exp(expert.log_state)
-    rows: Rows = []
-    for sigma in sigmas:
-        policy = limits.isotropic(task, task.policy_means, float(sigma))
-        for event in ("xi", "xi1", "bound"):
-            exact = exact_probability(event, task.mdp, policy, expert, c)
-            for value, probability in zip(c, exact, strict=True):
-                estimate = monte_carlo_probability(event, task.mdp, policy, expert, float(value), samples, generator)
-                closed = sum(
-                    weight * gaussian_probability(event, gap, expert_deviation, float(sigma), np.array([value]))[0]
-                    for weight, gap in zip(state, task.expert_means - task.policy_means, strict=True)
-                )
-                rows.append(
-                    {
-                        "event": event,
-                        "sigma": float(sigma),
-                        "c": float(value),
-                        "exact": float(probability),
-                        "monte_carlo": estimate.probability,
-                        "low": estimate.low,
-                        "high": estimate.high,
-                        "samples": estimate.samples,
-                        "gaussian": float(closed),
-                    }
-                )
-    return rows
-
-
-def proposition1(task: limits.Task, expert_deviation: float, sigmas: np.ndarray) -> Rows:
-    """Eq. 9's D and Theorem 1's norm where a_t meets Xi (C = 1, or fixed disparity 0.1) and where a_t = h(s_t) exactly."""
-    expert = limits.expert_occupancy(task, expert_deviation)
-    rows: Rows = []
-    for sigma in sigmas:
-        point = limits.measure(task, float(sigma), expert)
-        logit = optimal_logit(expert, point.score.occupancy)
-        # Xi with C = 1 asks for a disparity of sigma^2: the nearest grid point not below it (1-dimensional actions).
-        steps = max(1, int(np.ceil(sigma**2 / task.spacing - 1e-9)))
-        for label, gap in (("none", 0.0), ("C = 1", steps * task.spacing), ("0.1", 0.1)):
-            index = limits.grid_index(task, task.policy_means + gap)
-            picked = np.arange(len(task.policy_means)), index
-            rows.append(
-                {
-                    "sigma": float(sigma),
-                    "disparity": label,
-                    "distance": gap,
-                    "in_xi_at_c_1": bool(gap >= sigma**2),
-                    "largest_logit": float(logit[picked].max()),
-                    "smallest_logit": float(logit[picked].min()),
-                    "log10_theorem1": float(np.max(point.theorem1[picked]) / np.log(10)),
-                }
-            )
     return rows
 
 

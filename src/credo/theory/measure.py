@@ -8,6 +8,7 @@ import numpy as np
 
 from credo.theory import findings_credo as credo
 from credo.theory import findings_deterministic as deterministic
+from credo.theory import findings_events as happening
 from credo.theory import findings_limits as limiting
 from credo.theory.limits import deviations, make_task
 
@@ -58,14 +59,14 @@ def _limit_tables(sizes: Sizes) -> dict[str, Rows]:
         "distribution": limiting.estimator_distribution(
             medium, EXPERT_DEVIATION, np.array([0.1, 0.03, 0.01, 0.003, 0.001]), np.linspace(-6, 6, 121)
         ),
-        "perfect_imitator": limiting.perfect_imitator(medium, some, np.array([1.0, 10.0])),
+        "perfect_imitator": happening.perfect_imitator(medium, some, np.array([1.0, 10.0])),
         "printed_jacobian": limiting.printed_jacobian_error(
             sizes.seed, np.array([0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 4.0]), np.array([0.0, 1.0, 2.0, 4.0, 6.0, np.inf])
         ),
         "relation": limiting.theorem_against_corollary(medium, EXPERT_DEVIATION, some),
         "remark1": limiting.remark1_fixed_sigma(medium, 0.2, np.array([0.5, 0.3, 0.2, 0.1, 0.05])),
-        "proposition1": limiting.proposition1(medium, EXPERT_DEVIATION, some),
-        "events": limiting.event_probabilities(
+        "proposition1": happening.proposition1(medium, EXPERT_DEVIATION, some),
+        "events": happening.event_probabilities(
             coarse,
             0.15,
             np.array([0.3, 0.1, 0.03, 0.01]),

@@ -55,7 +55,8 @@ def page(title: str, blocks: list[Block], drawings: dict[str, str]) -> str:
     """The page as self-contained HTML; ``drawings`` maps a figure's name to its SVG."""
     parts = [
         "<!doctype html>",
-        f'<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title><style>{STYLE}</style></head><body>',
+        f'<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>',
+        f"<style>{STYLE}</style></head><body>",
         f"<h1>{html.escape(title)}</h1>",
     ]
     for block in blocks:

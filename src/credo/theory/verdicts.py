@@ -59,7 +59,7 @@ def theorem1(tables: Tables) -> Verdict:
     decay = _fit(fits, "theorem 1", "exceedance", level)
     fixed = _fit(fits, "theorem 1", "fixed", 0.1)
     perfect = max(r["largest_estimator_norm"] for r in tables["perfect_imitator"])
-    perfect_bound = max(r["probability_bound"] for r in tables["perfect_imitator"])
+    perfect_bound = max(r["probability_gaussian"] for r in tables["perfect_imitator"])
     mean = _fit(fits, "theorem 1", "averaged", 1.0)
     exact = _fit(fits, "exact gradient", "averaged", 1.0)
     at_one = _fit(fits, "theorem 1", "proportional", 1.0)
@@ -68,18 +68,19 @@ def theorem1(tables: Tables) -> Verdict:
         "Theorem 1",
         "As Σ → 0 the norm of the gradient estimator goes to infinity with probability at least "
         "Pr(||Σ⁻¹(a - h(s))|| ≥ C).",
-        f"At σ = {sigma[0]:.2g} that probability is {np.exp(bound[0]):.3f} for C = {level:g}; the estimator's norm is at "
-        f"least {level:g} with probability {np.exp(large[0]):.2g}, falling like {_power(decay)}. At fixed disparity 0.1 the "
-        f"norm falls like exp({fixed['slope_in_inverse_variance']:.5f}/σ²) (predicted {fixed['predicted_slope']:.5f}); at a "
-        f"disparity of one σ it grows like {_power(at_one)}. Mean norm over expert samples {_power(mean)}; the mean itself, "
-        f"the exact gradient, {_power(exact)}. Where expert and policy are the same the estimator's largest norm is "
-        f"{perfect:.1g} (round-off) and the probability up to {perfect_bound:.3f}.",
+        f"At σ = {sigma[0]:.2g} that probability is {np.exp(bound[0]):.3f} for C = {level:g}; the estimator's norm "
+        f"is at least {level:g} with probability {np.exp(large[0]):.2g}, falling like {_power(decay)}. At fixed "
+        f"disparity 0.1 the norm falls like exp({fixed['slope_in_inverse_variance']:.5f}/σ²) (predicted "
+        f"{fixed['predicted_slope']:.5f}); at a disparity of one σ it grows like {_power(at_one)}. Mean norm over "
+        f"expert samples {_power(mean)}; the mean itself, the exact gradient, {_power(exact)}. Where expert and "
+        f"policy are the same the estimator's largest norm is {perfect:.1g} (round-off) and the probability up to "
+        f"{perfect_bound:.4f}.",
         "no" if refuted else "yes",
-        "With u = ρ_h/ρ_E the estimator is ½ u log(2u/(1+u)) ∇log ρ_h. At any fixed a ≠ h(s) it tends to 0 as Σ → 0, so it "
-        "tends to 0 with probability 1 over expert samples of a fixed continuous distribution. In expectation its norm "
-        "diverges like 1/σ, carried by samples within a few σ of h(s) whose probability vanishes like σ^A; the "
-        "expectation itself, the gradient of D_JS, stays bounded and vanishes for an expert of fixed spread. It grows "
-        "like 1/σ only if the expert narrows with the policy.",
+        "With u = ρ_h/ρ_E the estimator is ½ u log(2u/(1+u)) ∇log ρ_h. At any fixed a ≠ h(s) it tends to 0 as Σ → "
+        "0, so it tends to 0 with probability 1 over expert samples of a fixed continuous distribution. In "
+        "expectation its norm diverges like 1/σ, carried by samples within a few σ of h(s) whose probability "
+        "vanishes like σ^A; the expectation itself, the gradient of D_JS, stays bounded and vanishes for an expert "
+        "of fixed spread. It grows like 1/σ only if the expert narrows with the policy.",
     )
 
 
@@ -104,13 +105,14 @@ def corollary1(tables: Tables) -> Verdict:
     return Verdict(
         "Corollary 1",
         "The same for an imperfect discriminator with constants e1, e2.",
-        f"{text}. At σ = {sigma[0]:.2g}, Pr(norm ≥ 10) is {np.exp(log_large[0]):.2g}. At e1 = e2 = 0 it equals 2 × Theorem 1's - log 2 · ∇ρ_h/ρ_E to a relative {gap:.1g}.",
+        f"{text}. At σ = {sigma[0]:.2g}, Pr(norm ≥ 10) is {np.exp(log_large[0]):.2g}. At e1 = e2 = 0 it equals 2 × "
+        f"Theorem 1's - log 2 · ∇ρ_h/ρ_E to a relative {gap:.1g}.",
         "no" if refuted else "yes",
-        "The weight of ∇log ρ_h depends on (e1, e2) only through k = (1+e1)/(1-e2) and tends to -1 as u → ∞, to 0 as u → 0, "
-        "for every k: the norm is at most of order ||∇log ρ_h|| ~ 1/σ, reached with probability of order σ^A. In one "
-        "dimension the mean norm grows only logarithmically. The 1/σ of Theorem 1's mean norm comes from its constant "
-        "log 2, a missing baseline. Differentiating through Eq. 13 (the e1 + e2 term) is also not what training does: "
-        "there the discriminator is held fixed.",
+        "The weight of ∇log ρ_h depends on (e1, e2) only through k = (1+e1)/(1-e2) and tends to -1 as u → ∞, to 0 "
+        "as u → 0, for every k: the norm is at most of order ||∇log ρ_h|| ~ 1/σ, reached with probability of order "
+        "σ^A. In one dimension the mean norm grows only logarithmically. The 1/σ of Theorem 1's mean norm comes "
+        "from its constant log 2, a missing baseline. Differentiating through Eq. 13 (the e1 + e2 term) is also "
+        "not what training does: there the discriminator is held fixed.",
     )
 
 
@@ -121,16 +123,18 @@ def remark1(tables: Tables) -> Verdict:
     return Verdict(
         "Remark 1",
         "For a Gaussian policy with fixed Σ the gradient norm is bounded.",
-        f"At σ = {narrow['sigma']:g}, experts of spread {wide['expert_deviation']:g} to {narrow['expert_deviation']:g}: exact "
-        f"gradient {wide['exact_gradient_norm']:.2g} to {narrow['exact_gradient_norm']:.2g}; largest single-sample norm "
-        f"10^{wide['log10_largest_theorem1']:.1f} to 10^{narrow['log10_largest_theorem1']:.0f} for Theorem 1, "
-        f"{10 ** wide['log10_largest_corollary1']:.2g} to {10 ** narrow['log10_largest_corollary1']:.2g} for Corollary 1. Bound on "
-        f"the exact gradient over all experts: {narrow['gradient_bound']:.3g}.",
+        f"At σ = {narrow['sigma']:g}, experts of spread {wide['expert_deviation']:g} to "
+        f"{narrow['expert_deviation']:g}: exact gradient {wide['exact_gradient_norm']:.2g} to "
+        f"{narrow['exact_gradient_norm']:.2g}; largest single-sample norm 10^{wide['log10_largest_theorem1']:.1f} "
+        f"to 10^{narrow['log10_largest_theorem1']:.0f} for Theorem 1, {10 ** wide['log10_largest_corollary1']:.2g} "
+        f"to {10 ** narrow['log10_largest_corollary1']:.2g} for Corollary 1. Bound on the exact gradient over all "
+        f"experts: {narrow['gradient_bound']:.3g}.",
         "in part" if unbounded else "yes",
-        "At fixed Σ the exact gradient is bounded over all experts, by ½ (E||∇log ρ_h||²)^½, and so is Corollary 1's estimator "
-        "wherever ∇log ρ_h is, by max(1, k) ||∇log ρ_h||. Theorem 1's estimator is bounded only where ρ_h/ρ_E is: an expert "
-        "narrower than the policy makes it as large as one likes. The bound is of order 1/σ: the argument compares a limit "
-        "with a fixed value, and says nothing special of deterministic policies.",
+        "At fixed Σ the exact gradient is bounded over all experts, by ½ (E||∇log ρ_h||²)^½, and so is Corollary "
+        "1's estimator wherever ∇log ρ_h is, by max(1, k) ||∇log ρ_h||. Theorem 1's estimator is bounded only "
+        "where ρ_h/ρ_E is: an expert narrower than the policy makes it as large as one likes. The bound is of "
+        "order 1/σ: the argument compares a limit with a fixed value, and says nothing special of deterministic "
+        "policies.",
     )
 
 
@@ -144,12 +148,14 @@ def events(tables: Tables) -> Verdict:
     return Verdict(
         "Eq. 12 and Definition 1",
         "Pr(bound) ≥ Pr(Ξ), and Pr(Ξ) is nontrivial as Σ → 0; the events hold 'for any C'.",
-        f"The inequality holds at all {len(rows) // 3} grid points. At σ = {sigma:.2g}, Pr(Ξ) ≥ {lowest:.4f} for every C up to "
-        f"{max(r['c'] for r in rows):g}. Exact sums lie in the 95% Monte Carlo interval in {100 * inside:.0f}% of cases.",
+        f"The inequality holds at all {len(rows) // 3} grid points. At σ = {sigma:.2g}, Pr(Ξ) ≥ {lowest:.4f} for "
+        f"every C up to {max(r['c'] for r in rows):g}. Exact sums lie in the 95% Monte Carlo interval in "
+        f"{100 * inside:.0f}% of cases.",
         "in part" if ordered else "no",
-        "The inequality holds. But Ξ compares a length with C||Σ||, which falls like σ²: as Σ → 0 every expert, the imitator "
-        "itself included, meets it with probability tending to 1 for each C, so it says nothing about disparity; and 'for "
-        "any C' at once is met by no finite disparity. A scale-free event would be ||Σ^(-1/2)(a - h(s))|| ≥ C.",
+        "The inequality holds. But Ξ compares a length with C||Σ||, which falls like σ²: as Σ → 0 every expert, "
+        "the imitator itself included, meets it with probability tending to 1 for each C, so it says nothing about "
+        "disparity; and 'for any C' at once is met by no finite disparity. A scale-free event would be "
+        "||Σ^(-1/2)(a - h(s))|| ≥ C.",
     )
 
 
@@ -162,13 +168,13 @@ def remark2(tables: Tables) -> Verdict:
     return Verdict(
         "Remark 2",
         "With exploration noise N(0, Σ) the results hold for Ξ₁ as for Ξ, regardless of the noise.",
-        f"At σ = {smallest:.2g} the probabilities of Ξ and Ξ₁ differ by at most {difference:.2g}. The logit's slope at "
-        f"a = h(s) changes by a factor {slope:.3g} from σ = {noise[0]['sigma']:.2g} to {noise[-1]['sigma']:.2g}; at noisy "
-        f"actions it goes from {noise[0]['noisy_slope']:.3g} to {noise[-1]['noisy_slope']:.3g}.",
+        f"At σ = {smallest:.2g} the probabilities of Ξ and Ξ₁ differ by at most {difference:.2g}. The logit's slope "
+        f"at a = h(s) changes by a factor {slope:.3g} from σ = {noise[0]['sigma']:.2g} to {noise[-1]['sigma']:.2g}; "
+        f"at noisy actions it goes from {noise[0]['noisy_slope']:.3g} to {noise[-1]['noisy_slope']:.3g}.",
         "in part",
         "Both probabilities tend to 1 together, but what they were to imply (Theorem 1) fails for both. For a "
-        "deterministic learner the noise matters elsewhere: it sets the discriminator's slope round h(s), of order 1/σ at "
-        "noisy actions, while at h(s) itself Eq. 9's slope is (m_E - h)/σ_E², whatever the noise.",
+        "deterministic learner the noise matters elsewhere: it sets the discriminator's slope round h(s), of order "
+        "1/σ at noisy actions, while at h(s) itself Eq. 9's slope is (m_E - h)/σ_E², whatever the noise.",
     )
 
 
@@ -180,13 +186,14 @@ def proposition1(tables: Tables) -> Verdict:
     return Verdict(
         "Proposition 1",
         "D*(s, a) ≈ 1 if and only if h(s) differs from a under Ξ.",
-        f"At σ = {smallest:.2g} and a disparity of {small['distance']:.1g} (Ξ holds with C = 1: {small['in_xi_at_c_1']}) the "
-        f"logit is at most {small['largest_logit']:.2f}, D ≤ {1 / (1 + np.exp(-small['largest_logit'])):.2g}. At disparity 0.1 "
-        f"it is {fixed['smallest_logit']:.3g} (D ≈ 1), and there the estimator's norm is 10^{fixed['log10_theorem1']:.0f}.",
+        f"At σ = {smallest:.2g} and a disparity of {small['distance']:.1g} (Ξ holds with C = 1: "
+        f"{small['in_xi_at_c_1']}) the logit is at most {small['largest_logit']:.2f}, D ≤ "
+        f"{1 / (1 + np.exp(-small['largest_logit'])):.2g}. At disparity 0.1 it is {fixed['smallest_logit']:.3g} (D "
+        f"≈ 1), and there the estimator's norm is 10^{fixed['log10_theorem1']:.0f}.",
         "in part" if small["largest_logit"] < 0 < fixed["smallest_logit"] else "yes",
-        "At fixed a ≠ h(s), D* → 1 as Σ → 0, with 1 - D* ~ exp(-|a - h|²/2σ²)/σ^A. Under Ξ alone D* may tend to 0, and D* ≈ 1 "
-        "can also mean a state the policy rarely visits. And D* ≈ 1 is where the estimator vanishes: its weight is "
-        "½ (1-D)/D · log(2(1-D)), up to sign.",
+        "At fixed a ≠ h(s), D* → 1 as Σ → 0, with 1 - D* ~ exp(-|a - h|²/2σ²)/σ^A. Under Ξ alone D* may tend to 0, "
+        "and D* ≈ 1 can also mean a state the policy rarely visits. And D* ≈ 1 is where the estimator vanishes: "
+        "its weight is ½ (1-D)/D · log(2(1-D)), up to sign.",
     )
 
 
@@ -199,9 +206,9 @@ def proposition2(tables: Tables) -> Verdict:
     return Verdict(
         "Proposition 2",
         "β > α, so CR has a smaller outlier interval and a smaller probability of explosion than PLR.",
-        f"β - α = {row['difference']:.3g} at c = {row['c']:.3g} (α = {row['alpha']:.6f}, β = {row['beta']:.6f}). Expert "
-        f"probability between them at most {mass:.2g} for c ≥ 5, where up to {past:.2f} lies past α. Slope of PLR in the logit "
-        f"below 1 ({smallest:.2g} to {largest:.5f} at logits ±12), of CR 1 everywhere.",
+        f"β - α = {row['difference']:.3g} at c = {row['c']:.3g} (α = {row['alpha']:.6f}, β = {row['beta']:.6f}). "
+        f"Expert probability between them at most {mass:.2g} for c ≥ 5, where up to {past:.2f} lies past α. Slope "
+        f"of PLR in the logit below 1 ({smallest:.2g} to {largest:.5f} at logits ±12), of CR 1 everywhere.",
         "in part" if row["difference"] > 0 else "no",
         "β > α holds. Its consequence does not follow: the difference is (1-α)²/(2-α), negligible at c = 5, and in the "
         "deterministic policy gradient CR's slope is never below PLR's, at every logit.",
@@ -220,18 +227,19 @@ def property_e2(tables: Tables) -> Verdict:
     return Verdict(
         "Property E.2 (CREDO)",
         "Retained samples have ρ_h/ρ_E > e^-c/(1 - e^-c), so disparity is less probable and explosion is mitigated.",
-        f"The ratio bound holds at Eq. 9's optimum: {holds}. At c = 5, {100 * row['retained_mass']:.0f}% of expert samples are "
-        f"retained; they carry {100 * row['share_of_mean_norm_kept']:.1f}% of the mean norm of Theorem 1's estimator, and its "
-        f"largest norm is 10^{row['log10_largest_norm_all']:.2f} before and 10^{row['log10_largest_norm_kept']:.2f} after. "
-        f"Trained to its optimum on them, the discriminator puts {100 * row['past_threshold_after']:.1f}% of them past c again, "
-        f"and the mean PLR on the filtered samples goes {_sequence(rounds)} over rounds (c = {rounds[0]['c']:g}). Steepest "
-        f"logit between policy and expert: {none['rough']:.3g} without, {kept['rough']:.3g} with the filter.",
+        f"The ratio bound holds at Eq. 9's optimum: {holds}. At c = 5, {100 * row['retained_mass']:.0f}% of expert "
+        f"samples are retained; they carry {100 * row['share_of_mean_norm_kept']:.1f}% of the mean norm of Theorem "
+        f"1's estimator, and its largest norm is 10^{row['log10_largest_norm_all']:.2f} before and "
+        f"10^{row['log10_largest_norm_kept']:.2f} after. Trained to its optimum on them, the discriminator puts "
+        f"{100 * row['past_threshold_after']:.1f}% of them past c again, and the mean PLR on the filtered samples "
+        f"goes {_sequence(rounds)} over rounds (c = {rounds[0]['c']:g}). Steepest logit between policy and expert: "
+        f"{none['rough']:.3g} without, {kept['rough']:.3g} with the filter.",
         "in part" if holds else "no",
-        "The ratio bound holds for the samples retained by Eq. 9's discriminator, and only for it. Filtering chooses which "
-        "samples are looked at; it does not change ||a - h(s)||. It leaves the samples that carry Theorem 1's estimator, "
-        "since those have large ρ_h/ρ_E. With D_clip fixed for a round, the optimum on what is left gives the filtered "
-        "region the lowest reward, and the next round the reverse; re-scored at each step, the logit stops at the "
-        "threshold, which is a clip of the logit.",
+        "The ratio bound holds for the samples retained by Eq. 9's discriminator, and only for it. Filtering "
+        "chooses which samples are looked at; it does not change ||a - h(s)||. It leaves the samples that carry "
+        "Theorem 1's estimator, since those have large ρ_h/ρ_E. With D_clip fixed for a round, the optimum on what "
+        "is left gives the filtered region the lowest reward, and the next round the reverse; re-scored at each "
+        "step, the logit stops at the threshold, which is a clip of the logit.",
     )
 
 

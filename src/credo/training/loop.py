@@ -32,6 +32,9 @@ from credo.types import CredoError, EnvironmentSpec
 SPLIT_SEED = 0
 """Which episodes are held out is the same for every seed of every run."""
 
+MEASURED_EPISODES = 10
+"""Held-out episodes that evaluations compare with, at most: more cost time and change little."""
+
 
 @dataclass
 class Progress:
@@ -141,6 +144,8 @@ def _prepare(parts: Parts, demonstrations: Demonstrations | None) -> tuple[Const
     if config.held_out > 0:
         split = demonstrations.split_held_out(config.held_out, SPLIT_SEED)
         kept, held = split.training, split.held_out
+    if held.episodes > MEASURED_EPISODES:
+        held = held.select_episodes(range(MEASURED_EPISODES))
     mean, std = kept.statistics()
     statistics = (mean, std) if config.normalise_observations else None
     constants = make_constants(parts, statistics, kept.observation, kept.action)

@@ -1,0 +1,19 @@
+"""``credo theory``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+
+from credo.cli.parse import parse
+from credo.theory.command import TheoryOptions, run
+
+
+def theory(words: Sequence[str]) -> None:
+    """Compute the paper's theory exactly and write figures, tables and a page of findings."""
+    options = parse(TheoryOptions, words, "theory", "Compute the paper's theory exactly: figures and findings.")
+    console = Console()
+    with console.status("computing (about two minutes)" if not options.quick else "computing"):
+        folder = run(options)
+    console.print(f"findings: {folder / 'findings.html'}", soft_wrap=True, highlight=False)

@@ -1,0 +1,244 @@
+"""Tables for the terminal: the runs in a folder, and the seeds of a run."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from rich.table import Table
+from rich.text import Text
+
+from credo.diagnostics.divergence import KINDS
+from credo.reports.load import Columns, LoadedRun, find_runs, load_run
+from credo.types import CredoError
+
+_STYLES = {"healthy": "green", "recovered": "green", "exploded": "red", "dead": "red", "non-finite": "red"}
+_LATE_ROUNDS = 50
+"""Rounds at the end whose mean stands for a seed's last P(expert) and filtered share."""
+
+_LISTED_SEEDS = 4
+"""Up to this many seeds the list shows every return."""
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """A run in a list of runs."""
+
+    folder: Path
+    environment: str
+    learner: str
+    credo: str
+    """"filter c=5" and the like; "off", or "-" without a discriminator."""
+    seeds: int
+    steps_done: int
+    """Per seed."""
+    steps_wanted: int
+    state: str
+    best_returns: tuple[float | None, ...]
+    """Of every seed's evaluations; None where there is none."""
+    last_returns: tuple[float | None, ...]
+    verdicts: tuple[str, ...]
+    """Kind of every seed's verdict."""
+    problem: str | None = None
+    """What could not be read."""
+
+
+@dataclass(frozen=True)
+class SeedRow:
+    """A seed in the summary of a run; None: unknown."""
+
+    seed: int
+    verdict: str
+    step: int | None
+    """At which it broke or came back."""
+    reason: str
+    selected_step: int | None
+    """Of the policy kept as the best, by the reward-free measures where there are any."""
+    selected_return: float | None
+    expert_share: float | None
+    """The selected return as a share of the expert's."""
+    final_return: float | None
+    expert_probability: float | None
+    """Of expert samples, mean over the last rounds."""
+    filtered_share: float | None
+    """Of the expert samples, mean over the last rounds."""
+
+
+def run_row(run: LoadedRun) -> RunRow:
+    """The row of one run."""
+    config = run.config
+    credo = "-"
+    if config.adversarial:
+        unit = {"reward": "c", "probability": "p", "logit": "logit"}[config.credo.threshold_unit]
+        mode = config.credo.mode
+        credo = mode if mode == "off" else f"{mode} {unit}={config.credo.threshold:g}"
+    returns = [_returns(columns) for columns in run.evaluations.values()]
+    return RunRow(
+        folder=run.folder,
+        environment=config.environment,
+        learner=config.learner,
+        credo=credo,
+        seeds=len(run.seeds),
+        steps_done=run.steps_done,
+        steps_wanted=config.steps,
+        state=run.state,
+        best_returns=tuple(float(values.max()) if len(values) else None for values in returns),
+        last_returns=tuple(float(values[-1]) if len(values) else None for values in returns),
+        verdicts=tuple(verdict.kind for verdict in run.verdicts.values()),
+        problem=run.problems[0] if run.problems else None,
+    )
+
+
+def run_rows(folder: Path) -> list[RunRow | tuple[Path, str]]:
+    """One row for each run in a folder, at any depth; (folder, reason) for one that cannot be read.
+
+    Raises:
+        CredoError: there is no such folder.
+    """
+    rows: list[RunRow | tuple[Path, str]] = []
+    for path in find_runs(folder):
+        try:
+            rows.append(run_row(load_run(path)))
+        except CredoError as error:
+            rows.append((path, str(error)))
+    return rows
+
+
+def list_table(folder: Path) -> Table:
+    """The runs in a folder as a table; CredoError if there is no such folder."""
+    table = Table(title=Text(f"runs in {folder}"), title_justify="left")
+    table.add_column("run", overflow="fold", min_width=12)
+    table.add_column("settings", overflow="fold")
+    table.add_column("steps", no_wrap=True)
+    table.add_column("returns of seeds", overflow="fold")
+    table.add_column("verdicts", no_wrap=True)
+    rows = run_rows(folder)
+    for row in rows:
+        if not isinstance(row, RunRow):
+            table.add_row(Text(_relative(row[0], folder)), "", "", Text(row[1], style="red"), "")
+            continue
+        credo = "" if row.credo == "-" else f", credo {row.credo}"
+        returns = Text(f"best {_numbers(row.best_returns)}\nlast {_numbers(row.last_returns)}")
+        if row.problem:
+            returns.append(f"\n{row.problem}", style="red")
+        table.add_row(
+            Text(_relative(row.folder, folder)),
+            Text(f"{row.environment}\n{row.learner}{credo}"),
+            f"{_steps(row.steps_done)} of {_steps(row.steps_wanted)}\n{row.state}",
+            returns,
+            _verdict_counts(row.verdicts),
+        )
+    if not rows:
+        table.caption = "no runs here"
+    elif any(isinstance(row, RunRow) and row.seeds > _LISTED_SEEDS for row in rows):
+        table.caption = f"of more than {_LISTED_SEEDS} seeds: least .. median .. most"
+    return table
+
+
+def seed_rows(run: LoadedRun) -> list[SeedRow]:
+    """One row for each seed of a run."""
+    return [_seed_row(run, seed) for seed in run.seeds]
+
+
+def summary_table(folder: Path) -> Table:
+    """The seeds of a run as a table; CredoError if the folder is not a run."""
+    run = load_run(Path(folder))
+    rows = seed_rows(run)
+    about = "" if run.expert_return is None else f"; the expert's mean return is {run.expert_return:,.0f}"
+    table = Table(title=Text(f"{run.config.environment}{about}"), title_justify="left")
+    # A column of which nothing is known is left out: a run without a discriminator, demonstrations without returns.
+    columns: list[tuple[str, list[Text | str]]] = [
+        ("seed", [str(row.seed) for row in rows]),
+        ("verdict", [_verdict_text(row) for row in rows]),
+        ("kept at step", [_optional(row.selected_step, ",") for row in rows]),
+        ("its return", [_optional(row.selected_return, ",.0f") for row in rows]),
+        ("of expert", [_optional(row.expert_share, ".0%") for row in rows]),
+        ("last return", [_optional(row.final_return, ",.0f") for row in rows]),
+        ("P(expert)", [_optional(row.expert_probability, ".3f") for row in rows]),
+        ("filtered", [_optional(row.filtered_share, ".1%") for row in rows]),
+    ]
+    shown = [(name, cells) for name, cells in columns if any(cell != "-" for cell in cells)]
+    for name, _ in shown:
+        table.add_column(name, justify="left" if name == "verdict" else "right", no_wrap=name == "verdict")
+    for cells in zip(*(cells for _, cells in shown), strict=True):
+        table.add_row(*cells)
+    reasons = [f"seed {row.seed}: {row.reason}" for row in rows if row.verdict in ("exploded", "dead", "non-finite")]
+    notes = [*reasons, *run.problems]
+    if notes:
+        table.caption, table.caption_justify = Text("\n".join(notes)), "left"
+    return table
+
+
+def _seed_row(run: LoadedRun, seed: int) -> SeedRow:
+    stored, verdict = run.seed_summary(seed), run.verdicts[seed]
+    returns = _returns(run.evaluations[seed])
+    selected, final = _number(stored.get("selected_return")), _number(stored.get("final_return"))
+    if final is None and len(returns):
+        final = float(returns[-1])
+    share = selected / run.expert_return if selected is not None and run.expert_return else None
+    step = _number(stored.get("selected_step"))
+    return SeedRow(
+        seed=seed,
+        verdict=verdict.kind,
+        step=verdict.step,
+        reason=verdict.reason,
+        selected_step=None if step is None else int(step),
+        selected_return=selected,
+        expert_share=share if run.expert_return is not None and run.expert_return > 0 else None,
+        final_return=final,
+        expert_probability=_late_mean(run.metrics[seed], "expert_probability_expert"),
+        filtered_share=_late_mean(run.metrics[seed], "filtered_share"),
+    )
+
+
+def _returns(columns: Columns) -> np.ndarray:
+    values = columns.get("return_mean", np.zeros(0))
+    return values[np.isfinite(values)]
+
+
+def _late_mean(columns: Columns, name: str) -> float | None:
+    values = columns.get(name, np.zeros(0))[-_LATE_ROUNDS:]
+    values = values[np.isfinite(values)]
+    return float(values.mean()) if len(values) else None
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) and np.isfinite(value) else None
+
+
+def _optional(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
+
+
+def _numbers(values: tuple[float | None, ...]) -> str:
+    known = [value for value in values if value is not None]
+    if len(values) > _LISTED_SEEDS and known:
+        return " .. ".join(f"{value:,.0f}" for value in (min(known), float(np.median(known)), max(known)))
+    return " ".join(_optional(value, ",.0f") for value in values) or "-"
+
+
+def _steps(count: int) -> str:
+    for size, unit in ((1_000_000, "M"), (1_000, "k")):
+        if count >= size:
+            return f"{count / size:.3g}{unit}"
+    return str(count)
+
+
+def _relative(path: Path, folder: Path) -> str:
+    return str(path.relative_to(folder)) if path != folder else path.name or str(path)
+
+
+def _verdict_text(row: SeedRow) -> Text:
+    where = "" if row.step is None else f" at {row.step:,}"
+    return Text(row.verdict + where, style=_STYLES.get(row.verdict, "yellow"))
+
+
+def _verdict_counts(verdicts: tuple[str, ...]) -> Text:
+    counts = Counter(verdicts)
+    text = Text()
+    for kind in KINDS:
+        if counts[kind]:
+            text.append("\n" if text else "").append(f"{counts[kind]} {kind}", style=_STYLES.get(kind, "yellow"))
+    return text

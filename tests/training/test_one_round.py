@@ -1,0 +1,120 @@
+"""One compiled round: relabelling, clipping, measures, and what becomes of a bad update."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from training.training_runs import SMALL, changed
+
+from credo.config import TD3Config
+from credo.discriminator.model import join
+from credo.discriminator.rewards import REWARDS
+from credo.environments import environment_spec, make_environment
+from credo.training.state import initial_state, make_constants, make_parts
+from credo.training.step import Experience, make_round, policy_reward
+from credo.types import Transition
+
+UPDATES, BATCH, OBSERVATION, ACTION = 2, 8, 3, 1
+
+
+@functools.cache
+def pendulum():
+    environment = make_environment("Pendulum-v1")
+    spec = environment_spec(environment, "Pendulum-v1")
+    environment.close()
+    return spec
+
+
+def experience(seed=0):
+    generator = np.random.default_rng(seed)
+
+    def normal(*shape):
+        return generator.standard_normal((UPDATES, BATCH, *shape)).astype(np.float32)
+
+    batches = Transition(
+        observation=normal(OBSERVATION),
+        action=np.tanh(normal(ACTION)),
+        reward=1e6 * np.ones((UPDATES, BATCH), np.float32),
+        next_observation=normal(OBSERVATION),
+        terminated=np.zeros((UPDATES, BATCH), bool),
+    )
+    return Experience(batches, normal(OBSERVATION), np.tanh(normal(ACTION)))
+
+
+def one_round(config, change_state=lambda state: state, data=None):
+    parts = make_parts(config, pendulum())
+    generator = np.random.default_rng(1)
+    mean, std = np.full(3, 0.5, np.float32), np.full(3, 2.0, np.float32)
+    constants = make_constants(
+        parts,
+        (mean, std),
+        generator.standard_normal((30, 3)).astype(np.float32),
+        generator.uniform(-1, 1, (30, 1)).astype(np.float32),
+    )
+    state = change_state(initial_state(parts, 0))
+    keys = jax.random.key(1), jax.random.key(2)
+    updated, metrics = jax.jit(make_round(parts))(state, constants, data or experience(), *keys)
+    return parts, constants, state, updated, metrics
+
+
+def test_rewards_come_from_the_updated_discriminator_and_never_from_the_environment():
+    config = changed(credo=changed(SMALL.credo, mode="off"))
+    parts, constants, before, after, metrics = one_round(config)
+    batches = experience().batches
+    inputs = join(constants.normalise(jnp.asarray(batches.observation)), jnp.asarray(batches.action))
+    expected = np.asarray(REWARDS["plr"](parts.discriminator.logit(after.discriminator.network, inputs)))
+    stale = np.asarray(REWARDS["plr"](parts.discriminator.logit(before.discriminator.network, inputs)))
+    for name, function in (("mean", np.mean), ("min", np.min), ("max", np.max)):
+        assert float(metrics[f"reward_{name}"]) == pytest.approx(function(expected), rel=1e-5)
+    assert abs(stale.mean() - expected.mean()) > 1e-4 * expected.mean()
+    assert float(metrics["finite"]) == 1.0
+    np.testing.assert_allclose(
+        constants.normalise(jnp.full((1, 3), 4.5)), np.full((1, 3), 2.0), err_msg="(4.5 - 0.5) / 2"
+    )
+
+
+@pytest.mark.parametrize("mode", ["off", "filter", "clip", "both"])
+@pytest.mark.parametrize("name", REWARDS)
+def test_clip_caps_the_reward_and_filter_does_not(name, mode):
+    credo = changed(SMALL.credo, mode=mode, threshold=0.25, threshold_unit="logit")
+    config = changed(reward=name, credo=credo)
+    parts = make_parts(config, pendulum())
+    network = jax.tree.map(lambda x: 20 * x, initial_state(parts, 0).discriminator.network)
+    batches = experience().batches
+    logit = parts.discriminator.logit(network, join(jnp.asarray(batches.observation), jnp.asarray(batches.action)))
+    assert float(logit.min()) < 0.25 < float(logit.max())
+    reward = np.asarray(policy_reward(parts, network, jnp.asarray(batches.observation), jnp.asarray(batches.action)))
+    plain = np.asarray(REWARDS[name](logit))
+    cap = float(REWARDS[name](jnp.float32(0.25)))
+    expected = np.minimum(plain, cap) if mode in ("clip", "both") else plain
+    np.testing.assert_allclose(reward, expected, rtol=1e-6)
+
+
+def test_a_bad_update_brings_the_state_before_the_round_back():
+    def spoilt(state):
+        layer = state.learner.critics[0][0]
+        critics = ((layer._replace(bias=layer.bias.at[0].set(jnp.inf)), *state.learner.critics[0][1:]),)
+        return state._replace(learner=state.learner._replace(critics=(*critics, state.learner.critics[1])))
+
+    _, _, before, after, metrics = one_round(SMALL, spoilt)
+    assert float(metrics["finite"]) == 0.0
+    for old, new in zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_saturation_and_outliers_are_measured():
+    def saturated(state):
+        last = state.learner.actor[-1]
+        actor = (*state.learner.actor[:-1], last._replace(bias=last.bias + 50.0))
+        return state._replace(learner=state.learner._replace(actor=actor))
+
+    config = changed(td3=TD3Config(hidden=(8,), batch_size=8, actor_learning_rate=1e-12))
+    config = changed(config, credo=changed(SMALL.credo, mode="off", threshold=-1e6))
+    *_, metrics = one_round(config, saturated)
+    assert float(metrics["action_saturation"]) == 1.0
+    assert float(metrics["actor_gradient_max"]) == 0.0
+    assert float(metrics["outlier_share"]) == 1.0, "measured where CREDO is off too"
+    assert float(metrics["filtered_share"]) == 0.0
+    assert float(metrics["expert_logit_q05"]) <= float(metrics["expert_logit_q50"]) <= float(metrics["expert_logit_q95"])

@@ -1,0 +1,176 @@
+"""A run that stopped and went on is the run that never stopped, bit by bit."""
+
+import signal
+
+import numpy as np
+import pytest
+from training.training_runs import (
+    REWARDED,
+    SMALL,
+    Crash,
+    assert_same_arrays,
+    assert_same_seed,
+    changed,
+    crash_after,
+    demonstrations,
+    rows,
+    run,
+    states,
+)
+
+from credo import run_folder
+from credo.training import checkpoint
+from credo.types import CredoError
+
+CASES = {
+    "adversarial-td3-Pendulum": (changed(seeds=2), demonstrations()),
+    "td3-Hopper": (
+        changed(REWARDED, environment="Hopper-v5", steps=192, environments_per_seed=2, evaluation_interval=64),
+        None,
+    ),
+    "sac-Pendulum": (changed(REWARDED, learner="sac", steps=192), None),
+}
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory):
+    """The run of a case without a stop; made once."""
+    made = {}
+
+    def folder(case):
+        if case not in made:
+            made[case] = tmp_path_factory.mktemp("straight") / "run"
+            config, data = CASES[case]
+            assert run(made[case], config, data=data) == "done"
+        return made[case]
+
+    return folder
+
+
+def assert_same_run(found, expected, seeds):
+    for seed in range(seeds):
+        assert_same_seed(found, expected, seed)
+    for path in sorted(expected.glob("policies/*/*")):
+        assert (found / path.relative_to(expected)).read_bytes() == path.read_bytes(), path.name
+
+
+@pytest.mark.parametrize("rounds", [3, 6])
+@pytest.mark.parametrize("case", CASES)
+def test_a_killed_run_goes_on_bitwise(case, rounds, straight, tmp_path):
+    """At round 3 there is no checkpoint yet, at 6 there is one of round 4, and rows after it are on disk."""
+    config, data = CASES[case]
+    with pytest.raises(Crash):
+        run(tmp_path / "run", config, data=data, on_round=crash_after(rounds))
+    assert not (tmp_path / "run" / run_folder.DONE).exists()
+    assert run(tmp_path / "run", config, data=data) == "done"
+    assert (tmp_path / "run" / run_folder.DONE).exists()
+    assert_same_run(tmp_path / "run", straight(case), config.seeds)
+
+
+def test_an_interrupted_run_keeps_a_checkpoint_of_the_round_it_stopped_after(tmp_path):
+    def interrupt(progress):
+        if progress.round == 5:
+            signal.raise_signal(signal.SIGINT)
+
+    config = changed(REWARDED)
+    assert run(tmp_path / "run", config, on_round=interrupt) == "interrupted"
+    stopped_at = run_folder.read_summary(tmp_path / "run")
+    assert stopped_at["state"] == "interrupted"
+    newest = checkpoint._all(tmp_path / "run")[-1]
+    assert run_folder.read_json(newest / "state.json")["round"] * 16 == stopped_at["steps"]
+    assert len(rows(tmp_path / "run", run_folder.METRICS, 0)["step"]) * 16 == stopped_at["steps"]
+    begun = []
+    run(tmp_path / "run", config, on_round=lambda progress: begun.append(progress.round))
+    assert begun[0] * 16 == stopped_at["steps"] + 16
+    run(tmp_path / "straight", config)
+    assert_same_run(tmp_path / "run", tmp_path / "straight", 1)
+
+
+@pytest.mark.parametrize("damage", ["flip", "truncate", "remove", "json"])
+def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(damage, straight, tmp_path):
+    config, data = CASES["sac-Pendulum"]
+    with pytest.raises(Crash):
+        run(tmp_path / "run", config, data=data, on_round=crash_after(10))
+    newest = checkpoint._all(tmp_path / "run")[-1]
+    assert newest.name.endswith("8")
+    tensors = newest / "seed-0.safetensors"
+    if damage == "flip":
+        content = bytearray(tensors.read_bytes())
+        content[-5] ^= 1
+        tensors.write_bytes(bytes(content))
+    elif damage == "truncate":
+        tensors.write_bytes(tensors.read_bytes()[:-100])
+    elif damage == "remove":
+        tensors.unlink()
+    else:
+        (newest / "state.json").write_text("{")
+    lines = []
+    assert run(tmp_path / "run", config, data=data, lines=lines) == "done"
+    assert any("damaged" in line and newest.name in line and "\n" not in line for line in lines)
+    assert_same_run(tmp_path / "run", straight("sac-Pendulum"), 1)
+
+
+def test_where_no_checkpoint_is_whole_nothing_is_overwritten(tmp_path):
+    with pytest.raises(Crash):
+        run(tmp_path / "run", REWARDED, on_round=crash_after(10))
+    for path in checkpoint._all(tmp_path / "run"):
+        (path / "state.json").unlink()
+    before = rows(tmp_path / "run", run_folder.METRICS, 0)
+    with pytest.raises(CredoError, match="no checkpoint is whole"):
+        run(tmp_path / "run", REWARDED)
+    assert_same_arrays(rows(tmp_path / "run", run_folder.METRICS, 0), before)
+
+
+def test_two_checkpoints_are_kept_and_nothing_temporary(tmp_path):
+    run(tmp_path / "run", REWARDED)
+    names = sorted(path.name for path in (tmp_path / "run" / run_folder.CHECKPOINTS).iterdir())
+    assert names == ["round-00000012", "round-00000016"]
+
+
+def test_a_seed_added_to_a_finished_run(straight, tmp_path):
+    case = "adversarial-td3-Pendulum"
+    config, data = CASES[case]
+    run(tmp_path / "run", changed(seeds=1), data=data)
+    before = states(tmp_path / "run")[0]
+    with pytest.raises(Crash):
+        run(tmp_path / "run", config, data=data, on_round=crash_after(6))
+    begun = []
+    run(tmp_path / "run", config, data=data, on_round=lambda progress: begun.append(progress.round))
+    assert begun[0] == 5, "the added seed goes on from a checkpoint of its own"
+    assert_same_arrays(states(tmp_path / "run")[0], before)
+    assert_same_run(tmp_path / "run", straight(case), 2)
+
+
+def test_more_steps_for_a_finished_run(tmp_path):
+    """The straight run's steps are a multiple of the evaluation interval, else the shorter run's end adds a row."""
+    run(tmp_path / "run", changed(REWARDED, steps=128))
+    run(tmp_path / "run", REWARDED)
+    run(tmp_path / "straight", REWARDED)
+    assert_same_run(tmp_path / "run", tmp_path / "straight", 1)
+
+
+def test_going_on_with_a_finished_run_changes_nothing(straight):
+    folder = straight("sac-Pendulum")
+    config, data = CASES["sac-Pendulum"]
+    before, metrics = states(folder)[0], rows(folder, run_folder.METRICS, 0)
+    assert run(folder, config, data=data) == "done"
+    assert_same_arrays(states(folder)[0], before)
+    assert_same_arrays(rows(folder, run_folder.METRICS, 0), metrics)
+
+
+def test_fewer_steps_than_were_done_are_refused(tmp_path):
+    run(tmp_path / "run", changed(REWARDED, steps=128))
+    with pytest.raises(CredoError, match="steps: .*8 rounds"):
+        run(tmp_path / "run", changed(REWARDED, steps=64))
+
+
+def test_the_checkpoint_holds_optimisers_and_replay(straight):
+    arrays = states(straight("adversarial-td3-Pendulum"))[0]
+    names = " ".join(arrays)
+    for part in ("actor_optimiser", "critic_optimiser", "discriminator.optimiser", "target_critics", "replay/written"):
+        assert part in names, part
+    assert arrays["replay/written"] == SMALL.steps
+    assert len(arrays["replay/reward"]) == SMALL.steps
+    counts = [value for name, value in arrays.items() if name.endswith("count")]
+    assert counts
+    assert all(np.all(count > 0) for count in counts)
