@@ -28,6 +28,7 @@ check: $(READY)  ## lint, format, types, layering
 	$(BIN)/python -m pytest tests/test_layering.py
 
 bench: $(READY)  ## speed, beside the machine's ceiling and stable-baselines3
+	PYTHON=$(PYTHON) sh benchmarks/setup_peer.sh
 	$(BIN)/python -m benchmarks
 
 clean:

@@ -56,15 +56,15 @@ class CredoConfig:
 class DiscriminatorConfig:
     """The discriminator: a network that gives a logit, positive for expert."""
 
-    hidden: tuple[int, ...] = (100, 100)
+    hidden: tuple[int, ...] = (256, 256)
     """Hidden layer widths (units)."""
-    activation: Activation = "tanh"
+    activation: Activation = "relu"
     """Activation of the hidden layers."""
     learning_rate: float = 3e-4
     """Adam step size."""
     batch_size: int = 128
     """Samples in each of the expert and the policy batch."""
-    updates_per_round: int = 64
+    updates_per_round: int = 32
     """Discriminator updates per round."""
     policy_samples: Literal["replay", "fresh"] = "replay"
     """Where the policy's side comes from: the replay buffer, or this round's steps alone."""
@@ -90,7 +90,7 @@ class TD3Config:
     """Discount gamma per step."""
     target_rate: float = 0.005
     """tau: share by which the target networks move at each of their updates."""
-    exploration_noise: float = 0.1
+    exploration_noise: float = 0.3
     """Standard deviation of the exploration noise, of an action in [-1, 1]."""
     target_noise: float = 0.2
     """Standard deviation of the target policy's smoothing noise, of an action in [-1, 1]."""

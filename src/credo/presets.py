@@ -33,6 +33,7 @@ _PAPER = RunConfig(
         actor_learning_rate=1e-3,
         critic_learning_rate=1e-3,
         batch_size=128,
+        exploration_noise=0.1,
         preactivation_penalty=0.0,
     ),
 )
@@ -52,7 +53,7 @@ PRESETS: dict[str, RunConfig] = {
 }
 
 DESCRIPTIONS: dict[str, str] = {
-    "fast": "what a new user should run: normalised observations, gradient penalty, equally many updates of both sides",
+    "fast": "what a new user should run: normalised observations, gradient penalty, wide exploration, an actor kept from saturating",
     "paper": "the paper's settings (Table 2, and for what it leaves open the same family of code); many seeds die",
 }
 

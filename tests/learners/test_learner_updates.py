@@ -61,7 +61,7 @@ def largest(gradients):
     return max(np.abs(array).max() for layer in gradients for array in layer)
 
 
-@pytest.mark.parametrize(("delay", "updates"), [(2, 2), (2, 4), (1, 2), (3, 3)])
+@pytest.mark.parametrize(("delay", "updates"), [(2, 4), (1, 1)])
 def test_td3_agrees_with_numpy(delay, updates):
     config = TD3Config(actor_delay=delay, target_noise=0.4, discount=0.9, **RATES)
     learner = td3(config, OBSERVATION, ACTION)

@@ -32,7 +32,11 @@ def test_the_bound_fails_for_the_discriminator_trained_on_what_is_left(pair):
     expert, policy, task = pair
     distances = np.abs(task.mdp.actions[None, :, 0] - task.policy_means)
     found = credo_property.check_property(expert, policy, distances, 0.2, 2.0)
-    assert found.past_threshold_after > 0.01
+    optimum, threshold = optimal_logit(expert, policy), reward("plr").logit_of(2.0)
+    weights = np.where(optimum < threshold, np.exp(expert.log_pair), 0.0)
+    again = weights[optimum - np.log(weights.sum()) >= threshold].sum() / weights.sum()
+    assert found.past_threshold_after == pytest.approx(again, rel=1e-12)
+    assert again > 0.01
 
 
 def _loss(logit, expert, policy):

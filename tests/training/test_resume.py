@@ -19,6 +19,8 @@ from training.training_runs import (
 )
 
 from credo import run_folder
+from credo.policies import FORMAT, VERSION
+from credo.storage import read_tensors
 from credo.training import checkpoint
 from credo.types import CredoError
 
@@ -51,7 +53,9 @@ def assert_same_run(found, expected, seeds):
     for seed in range(seeds):
         assert_same_seed(found, expected, seed)
     for path in sorted(expected.glob("policies/*/*")):
-        assert (found / path.relative_to(expected)).read_bytes() == path.read_bytes(), path.name
+        one, other = (read_tensors(p, format=FORMAT, version=VERSION) for p in (found / path.relative_to(expected), path))
+        assert_same_arrays(one[0], other[0])
+        assert one[1] == other[1], path.name
 
 
 @pytest.mark.parametrize("rounds", [3, 6])

@@ -31,7 +31,7 @@ _ELEVEN = (
 )
 _EVENTS = {"dead": "cross", "came back": "triangle-up", "explosion": "diamond", "non-finite": "square"}
 _INK, _SOFT, _GRID = "#222222", "#666666", "#E6E6E6"
-_CHOSEN = {"name": "chosen", "select": {"type": "point", "fields": ["seed"]}, "bind": "legend"}
+_CHOSEN: dict[str, Any] = {"name": "chosen", "select": {"type": "point", "fields": ["seed"]}, "bind": "legend"}
 _FONT = "Liberation Sans, Helvetica, Arial, sans-serif"
 
 

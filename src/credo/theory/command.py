@@ -100,7 +100,9 @@ def run(options: TheoryOptions) -> Path:
 
 def small_png(png: bytes) -> bytes:
     """The same PNG with its pixel data compressed harder: the renderer compresses for speed."""
-    at, before, pixels, after = 8, [png[:8]], b"", []
+    at, pixels = 8, b""
+    before: list[bytes] = [png[:8]]
+    after: list[bytes] = []
     while at < len(png):
         size = int.from_bytes(png[at : at + 4], "big")
         chunk = png[at : at + 12 + size]

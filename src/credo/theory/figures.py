@@ -209,7 +209,9 @@ def exceedance(curves: Rows, expert_deviation: float) -> Any:
             y=alt.Y("value:Q", title="probability", scale=alt.Scale(domain=[0, 1])),
             color=alt.Color("level:N", title=None, scale=alt.Scale(scheme="dark2")),
             strokeDash=alt.StrokeDash(
-                "what:N", title=None, legend=alt.Legend(symbolType="stroke", symbolSize=500, symbolStrokeWidth=2)
+                "what:N",
+                title=None,
+                legend=alt.Legend(symbolType="stroke", symbolSize=600, symbolStrokeWidth=2, symbolStrokeColor="black"),
             ),
         )
         .properties(width=460, height=300)

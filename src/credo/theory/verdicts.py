@@ -171,7 +171,7 @@ def remark2(tables: Tables) -> Verdict:
         f"At σ = {smallest:.2g} the probabilities of Ξ and Ξ₁ differ by at most {difference:.2g}. The logit's slope "
         f"at a = h(s) changes by a factor {slope:.3g} from σ = {noise[0]['sigma']:.2g} to {noise[-1]['sigma']:.2g}; "
         f"at noisy actions it goes from {noise[0]['noisy_slope']:.3g} to {noise[-1]['noisy_slope']:.3g}.",
-        "in part",
+        "in part" if difference < 0.01 and theorem1(tables).agrees == "no" else "yes",
         "Both probabilities tend to 1 together, but what they were to imply (Theorem 1) fails for both. For a "
         "deterministic learner the noise matters elsewhere: it sets the discriminator's slope round h(s), of order "
         "1/σ at noisy actions, while at h(s) itself Eq. 9's slope is (m_E - h)/σ_E², whatever the noise.",

@@ -38,6 +38,11 @@ class Execution(NamedTuple):
     close: Callable[[], None]
 
 
+def _cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def chosen(execution: str) -> str:
     """``auto`` resolved: threads on a CPU, vmap elsewhere."""
     if execution != "auto":
@@ -121,7 +126,7 @@ def _threads(parts: Parts, constants: Constants, seeds: Sequence[Seed]) -> Execu
     vector_round, names = _stacked(make_round(parts))
     compiled_round = jax.jit(vector_round, donate_argnums=0)
     act = jax.jit(_act(parts))
-    pool = ThreadPoolExecutor(max_workers=min(len(seeds), os.cpu_count() or 1))
+    pool = ThreadPoolExecutor(max_workers=min(len(seeds), _cores()))
     traced: list[bool] = []
 
     def advance_one(seed: Seed, round_number: int) -> None:

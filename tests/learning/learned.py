@@ -1,0 +1,80 @@
+"""Short trainings on the environment's own reward, and what came of them."""
+
+import dataclasses
+import functools
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from training.training_runs import run
+
+from credo.config import RunConfig, SACConfig, TD3Config
+from credo.learners import make_learner
+
+SETTINGS = {
+    "td3": TD3Config(
+        hidden=(32,),
+        actor_learning_rate=2e-3,
+        critic_learning_rate=5e-3,
+        batch_size=64,
+        discount=0.9,
+        target_rate=0.05,
+        exploration_noise=0.3,
+        target_noise=0.0,
+    ),
+    # Next to no temperature, so that values are the rewards' and not the entropy's.
+    "sac": SACConfig(
+        hidden=(32,),
+        actor_learning_rate=2e-3,
+        critic_learning_rate=5e-3,
+        temperature_learning_rate=1e-6,
+        initial_temperature=1e-3,
+        batch_size=64,
+        discount=0.9,
+        target_rate=0.05,
+    ),
+}
+DISCOUNT = 0.9
+
+
+class Learned(NamedTuple):
+    """A trained learner on rows of observations."""
+
+    learner: object
+    state: object
+
+    def value(self, observation, action=0.0):
+        """The critic's value of each observation (a number or a row)."""
+        rows = jnp.asarray(np.atleast_2d(np.asarray(observation, np.float32).T).T)
+        actions = jnp.full((len(rows), 1), action, jnp.float32)
+        return np.asarray(self.learner.q_value(self.state.learner, rows, actions))
+
+    def action(self, observation):
+        rows = jnp.asarray(np.atleast_2d(np.asarray(observation, np.float32).T).T)
+        return np.asarray(self.learner.mode(self.state.learner, rows))[:, 0]
+
+
+def learn(folder, learner, source, steps=1536, **changes):
+    """Train one seed on a probe's own reward."""
+    config = RunConfig(
+        environment="probe",
+        demonstrations="",
+        reward="environment",
+        learner=learner,
+        steps=steps,
+        steps_per_round=64,
+        updates_per_round=64,
+        random_steps=256,
+        learning_starts=128,
+        evaluation_interval=10**9,
+        evaluation_episodes=1,
+        checkpoint_interval=10**9,
+        execution="threads",
+        **{learner: dataclasses.replace(SETTINGS[learner], **changes)},
+    )
+    kept = []
+    assert run(folder, config, functools.partial(source), on_round=lambda progress: kept.append(progress.seeds)) == "done"
+    (seed,) = kept[-1]
+    assert seed.frozen is None
+    spec = seed.environments.spec
+    return Learned(make_learner(config, spec.observation_size, spec.action_size), seed.state)

@@ -1,0 +1,192 @@
+"""The run folder: what is refused, what is written whole, and what comes back."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from credo import run_folder
+from credo.config import CredoConfig, RunConfig, run_id
+from credo.types import CredoError
+
+DEMONSTRATIONS = {"sha256": "ab" * 32, "return_mean": 3200.0}
+
+
+def created(folder, config=None, demonstrations=None):
+    return run_folder.create(folder, config or RunConfig(), demonstrations or DEMONSTRATIONS, "credo imitate")
+
+
+def contents(folder):
+    return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_a_new_folder_and_the_same_run_again(tmp_path):
+    folder = tmp_path / "runs" / "one"
+    assert created(folder) is False
+    config, stored = run_folder.read_config(folder)
+    assert config == RunConfig()
+    assert stored["id"] == run_id(RunConfig(), DEMONSTRATIONS["sha256"])
+    assert stored["demonstrations"] == DEMONSTRATIONS
+    assert stored["versions"]["jax"]
+    assert created(folder, RunConfig(steps=640, seeds=3)) is True
+    assert run_folder.read_config(folder)[0] == RunConfig(steps=640, seeds=3)
+    assert run_folder.read_summary(folder) == {}
+
+
+def test_another_run_is_refused_with_the_settings_that_differ(tmp_path):
+    created(tmp_path / "run")
+    before = contents(tmp_path / "run")
+    other = RunConfig(reward="cr", credo=CredoConfig(threshold=3.0))
+    with pytest.raises(CredoError) as error:
+        created(tmp_path / "run", other, {"sha256": "cd" * 32})
+    text = str(error.value)
+    assert "\n" not in text
+    assert 'reward: "plr", not "cr"' in text
+    assert "credo.threshold: 5.0, not 3.0" in text
+    assert "demonstrations_sha256" in text
+    assert "held_out" not in text
+    assert contents(tmp_path / "run") == before
+
+
+@pytest.mark.parametrize("kind", ["file", "folder with a file", "damaged config"])
+def test_a_folder_with_something_else_is_refused_and_left_alone(kind, tmp_path):
+    folder = tmp_path / "there"
+    if kind == "file":
+        folder.write_text("mine")
+    else:
+        folder.mkdir()
+        name = run_folder.CONFIG if kind == "damaged config" else "thesis.tex"
+        (folder / name).write_text("mine")
+    with pytest.raises(CredoError) as error:
+        created(folder)
+    assert "\n" not in str(error.value)
+    assert (folder if kind == "file" else next(folder.iterdir())).read_text() == "mine"
+
+
+def test_an_empty_folder_is_taken(tmp_path):
+    assert created(tmp_path) is False
+
+
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CredoError, match="out: "):
+        created(tmp_path / "file" / "run")
+
+
+def test_what_is_no_run_is_not_read(tmp_path):
+    with pytest.raises(CredoError, match="not a run folder"):
+        run_folder.read_config(tmp_path)
+    run_folder.write_json(tmp_path / run_folder.CONFIG, {"format": 99})
+    with pytest.raises(CredoError, match="format 99"):
+        run_folder.read_config(tmp_path)
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_beside_it(tmp_path, monkeypatch):
+    path = tmp_path / "file.json"
+    run_folder.write_json(path, {"a": 1})
+
+    def fail(*arguments):
+        raise OSError("disk full")
+
+    for broken in ("fsync", "replace"):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, broken, fail)
+            with pytest.raises(OSError, match="disk full"):
+                run_folder.write_json(path, {"a": 2})
+        assert run_folder.read_json(path) == {"a": 1}
+        assert [p.name for p in tmp_path.iterdir()] == ["file.json"]
+
+
+def test_json_holds_no_nan(tmp_path):
+    with pytest.raises(ValueError):
+        run_folder.write_json(tmp_path / "file.json", {"a": float("nan")})
+    assert not (tmp_path / "file.json").exists()
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", "\x00"])
+def test_damaged_json_is_one_line_with_the_file(text, tmp_path):
+    (tmp_path / "file.json").write_text(text)
+    with pytest.raises(CredoError) as error:
+        run_folder.read_json(tmp_path / "file.json")
+    assert "file.json" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def row(seed, number, **values):
+    return {"seed": seed, "round": number, "step": 64 * (number + 1), **values}
+
+
+def test_parts_come_back_ordered_with_gaps_as_nan(tmp_path):
+    created(tmp_path)
+    first = [row(1, 0, loss=0.5), row(0, 0, loss=np.inf)]
+    second = [row(0, 1, loss=0.25, later=1.0), row(1, 1, loss=0.125)]
+    run_folder.write_part(tmp_path, run_folder.METRICS, 0, first)
+    run_folder.write_part(tmp_path, run_folder.METRICS, 1, second)
+    columns = run_folder.read_parts(tmp_path, run_folder.METRICS)
+    assert columns["seed"].tolist() == [0, 0, 1, 1]
+    assert columns["step"].tolist() == [64, 128, 64, 128]
+    assert columns["loss"].tolist() == [np.inf, 0.25, 0.5, 0.125]
+    np.testing.assert_array_equal(columns["later"], [np.nan, 1.0, np.nan, np.nan])
+    assert columns["loss"].dtype == np.float32
+    assert columns["step"].dtype == np.int64
+    some = run_folder.read_parts(tmp_path, run_folder.METRICS, ["loss", "unheard of"])
+    assert list(some) == ["loss"]
+    assert run_folder.read_parts(tmp_path, run_folder.EVALUATIONS) == {}
+
+
+def test_parts_after_a_checkpoint_are_dropped(tmp_path):
+    created(tmp_path)
+    for index in range(4):
+        run_folder.write_part(tmp_path, run_folder.METRICS, index, [row(0, index, loss=1.0)])
+    run_folder.drop_parts_from(tmp_path, run_folder.METRICS, 2)
+    assert run_folder.read_parts(tmp_path, run_folder.METRICS)["round"].tolist() == [0, 1]
+
+
+def test_a_damaged_part_is_named(tmp_path):
+    created(tmp_path)
+    path = tmp_path / run_folder.METRICS / "part-000000.parquet"
+    path.write_bytes(b"PAR1 not really")
+    with pytest.raises(CredoError, match="part-000000"):
+        run_folder.read_parts(tmp_path, run_folder.METRICS)
+
+
+def test_a_part_opens_in_any_reader_of_parquet(tmp_path):
+    import pyarrow.parquet
+
+    created(tmp_path)
+    run_folder.write_part(tmp_path, run_folder.METRICS, 0, [row(0, 0, loss=1.0)])
+    table = pyarrow.parquet.read_table(tmp_path / run_folder.METRICS / "part-000000.parquet")
+    assert table.column_names == ["seed", "round", "step", "loss"]
+
+
+HOLDER = """
+import sys
+from pathlib import Path
+from credo.run_folder import locked
+with locked(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_lock_that_another_process_holds_is_refused_and_dies_with_it(tmp_path):
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    try:
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(CredoError, match=f"another process .*{holder.pid}"), run_folder.locked(tmp_path):
+            pass
+    finally:
+        holder.kill()
+        holder.communicate()
+    with run_folder.locked(tmp_path):  # the file of the dead process is there still
+        assert str(os.getpid()) in (tmp_path / run_folder.LOCK).read_text()
+    with run_folder.locked(tmp_path):
+        pass
