@@ -2,9 +2,9 @@
 
     python examples/credo_acts.py [OUT] [STEPS]
 
-Without a gradient penalty, and trained as often as the policy, the discriminator soon tells expert samples apart. CREDO then
-takes those it is too sure of (reward >= 5, a probability of 0.9933) out of its loss. The table at the end shows what that
-does to the discriminator and to the returns; it makes no claim for either side.
+Without a gradient penalty the discriminator soon tells expert samples apart. CREDO then takes those it is too sure of
+(reward >= 5, a probability of 0.9933) out of its loss. The table at the end shows what that does to the discriminator
+and to the returns; it makes no claim for either side.
 """
 
 import sys
@@ -34,7 +34,15 @@ def main(out: Path, steps: int) -> None:
         discriminator=replace(config.discriminator, regularisers=()),
     )
     table = Table(title=f"Hopper-v5, {steps:,} steps, no gradient penalty", title_justify="left")
-    for name in ("CREDO", "seed", "filtered (mean)", "P(expert) expert, late", "policy, late", "return, kept", "return, last"):
+    for name in (
+        "CREDO",
+        "seed",
+        "filtered (mean)",
+        "P(expert) expert, late",
+        "policy, late",
+        "return, kept",
+        "return, last",
+    ):
         table.add_column(name, justify="right")
     for mode in ("filter", "off"):
         console.print(f"CREDO {mode}", style="bold")

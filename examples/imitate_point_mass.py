@@ -38,7 +38,9 @@ def main(out: Path) -> None:
         discriminator=DiscriminatorConfig(hidden=(64, 64), updates_per_round=32),
     )
     random = np.random.default_rng(0)
-    print(f"random    {mean_return(lambda o: random.uniform(-1, 1, (len(o), 2))[:, :demonstrations.action_size]):8.1f}")
+    print(
+        f"random    {mean_return(lambda o: random.uniform(-1, 1, (len(o), 2))[:, : demonstrations.action_size]):8.1f}"
+    )
     print(f"expert    {mean_return(point_mass_expert):8.1f}")
     for seed in run.config.seed_numbers:
         print(f"imitator {seed}{mean_return(run.policy(seed).normalised_action):8.1f}")

@@ -2,17 +2,17 @@
 
     python scripts/ship_expert.py RUN --name hopper-expert --seed 1 [--which best] [--episodes 50]
 
-Also writes the run's evaluations and exact command to results/experts/NAME/.
+Also keeps the run's evaluations and exact command in results/experts/NAME/.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 from pathlib import Path
 
 import numpy as np
+from keep_results import keep
 
 from credo import experts, run_folder
 from credo.api import Run
@@ -53,25 +53,8 @@ def main() -> None:
     experts.FOLDER.mkdir(exist_ok=True)
     card = experts.write_expert(policy, card, experts.FOLDER)
 
-    folder = RESULTS / options.name
-    folder.mkdir(parents=True, exist_ok=True)
-    evaluations = run.evaluations()
-    names = ("seed", "step", "return_mean", "return_std", "return_min", "length_mean")
-    with open(folder / "evaluations.csv", "w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(names)
-        for row in zip(*[evaluations[name] for name in names], strict=True):
-            writer.writerow([f"{value:.1f}" if isinstance(value, float | np.floating) else value for value in row])
-    told = {
-        "command": f"credo expert --env {config.environment} --steps {config.steps} --seeds {config.seeds}",
-        "steps_done": run.summary["steps"],
-        "wall_seconds": run.summary["wall_seconds"],
-        "versions": stored["versions"],
-        "shipped": {"seed": options.seed, "step": card.steps, "episodes": card.episodes},
-        "return": {"mean": card.return_mean, "std": card.return_std, "min": card.return_min},
-    }
-    (folder / "run.json").write_text(json.dumps(told, indent=2) + "\n")
-    print(json.dumps(told["return"]), card.weights)
+    keep(options.run, RESULTS / options.name)
+    print(json.dumps({"mean": card.return_mean, "std": card.return_std, "min": card.return_min}), card.weights)
 
 
 if __name__ == "__main__":

@@ -131,6 +131,13 @@ def describe_demonstrations(data: Demonstrations | None) -> dict[str, Any]:
     }
 
 
+def _command() -> str:
+    """The command line of this process, without the folders that the program lies in."""
+    program = Path(sys.argv[0])
+    name = program.parent.name if program.name == "__main__.py" else program.name
+    return shlex.join([name, *sys.argv[1:]])
+
+
 def _merged(config: RunConfig, environment: EnvironmentSource | None, settings: dict[str, Any]) -> RunConfig:
     known = {field.name for field in dataclasses.fields(RunConfig)}
     for name in settings:
@@ -163,7 +170,7 @@ def _train(
     check_memory(config, _spec(source))
     told = describe_demonstrations(data)
     folder = Path(out) if out is not None else default_folder(config, told.get("sha256", ""))
-    known = run_folder.create(folder, config, told, shlex.join(sys.argv))
+    known = run_folder.create(folder, config, told, _command())
     with run_folder.locked(folder):
         if known and (folder / run_folder.DONE).exists():
             watcher.line(f"{folder}: going on with a run that is there already")

@@ -184,35 +184,30 @@ def estimator_distribution(rows: Rows) -> Any:
 
 def exceedance(curves: Rows, expert_deviation: float) -> Any:
     """What Theorem 1 says tends to 1, against the probability that the estimator is in fact large."""
+    order = ["norm of Theorem 1's estimator ≥ C", "||Σ⁻¹(a - h)|| ≥ C (the bound)"]
     rows = []
     for row in curves:
         if row["regime"] != "exceedance" or row["expert_deviation"] != expert_deviation:
             continue
         if row["quantity"] not in ("theorem 1", "bound"):
             continue
-        what = (
-            "norm of Theorem 1's estimator ≥ C" if row["quantity"] == "theorem 1" else "||Σ⁻¹(a - h)|| ≥ C (the bound)"
-        )
         rows.append(
             {
                 "sigma": row["sigma"],
                 "value": float(np.exp(row["log_value"])),
-                "what": what,
+                "what": order[row["quantity"] == "bound"],
                 "level": f"C = {row['parameter']:g}",
             }
         )
+    title = alt.Title("Probability over expert samples", subtitle=f"solid: {order[0]}; dashed: {order[1]}")
     return styled(
-        alt.Chart(_data(rows), title="Probability over expert samples")
+        alt.Chart(_data(rows), title=title)
         .mark_line(point=alt.OverlayMarkDef(size=24), strokeWidth=2)
         .encode(
             x=_sigma(),
             y=alt.Y("value:Q", title="probability", scale=alt.Scale(domain=[0, 1])),
             color=alt.Color("level:N", title=None, scale=alt.Scale(scheme="dark2")),
-            strokeDash=alt.StrokeDash(
-                "what:N",
-                title=None,
-                legend=alt.Legend(symbolType="stroke", symbolSize=600, symbolStrokeWidth=2, symbolStrokeColor="black"),
-            ),
+            strokeDash=alt.StrokeDash("what:N", legend=None, scale=alt.Scale(domain=order, range=[[1, 0], [4, 3]])),
         )
         .properties(width=460, height=300)
     )
