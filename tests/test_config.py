@@ -270,9 +270,7 @@ def test_unused_settings_are_left_out():
     off = CredoConfig(mode="off")
     assert run_id(RunConfig(credo=off)) == run_id(RunConfig(credo=dataclasses.replace(off, candidates=7)))
     rewarded = RunConfig(reward="environment")
-    others = dataclasses.replace(
-        rewarded, credo=off, discriminator=DiscriminatorConfig(hidden=(3,)), held_out=0.5
-    )
+    others = dataclasses.replace(rewarded, credo=off, discriminator=DiscriminatorConfig(hidden=(3,)), held_out=0.5)
     assert run_id(rewarded) == run_id(others)
     assert run_id(rewarded) != run_id(dataclasses.replace(rewarded, td3=TD3Config(discount=0.9)))
 

@@ -33,9 +33,7 @@ def test_definition_2_at_c_5():
 
 @pytest.mark.parametrize("c", [0.1, 1.0, 5.0, 12.0])
 def test_proposition_2(c):
-    alpha, beta = (
-        1 / (1 + math.exp(-outliers.threshold_logit(rule(c), name))) for name in ("plr", "cr")
-    )
+    alpha, beta = (1 / (1 + math.exp(-outliers.threshold_logit(rule(c), name))) for name in ("plr", "cr"))
     assert beta - alpha == pytest.approx((1 - alpha) ** 2 / (2 - alpha), rel=1e-6)
     assert beta > alpha
 
@@ -117,9 +115,7 @@ def test_the_cap_is_a_number_inside_compiled_code(unit):
 
 
 def draw(keep, count, seed=0):
-    indices, total = jax.jit(outliers.draw_retained, static_argnums=2)(
-        jax.random.key(seed), jnp.asarray(keep), count
-    )
+    indices, total = jax.jit(outliers.draw_retained, static_argnums=2)(jax.random.key(seed), jnp.asarray(keep), count)
     return np.asarray(indices), int(total)
 
 

@@ -4,12 +4,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from reference.adversary import Adversary
-from reference.multilayer import to_numpy
 
 from credo.config import CredoConfig, DiscriminatorConfig
 from credo.discriminator.model import cross_entropy, expert_weight, make_discriminator
 from credo.discriminator.regularisers import REGULARISERS
+from reference.adversary import Adversary
+from reference.multilayer import to_numpy
 
 OBSERVATION, ACTION, BATCH, UPDATES, EXPERTS = 3, 2, 8, 4, 40
 OFF = CredoConfig(mode="off")
@@ -54,9 +54,7 @@ def replayed(config, credo, threshold, expert, policy, state, key):
 
     if credo.reading == "resample" and credo.rescore == "round":
         pool_of_round = scored(first, jax.random.fold_in(key, 0))
-    for batch, update_key in zip(
-        policy, jax.random.split(jax.random.fold_in(key, 1), len(policy)), strict=True
-    ):
+    for batch, update_key in zip(policy, jax.random.split(jax.random.fold_in(key, 1), len(policy)), strict=True):
         choose_key, loss_key = jax.random.split(update_key)
         pool_key, batch_key = jax.random.split(choose_key)
         scorer = first if credo.rescore == "round" else adversary
@@ -150,9 +148,7 @@ def test_weights_of_the_readings():
     ("reading", "rescore"), [("resample", "round"), ("resample", "update"), ("retained", "round"), ("batch", "update")]
 )
 def test_with_nothing_retained_the_expert_term_is_zero(reading, rescore):
-    credo = CredoConfig(
-        mode="filter", reading=reading, rescore=rescore, threshold=-1e6, threshold_unit="logit"
-    )
+    credo = CredoConfig(mode="filter", reading=reading, rescore=rescore, threshold=-1e6, threshold_unit="logit")
     discriminator = make(settings(), credo)
     state = discriminator.init(jax.random.key(0))
     expert, policy = data()

@@ -128,9 +128,7 @@ class TestEveryLearner:
         _, state = self.make(name)
         pointers = [leaf.unsafe_buffer_pointer() for leaf in jax.tree.leaves(state)]
         assert len(pointers) == len(set(pointers)), "a donated state must not hold one buffer twice"
-        for online, target in zip(
-            jax.tree.leaves(state.critics), jax.tree.leaves(state.target_critics), strict=True
-        ):
+        for online, target in zip(jax.tree.leaves(state.critics), jax.tree.leaves(state.target_critics), strict=True):
             np.testing.assert_array_equal(online, target)
 
     def test_twin_critics_differ(self, name):

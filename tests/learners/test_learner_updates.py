@@ -4,13 +4,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from reference.actor_critic import SAC, TD3
-from reference.multilayer import to_numpy
 
 from credo.config import SACConfig, TD3Config
 from credo.learners.sac import sac
 from credo.learners.td3 import td3
 from credo.types import Transition
+from reference.actor_critic import SAC, TD3
+from reference.multilayer import to_numpy
 
 OBSERVATION, ACTION, BATCH = 3, 2, 8
 RATES = {"actor_learning_rate": 1e-2, "critic_learning_rate": 2e-2, "target_rate": 0.1, "hidden": (7, 5)}
@@ -61,9 +61,9 @@ def largest(gradients):
     return max(np.abs(array).max() for layer in gradients for array in layer)
 
 
-@pytest.mark.parametrize(("delay", "updates"), [(2, 4), (1, 1)])
-def test_td3_agrees_with_numpy(delay, updates):
-    config = TD3Config(actor_delay=delay, target_noise=0.4, discount=0.9, **RATES)
+@pytest.mark.parametrize(("delay", "updates", "penalty"), [(2, 4, 0.0), (2, 2, 0.3)])
+def test_td3_agrees_with_numpy(delay, updates, penalty):
+    config = TD3Config(actor_delay=delay, target_noise=0.4, discount=0.9, preactivation_penalty=penalty, **RATES)
     learner = td3(config, OBSERVATION, ACTION)
     state = spread(learner.init(jax.random.key(0)))
     batches, key = batches_of(updates), jax.random.key(1)

@@ -1,15 +1,14 @@
 """Short trainings on the environment's own reward, and what came of them."""
 
 import dataclasses
-import functools
 from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from training.training_runs import run
 
 from credo.config import RunConfig, SACConfig, TD3Config
 from credo.learners import make_learner
+from training.training_runs import run
 
 SETTINGS = {
     "td3": TD3Config(
@@ -73,7 +72,8 @@ def learn(folder, learner, source, steps=1536, **changes):
         **{learner: dataclasses.replace(SETTINGS[learner], **changes)},
     )
     kept = []
-    assert run(folder, config, functools.partial(source), on_round=lambda progress: kept.append(progress.seeds)) == "done"
+    ended = run(folder, config, source, on_round=lambda progress: kept.append(progress.seeds))
+    assert ended == "done"
     (seed,) = kept[-1]
     assert seed.frozen is None
     spec = seed.environments.spec

@@ -4,7 +4,6 @@ import dataclasses
 
 import numpy as np
 import pytest
-from training.training_runs import run
 
 from credo import run_folder
 from credo.config import CredoConfig, DiscriminatorConfig, RunConfig, SACConfig, TD3Config
@@ -14,22 +13,24 @@ from credo.environments.probes import PointMass, point_mass_expert
 from credo.learners import LEARNERS
 from credo.policies import load_policy
 from credo.random import Purpose
+from training.training_runs import run
 
 CONFIG = RunConfig(
     environment="PointMass",
     demonstrations="given",
-    steps=4096,
+    steps=6144,
     random_steps=512,
     learning_starts=512,
     evaluation_interval=1024,
     evaluation_episodes=5,
     checkpoint_interval=10**9,
     execution="threads",
-    credo=CredoConfig(mode="filter", threshold=5.0, reading="resample"),
-    discriminator=DiscriminatorConfig(hidden=(64,), batch_size=64, updates_per_round=32),
-    td3=TD3Config(
-        hidden=(64, 64), actor_learning_rate=1e-3, critic_learning_rate=1e-3, batch_size=64, discount=0.95
+    # Low enough for samples to be filtered in so short a run.
+    credo=CredoConfig(mode="filter", threshold=0.8, threshold_unit="probability", reading="resample"),
+    discriminator=DiscriminatorConfig(
+        hidden=(32,), learning_rate=3e-3, batch_size=64, updates_per_round=16, gradient_penalty=10.0
     ),
+    td3=TD3Config(hidden=(64, 64), actor_learning_rate=1e-3, critic_learning_rate=1e-3, batch_size=64, discount=0.95),
     sac=SACConfig(hidden=(64, 64), actor_learning_rate=1e-3, critic_learning_rate=1e-3, batch_size=64, discount=0.95),
 )
 MARGIN = 0.5
@@ -41,15 +42,10 @@ def mean_return(policy, episodes=20):
     return np.mean([episode.reward.sum() for episode in played])
 
 
-@pytest.mark.parametrize("mode", ["filter", "both"])
 @pytest.mark.parametrize("learner", LEARNERS)
-def test_the_imitator_is_far_better_than_chance(learner, mode, tmp_path):
-    if mode == "both" and learner != "td3":
-        pytest.skip("the modes are told apart by one learner")
-    episodes = rollout_episodes(
-        PointMass, point_mass_expert, 10, seed=0, purpose=Purpose.DEMONSTRATIONS
-    )
-    config = dataclasses.replace(CONFIG, learner=learner, credo=dataclasses.replace(CONFIG.credo, mode=mode))
+def test_the_imitator_is_far_better_than_chance(learner, tmp_path):
+    episodes = rollout_episodes(PointMass, point_mass_expert, 10, seed=0, purpose=Purpose.DEMONSTRATIONS)
+    config = dataclasses.replace(CONFIG, learner=learner)
     assert run(tmp_path / "run", config, PointMass, from_episodes(episodes, "PointMass")) == "done"
     policy = load_policy(run_folder.policy_path(tmp_path / "run", 0))
     generator = np.random.default_rng(0)
@@ -57,5 +53,5 @@ def test_the_imitator_is_far_better_than_chance(learner, mode, tmp_path):
     expert = mean_return(point_mass_expert)
     imitator = mean_return(policy.normalised_action)
     assert imitator > chance + MARGIN * (expert - chance), (chance, imitator, expert)
-    last = run_folder.read_parts(tmp_path / "run", run_folder.EVALUATIONS)
-    assert last["success_rate"].max() > 0
+    metrics = run_folder.read_parts(tmp_path / "run", run_folder.METRICS)
+    assert np.nanmax(metrics["filtered_share"]) > 0, "CREDO acts"

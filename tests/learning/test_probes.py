@@ -8,7 +8,6 @@ import functools
 
 import numpy as np
 import pytest
-from learning.learned import DISCOUNT, learn
 
 from credo.environments.probes import (
     ActionReward,
@@ -19,6 +18,7 @@ from credo.environments.probes import (
     TimeLimitProbe,
 )
 from credo.learners import LEARNERS
+from learning.learned import DISCOUNT, learn
 
 pytestmark = pytest.mark.parametrize("learner", LEARNERS)
 

@@ -1,6 +1,7 @@
 """TD3 and SAC updates in NumPy float64, with every random number given. No JAX."""
 
 import numpy as np
+
 from reference.multilayer import adam, backward, forward, moved
 
 
@@ -61,6 +62,7 @@ class TD3:
         slope = np.full((len(observation), 1), -1.0 / len(observation))
         _, into = backward(self.critics[0], value_kept, slope)
         slope = into[:, observation.shape[1] :] * (1.0 - action**2)
+        slope = slope + 2.0 * config.preactivation_penalty * before / before.size
         self.actor_gradient, _ = backward(self.actor, kept, slope)
         self.actor_count += 1
         self.actor, self.actor_moments = adam(
@@ -145,5 +147,3 @@ class SAC:
             self.actor, self.actor_gradient, self.actor_moments, self.config.actor_learning_rate, self.count
         )
         return log_prob.mean()
-
-

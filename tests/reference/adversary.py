@@ -1,6 +1,7 @@
 """The discriminator's loss, its gradient and its update in NumPy float64. No JAX."""
 
 import numpy as np
+
 from reference.multilayer import adam, backward, forward, sigmoid, softplus
 
 

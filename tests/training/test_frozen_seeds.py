@@ -6,6 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+
+from credo import run_folder
+from credo.environments.probes import Fragile
+from credo.random import Purpose, episode_seed
+from credo.training import loop
 from training.training_runs import (
     REWARDED,
     assert_same_seed,
@@ -15,11 +20,6 @@ from training.training_runs import (
     run,
     states,
 )
-
-from credo import run_folder
-from credo.environments.probes import Fragile
-from credo.random import Purpose, episode_seed
-from credo.training import loop
 
 BAD = 1
 PROBE = changed(REWARDED, environment="probe", steps=96, seeds=3, evaluation_interval=32, checkpoint_interval=32)
@@ -134,9 +134,7 @@ def test_the_literal_reward_explodes_and_the_state_before_it_is_kept(tmp_path, m
         network = jax.tree.map(lambda x: 100 * jnp.abs(x), state.discriminator.network)
         return state._replace(discriminator=state.discriminator._replace(network=network))
 
-    config = changed(
-        reward="plr-literal", seeds=2, steps=64, environment="probe", normalise_observations=False
-    )
+    config = changed(reward="plr-literal", seeds=2, steps=64, environment="probe", normalise_observations=False)
     config = changed(config, credo=changed(config.credo, mode="off"))
     data = demonstrations(1, 1)
     run(tmp_path / "clean", config, source(only=None), data)

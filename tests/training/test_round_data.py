@@ -4,11 +4,11 @@ import functools
 
 import numpy as np
 import pytest
-from training.training_runs import REWARDED, changed, rows, run
 
 from credo import run_folder
 from credo.environments.probes import AutoresetProbe, TimeLimitProbe
 from credo.random import Purpose, host_generator
+from training.training_runs import REWARDED, changed, rows, run
 
 
 def trained_seeds(folder, config, source=None):

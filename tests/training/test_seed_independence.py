@@ -6,6 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+from credo import run_folder
+from credo.training.seed import draw_experience, make_seed, random_actions
 from training.training_runs import (
     REWARDED,
     SMALL,
@@ -16,9 +19,6 @@ from training.training_runs import (
     run,
     states,
 )
-
-from credo import run_folder
-from credo.training.seed import draw_experience, make_seed, random_actions
 
 SEEDS = 3
 
@@ -139,9 +139,7 @@ def test_exploration_noise_differs_between_seeds_steps_and_rounds(execution, tmp
     from credo.training.execution import make_execution
     from credo.training.state import initial_state, make_constants, make_parts
 
-    config = changed(
-        reward="environment", random_steps=0, updates_per_round=0, execution=execution, seeds=2, steps=48
-    )
+    config = changed(reward="environment", random_steps=0, updates_per_round=0, execution=execution, seeds=2, steps=48)
     environment = make_environment("Pendulum-v1")
     parts = make_parts(config, environment_spec(environment, "Pendulum-v1"))
     environment.close()
@@ -169,5 +167,3 @@ def test_a_seed_beyond_32_bits_is_refused():
     validate(changed(first_seed=2**31 - 1))
     with pytest.raises(CredoError, match="first_seed"):
         validate(changed(first_seed=2**31 - 1, seeds=2))
-
-

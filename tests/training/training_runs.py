@@ -55,7 +55,7 @@ def demonstrations(observation_size=3, action_size=1, episodes=3, length=40, see
     return from_episodes([episode() for _ in range(episodes)], "Pendulum-v1")
 
 
-class Crash(Exception):
+class KilledError(Exception):
     """Ends a run as a kill would: nothing is written after it."""
 
 
@@ -63,16 +63,14 @@ def run(folder, config, source=None, data=None, on_round=None, lines=None):
     """Train in ``folder`` as the API does; ``on_round`` gets the progress after every round."""
     told = {"sha256": data.sha256} if data is not None else {}
     run_folder.create(folder, config, told, "test")
-    watcher = Watcher(
-        line=(lines if lines is not None else []).append, progress=on_round or (lambda progress: None)
-    )
+    watcher = Watcher(line=(lines if lines is not None else []).append, progress=on_round or (lambda progress: None))
     return train(config, source or config.environment, data, folder, watcher)
 
 
 def crash_after(rounds):
     def on_round(progress):
         if progress.round == rounds:
-            raise Crash
+            raise KilledError
 
     return on_round
 

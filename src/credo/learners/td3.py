@@ -104,9 +104,7 @@ def td3(config: TD3Config, observation_size: int, action_size: int) -> Learner:
         return state._replace(critics=critics, critic_optimiser=optimiser), metrics
 
     def update_actor(state: TD3State, batch: Transition) -> tuple[TD3State, Metrics]:
-        gradient = jax.grad(actor_loss)(
-            state.actor, state.critics[0], batch.observation, config.preactivation_penalty
-        )
+        gradient = jax.grad(actor_loss)(state.actor, state.critics[0], batch.observation, config.preactivation_penalty)
         changes, optimiser = actor_adam.update(gradient, state.actor_optimiser)
         actor = optax.apply_updates(state.actor, changes)
         state = state._replace(

@@ -1,0 +1,100 @@
+"""Reading run folders, whole and half-written, and thinning curves."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from credo import run_folder
+from credo.reports.load import find_runs, load_run, thin
+from credo.types import CredoError
+
+
+def test_a_whole_run_is_read_by_seed_with_its_verdicts(make_run):
+    folder = make_run("run", ("healthy", "dead", "weak", "broken"))
+    (folder / "DONE").touch()
+    run_folder.write_json(
+        folder / "summary.json", {"state": "running", "steps": 12_800, "seeds": {"1": {"frozen": None}}}
+    )
+    run = load_run(folder)
+    assert run.seeds == (0, 1, 2, 3)
+    assert (run.state, run.steps_done, run.expert_return, run.problems) == ("done", 12_800, 3000.0, ())
+    assert [v.kind for v in run.verdicts.values()] == ["healthy", "dead", "weak", "non-finite"]
+    assert (run.verdicts[1].step, run.verdicts[3].step) == (2_048, 9_600)
+    assert len(run.metrics[0]["step"]) == 200
+    assert len(run.metrics[3]["step"]) == 150
+    assert run.seed_summary(1) == {"frozen": None}
+    assert run.seed_summary(0) == {}
+
+
+def test_a_run_that_has_only_begun_is_empty_but_there(make_run):
+    run = load_run(make_run("run", ()))
+    assert (run.state, run.steps_done) == ("running", 0)
+
+
+def test_half_written_runs_are_read_as_far_as_they_go(make_run):
+    folder = make_run("run", ("healthy",))
+    (folder / "summary.json").write_text("{")
+    part = folder / "evaluations" / "part-000000.parquet"
+    part.write_bytes(part.read_bytes()[:100])
+    (folder / "metrics" / ".part-000001.parquet.7.tmp").write_bytes(b"")
+    run = load_run(folder)
+    assert len(run.problems) == 2
+    assert "summary.json" in run.problems[0]
+    assert "part-000000.parquet" in run.problems[1]
+    assert len(run.metrics[0]["step"]) == 200
+    assert len(run.evaluations[0]["step"]) == 0
+    assert run.verdicts[0].kind == "undecided"
+
+
+def test_rounds_that_were_run_twice_count_once(make_run):
+    folder = make_run("run", ("healthy",))
+    again = [{"seed": 0, "round": 199, "step": 12_800, "actor_gradient_max": 7.0}]
+    run_folder.write_part(folder, run_folder.METRICS, 1, again)
+    gradient = load_run(folder).metrics[0]["actor_gradient_max"]
+    assert len(gradient) == 200
+    assert gradient[-1] == 7
+
+
+@pytest.mark.parametrize("demonstrations", [None, {}, {"return_mean": None}, {"return_mean": "?"}])
+def test_an_unknown_expert_return_is_none(make_run, demonstrations):
+    folder = make_run("run", ("healthy",))
+    stored = run_folder.read_json(folder / "config.json")
+    run_folder.write_json(folder / "config.json", stored | {"demonstrations": demonstrations})
+    assert load_run(folder).expert_return is None
+
+
+def test_find_runs_looks_everywhere_but_inside_runs(make_run, tmp_path):
+    folders = [make_run(name, ("healthy",)) for name in ("b", "a/deep/er", "a/x")]
+    (folders[0] / "checkpoints" / "config.json").write_text('{"format": 1, "identity": {}}')
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "config.json").write_text('{"name": "not ours"}')
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged" / "config.json").write_text("{")
+    assert find_runs(tmp_path) == sorted(folders)
+    assert find_runs(folders[0]) == [folders[0]]
+    with pytest.raises(CredoError, match="is not a folder"):
+        find_runs(tmp_path / "nowhere")
+    with pytest.raises(CredoError, match="not a run folder"):
+        load_run(tmp_path / "other" / "nowhere")
+
+
+def test_thin_by_hand():
+    step, value = np.arange(6), np.array([1.0, 5, 2, np.nan, 9, 3])
+    assert [a.tolist() for a in thin(step, value, 2, "max")] == [[1, 4], [5, 9]]
+    assert [a.tolist() for a in thin(step, value, 2, "mean")] == [[1, 5], [3, 14 / 3]]
+    assert [a.tolist() for a in thin(step, value, 5)] == [[0, 1, 2, 4, 5], [1, 5, 2, 9, 3]]
+    assert [a.tolist() for a in thin(step, np.full(6, np.nan), 3, "max")] == [[], []]
+
+
+@given(st.lists(st.floats(0, 1e30), min_size=1, max_size=300), st.integers(1, 40))
+@settings(max_examples=80, deadline=None)
+def test_thinning_by_maxima_keeps_true_points_and_the_peak(values, points):
+    step, value = np.arange(len(values)) * 64, np.array(values)
+    kept_step, kept_value = thin(step, value, points, "max")
+    assert len(kept_step) <= points
+    assert np.all(np.diff(kept_step) > 0)
+    assert np.array_equal(value[kept_step // 64], kept_value)
+    assert kept_value.max() == value.max()

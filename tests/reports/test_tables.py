@@ -1,0 +1,66 @@
+"""The tables of runs and seeds."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from credo import run_folder
+from credo.reports.load import load_run
+from credo.reports.tables import list_table, run_row, run_rows, seed_rows, summary_table
+
+
+def text(table, width: int = 160) -> str:
+    console = Console(file=io.StringIO(), width=width)
+    console.print(table)
+    return console.file.getvalue()
+
+
+def test_rows_of_a_run(make_run):
+    folder = make_run("run", ("healthy", "dead", "broken"))
+    row = run_row(load_run(folder))
+    assert (row.environment, row.learner, row.credo) == ("Hopper-v5", "td3", "filter c=5")
+    assert (row.steps_done, row.steps_wanted, row.state) == (12_800, 12_800, "running")
+    assert row.best_returns == pytest.approx((2900, 20, 1400))
+    assert row.last_returns == pytest.approx((2900, 20, 1400))
+    assert row.verdicts == ("healthy", "dead", "non-finite")
+
+
+def test_rows_of_seeds_join_the_summary_and_the_curves(make_run):
+    folder = make_run("run", ("healthy", "dead"))
+    seeds = {"0": {"selected_step": 6_400, "selected_return": 1500.0, "final_return": 2900.0}}
+    run_folder.write_json(folder / "summary.json", {"state": "running", "steps": 12_800, "seeds": seeds})
+    first, second = seed_rows(load_run(folder))
+    assert (first.selected_step, first.selected_return, first.expert_share) == (6_400, 1500, 0.5)
+    assert (first.expert_probability, first.filtered_share) == (pytest.approx(0.75), pytest.approx(0.3))
+    assert (second.verdict, second.step, second.selected_return, second.final_return) == ("dead", 2_048, None, 20)
+    assert second.expert_probability == pytest.approx(0.98)
+    shown = text(summary_table(folder))
+    for word in ("kept at step", "50%", "dead at 2,048", "seed 1: actor inactive from step 2,048", "0.980"):
+        assert word in shown
+
+
+def test_a_run_on_the_environments_reward_has_no_columns_of_a_discriminator(make_run):
+    shown = text(summary_table(make_run("run", ("healthy",), reward="environment", learner="sac")))
+    assert "P(expert)" not in shown
+    assert "of expert" not in shown
+    assert "2,900" in shown
+
+
+def test_the_list_shows_every_run_and_says_what_cannot_be_read(make_run, tmp_path):
+    make_run("group/[bold]odd", ("healthy", "dead"))
+    make_run("many", ("healthy", "weak", "dead", "broken", "weak"))
+    make_run("expert", ("healthy",), reward="environment")
+    future = make_run("future", ("healthy",))
+    run_folder.write_json(future / "config.json", run_folder.read_json(future / "config.json") | {"format": 99})
+    shown = text(list_table(tmp_path))
+    for word in (
+        *("group/[bold]odd", "best 2,900 20", "20 .. 800 .. 2,900", "1 non-finite", "12.8k of 12.8k"),
+        *("format 99", "td3, credo filter c=5", "least .. median .. most"),
+    ):
+        assert word in shown
+    assert len(run_rows(tmp_path)) == 4
+    assert "no runs here" in text(list_table(future / "metrics"))
+    assert max(map(len, text(list_table(tmp_path), 80).splitlines())) <= 80
