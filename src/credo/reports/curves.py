@@ -30,9 +30,27 @@ _ELEVEN = (
     *("#000000", "#888888"),
 )
 _EVENTS = {"dead": "cross", "came back": "triangle-up", "explosion": "diamond", "non-finite": "square"}
-_INK, _SOFT, _GRID = "#222222", "#666666", "#E6E6E6"
+_INK, _SOFT, _LINE, _GRID = "#222222", "#666666", "#999999", "#E6E6E6"
 _CHOSEN: dict[str, Any] = {"name": "chosen", "select": {"type": "point", "fields": ["seed"]}, "bind": "legend"}
 _FONT = "Liberation Sans, Helvetica, Arial, sans-serif"
+_STYLE = {
+    "background": "white",
+    "padding": 16,
+    "font": _FONT,
+    "view": {"stroke": None},
+    "axis": {
+        **{"labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal", "titlePadding": 8},
+        **{"labelColor": _INK, "titleColor": _SOFT, "gridColor": _GRID, "domainColor": _LINE, "tickColor": _LINE},
+    },
+    # One width for all numbers, so that panels stand exactly below each other.
+    "axisY": {"minExtent": 40},
+    "title": {"fontSize": 14, "fontWeight": 600, "color": _INK, "anchor": "start", "frame": "group", "offset": 8},
+    "legend": {
+        **{"orient": "top", "direction": "horizontal", "labelLimit": 220},
+        **{"labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": 600, "labelColor": _INK, "titleColor": _INK},
+        "layout": {"top": {"anchor": "start", "direction": "horizontal", "margin": 36}},
+    },
+}
 
 
 Datasets = dict[str, list[dict[str, Any]]]
@@ -128,11 +146,9 @@ def figure(run: LoadedRun, interactive: bool) -> dict[str, Any]:
             offset=14,
         )
     )
-    specification = _styled(chart).to_dict()
-    # altair would check every row against the schema of the language, which takes seconds.
-    specification["datasets"] = data
-    # Room between the legends; altair does not know this setting of the drawing library.
-    specification["config"]["legend"]["layout"] = {"top": {"anchor": "start", "direction": "horizontal", "margin": 36}}
+    # Rows and style are added to the finished specification: altair would check every row against the schema of the
+    # language, which takes seconds, and does not know the legends' layout.
+    specification = chart.to_dict() | {"datasets": data, "config": _STYLE}
     if interactive and drawn:
         # One selection for all panels, made where each draws its lines (the first layer's legend counts);
         # altair can only repeat it.
@@ -317,37 +333,6 @@ def _event_marks(name: str, present: list[str], x: alt.X, y: alt.Y, colour: alt.
     ]
     marks = alt.Chart(alt.NamedData(name)).mark_point(size=130, filled=True, stroke=_INK, strokeWidth=1)
     return marks.encode(x=x, y=y, color=colour, shape=shape, opacity=opacity, tooltip=tooltip)
-
-
-def _styled(chart: Any) -> Any:
-    return (
-        chart.configure(background="white", padding=16, font=_FONT)
-        .configure_view(stroke=None)
-        .configure_axis(
-            labelFontSize=12,
-            titleFontSize=12,
-            titleFontWeight="normal",
-            titleColor=_SOFT,
-            labelColor=_INK,
-            gridColor=_GRID,
-            domainColor="#999999",
-            tickColor="#999999",
-            titlePadding=8,
-        )
-        # One width for all numbers, so that panels stand exactly below each other.
-        .configure_axisY(minExtent=40)
-        .configure_title(fontSize=14, anchor="start", frame="group", color=_INK, offset=8, fontWeight=600)
-        .configure_legend(
-            orient="top",
-            direction="horizontal",
-            labelFontSize=12,
-            titleFontSize=12,
-            titleFontWeight=600,
-            labelColor=_INK,
-            titleColor=_INK,
-            labelLimit=220,
-        )
-    )
 
 
 def _vega_lite_version() -> str:

@@ -1,0 +1,165 @@
+"""Videos: of a made-up environment without a drawing library, of Hopper where one works, and every failure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import imageio_ffmpeg
+import numpy as np
+import pytest
+
+from credo.policies import Layer, Policy, save_policy
+from credo.reports import video
+from credo.reports.video import record_video
+from credo.types import CredoError
+
+MODULE = """
+import os
+import gymnasium
+import numpy as np
+
+class Drawn(gymnasium.Env):
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 50}
+    observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (2,), np.float32)
+    action_space = gymnasium.spaces.Box(-2, 2, (1,), np.float32)
+
+    def __init__(self, render_mode=None, kind="", length=30):
+        self.render_mode, self.kind, self.length = render_mode, kind, length
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.steps = 0
+        return self.np_random.standard_normal(2).astype(np.float32), {}
+
+    def step(self, action):
+        if self.kind == "broken":
+            raise ValueError("no\\nway")
+        assert abs(float(action[0]) - 2) < 1e-4, action
+        self.steps += 1
+        return np.zeros(2, np.float32), 0.5, self.steps == self.length, False, {}
+
+    def render(self):
+        if self.kind == "crash":
+            os.abort()
+        return np.full((65, 97, 3), 8 * self.steps, np.uint8)
+
+class Blind(Drawn):
+    metadata = {"render_modes": []}
+    def __init__(self, render_mode=None):
+        super().__init__(None)
+
+for name, arguments in {"Drawn": {}, "Crash": {"kind": "crash"}, "Broken": {"kind": "broken"}}.items():
+    gymnasium.register(f"{name}-v0", Drawn, kwargs=arguments)
+gymnasium.register("Blind-v0", Blind)
+"""
+
+
+@pytest.fixture
+def module(tmp_path, monkeypatch):
+    (tmp_path / "drawn_environments.py").write_text(MODULE)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return "drawn_environments"
+
+
+def constant_policy(observations: int, actions: int, bound: float) -> Policy:
+    """Always the upper bound of every action."""
+    return Policy(
+        layers=(Layer(np.zeros((observations, actions)), np.full(actions, 20.0)),),
+        activation="relu",
+        observation_mean=np.zeros(observations),
+        observation_std=np.ones(observations),
+        action_low=np.full(actions, -bound),
+        action_high=np.full(actions, bound),
+        environment="test",
+    )
+
+
+def frames(path: Path) -> tuple[dict, list[np.ndarray]]:
+    reader = imageio_ffmpeg.read_frames(str(path))
+    about = next(reader)
+    width, height = about["size"]
+    return about, [np.frombuffer(frame, np.uint8).reshape(height, width, 3) for frame in reader]
+
+
+def test_an_episode_at_the_speed_of_real_time(module, tmp_path):
+    policy, out = constant_policy(2, 1, 2.0), tmp_path / "new" / "video.mp4"
+    result = record_video(f"{module}:Drawn-v0", policy, out, seed=3, frames_per_second=10)
+    # 50 steps a second, 10 frames a second: every fifth of 30 steps, and the first.
+    assert result == (out, 15.0, 30, 7, 10.0)
+    about, pictures = frames(out)
+    assert (about["codec"], about["fps"], about["size"]) == ("h264", 10, (96, 64))
+    assert about["pix_fmt"].startswith("yuv420p")
+    corner = [float(picture[-20:].mean()) for picture in pictures]
+    assert corner == pytest.approx([0, 40, 80, 120, 160, 200, 240], abs=6)
+    assert [path.name for path in out.parent.iterdir()] == ["video.mp4"]
+
+
+def test_the_episode_goes_on_after_the_last_frame(module, tmp_path):
+    save_policy(tmp_path / "policy.safetensors", constant_policy(2, 1, 2.0))
+    result = record_video(
+        f"{module}:Drawn-v0", tmp_path / "policy.safetensors", tmp_path / "v.mp4", max_steps=20, max_frames=3
+    )
+    assert (result.length, result.episode_return, result.frames) == (20, 10.0, 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("Blind-v0", "has no render mode rgb_array"),
+        ("Broken-v0", "failed \\(ValueError: no way\\)"),
+        ("Nothing-v0", "not a registered environment"),
+    ],
+)
+def test_what_cannot_be_drawn_is_one_line(module, tmp_path, name, words):
+    with pytest.raises(CredoError, match=words) as caught:
+        record_video(f"{module}:{name}", constant_policy(2, 1, 2.0), tmp_path / "v.mp4")
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.glob("*.mp4"))
+    assert not list(tmp_path.glob(".*.mp4"))
+
+
+def test_a_crash_of_the_drawing_library_says_what_to_install(module, tmp_path, monkeypatch):
+    monkeypatch.delenv("MUJOCO_GL", raising=False)
+    monkeypatch.setattr(video.sys, "platform", "linux")
+    with pytest.raises(CredoError, match="egl: .*status -6.*osmesa: .*; on Debian install libegl1"):
+        record_video(f"{module}:Crash-v0", constant_policy(2, 1, 2.0), tmp_path / "v.mp4")
+
+
+def test_the_second_library_is_tried_and_the_users_choice_respected(tmp_path, monkeypatch):
+    asked = []
+
+    def answer(job, backend, timeout):
+        asked.append(backend)
+        if backend == "egl":
+            return {"error": "no display", "drawing": True}
+        return {"path": "v.mp4", "episode_return": 1.0, "length": 2, "frames": 3, "frames_per_second": 20.0}
+
+    monkeypatch.setattr(video, "_run", answer)
+    monkeypatch.setattr(video.sys, "platform", "linux")
+    monkeypatch.delenv("MUJOCO_GL", raising=False)
+    policy = constant_policy(2, 1, 2.0)
+    assert record_video("Hopper-v5", policy, tmp_path / "v.mp4").path == tmp_path / "v.mp4"
+    monkeypatch.setenv("MUJOCO_GL", "glfw")
+    record_video("Hopper-v5", policy, tmp_path / "v.mp4")
+    assert asked == ["egl", "osmesa", None]
+
+
+def test_a_wrong_choice_of_library_and_a_factory_are_one_line(tmp_path, monkeypatch):
+    monkeypatch.setenv("MUJOCO_GL", "nonsense")
+    with pytest.raises(CredoError, match="MuJoCo cannot draw here \\(nonsense: .*install"):
+        record_video("Hopper-v5", constant_policy(11, 3, 1.0), tmp_path / "v.mp4")
+    with pytest.raises(CredoError, match="module:Id"):
+        record_video(lambda: None, constant_policy(11, 3, 1.0), tmp_path / "v.mp4")
+
+
+def test_hopper(tmp_path):
+    try:
+        result = record_video("Hopper-v5", constant_policy(11, 3, 1.0), tmp_path / "v.mp4", size=64)
+    except CredoError as error:
+        pytest.skip(str(error)) if "cannot draw here" in str(error) else pytest.fail(str(error))
+    assert result.length < 100
+    assert result.frames_per_second == pytest.approx(1 / (6 * 0.008))
+    about, pictures = frames(result.path)
+    assert about["size"] == (64, 64)
+    assert len(pictures) == result.frames
+    assert pictures[0].std() > 10
