@@ -43,7 +43,7 @@ def main(out: Path) -> None:
     )
     print(f"expert    {mean_return(point_mass_expert):8.1f}")
     for seed in run.config.seed_numbers:
-        print(f"imitator {seed}{mean_return(run.policy(seed).normalised_action):8.1f}")
+        print(f"imitator {seed} {mean_return(run.policy(seed).normalised_action):8.1f}")
     print(f"curves: {run.folder / 'curves.html'}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import imageio_ffmpeg
@@ -74,11 +75,12 @@ def constant_policy(observations: int, actions: int, bound: float) -> Policy:
     )
 
 
-def frames(path: Path) -> tuple[dict, list[np.ndarray]]:
-    reader = imageio_ffmpeg.read_frames(str(path))
-    about = next(reader)
-    width, height = about["size"]
-    return about, [np.frombuffer(frame, np.uint8).reshape(height, width, 3) for frame in reader]
+def frames(path: Path, width: int, height: int) -> tuple[str, np.ndarray]:
+    """What ffmpeg says of the file, and its frames [n, height, width, 3]."""
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-i", path, "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
+    done = subprocess.run(command, capture_output=True, check=True)
+    stream = next(line for line in done.stderr.decode().splitlines() if "Stream" in line)
+    return stream, np.frombuffer(done.stdout, np.uint8).reshape(-1, height, width, 3)
 
 
 def test_an_episode_at_the_speed_of_real_time(module, tmp_path):
@@ -86,9 +88,9 @@ def test_an_episode_at_the_speed_of_real_time(module, tmp_path):
     result = record_video(f"{module}:Drawn-v0", policy, out, seed=3, frames_per_second=10)
     # 50 steps a second, 10 frames a second: every fifth of 30 steps, and the first.
     assert result == (out, 15.0, 30, 7, 10.0)
-    about, pictures = frames(out)
-    assert (about["codec"], about["fps"], about["size"]) == ("h264", 10, (96, 64))
-    assert about["pix_fmt"].startswith("yuv420p")
+    about, pictures = frames(out, 96, 64)
+    for word in ("h264", "yuv420p", "96x64", "10 fps"):
+        assert word in about
     corner = [float(picture[-20:].mean()) for picture in pictures]
     assert corner == pytest.approx([0, 40, 80, 120, 160, 200, 240], abs=6)
     assert [path.name for path in out.parent.iterdir()] == ["video.mp4"]
@@ -121,7 +123,7 @@ def test_what_cannot_be_drawn_is_one_line(module, tmp_path, name, words):
 def test_a_crash_of_the_drawing_library_says_what_to_install(module, tmp_path, monkeypatch):
     monkeypatch.delenv("MUJOCO_GL", raising=False)
     monkeypatch.setattr(video.sys, "platform", "linux")
-    with pytest.raises(CredoError, match="egl: .*status -6.*osmesa: .*; on Debian install libegl1"):
+    with pytest.raises(CredoError, match=r"egl: .*status -6.*osmesa: .*; on Debian install libegl1"):
         record_video(f"{module}:Crash-v0", constant_policy(2, 1, 2.0), tmp_path / "v.mp4")
 
 
@@ -146,7 +148,7 @@ def test_the_second_library_is_tried_and_the_users_choice_respected(tmp_path, mo
 
 def test_a_wrong_choice_of_library_and_a_factory_are_one_line(tmp_path, monkeypatch):
     monkeypatch.setenv("MUJOCO_GL", "nonsense")
-    with pytest.raises(CredoError, match="MuJoCo cannot draw here \\(nonsense: .*install"):
+    with pytest.raises(CredoError, match=r"MuJoCo cannot draw here \(nonsense: .*install"):
         record_video("Hopper-v5", constant_policy(11, 3, 1.0), tmp_path / "v.mp4")
     with pytest.raises(CredoError, match="module:Id"):
         record_video(lambda: None, constant_policy(11, 3, 1.0), tmp_path / "v.mp4")
@@ -159,7 +161,7 @@ def test_hopper(tmp_path):
         pytest.skip(str(error)) if "cannot draw here" in str(error) else pytest.fail(str(error))
     assert result.length < 100
     assert result.frames_per_second == pytest.approx(1 / (6 * 0.008))
-    about, pictures = frames(result.path)
-    assert about["size"] == (64, 64)
+    about, pictures = frames(result.path, 64, 64)
+    assert "20.83 fps" in about
     assert len(pictures) == result.frames
     assert pictures[0].std() > 10

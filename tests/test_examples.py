@@ -1,0 +1,53 @@
+"""The examples run as they stand, on small budgets where they take one."""
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from credo import experts
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+def load(name):
+    specification = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+def test_a_policy_is_used_without_jax():
+    weights = experts.FOLDER / experts.load_card("hopper-expert").weights
+    result = subprocess.run(
+        [sys.executable, EXAMPLES / "use_policy.py", weights], capture_output=True, text=True, check=True
+    )
+    value = float(result.stdout.split("return ")[1].split(";")[0])
+    assert value > 3000, result.stdout
+
+
+def test_point_mass_is_imitated(tmp_path, capsys):
+    load("imitate_point_mass").main(tmp_path / "run")
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()[:-1]]
+    returns = {" ".join(words[:-1]): float(words[-1]) for words in rows}
+    middle = (returns["random"] + returns["expert"]) / 2
+    for seed in (0, 1):
+        assert returns[f"imitator {seed}"] > middle, returns
+
+
+def test_credo_acts_beside_a_run_without_it(tmp_path):
+    load("credo_acts").main(tmp_path, 2560)
+    from credo.api import Run
+
+    with_credo, without = (Run(tmp_path / mode).metrics() for mode in ("filter", "off"))
+    assert np.nanmax(with_credo["filtered_share"]) > 0.1
+    assert np.nanmax(without["filtered_share"]) == 0.0
+    assert with_credo["seed"].tolist() == without["seed"].tolist()
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)
+def test_every_example_says_how_to_run_it(path):
+    assert f"python examples/{path.name}" in path.read_text()
