@@ -46,11 +46,16 @@ def write_evaluations(run: LoadedRun, path: Path) -> None:
                 before = step
 
 
+def command_of(run: LoadedRun) -> str:
+    """The command, without where program and folder lay: that is of no use to anyone who repeats it."""
+    program, *rest = run.stored["command"].split(" ")
+    return " ".join(["credo" if program.startswith("/") else program, *(re.sub(r"^/\S*/", "runs/", w) for w in rest)])
+
+
 def describe(run: LoadedRun) -> dict:
     """What run.json keeps."""
     return {
-        # Where the run lay is of no use to anyone who repeats it.
-        "command": re.sub(r"(?<=\s)(/\S*/)(?=\S+)", "runs/", run.stored["command"]).removeprefix("__main__.py "),
+        "command": command_of(run),
         "id": run.stored["id"],
         "versions": run.stored["versions"],
         "demonstrations": run.stored["demonstrations"],

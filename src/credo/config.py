@@ -99,7 +99,7 @@ class TD3Config:
     actor_delay: int = 2
     """Critic updates per actor update; it must divide the updates per round."""
     preactivation_penalty: float = 0.01
-    """Coefficient of the mean squared output before tanh in the actor's loss, which keeps it from saturating; 0: none."""
+    """Coefficient of the mean squared output before tanh in the actor's loss, against saturation; 0: none."""
 
 
 @dataclass(frozen=True)

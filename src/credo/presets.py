@@ -53,7 +53,7 @@ PRESETS: dict[str, RunConfig] = {
 }
 
 DESCRIPTIONS: dict[str, str] = {
-    "fast": "what a new user should run: normalised observations, gradient penalty, wide exploration, an actor kept from saturating",
+    "fast": "what a new user should run: normalised observations, gradient penalty, wide exploration, no saturation",
     "paper": "the paper's settings (Table 2, and for what it leaves open the same family of code); many seeds die",
 }
 

@@ -42,7 +42,16 @@ def local_environment(tmp_path_factory):
 def small(demonstrations, out, *extra):
     widths = [f"--{part}.hidden=8" for part in ("td3", "discriminator")]
     words = f"imitate --env my_task:MyPoint-v0 --demos {demonstrations} --out {out} --learning-starts 64".split()
-    rest = "--random-steps 64 --evaluation-interval 128 --evaluation-episodes 2 --updates-per-round 4".split()
+    rest = [
+        "--random-steps",
+        "64",
+        "--evaluation-interval",
+        "128",
+        "--evaluation-episodes",
+        "2",
+        "--updates-per-round",
+        "4",
+    ]
     return [*words, *rest, "--discriminator.updates-per-round", "2", *widths, *extra]
 
 
@@ -135,7 +144,8 @@ def test_a_whole_run_from_the_command_line(demonstrations, local_environment, tm
 
     before = (out / "config.json").read_bytes()
     line = failure([*words, "--threshold", "3"], capsys)
-    assert "another run" in line and "threshold" in line
+    assert "another run" in line
+    assert "threshold" in line
     assert (out / "config.json").read_bytes() == before
 
     main(small(demonstrations, out, "--seeds", "2", "--steps", "384"))
@@ -158,24 +168,33 @@ def test_a_folder_with_something_else_is_left_alone(demonstrations, local_enviro
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
-def test_a_replay_that_cannot_fit_is_refused_before_training(demonstrations, local_environment, tmp_path, monkeypatch, capsys):
+def test_a_replay_that_cannot_fit_is_refused_before_training(
+    demonstrations, local_environment, tmp_path, monkeypatch, capsys
+):
     monkeypatch.chdir(local_environment)
     monkeypatch.setattr("credo.training.loop._available_memory", lambda: 10_000)
     line = failure(small(demonstrations, tmp_path / "run", "--steps", "6400", "--seeds", "3"), capsys)
-    assert "replay_capacity" in line and "3 seeds x" in line
+    assert "replay_capacity" in line
+    assert "3 seeds x" in line
     assert not (tmp_path / "run").exists()
 
 
 def test_an_interrupt_keeps_everything_and_the_same_command_goes_on(demonstrations, local_environment, tmp_path):
     out = tmp_path / "run"
-    words = [sys.executable, "-m", "credo", *small(demonstrations, out, "--steps", "64000000", "--replay-capacity", "1000")]
+    words = [
+        sys.executable,
+        "-m",
+        "credo",
+        *small(demonstrations, out, "--steps", "64000000", "--replay-capacity", "1000"),
+    ]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(run_folder.__file__).parents[1])])}
     process = subprocess.Popen(
         words, cwd=local_environment, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     deadline = time.monotonic() + 120
     while not list((out / run_folder.EVALUATIONS).glob("*.parquet")):
-        assert process.poll() is None and time.monotonic() < deadline, "training did not begin"
+        assert process.poll() is None, "training ended"
+        assert time.monotonic() < deadline, "training did not begin"
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
     printed, _ = process.communicate(timeout=60)

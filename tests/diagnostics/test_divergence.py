@@ -171,6 +171,12 @@ def test_a_gradient_that_comes_back_from_zero_is_no_explosion():
     metrics, evaluations = curves(RISING, dead=[(1_200, 28_000)])
     lively = metrics | {"actor_gradient_max": metrics["actor_gradient_max"] * 30}
     assert verdict(lively, evaluations, EXPERT).first_explosion is None
+    # As seen on Hopper: saturated with gradients of 1e-6 to 1e-3, then 12.7 as the actor wakes up.
+    metrics, evaluations = curves([1, 38, 22, 173, 169], dead=[(START, 14_800)])
+    gradient = metrics["actor_gradient_max"]
+    gradient[gradient == 0] = np.geomspace(1e-6, 1e-3, int((gradient == 0).sum()))
+    woken = verdict(with_spike(metrics, 14_800, 12.7), evaluations, EXPERT)
+    assert (woken.kind, woken.first_explosion) == ("weak", None)
 
 
 def test_stands_on_the_occupancy_distance_where_no_return_can_be_compared():

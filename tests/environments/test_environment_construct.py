@@ -95,9 +95,7 @@ def test_unknown_sources_are_refused_with_a_suggestion(source, words):
 
 def test_missing_dependency_is_refused():
     def needs_more():
-        raise gymnasium.error.DependencyNotInstalled(
-            "simulator is not installed,\nrun `pip install simulator`"
-        )
+        raise gymnasium.error.DependencyNotInstalled("simulator is not installed,\nrun `pip install simulator`")
 
     assert "pip install simulator" in refusal(needs_more)
 
@@ -186,9 +184,7 @@ def test_spec_finds_the_time_limit_of_factories():
 def test_source_names():
     assert source_name("Hopper-v5") == "Hopper-v5"
     assert source_name(PointMass) == "PointMass"
-    assert source_name(functools.partial(TimeLimitProbe, 3, terminates=True)) == (
-        "TimeLimitProbe(3, terminates=True)"
-    )
+    assert source_name(functools.partial(TimeLimitProbe, 3, terminates=True)) == ("TimeLimitProbe(3, terminates=True)")
 
 
 def test_no_step_pays_for_a_checker():

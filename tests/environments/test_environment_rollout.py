@@ -55,9 +55,7 @@ def test_episode_is_that_of_the_bare_environment():
     observation, _ = bare.reset(seed=episode_seed(4, Purpose.DEMONSTRATIONS, 0, 1))
     for step in range(len(episode.reward)):
         np.testing.assert_array_equal(episode.observation[step], observation.astype(np.float32))
-        np.testing.assert_array_equal(
-            episode.action[step], hopper_policy(observation.astype(np.float32)[None])[0]
-        )
+        np.testing.assert_array_equal(episode.action[step], hopper_policy(observation.astype(np.float32)[None])[0])
         observation, reward, terminated, truncated, _ = bare.step(episode.action[step])
         assert episode.reward[step] == np.float32(reward)
         assert (terminated or truncated) == (step == len(episode.reward) - 1)
@@ -67,9 +65,7 @@ def test_episode_is_that_of_the_bare_environment():
 
 @pytest.mark.parametrize("terminates", [True, False])
 def test_last_observation_and_ending(terminates):
-    (episode,) = rollout_episodes(
-        functools.partial(AutoresetProbe, 4, terminates), lambda o: o[:, :1] * 0, 1, seed=0
-    )
+    (episode,) = rollout_episodes(functools.partial(AutoresetProbe, 4, terminates), lambda o: o[:, :1] * 0, 1, seed=0)
     np.testing.assert_array_equal(episode.observation, [[0, step] for step in range(5)])
     np.testing.assert_array_equal(episode.reward, [1, 2, 3, 4])
     assert episode.action.shape == (4, 1)

@@ -73,8 +73,7 @@ class Criteria:
     explosion_floor: float = 10.0
     """... and beyond this absolute value."""
     explosion_window: int = 200
-    """Rounds in the running median; rounds without gradient do not count. The first window is its own
-    reference."""
+    """Rounds in the running median; inactive ones do not count. The first window is its own reference."""
 
 
 class Verdict(NamedTuple):
@@ -241,9 +240,9 @@ def _first_explosion(activity: _Activity, criteria: Criteria) -> int | None:
         chunk = gradient[first : first + block]
         if not np.any(chunk > criteria.explosion_floor):
             continue
-        past = gradient[max(first - window, 0) : max(first, window)]
-        alive = past[(past > criteria.vanishing_gradient) & np.isfinite(past)]
-        # An actor that was dead has no scale of its own: the last known one serves.
+        past = slice(max(first - window, 0), max(first, window))
+        alive = gradient[past][~activity.inactive[past] & np.isfinite(gradient[past])]
+        # An inactive actor has no scale of its own, and waking up is no explosion: the last known scale serves.
         if alive.size >= min(window, 10):
             baseline = float(np.median(alive))
         if baseline is None:

@@ -106,9 +106,7 @@ class EnvironmentBatch:
             self.observation = next_observation.copy()
             for index in outcome.ended:
                 self._finish_episode(self._lanes[index], outcome.terminated[index])
-        return Step(
-            next_observation, outcome.reward, np.array(outcome.terminated), np.array(outcome.truncated)
-        )
+        return Step(next_observation, outcome.reward, np.array(outcome.terminated), np.array(outcome.truncated))
 
     def drain_finished(self) -> list[EpisodeSummary]:
         """The episodes that ended since the last call, oldest first."""
@@ -144,9 +142,7 @@ class EnvironmentBatch:
         }
         for field, value in own.items():
             if state[field] != value:
-                raise CredoError(
-                    f"{field}: the stored environments have {state[field]!r}; it must be {value!r}"
-                )
+                raise CredoError(f"{field}: the stored environments have {state[field]!r}; it must be {value!r}")
         lines = []
         observation = np.empty_like(self.observation)
         for lane in self._lanes:
@@ -180,9 +176,7 @@ class EnvironmentBatch:
         return lane.reset(episode, self._seed(lane, episode))
 
     def _finish_episode(self, lane: Lane, terminated: bool) -> None:
-        self.finished.append(
-            EpisodeSummary(lane.index, lane.total_reward, lane.length, terminated, lane.success)
-        )
+        self.finished.append(EpisodeSummary(lane.index, lane.total_reward, lane.length, terminated, lane.success))
         self.observation[lane.index] = self._start_episode(lane, lane.episode + 1)
 
     def _lane_state(self, lane: Lane) -> dict[str, Any]:

@@ -119,9 +119,7 @@ def _make_from_id(source: str, render_mode: str | None) -> gymnasium.Env:
         settings: dict[str, Any] = {} if render_mode is None else {"render_mode": render_mode}
         return gymnasium.make(identifier, disable_env_checker=True, **settings)
     except (ImportError, gymnasium.error.DependencyNotInstalled) as error:
-        raise CredoError(
-            f"environment: '{source}' needs something not installed: {_one_line(error)}"
-        ) from error
+        raise CredoError(f"environment: '{source}' needs something not installed: {_one_line(error)}") from error
     except Exception as error:
         raise CredoError(
             f"environment: '{source}' could not be built ({type(error).__name__}: {_one_line(error)}); "
@@ -158,14 +156,9 @@ def _check_registered(source: str, identifier: str) -> None:
 def _make_from_factory(factory: Callable[..., gymnasium.Env], render_mode: str | None) -> gymnasium.Env:
     name = source_name(factory)
     try:
-        if _takes_render_mode(factory, render_mode):
-            environment = factory(render_mode=render_mode)
-        else:
-            environment = factory()
+        environment = factory(render_mode=render_mode) if _takes_render_mode(factory, render_mode) else factory()
     except (ImportError, gymnasium.error.DependencyNotInstalled) as error:
-        raise CredoError(
-            f"environment: '{name}' needs something not installed: {_one_line(error)}"
-        ) from error
+        raise CredoError(f"environment: '{name}' needs something not installed: {_one_line(error)}") from error
     if not isinstance(environment, gymnasium.Env):
         raise CredoError(
             f"environment: the factory '{name}' returned {type(environment).__name__}; "
@@ -199,17 +192,11 @@ def _check_spaces(environment: gymnasium.Env, name: str) -> None:
             f"environment: '{name}' has {kind} of shape {observation_space.shape}; observations must be a "
             "flat vector, one-dimensional and not empty"
         )
-    if not (
-        np.issubdtype(observation_space.dtype, np.floating)
-        or np.issubdtype(observation_space.dtype, np.integer)
-    ):
+    if not (np.issubdtype(observation_space.dtype, np.floating) or np.issubdtype(observation_space.dtype, np.integer)):
         raise CredoError(
-            f"environment: '{name}' has observations of type {observation_space.dtype}; they must be floats "
-            "or integers"
+            f"environment: '{name}' has observations of type {observation_space.dtype}; they must be floats or integers"
         )
-    if not isinstance(action_space, gymnasium.spaces.Box) or not np.issubdtype(
-        action_space.dtype, np.floating
-    ):
+    if not isinstance(action_space, gymnasium.spaces.Box) or not np.issubdtype(action_space.dtype, np.floating):
         raise CredoError(
             f"environment: '{name}' has actions {_short(action_space)}; they must be continuous "
             "(a one-dimensional Box of floats)"
@@ -226,8 +213,7 @@ def _check_spaces(environment: gymnasium.Env, name: str) -> None:
         )
     if not (action_space.low < action_space.high).all():
         raise CredoError(
-            f"environment: '{name}' has actions {_short(action_space)}; every lower bound must be below its "
-            "upper bound"
+            f"environment: '{name}' has actions {_short(action_space)}; every lower bound must be below its upper bound"
         )
 
 

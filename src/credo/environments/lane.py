@@ -163,7 +163,5 @@ def clip_action(action: Any, count: int, spec: EnvironmentSpec) -> np.ndarray:
         raise ValueError(f"action has shape {checked.shape}; {spec.name} needs {(count, spec.action_size)}")
     if not all_finite(checked):
         bad = int(np.argmin(np.isfinite(checked).all(axis=1)))
-        raise NonFiniteActionError(
-            f"the action of environment {bad} ({spec.name}) is not finite: {checked[bad]}"
-        )
+        raise NonFiniteActionError(f"the action of environment {bad} ({spec.name}) is not finite: {checked[bad]}")
     return np.minimum(np.maximum(checked, _MINUS_ONE), _PLUS_ONE)

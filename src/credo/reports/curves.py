@@ -65,7 +65,6 @@ _STYLE = {
     },
 }
 
-
 Datasets = dict[str, list[dict[str, Any]]]
 """Name to rows."""
 
@@ -290,6 +289,8 @@ def _y(panel: Panel, values: np.ndarray, expert: float | None) -> alt.Y:
 
 def _log_ticks(top: float) -> list[float]:
     """0 and the powers of ten up to ``top``, with the steps between where there is room for them."""
+    if top < 5:
+        return [tick for tick in (0.0, 0.2, 0.5, 1.0, 2.0) if tick <= top]
     powers = [10.0**k for k in range(int(np.floor(np.log10(top))) + 1)]
     if len(powers) <= 3:
         powers = [base * power for power in powers for base in (1, 2, 5)]
