@@ -40,7 +40,7 @@ class HeldOut(NamedTuple):
     action: np.ndarray
     """[n, A] in [-1, 1]."""
     lengths: np.ndarray
-    """[episodes] steps."""
+    """[episodes] steps until termination; the horizon where an episode did not terminate."""
     mean: np.ndarray
     """[O]: statistics of the training demonstrations, whatever the networks see."""
     std: np.ndarray
@@ -93,7 +93,7 @@ def evaluate(
             held_out.std,
             held_out.horizon,
         )
-        row["action_error"] = action_error(policy, held_out.observation, held_out.action)
+        row["action_error"] = action_error(policy.normalised_action, held_out.observation, held_out.action)
         generator = host_generator(seed.number, Purpose.MEASURE)
         observation = np.concatenate([episode.observation[:-1] for episode in episodes])
         action = np.concatenate([episode.action for episode in episodes])

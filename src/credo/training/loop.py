@@ -150,7 +150,10 @@ def _prepare(parts: Parts, demonstrations: Demonstrations | None) -> tuple[Const
     statistics = (mean, std) if config.normalise_observations else None
     constants = make_constants(parts, statistics, kept.observation, kept.action)
     horizon = spec.max_episode_steps or int(max(demonstrations.lengths))
-    return constants, HeldOut(held.observation, held.action, held.lengths, mean, std, horizon)
+    # An episode that was cut, not ended, would have gone on: only termination counts as time lost.
+    fell = held.terminated[held.episode_start[1:] - 1]
+    lengths = np.where(fell, held.lengths, horizon)
+    return constants, HeldOut(held.observation, held.action, lengths, mean, std, horizon)
 
 
 @contextlib.contextmanager
