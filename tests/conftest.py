@@ -9,6 +9,8 @@ import optax.tree
 import pytest
 
 jax.config.update("jax_enable_x64", False)
+# The programs of the tests are small: compiling them thoroughly takes longer than running them.
+jax.config.update("jax_disable_most_optimizations", True)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 

@@ -31,7 +31,7 @@ SMALL = RunConfig(
     td3=TD3Config(hidden=(8,), batch_size=8),
     sac=SACConfig(hidden=(8,), batch_size=8),
 )
-REWARDED = dataclasses.replace(SMALL, reward="environment", demonstrations="")
+REWARDED = dataclasses.replace(SMALL, learner="sac", reward="environment", demonstrations="")
 """Trained on the environment's own reward, which compiles in a moment."""
 
 
