@@ -134,7 +134,9 @@ def test_the_literal_reward_explodes_and_the_state_before_it_is_kept(tmp_path, m
         network = jax.tree.map(lambda x: 100 * jnp.abs(x), state.discriminator.network)
         return state._replace(discriminator=state.discriminator._replace(network=network))
 
-    config = changed(reward="plr-literal", seeds=2, steps=64, environment="probe", normalise_observations=False)
+    config = changed(
+        learner="sac", reward="plr-literal", seeds=2, steps=64, environment="probe", normalise_observations=False
+    )
     config = changed(config, credo=changed(config.credo, mode="off"))
     data = demonstrations(1, 1)
     run(tmp_path / "clean", config, source(only=None), data)

@@ -17,6 +17,11 @@ from credo.types import Transition
 from training.training_runs import SMALL, changed
 
 UPDATES, BATCH, OBSERVATION, ACTION = 2, 8, 3, 1
+UNCLIPPED = changed(
+    credo=changed(SMALL.credo, mode="off", threshold=-1e6),
+    td3=TD3Config(hidden=(8,), batch_size=8, actor_learning_rate=1e-12, preactivation_penalty=0.0),
+)
+"""CREDO is off, every logit is past the threshold, and the actor stays as it is."""
 
 
 @functools.cache
@@ -43,8 +48,8 @@ def experience(seed=0):
     return Experience(batches, normal(OBSERVATION), np.tanh(normal(ACTION)))
 
 
-def one_round(config, change_state=lambda state: state, data=None):
-    parts = make_parts(config, pendulum())
+def one_round(change_state=lambda state: state):
+    parts = make_parts(UNCLIPPED, pendulum())
     generator = np.random.default_rng(1)
     mean, std = np.full(3, 0.5, np.float32), np.full(3, 2.0, np.float32)
     constants = make_constants(
@@ -55,13 +60,12 @@ def one_round(config, change_state=lambda state: state, data=None):
     )
     state = change_state(initial_state(parts, 0))
     keys = jax.random.key(1), jax.random.key(2)
-    updated, metrics = jax.jit(make_round(parts))(state, constants, data or experience(), *keys)
+    updated, metrics = jax.jit(make_round(parts))(state, constants, experience(), *keys)
     return parts, constants, state, updated, metrics
 
 
 def test_rewards_come_from_the_updated_discriminator_and_never_from_the_environment():
-    config = changed(credo=changed(SMALL.credo, mode="off"))
-    parts, constants, before, after, metrics = one_round(config)
+    parts, constants, before, after, metrics = one_round()
     batches = experience().batches
     inputs = join(constants.normalise(jnp.asarray(batches.observation)), jnp.asarray(batches.action))
     expected = np.asarray(REWARDS["plr"](parts.discriminator.logit(after.discriminator.network, inputs)))
@@ -98,7 +102,7 @@ def test_a_bad_update_brings_the_state_before_the_round_back():
         critics = ((layer._replace(bias=layer.bias.at[0].set(jnp.inf)), *state.learner.critics[0][1:]),)
         return state._replace(learner=state.learner._replace(critics=(*critics, state.learner.critics[1])))
 
-    _, _, before, after, metrics = one_round(SMALL, spoilt)
+    _, _, before, after, metrics = one_round(spoilt)
     assert float(metrics["finite"]) == 0.0
     for old, new in zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True):
         np.testing.assert_array_equal(old, new)
@@ -110,9 +114,7 @@ def test_saturation_and_outliers_are_measured():
         actor = (*state.learner.actor[:-1], last._replace(bias=last.bias + 50.0))
         return state._replace(learner=state.learner._replace(actor=actor))
 
-    config = changed(td3=TD3Config(hidden=(8,), batch_size=8, actor_learning_rate=1e-12))
-    config = changed(config, credo=changed(SMALL.credo, mode="off", threshold=-1e6))
-    *_, metrics = one_round(config, saturated)
+    *_, metrics = one_round(saturated)
     assert float(metrics["action_saturation"]) == 1.0
     assert float(metrics["actor_gradient_max"]) == 0.0
     assert float(metrics["outlier_share"]) == 1.0, "measured where CREDO is off too"
