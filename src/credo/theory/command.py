@@ -54,6 +54,12 @@ def _sizes(options: TheoryOptions) -> Any:
     return Sizes(options.seed, options.states, options.grid, 2001, 14, options.samples, options.training_steps, 5, 151)
 
 
+def _command() -> str:
+    """The command line; of folders only their names, since where they lay is of no use to anyone who repeats it."""
+    words = [word for word in sys.argv[1:] if word != "theory"]
+    return " ".join(["credo theory", *(f"runs/{Path(w).name}" if Path(w).is_absolute() else w for w in words)])
+
+
 def run(options: TheoryOptions) -> Path:
     """Measure, draw and write; returns the folder. Raises CredoError for options or run folders that do not do."""
     # Imported here, so that the command line's help does not wait for SciPy and Altair.
@@ -85,7 +91,7 @@ def run(options: TheoryOptions) -> Path:
         (options.out / "figures" / f"{name}.png").write_bytes(small_png(vl_convert.vegalite_to_png(drawing, ppi=72)))
         drawings[name] = vl_convert.vegalite_to_svg(drawing)
     record = {
-        "command": " ".join(["credo theory", *sys.argv[1:]]),
+        "command": _command(),
         "options": {k: str(v) if isinstance(v, Path) else v for k, v in asdict(options).items() if k != "runs"},
         "versions": _versions(),
         "processor_seconds": round(time.process_time() - started, 1),
