@@ -12,7 +12,7 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from credo.policies import Layer, Policy, load_policy, save_policy
-from credo.storage import content_sha256
+from credo.storage import content_sha256, read_tensors, write_tensors
 from credo.types import CredoError
 
 METADATA = {"algorithm": "td3", "note": "größer\n\u0000"}
@@ -250,3 +250,11 @@ def test_saving_is_atomic_and_asks_before_overwriting(tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == ["p"]
     with pytest.raises(CredoError, match="cannot be written"):
         save_policy(tmp_path / "no" / "folder", make_policy())
+
+
+def test_a_scalar_comes_back_a_scalar(tmp_path):
+    path = tmp_path / "scalar.safetensors"
+    write_tensors(path, format="test", version=1, tensors={"x": np.array(3, np.int64)}, metadata={}, overwrite=False)
+    read, _ = read_tensors(path, format="test", version=1)
+    assert read["x"].shape == ()
+    assert read["x"] == 3

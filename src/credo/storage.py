@@ -31,7 +31,7 @@ def content_sha256(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str
     """SHA-256 in hex over names, dtypes, shapes, little-endian C-order bytes and metadata, in any order."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
-        array = np.ascontiguousarray(tensors[name])
+        array = np.asarray(tensors[name], order="C")
         array = array.astype(array.dtype.newbyteorder("<"), copy=False)
         digest.update(repr((name, array.dtype.name, tensors[name].shape)).encode())
         digest.update(array.reshape(-1).view(np.uint8).data)
@@ -57,7 +57,7 @@ def write_tensors(
     path = Path(path)
     if not overwrite and path.exists():
         raise _exists(path)
-    contiguous = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+    contiguous = {name: np.asarray(array, order="C") for name, array in tensors.items()}
     header = {"format": format, "format_version": str(version), **metadata}
     header["sha256"] = content_sha256(contiguous, header)
     temporary = path.parent / f".{path.name}.{uuid.uuid4().hex}.tmp"

@@ -122,8 +122,6 @@ def _restore(seed: Seed, described: dict[str, Any], tensors: dict[str, np.ndarra
     for name, array in tensors.items():
         group, rest = name.split("/", 1)
         groups[group][rest] = array
-    # A scalar comes back from its file as an array of one entry.
-    groups["replay"]["written"] = groups["replay"]["written"].reshape(())
     seed.state = _filled(seed.state, groups["state"])
     seed.replay.restore(groups["replay"])
     seed.next_round = described["next_round"]
@@ -146,8 +144,6 @@ def _filled(template: TrainState, arrays: dict[str, np.ndarray]) -> TrainState:
     def fill(path: Any, leaf: Any) -> Any:
         name = jax.tree_util.keystr(path)
         stored = arrays.get(name)
-        if stored is not None and leaf.ndim == 0 and stored.size == 1:
-            stored = stored.reshape(())
         if stored is None or stored.shape != leaf.shape or stored.dtype != leaf.dtype:
             raise CredoError(f"checkpoint: {name} is missing or not {leaf.dtype}{list(leaf.shape)}")
         return jnp.asarray(stored)
