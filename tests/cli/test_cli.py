@@ -77,7 +77,7 @@ def failure(words, capsys):
         ("imitate --env CartPole-v1", ["environment", "CartPole-v1", "Discrete"]),
         ("imitate --env no_such_module:Foo-v0", ["environment", "no_such_module"]),
         ("imitate --demos missing.safetensors", ["missing.safetensors"]),
-        ("imitate --threshold 0", ["threshold", "0", "> 0"]),
+        ("imitate --threshold 0", ["threshold", "0", "above 0"]),
         ("imitate --threshold -2", ["threshold", "-2"]),
         ("imitate --threshold 1.5 --threshold-unit probability", ["threshold", "1.5", "(0, 1)"]),
         ("imitate --steps 3", ["steps", "3", "64"]),

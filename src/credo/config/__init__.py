@@ -1,0 +1,32 @@
+"""Every setting of a run, as a tree of frozen dataclasses with a JSON round trip and an identity.
+
+The command line is generated from these classes; the text below a field is its help. Defaults are the ``fast`` setting
+(see ``credo.presets``). This package imports no JAX, so that help and usage errors are quick.
+"""
+
+from credo.config.codec import to_dict
+from credo.config.credo import CredoConfig, CredoMode, CredoReading, ThresholdUnit
+from credo.config.discriminator import Activation, DiscriminatorConfig, RegulariserName
+from credo.config.learners import SACConfig, TD3Config
+from credo.config.run import LearnerName, RewardName, RunConfig, from_dict, identity, run_id
+from credo.config.validate import validate
+
+__all__ = [
+    "Activation",
+    "CredoConfig",
+    "CredoMode",
+    "CredoReading",
+    "DiscriminatorConfig",
+    "LearnerName",
+    "RegulariserName",
+    "RewardName",
+    "RunConfig",
+    "SACConfig",
+    "TD3Config",
+    "ThresholdUnit",
+    "from_dict",
+    "identity",
+    "run_id",
+    "to_dict",
+    "validate",
+]

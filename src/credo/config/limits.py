@@ -1,0 +1,86 @@
+"""What values a setting may take, written beside its type: ``Annotated[float, Limit(above=0)]``.
+
+Checked generically by ``check_limits``; what involves several settings at once stands in ``credo.config.validate``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import typing
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from credo.types import CredoError
+
+
+@dataclass(frozen=True)
+class Limit:
+    """Bounds of a finite number; None: no bound on that side."""
+
+    above: float | None = None
+    least: float | None = None
+    below: float | None = None
+    most: float | None = None
+
+    def allows(self, value: float) -> bool:
+        return (
+            math.isfinite(value)
+            and (self.above is None or value > self.above)
+            and (self.least is None or value >= self.least)
+            and (self.below is None or value < self.below)
+            and (self.most is None or value <= self.most)
+        )
+
+    def __str__(self) -> str:
+        words = (("above", self.above), ("at least", self.least), ("below", self.below), ("at most", self.most))
+        bounds = [f"{word} {bound:g}" for word, bound in words if bound is not None]
+        return f"a finite number {' and '.join(bounds)}".rstrip()
+
+
+Finite = Annotated[float, Limit()]
+Positive = Annotated[float, Limit(above=0)]
+NotNegative = Annotated[float, Limit(least=0)]
+Share = Annotated[float, Limit(least=0, below=1)]
+"""In [0, 1)."""
+Rate = Annotated[float, Limit(above=0, most=1)]
+"""In (0, 1]."""
+Discount = Annotated[float, Limit(above=0, below=1)]
+Count = Annotated[int, Limit(least=1)]
+WholeNumber = Annotated[int, Limit(least=0)]
+"""A whole number, 0 included."""
+Widths = tuple[Count, ...]
+"""Hidden layer widths; never empty."""
+
+
+def refuse(name: str, value: Any, right: str) -> typing.NoReturn:
+    """One line that names the setting, its value and what would be right."""
+    raise CredoError(f"{name}: {value!r} is not possible; it must be {right}")
+
+
+def check_limits(part: Any, prefix: str = "") -> None:
+    """Refuse (CredoError) the first setting of a dataclass that is outside its limit; nested dataclasses are left to
+    their own call."""
+    hints = typing.get_type_hints(type(part), include_extras=True)
+    for field in dataclasses.fields(part):
+        _check(f"{prefix}{field.name}", getattr(part, field.name), hints[field.name])
+
+
+def _check(name: str, value: Any, hint: Any) -> None:
+    if value is None:
+        return
+    if typing.get_origin(hint) is Annotated:
+        inner, *extras = typing.get_args(hint)
+        for limit in extras:
+            if isinstance(limit, Limit) and not limit.allows(value):
+                refuse(name, value, str(limit))
+        _check(name, value, inner)
+    elif typing.get_origin(hint) is tuple:
+        if hint == Widths and not value:
+            refuse(name, value, "a list of at least one width")
+        for index, item in enumerate(value):
+            _check(f"{name}[{index}]", item, typing.get_args(hint)[0])
+    elif typing.get_args(hint):
+        for option in typing.get_args(hint):
+            if typing.get_origin(option) is Annotated:
+                _check(name, value, option)

@@ -1,0 +1,20 @@
+"""A table as data: what statistics make and reports show."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+Cell = str | float | int | None
+"""None: not known (shown as a dash)."""
+
+
+class Table(NamedTuple):
+    """Rows of named columns, with what a reader must know to read them."""
+
+    name: str
+    """File name without ending, and anchor on a page."""
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    note: str = ""
+    """How it was computed: the test, the criteria, what was dropped."""
