@@ -180,7 +180,7 @@ def forge(path, tensors=None, **header) -> None:
 @pytest.mark.parametrize(
     ("tensors", "header", "message"),
     [
-        ({}, {"format_version": "2"}, "format_version: 2 is newer than 1"),
+        ({}, {"format_version": "3"}, "format_version: 3 is newer than 2"),
         ({}, {"format_version": "-1"}, "format_version"),
         ({}, {"format_version": "٣"}, "format_version"),
         (

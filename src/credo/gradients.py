@@ -25,6 +25,14 @@ def gradient_metrics(name: str, gradient: Any) -> Metrics:
     return {f"{name}_gradient_max": largest(gradient), f"{name}_gradient_norm": global_norm(gradient)}
 
 
+def clipped(gradient: Any, limit: float) -> Any:
+    """The gradient, scaled down to a global norm of ``limit`` where it is longer; a limit of 0 leaves it as it is."""
+    if limit == 0:
+        return gradient
+    scale = limit / jnp.maximum(global_norm(gradient), limit)
+    return jax.tree.map(lambda leaf: scale * leaf, gradient)
+
+
 def over_updates(metrics: Metrics) -> Metrics:
     """One number a round from one per update [updates]: the maximum of gradients, so that no peak is lost, and the
     mean of everything else."""

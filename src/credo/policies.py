@@ -6,6 +6,7 @@ made it. The file is one safetensors file (see ``credo.storage``): loading parse
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -16,13 +17,17 @@ from credo.storage import read_tensors, write_tensors
 from credo.types import CredoError
 
 FORMAT = "credo-policy"
-VERSION = 1
+VERSION = 2
+"""2: normalised layers, and several actors with their critics; what needs neither is written as version 1."""
 ACTIVATIONS = ("relu", "tanh")
 SINGLE_THREAD_PRODUCT = 1 << 18
 """Rows x in x out up to which OpenBLAS, NumPy's usual backend, multiplies in the calling thread."""
 LARGE_BATCH = 256
 """From this many rows on, several threads are worth their cost."""
 _VECTORS = ("observation_mean", "observation_std", "action_low", "action_high")
+_TENSOR = re.compile(r"(layers|(?:rivals|critics)\.[0-9]{1,3})\.([0-9]{1,3})\.(weight|bias|scale|offset)", re.ASCII)
+NORMALISATION_EPSILON = 1e-5
+"""Added to the variance over a normalised layer, as in ``credo.networks``."""
 
 
 class Layer(NamedTuple):
@@ -34,16 +39,34 @@ class Layer(NamedTuple):
     """[out] float32."""
 
 
+class NormalisedLayer(NamedTuple):
+    """An affine layer whose outputs are normalised over the layer, then scaled and shifted; never the last one."""
+
+    weight: np.ndarray
+    """[in, out] float32."""
+    bias: np.ndarray
+    """[out] float32."""
+    scale: np.ndarray
+    """[out] float32."""
+    offset: np.ndarray
+    """[out] float32."""
+
+
+Network = tuple[Layer | NormalisedLayer, ...]
+
+
 @dataclass(frozen=True, eq=False)
 class Policy:
-    """A deterministic multilayer perceptron with tanh-squashed output.
+    """A deterministic multilayer perceptron with tanh-squashed output; or several of them, each with a critic, of
+    which the one plays whose critic values its action most.
 
     Checked on construction (CredoError names the field): shapes that chain, finite values, positive
     ``observation_std``, ``action_low < action_high``. Arrays are stored as read-only float32.
     """
 
-    layers: tuple[tuple[np.ndarray, np.ndarray], ...]
-    """(weight, bias) from input to output, kept as ``Layer``; ``activation`` follows all but the last, tanh that."""
+    layers: tuple[tuple[np.ndarray, ...], ...]
+    """(weight, bias) from input to output, kept as ``Layer``, or (weight, bias, scale, offset), kept as
+    ``NormalisedLayer``; ``activation`` follows all but the last, tanh that."""
     activation: str
     """"relu" or "tanh"."""
     observation_mean: np.ndarray
@@ -58,15 +81,19 @@ class Policy:
     """The environment's name, such as "Hopper-v5"."""
     metadata: dict[str, str] = field(default_factory=dict)
     """Anything worth keeping with the weights: algorithm, seed, steps."""
+    rivals: tuple[tuple[tuple[np.ndarray, ...], ...], ...] = ()
+    """Further networks like ``layers``; what to play is then chosen in each observation."""
+    critics: tuple[tuple[tuple[np.ndarray, ...], ...], ...] = ()
+    """With rivals: the critic of ``layers`` and of each rival in turn, from (normalised observation, action in [-1, 1])
+    to one value."""
 
     def __post_init__(self) -> None:
         if self.activation not in ACTIVATIONS:
             raise CredoError(f"policy: field activation: {self.activation!r} is not one of {', '.join(ACTIVATIONS)}")
-        layers = tuple(
-            Layer(_frozen(f"layers[{i}].weight", weight, 2), _frozen(f"layers[{i}].bias", bias, 1))
-            for i, (weight, bias) in enumerate(self.layers)
-        )
-        object.__setattr__(self, "layers", layers)
+        object.__setattr__(self, "layers", _network("layers", self.layers))
+        for name in ("rivals", "critics"):
+            networks = (_network(f"{name}[{i}]", network) for i, network in enumerate(getattr(self, name)))
+            object.__setattr__(self, name, tuple(networks))
         for name in _VECTORS:
             object.__setattr__(self, name, _frozen(name, getattr(self, name), 1))
         _check_shapes(self)
@@ -94,15 +121,28 @@ class Policy:
                 f"policy: observation has shape {array.shape}; [{self.observation_size}] or "
                 f"[batch, {self.observation_size}] is what this {self.environment} policy takes"
             )
-        hidden = np.atleast_2d(array)
-        hidden = (hidden - self.observation_mean) / self.observation_std
-        for weight, bias in self.layers[:-1]:
+        inputs = (np.atleast_2d(array) - self.observation_mean) / self.observation_std
+        action = np.tanh(self._output(self.layers, inputs))
+        if self.rivals:
+            actions = [action, *(np.tanh(self._output(rival, inputs)) for rival in self.rivals)]
+            values = [
+                self._output(critic, np.concatenate([inputs, action], axis=1))[:, 0]
+                for critic, action in zip(self.critics, actions, strict=True)
+            ]
+            best = np.argmax(values, axis=0)
+            action = np.stack(actions)[best, np.arange(len(inputs))]
+        return action[0] if array.ndim == 1 else action
+
+    def _output(self, network: tuple[tuple[np.ndarray, ...], ...], inputs: np.ndarray) -> np.ndarray:
+        hidden = inputs
+        for weight, bias, *normalisation in network[:-1]:
             hidden = _product(hidden, weight)
             hidden += bias
+            if normalisation:
+                hidden = _normalised(hidden, *normalisation)
             hidden = np.maximum(hidden, 0, out=hidden) if self.activation == "relu" else np.tanh(hidden, out=hidden)
-        weight, bias = self.layers[-1]
-        action = np.tanh(_product(hidden, weight) + bias)
-        return action[0] if array.ndim == 1 else action
+        weight, bias = network[-1]
+        return _product(hidden, weight) + bias
 
     def __call__(self, observation: np.ndarray) -> np.ndarray:
         """Action in the environment's own units, float32 [A] or [B, A]; see ``normalised_action``."""
@@ -114,15 +154,20 @@ class Policy:
 def save_policy(path: str | Path, policy: Policy, *, overwrite: bool = True) -> None:
     """Write the policy as one safetensors file, atomically; CredoError where it cannot be written."""
     tensors = {name: getattr(policy, name) for name in _VECTORS}
-    for i, (weight, bias) in enumerate(policy.layers):
-        tensors[f"layers.{i}.weight"] = weight
-        tensors[f"layers.{i}.bias"] = bias
+    networks = {"layers": policy.layers}
+    networks |= {f"rivals.{n}": network for n, network in enumerate(policy.rivals)}
+    networks |= {f"critics.{n}": network for n, network in enumerate(policy.critics)}
+    for name, network in networks.items():
+        for i, layer in enumerate(network):
+            tensors |= {f"{name}.{i}.{part}": array for part, array in zip(_parts(layer), layer, strict=True)}
+    plain = len(networks) == 1 and not any(name.endswith(".scale") for name in tensors)
     header = {
         "activation": policy.activation,
         "environment": policy.environment,
         **{f"metadata.{key}": str(value) for key, value in policy.metadata.items()},
     }
-    write_tensors(path, format=FORMAT, version=VERSION, tensors=tensors, metadata=header, overwrite=overwrite)
+    version = 1 if plain else VERSION
+    write_tensors(path, format=FORMAT, version=version, tensors=tensors, metadata=header, overwrite=overwrite)
 
 
 def load_policy(path: str | Path) -> Policy:
@@ -132,18 +177,18 @@ def load_policy(path: str | Path) -> Policy:
     format or newer version, or that holds wrong shapes, an unknown activation or non-finite weights.
     """
     tensors, header = read_tensors(path, format=FORMAT, version=VERSION)
-    count = (len(tensors) - len(_VECTORS)) // 2
-    layer_names = [(f"layers.{i}.weight", f"layers.{i}.bias") for i in range(count)]
-    expected = {*_VECTORS, *(name for pair in layer_names for name in pair)}
-    if set(tensors) != expected:
-        odd = min(set(tensors) ^ expected)
-        raise CredoError(f"{path}: field {odd[:60]!r}: {'unknown' if odd in tensors else 'missing'}")
+    for name in _VECTORS:
+        if name not in tensors:
+            raise CredoError(f"{path}: field {name!r}: missing")
     for name, tensor in tensors.items():
         if tensor.dtype != np.float32:
             raise CredoError(f"{path}: field {name}: dtype {tensor.dtype} found, float32 expected")
     try:
+        networks = _collected({name: tensor for name, tensor in tensors.items() if name not in _VECTORS})
         return Policy(
-            layers=tuple(Layer(tensors[weight], tensors[bias]) for weight, bias in layer_names),
+            layers=networks.pop("layers", ()),
+            rivals=_numbered(networks, "rivals"),
+            critics=_numbered(networks, "critics"),
             activation=header.get("activation", ""),
             environment=header.get("environment", ""),
             metadata={k.removeprefix("metadata."): v for k, v in header.items() if k.startswith("metadata.")},
@@ -151,6 +196,47 @@ def load_policy(path: str | Path) -> Policy:
         )
     except CredoError as error:
         raise CredoError(f"{path}: {error}") from None
+
+
+def _parts(layer: tuple[np.ndarray, ...]) -> tuple[str, ...]:
+    return Layer._fields if len(layer) == len(Layer._fields) else NormalisedLayer._fields
+
+
+def _collected(tensors: dict[str, np.ndarray]) -> dict[str, Network]:
+    """Networks by name from the tensors of their layers; CredoError on a name that has no place."""
+    found: dict[str, dict[int, dict[str, np.ndarray]]] = {}
+    for name, tensor in tensors.items():
+        match = _TENSOR.fullmatch(name)
+        if match is None:
+            raise CredoError(f"field {name[:60]!r}: unknown")
+        found.setdefault(match[1], {}).setdefault(int(match[2]), {})[match[3]] = tensor
+    networks = {}
+    for name, layers in found.items():
+        made = []
+        for index in range(len(layers)):
+            parts = layers.get(index, {})
+            kind = Layer if parts.keys() <= {*Layer._fields} else NormalisedLayer
+            missing = [part for part in kind._fields if part not in parts]
+            if missing:
+                raise CredoError(f"field '{name}.{index}.{missing[0]}': missing")
+            made.append(kind(**parts))
+        networks[name] = tuple(made)
+    return networks
+
+
+def _numbered(networks: dict[str, Network], name: str) -> tuple[Network, ...]:
+    """The networks NAME.0, NAME.1, ... in order; CredoError where one is left out."""
+    count = sum(key.startswith(f"{name}.") for key in networks)
+    for index in range(count):
+        if f"{name}.{index}" not in networks:
+            raise CredoError(f"field '{name}.{index}': missing")
+    return tuple(networks[f"{name}.{index}"] for index in range(count))
+
+
+def _normalised(outputs: np.ndarray, scale: np.ndarray, offset: np.ndarray) -> np.ndarray:
+    centred = outputs - outputs.mean(axis=1, keepdims=True)
+    variance = np.square(centred).mean(axis=1, keepdims=True)
+    return centred / np.sqrt(variance + np.float32(NORMALISATION_EPSILON)) * scale + offset
 
 
 def _product(hidden: np.ndarray, weight: np.ndarray) -> np.ndarray:
@@ -169,6 +255,22 @@ def _product(hidden: np.ndarray, weight: np.ndarray) -> np.ndarray:
     return product.reshape(blocks * block, -1)[:rows]
 
 
+def _network(name: str, network: tuple[tuple[np.ndarray, ...], ...]) -> Network:
+    layers: list[Layer | NormalisedLayer] = []
+    for i, layer in enumerate(network):
+        parts = _parts(layer)
+        if len(parts) != len(layer) or (i == len(network) - 1 and len(parts) > len(Layer._fields)):
+            right = "weight and bias" if i == len(network) - 1 else "weight, bias and perhaps scale and offset"
+            raise CredoError(f"policy: field {name}[{i}]: {len(layer)} arrays found, {right} expected")
+        kind = Layer if len(parts) == len(Layer._fields) else NormalisedLayer
+        arrays = [
+            _frozen(f"{name}[{i}].{part}", array, 1 + (part == "weight"))
+            for part, array in zip(parts, layer, strict=True)
+        ]
+        layers.append(kind(*arrays))
+    return tuple(layers)
+
+
 def _frozen(name: str, value: np.ndarray, dimensions: int) -> np.ndarray:
     array = np.asarray(value)
     if array.dtype.kind not in "fiu":
@@ -184,18 +286,35 @@ def _frozen(name: str, value: np.ndarray, dimensions: int) -> np.ndarray:
 
 
 def _check_shapes(policy: Policy) -> None:
-    if not policy.layers:
-        raise CredoError("policy: field layers: empty, at least one layer expected")
     size = policy.observation_mean.shape[0]
     if policy.observation_std.shape != (size,):
         found = policy.observation_std.shape
         raise CredoError(f"policy: field observation_std: shape {found} found, ({size},) expected")
-    for i, (weight, bias) in enumerate(policy.layers):
-        if weight.shape[0] != size:
-            raise CredoError(f"policy: field layers[{i}].weight: {weight.shape[0]} rows found, {size} expected")
-        size = weight.shape[1]
-        if bias.shape != (size,):
-            raise CredoError(f"policy: field layers[{i}].bias: shape {bias.shape} found, ({size},) expected")
+    outputs = _chained("layers", policy.layers, size)
     for name in ("action_low", "action_high"):
-        if getattr(policy, name).shape != (size,):
-            raise CredoError(f"policy: field {name}: shape {getattr(policy, name).shape} found, ({size},) expected")
+        if getattr(policy, name).shape != (outputs,):
+            found = getattr(policy, name).shape
+            raise CredoError(f"policy: field {name}: shape {found} found, ({outputs},) expected")
+    wanted = len(policy.rivals) + 1 if policy.rivals else 0
+    if len(policy.critics) != wanted:
+        raise CredoError(f"policy: field critics: {len(policy.critics)} found, {wanted} expected")
+    judged = [("rivals", policy.rivals, size, outputs), ("critics", policy.critics, size + outputs, 1)]
+    for name, networks, inputs, expected in judged:
+        for i, network in enumerate(networks):
+            given = _chained(f"{name}[{i}]", network, inputs)
+            if given != expected:
+                raise CredoError(f"policy: field {name}[{i}]: {given} outputs found, {expected} expected")
+
+
+def _chained(name: str, network: tuple[tuple[np.ndarray, ...], ...], size: int) -> int:
+    """The outputs of a network of ``size`` inputs; CredoError where its layers do not fit one another."""
+    if not network:
+        raise CredoError(f"policy: field {name}: empty, at least one layer expected")
+    for i, (weight, *vectors) in enumerate(network):
+        if weight.shape[0] != size:
+            raise CredoError(f"policy: field {name}[{i}].weight: {weight.shape[0]} rows found, {size} expected")
+        size = weight.shape[1]
+        for part, vector in zip(NormalisedLayer._fields[1:], vectors, strict=False):
+            if vector.shape != (size,):
+                raise CredoError(f"policy: field {name}[{i}].{part}: shape {vector.shape} found, ({size},) expected")
+    return size

@@ -8,14 +8,20 @@ import numpy as np
 import pytest
 
 from credo import networks
-from credo.config import SACConfig, TD3Config
+from credo.config import DDPGConfig, RunConfig, SACConfig, SD3Config, TD3Config
 from credo.learners import LEARNERS, make_learner
 from credo.learners.sac import soft_target, squashed_log_prob
-from credo.learners.td3 import smoothed_target_action, td3_target
+from credo.learners.targets import smallest_value_target, smoothed_target_action
 from credo.networks import Layer
-from credo.types import Transition
+from credo.training.state import Parts, TrainState, make_constants, policy_of
+from credo.types import EnvironmentSpec, Transition
 
-SMALL = {"td3": TD3Config(hidden=(8,)), "sac": SACConfig(hidden=(8,))}
+SMALL = {
+    "ddpg": DDPGConfig(hidden=(8,)),
+    "td3": TD3Config(hidden=(8,)),
+    "sd3": SD3Config(hidden=(8,), noise_samples=4),
+    "sac": SACConfig(hidden=(8,)),
+}
 
 
 def linear_critic(observation_weight, action_weight, bias=0.0):
@@ -39,7 +45,7 @@ def one_step_batch():
 def test_td3_target_by_hand(compiled):
     # Q1 = 3 * 2 + 0.5 = 6.5, Q2 = 2 + 4 * 0.5 = 4, the smaller is 4; 1.5 + 0.9 * 4 = 5.1, and 1.5 at the end.
     critics = (linear_critic(3.0, 1.0), linear_critic(1.0, 4.0))
-    function = jax.jit(td3_target, static_argnums=3) if compiled else td3_target
+    function = jax.jit(smallest_value_target, static_argnums=3) if compiled else smallest_value_target
     target = function(critics, one_step_batch(), jnp.full((2, 1), 0.5), 0.9)
     assert target.dtype == jnp.float32
     np.testing.assert_allclose(target, [5.1, 1.5], rtol=1e-6)
@@ -118,11 +124,15 @@ class TestEveryLearner:
             "each environment and dimension has noise of its own"
         )
 
-    def test_the_actor_is_what_mode_plays(self, name):
+    def test_the_exported_policy_is_what_mode_plays(self, name):
         learner, state = self.make(name)
-        observation = jax.random.normal(jax.random.key(1), (5, 3))
-        exported = jnp.tanh(networks.apply(learner.actor(state), observation))
-        np.testing.assert_allclose(exported, learner.mode(state, observation), rtol=1e-6)
+        spec = EnvironmentSpec("Probe-v0", 3, 2, -np.ones(2, np.float32), np.ones(2, np.float32), None)
+        parts = Parts(RunConfig(), spec, learner, None)
+        constants = make_constants(parts, None, np.zeros((0, 3)), np.zeros((0, 2)))
+        policy = policy_of(parts, constants, TrainState(state, ()), {})
+        observation = jax.random.normal(jax.random.key(1), (200, 3))
+        exported = policy.normalised_action(np.asarray(observation))
+        np.testing.assert_allclose(exported, learner.mode(state, observation), rtol=1e-4, atol=1e-6)
 
     def test_targets_start_as_copies_in_buffers_of_their_own(self, name):
         _, state = self.make(name)
@@ -133,8 +143,8 @@ class TestEveryLearner:
 
     def test_twin_critics_differ(self, name):
         _, state = self.make(name)
-        first, second = state.critics
-        assert not np.array_equal(first[0].weight, second[0].weight)
+        weights = {critic[0].weight.tobytes() for critic in jax.tree.map(np.asarray, state.critics)}
+        assert len(weights) == len(state.critics)
 
     def test_q_value_is_the_first_critic(self, name):
         learner, state = self.make(name)
@@ -147,8 +157,6 @@ class TestEveryLearner:
 
 
 def test_every_learner_has_settings_of_its_name():
-    from credo.config import RunConfig
-
     for name in LEARNERS:
         config = RunConfig(learner=name)
         assert make_learner(config, 3, 2).update is not None

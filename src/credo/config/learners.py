@@ -3,8 +3,41 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar, Literal
 
-from credo.config.limits import Count, Discount, Finite, NotNegative, Positive, Rate, Widths
+from credo.config.limits import Count, Discount, Finite, NotNegative, Positive, Rate, WholeNumber, Widths
+
+LayerNorm = Literal["none", "actor", "critic", "both"]
+
+
+@dataclass(frozen=True)
+class DDPGConfig:
+    """Deep deterministic policy gradient (Lillicrap et al. 2016)."""
+
+    hidden: Widths = (256, 256)
+    """Hidden layer widths of actor and critic (units)."""
+    actor_learning_rate: Positive = 3e-4
+    """Adam step size of the actor."""
+    critic_learning_rate: Positive = 3e-4
+    """Adam step size of the critic."""
+    batch_size: Count = 128
+    """Transitions in a batch."""
+    discount: Discount = 0.99
+    """Discount gamma per step."""
+    target_rate: Rate = 0.005
+    """tau: share by which the target networks move at each update."""
+    exploration_noise: NotNegative = 0.3
+    """Standard deviation of the exploration noise, of an action in [-1, 1]."""
+    preactivation_penalty: NotNegative = 0.01
+    """Coefficient of the mean squared output before tanh in the actor's loss, against saturation; 0: none."""
+    actor_gradient_clip: NotNegative = 0.0
+    """Global norm to which the actor's gradient is cut (40 in DAC); it is recorded uncut; 0: none."""
+    actor_starts: WholeNumber = 0
+    """Updates of a critic before its actor's first one (1,000 in DAC)."""
+    last_layer_scale: Positive = 1.0
+    """Factor of the initial weights of the actor's last layer."""
+    layer_norm: LayerNorm = "none"
+    """Networks whose hidden layers are normalised (Ba et al. 2016) before their activation."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +66,60 @@ class TD3Config:
     """Critic updates per actor update; it must divide the updates per round."""
     preactivation_penalty: NotNegative = 0.01
     """Coefficient of the mean squared output before tanh in the actor's loss, against saturation; 0: none."""
+    actor_gradient_clip: NotNegative = 0.0
+    """Global norm to which the actor's gradient is cut (40 in DAC); it is recorded uncut; 0: none."""
+    actor_starts: WholeNumber = 0
+    """Updates of a critic before its actor's first one (1,000 in DAC)."""
+    last_layer_scale: Positive = 1.0
+    """Factor of the initial weights of the actor's last layer."""
+    layer_norm: LayerNorm = "none"
+    """Networks whose hidden layers are normalised (Ba et al. 2016) before their activation."""
+
+
+@dataclass(frozen=True)
+class SD3Config:
+    """Softmax deep double deterministic policy gradients (Pan et al. 2020)."""
+
+    hidden: Widths = (256, 256)
+    """Hidden layer widths of actors and critics (units)."""
+    actor_learning_rate: Positive = 3e-4
+    """Adam step size of the actors."""
+    critic_learning_rate: Positive = 3e-4
+    """Adam step size of the critics."""
+    batch_size: Count = 128
+    """Transitions in a batch; each of the two pairs of actor and critic has a batch of its own in an update."""
+    discount: Discount = 0.99
+    """Discount gamma per step."""
+    target_rate: Rate = 0.005
+    """tau: share by which the target networks move at each update."""
+    exploration_noise: NotNegative = 0.3
+    """Standard deviation of the exploration noise, of an action in [-1, 1]."""
+    target_noise: NotNegative = 0.2
+    """Standard deviation of the noise on the target policy's actions, of an action in [-1, 1]."""
+    target_noise_clip: NotNegative = 0.5
+    """That noise is clipped to +- this, of an action in [-1, 1]."""
+    beta: Positive | None = None
+    """Inverse temperature of the softmax operator (per unit of value); None: the authors' for the environment's name,
+    0.05 where they have none."""
+    noise_samples: Count = 50
+    """Noisy target actions over which the softmax operator is taken (samples)."""
+    noise: Literal["independent", "antithetic", "sobol"] = "independent"
+    """How they are drawn. antithetic: half of them, and their mirror images; sobol: evenly, with a random shift."""
+    importance_weights: bool = False
+    """Divide by the density of the noise, as the paper writes and the authors' code leaves off."""
+    preactivation_penalty: NotNegative = 0.01
+    """Coefficient of the mean squared output before tanh in the actor's loss, against saturation; 0: none."""
+    actor_gradient_clip: NotNegative = 0.0
+    """Global norm to which the actor's gradient is cut (40 in DAC); it is recorded uncut; 0: none."""
+    actor_starts: WholeNumber = 0
+    """Updates of a critic before its actor's first one (1,000 in DAC)."""
+    last_layer_scale: Positive = 1.0
+    """Factor of the initial weights of the actor's last layer."""
+    layer_norm: LayerNorm = "none"
+    """Networks whose hidden layers are normalised (Ba et al. 2016) before their activation."""
+
+    minibatches: ClassVar[int] = 2
+    """Batches in one update."""
 
 
 @dataclass(frozen=True)
@@ -57,3 +144,5 @@ class SACConfig:
     """Temperature alpha before the first update."""
     target_entropy: Finite | None = None
     """Entropy that the temperature aims at (nats); None: minus the number of action dimensions."""
+    actor_gradient_clip: NotNegative = 0.0
+    """Global norm to which the actor's gradient is cut (40 in DAC); it is recorded uncut; 0: none."""

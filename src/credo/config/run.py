@@ -13,10 +13,10 @@ import tyro
 from credo.config.codec import rebuild, to_dict
 from credo.config.credo import CredoConfig
 from credo.config.discriminator import DiscriminatorConfig
-from credo.config.learners import SACConfig, TD3Config
+from credo.config.learners import DDPGConfig, SACConfig, SD3Config, TD3Config
 from credo.config.limits import Count, Share, WholeNumber
 
-LearnerName = Literal["td3", "sac"]
+LearnerName = Literal["ddpg", "td3", "sd3", "sac"]
 RewardName = Literal["plr", "plr-literal", "cr", "r3", "r4", "r5", "r6", "r7", "r8", "environment"]
 
 _named = tyro.conf.arg
@@ -68,7 +68,9 @@ class RunConfig:
     one compiled round for all seeds (for a GPU); auto: by the device."""
     credo: Annotated[CredoConfig, tyro.conf.arg(name="")] = field(default_factory=CredoConfig)
     discriminator: DiscriminatorConfig = field(default_factory=DiscriminatorConfig)
+    ddpg: DDPGConfig = field(default_factory=DDPGConfig)
     td3: TD3Config = field(default_factory=TD3Config)
+    sd3: SD3Config = field(default_factory=SD3Config)
     sac: SACConfig = field(default_factory=SACConfig)
 
     @property
@@ -86,8 +88,13 @@ class RunConfig:
         return self.reward != "environment"
 
     @property
-    def learner_config(self) -> TD3Config | SACConfig:
+    def learner_config(self) -> DDPGConfig | TD3Config | SD3Config | SACConfig:
         return getattr(self, self.learner)
+
+    @property
+    def transitions_per_update(self) -> int:
+        """Replayed transitions that one update of the learner sees."""
+        return self.learner_config.batch_size * getattr(self.learner_config, "minibatches", 1)
 
 
 # Settings that do not change a seed's numbers.

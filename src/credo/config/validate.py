@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from credo.config.learners import SD3Config
 from credo.config.limits import check_limits, refuse
 from credo.config.run import RunConfig
 
@@ -18,6 +19,8 @@ def validate(config: RunConfig) -> None:
     if config.learner == "td3" and config.updates_per_round % config.td3.actor_delay:
         right = f"a multiple of td3.actor_delay ({config.td3.actor_delay})"
         refuse("updates_per_round", config.updates_per_round, right)
+    if config.learner == "sd3":
+        _check_noise(config.sd3)
 
 
 def _check_run(config: RunConfig) -> None:
@@ -32,6 +35,13 @@ def _check_run(config: RunConfig) -> None:
     if config.steps_per_round % config.environments_per_seed:
         right = f"a divisor of steps_per_round ({config.steps_per_round})"
         refuse("environments_per_seed", config.environments_per_seed, right)
+
+
+def _check_noise(settings: SD3Config) -> None:
+    if settings.noise == "antithetic" and settings.noise_samples % 2:
+        refuse("sd3.noise_samples", settings.noise_samples, "even with antithetic noise, whose samples come in pairs")
+    if settings.noise == "sobol" and settings.noise_samples < 2:
+        refuse("sd3.noise_samples", settings.noise_samples, "at least 2 with sobol noise; one sample is independent")
 
 
 def _check_credo(config: RunConfig) -> None:

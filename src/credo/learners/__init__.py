@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from credo.config import RunConfig
+from credo.config import RunConfig, SD3Config
+from credo.learners.ddpg import ddpg
 from credo.learners.interface import Learner
 from credo.learners.sac import sac
+from credo.learners.sd3 import beta_of, sd3
 from credo.learners.td3 import td3
 
-LEARNERS: dict[str, Callable[[Any, int, int], Learner]] = {"td3": td3, "sac": sac}
+LEARNERS: dict[str, Callable[[Any, int, int], Learner]] = {"ddpg": ddpg, "td3": td3, "sd3": sd3, "sac": sac}
 """Name to a function of (the learner's settings, observation size, action size)."""
 
 
 def make_learner(config: RunConfig, observation_size: int, action_size: int) -> Learner:
-    """The learner that ``config`` names, with its settings."""
-    return LEARNERS[config.learner](config.learner_config, observation_size, action_size)
+    """The learner that ``config`` names, with its settings and what the environment's name settles of them."""
+    settings = config.learner_config
+    if isinstance(settings, SD3Config) and settings.beta is None:
+        settings = dataclasses.replace(settings, beta=beta_of(config.environment))
+    return LEARNERS[config.learner](settings, observation_size, action_size)
 
 
 __all__ = ["LEARNERS", "Learner", "make_learner"]

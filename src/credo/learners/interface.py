@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
+from credo.learners.targets import Choice
 from credo.networks import Network
 from credo.types import Array, Metrics, Transition
 
@@ -17,9 +18,10 @@ class Learner(NamedTuple):
     mode: (state, observation [..., O]) -> action [..., A], the deterministic policy.
     update: (state, batches, key) -> (state, metrics); ``batches`` is a Transition with leading axes [updates, batch]
         whose reward is already the one to learn from; all updates of a round happen in this call.
-    actor: state -> the network whose tanh is ``mode``, for export.
+    actor: state -> the network whose tanh is ``mode``, for export; with ``choice``, the first of its actors.
     q_value: (state, observation, action) -> [...]; None for a learner without an action value.
     experience: what ``update`` eats.
+    choice: state -> the actors and critics among which ``mode`` chooses; None for a learner with one actor.
     """
 
     init: Callable[[Array], Any]
@@ -29,3 +31,4 @@ class Learner(NamedTuple):
     actor: Callable[[Any], Network]
     q_value: Callable[[Any, Array, Array], Array] | None
     experience: Literal["replay"] = "replay"
+    choice: Callable[[Any], Choice] | None = None

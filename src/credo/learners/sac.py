@@ -11,9 +11,9 @@ import optax
 
 from credo import networks
 from credo.config import SACConfig
-from credo.gradients import gradient_metrics, over_updates
+from credo.gradients import clipped, gradient_metrics, over_updates
+from credo.learners import targets
 from credo.learners.interface import Learner
-from credo.learners.td3 import critic_loss
 from credo.networks import Network
 from credo.types import Array, Metrics, Transition
 
@@ -22,8 +22,8 @@ LOG_STD_RANGE = (-20.0, 2.0)
 
 class SACState(NamedTuple):
     actor: Network
-    critics: tuple[Network, Network]
-    target_critics: tuple[Network, Network]
+    critics: tuple[Network, ...]
+    target_critics: tuple[Network, ...]
     log_temperature: Array
     actor_optimiser: Any
     critic_optimiser: Any
@@ -56,9 +56,8 @@ def soft_target(
     discount: float,
 ) -> Array:
     """Soft Bellman target (Eqs. 2-3 of the paper), [B]; bootstrapping stops on termination alone."""
-    values = [networks.q_value(critic, batch.next_observation, next_action) for critic in target_critics]
-    soft_value = jnp.min(jnp.stack(values), axis=0) - temperature * next_log_prob
-    return batch.reward + discount * (1.0 - batch.terminated.astype(jnp.float32)) * soft_value
+    value = targets.smallest_value(target_critics, batch.next_observation, next_action)
+    return targets.bellman_target(batch, value - temperature * next_log_prob, discount)
 
 
 def sac(config: SACConfig, observation_size: int, action_size: int) -> Learner:
@@ -106,8 +105,8 @@ def sac(config: SACConfig, observation_size: int, action_size: int) -> Learner:
         actor: Network, critics: tuple[Network, ...], observation: Array, normal: Array, temperature: Array
     ) -> tuple[Array, Array]:
         action, log_prob = squashed_log_prob(*gaussian(actor, observation), normal)
-        values = jnp.stack([networks.q_value(critic, observation, action) for critic in critics])
-        return jnp.mean(temperature * log_prob - jnp.min(values, axis=0)), jnp.mean(log_prob)
+        value = targets.smallest_value(critics, observation, action)
+        return jnp.mean(temperature * log_prob - value), jnp.mean(log_prob)
 
     def one_update(state: SACState, inputs: tuple[Transition, Array]) -> tuple[SACState, Metrics]:
         batch, key = inputs
@@ -117,15 +116,17 @@ def sac(config: SACConfig, observation_size: int, action_size: int) -> Learner:
         next_normal = jax.random.normal(next_key, batch.action.shape)
         next_action, next_log_prob = squashed_log_prob(*gaussian(state.actor, batch.next_observation), next_normal)
         target = soft_target(state.target_critics, batch, next_action, next_log_prob, temperature, config.discount)
-        (loss, q_mean), critic_gradient = jax.value_and_grad(critic_loss, has_aux=True)(state.critics, batch, target)
-        changes, critic_optimiser = critic_adam.update(critic_gradient, state.critic_optimiser)
-        critics = optax.apply_updates(state.critics, changes)
+        critics, critic_optimiser, critic_metrics = targets.critic_step(
+            critic_adam, state.critics, state.critic_optimiser, batch, target
+        )
 
         normal = jax.random.normal(actor_key, batch.action.shape)
         (_, log_prob), actor_gradient = jax.value_and_grad(actor_loss, has_aux=True)(
             state.actor, critics, batch.observation, normal, temperature
         )
-        changes, actor_optimiser = actor_adam.update(actor_gradient, state.actor_optimiser)
+        changes, actor_optimiser = actor_adam.update(
+            clipped(actor_gradient, config.actor_gradient_clip), state.actor_optimiser
+        )
         actor = optax.apply_updates(state.actor, changes)
 
         temperature_gradient = -(log_prob + target_entropy)
@@ -140,11 +141,9 @@ def sac(config: SACConfig, observation_size: int, action_size: int) -> Learner:
             temperature_optimiser=temperature_optimiser,
         )
         metrics = {
-            "critic_loss": loss,
-            "q_mean": q_mean,
+            **critic_metrics,
             "entropy": -log_prob,
             "temperature": temperature,
-            **gradient_metrics("critic", critic_gradient),
             **gradient_metrics("actor", actor_gradient),
         }
         return state, metrics

@@ -113,7 +113,7 @@ class Recorder:
 def draw_experience(config: RunConfig, seed: Seed, fresh: Transition, round_number: int) -> Experience:
     """What the round learns from: batches of the replay, and the policy's side of the discriminator."""
     generator = host_generator(seed.number, Purpose.REPLAY, round_number)
-    batches = seed.replay.sample(generator, (config.updates_per_round, config.learner_config.batch_size))
+    batches = seed.replay.sample(generator, (config.updates_per_round, config.transitions_per_update))
     updates = config.discriminator.updates_per_round if config.adversarial else 0
     shape = (updates, config.discriminator.batch_size)
     if config.discriminator.policy_samples == "fresh":

@@ -11,6 +11,7 @@ import numpy as np
 from credo.config import RunConfig
 from credo.discriminator.model import Discriminator, join, make_discriminator
 from credo.learners import Learner, make_learner
+from credo.networks import Network
 from credo.policies import Policy
 from credo.random import Purpose, device_key
 from credo.types import Array, EnvironmentSpec
@@ -82,9 +83,13 @@ def initial_state(parts: Parts, seed: int) -> TrainState:
 
 def policy_of(parts: Parts, constants: Constants, state: TrainState, metadata: dict[str, str]) -> Policy:
     """The deterministic policy as a NumPy callable, observation normalisation and action scaling inside."""
-    layers = tuple((np.asarray(w), np.asarray(b)) for w, b in parts.learner.actor(state.learner))
+    learner = parts.learner
+    first, *rivals = learner.choice(state.learner).actors if learner.choice else (learner.actor(state.learner),)
+    critics = learner.choice(state.learner).critics if learner.choice else ()
     return Policy(
-        layers=layers,
+        layers=_in_numpy(first),
+        rivals=tuple(_in_numpy(rival) for rival in rivals),
+        critics=tuple(_in_numpy(critic) for critic in critics),
         activation="relu",
         observation_mean=np.asarray(constants.observation_mean),
         observation_std=np.asarray(constants.observation_std),
@@ -93,3 +98,7 @@ def policy_of(parts: Parts, constants: Constants, state: TrainState, metadata: d
         environment=parts.spec.name,
         metadata=metadata,
     )
+
+
+def _in_numpy(network: Network) -> tuple[tuple[np.ndarray, ...], ...]:
+    return tuple(tuple(np.asarray(array) for array in layer) for layer in network)

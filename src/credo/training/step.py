@@ -12,6 +12,7 @@ from credo import networks
 from credo.discriminator import credo as outliers
 from credo.discriminator.model import Discriminator, join
 from credo.discriminator.rewards import REWARDS
+from credo.learners.targets import chosen_before_tanh
 from credo.training.state import Constants, Parts, TrainState
 from credo.types import Array, Metrics, Transition
 
@@ -95,13 +96,17 @@ def policy_reward(parts: Parts, network: networks.Network, observation: Array, a
 
 def policy_diagnostics(parts: Parts, learner_state, batch: Transition) -> Metrics:
     """Saturation of the policy's actions and the critic's slope in the action, on one batch of observations."""
-    before_tanh = networks.apply(parts.learner.actor(learner_state), batch.observation)
+    learner = parts.learner
+    if learner.choice is None:
+        before_tanh = networks.apply(learner.actor(learner_state), batch.observation)
+    else:
+        before_tanh = chosen_before_tanh(learner.choice(learner_state), batch.observation)
     action = jnp.tanh(before_tanh)
     metrics = {
         "action_saturation": jnp.mean((jnp.abs(action) >= SATURATED).astype(jnp.float32)),
         "actor_preactivation": jnp.mean(jnp.abs(before_tanh)),
     }
-    q_value = parts.learner.q_value
+    q_value = learner.q_value
     if q_value is not None:
         slope = jax.grad(lambda a: jnp.sum(q_value(learner_state, batch.observation, a)))(action)
         metrics["q_action_slope"] = jnp.mean(jnp.linalg.norm(slope, axis=-1))

@@ -1,0 +1,161 @@
+"""The arithmetic that the off-policy learners share: targets, losses and single steps of actor and critics.
+
+Functions over networks and batches; a learner (one file each) says which of them happen when.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+import optax
+import optax.tree_utils
+
+from credo import networks
+from credo.gradients import clipped, gradient_metrics
+from credo.networks import Network
+from credo.types import Array, Metrics, Transition
+
+
+class ActorSettings(Protocol):
+    """What of a deterministic learner's settings an actor needs."""
+
+    @property
+    def hidden(self) -> tuple[int, ...]: ...
+    @property
+    def layer_norm(self) -> str: ...
+    @property
+    def last_layer_scale(self) -> float: ...
+    @property
+    def preactivation_penalty(self) -> float: ...
+    @property
+    def actor_gradient_clip(self) -> float: ...
+    @property
+    def actor_starts(self) -> int: ...
+
+
+class Choice(NamedTuple):
+    """Several actors, and the critic of each: the policy plays the action whose own critic values it most."""
+
+    actors: tuple[Network, ...]
+    critics: tuple[Network, ...]
+
+
+def policy(actor: Network, observation: Array) -> Array:
+    """The deterministic action, [..., A] in [-1, 1]."""
+    return jnp.tanh(networks.apply(actor, observation))
+
+
+def chosen_before_tanh(choice: Choice, observation: Array) -> Array:
+    """The output before tanh, [..., A], of the actor whose action its own critic values most; the first of equals."""
+    outputs = [networks.apply(actor, observation) for actor in choice.actors]
+    values = [
+        networks.q_value(critic, observation, jnp.tanh(output))
+        for critic, output in zip(choice.critics, outputs, strict=True)
+    ]
+    best = jnp.argmax(jnp.stack(values), axis=0)
+    return jnp.take_along_axis(jnp.stack(outputs), best[None, ..., None], axis=0)[0]
+
+
+def explored(action: Array, noise: float, key: Array) -> Array:
+    """The action with Gaussian exploration noise, clipped to [-1, 1]."""
+    return jnp.clip(action + noise * jax.random.normal(key, action.shape), -1.0, 1.0)
+
+
+def smoothed_target_action(
+    target_actor: Network, next_observation: Array, normal: Array, noise: float, clip: float
+) -> Array:
+    """Target policy smoothing (Eq. 14 of the TD3 paper); ``normal`` [..., A] is standard normal."""
+    action = policy(target_actor, next_observation)
+    return jnp.clip(action + jnp.clip(noise * normal, -clip, clip), -1.0, 1.0)
+
+
+def bellman_target(batch: Transition, next_value: Array, discount: float) -> Array:
+    """Reward plus discounted ``next_value``, [B]; bootstrapping stops on termination alone."""
+    continues = 1.0 - batch.terminated.astype(jnp.float32)
+    return batch.reward + discount * continues * next_value
+
+
+def smallest_value(critics: tuple[Network, ...], observation: Array, action: Array) -> Array:
+    """The least of the critics' values, [...]."""
+    return jnp.min(jnp.stack([networks.q_value(critic, observation, action) for critic in critics]), axis=0)
+
+
+def smallest_value_target(
+    target_critics: tuple[Network, ...], batch: Transition, next_action: Array, discount: float
+) -> Array:
+    """Clipped double-Q target (Eq. 10 of the TD3 paper), [B]; with one critic the target of DDPG (Eq. 5 there)."""
+    return bellman_target(batch, smallest_value(target_critics, batch.next_observation, next_action), discount)
+
+
+def critic_loss(critics: tuple[Network, ...], batch: Transition, target: Array) -> tuple[Array, Array]:
+    """Sum over critics of the mean squared error to ``target`` [B], and the mean value (both scalars)."""
+    values = jnp.stack([networks.q_value(critic, batch.observation, batch.action) for critic in critics])
+    return jnp.sum(jnp.mean(jnp.square(values - target[None]), axis=1)), jnp.mean(values)
+
+
+def actor_loss(actor: Network, critic: Network, observation: Array, preactivation_penalty: float) -> Array:
+    """Deterministic policy gradient: minus the mean value of the policy's actions (scalar).
+
+    Differs from DDPG, TD3 and SD3: plus ``preactivation_penalty`` times the mean squared output before tanh, as in
+    MR.Q (Fujimoto et al. 2025); a saturated tanh has no gradient left to come back with. 0 is their own loss.
+    """
+    output = networks.apply(actor, observation)
+    value = jnp.mean(networks.q_value(critic, observation, jnp.tanh(output)))
+    return preactivation_penalty * jnp.mean(jnp.square(output)) - value
+
+
+def make_actor(settings: ActorSettings, key: Array, observation_size: int, outputs: int) -> Network:
+    """A new actor: layer normalisation and the initial scale of its last layer as the settings say."""
+    sizes = (observation_size, *settings.hidden, outputs)
+    actor = networks.initialise(key, sizes, layer_norm=settings.layer_norm in ("actor", "both"))
+    if settings.last_layer_scale == 1.0:
+        return actor
+    return (*actor[:-1], jax.tree.map(lambda x: settings.last_layer_scale * x, actor[-1]))
+
+
+def make_critic(settings: ActorSettings, key: Array, observation_size: int, action_size: int) -> Network:
+    """A new critic, normalised by layer if the settings say so."""
+    sizes = (observation_size + action_size, *settings.hidden, 1)
+    return networks.initialise(key, sizes, layer_norm=settings.layer_norm in ("critic", "both"))
+
+
+def critic_step(
+    adam: optax.GradientTransformation,
+    critics: tuple[Network, ...],
+    optimiser: Any,
+    batch: Transition,
+    target: Array,
+) -> tuple[tuple[Network, ...], Any, Metrics]:
+    """One step down the critics' loss: (critics, optimiser state, metrics)."""
+    (loss, q_mean), gradient = jax.value_and_grad(critic_loss, has_aux=True)(critics, batch, target)
+    changes, optimiser = adam.update(gradient, optimiser)
+    metrics = {"critic_loss": loss, "q_mean": q_mean, **gradient_metrics("critic", gradient)}
+    return optax.apply_updates(critics, changes), optimiser, metrics
+
+
+def actor_step(
+    settings: ActorSettings,
+    adam: optax.GradientTransformation,
+    actor: Network,
+    optimiser: Any,
+    critic: Network,
+    observation: Array,
+    critic_optimiser: Any,
+) -> tuple[Network, Any, Metrics]:
+    """One step of a deterministic actor up its critic's value: (actor, optimiser state, metrics).
+
+    Until the critic has done more than ``actor_starts`` steps, which Adam counts, actor and optimiser stay as they
+    are; the gradient is measured all the while, and always before it is clipped.
+    """
+    gradient = jax.grad(actor_loss)(actor, critic, observation, settings.preactivation_penalty)
+    metrics = gradient_metrics("actor", gradient)
+    changes, new_optimiser = adam.update(clipped(gradient, settings.actor_gradient_clip), optimiser)
+    new_actor = optax.apply_updates(actor, changes)
+    if settings.actor_starts > 0:
+        started = optax.tree_utils.tree_get(critic_optimiser, "count") > settings.actor_starts
+        new_actor, new_optimiser = jax.tree.map(
+            lambda new, old: jnp.where(started, new, old), (new_actor, new_optimiser), (actor, optimiser)
+        )
+    return new_actor, new_optimiser, metrics
