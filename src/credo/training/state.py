@@ -85,7 +85,7 @@ def policy_of(parts: Parts, constants: Constants, state: TrainState, metadata: d
     layers = tuple((np.asarray(w), np.asarray(b)) for w, b in parts.learner.actor(state.learner))
     return Policy(
         layers=layers,
-        activation="relu",
+        activation=parts.learner.activation,
         observation_mean=np.asarray(constants.observation_mean),
         observation_std=np.asarray(constants.observation_std),
         action_low=parts.spec.action_low,
