@@ -180,6 +180,8 @@ def test_refused_in_one_line_that_names_field_and_value(changes):
         {"credo__threshold_unit": "probability", "credo__mode": "off"},
         {"learner": "sac", "sac__target_entropy": math.nan},
         {"learner": "sac", "sac__initial_temperature": 0.0},
+        {"learner": "ppo", "ppo__minibatch_size": 48},
+        {"learner": "ppo", "ppo__gae_lambda": 1.1},
     ],
     ids=str,
 )
@@ -202,6 +204,7 @@ def test_refused_together(changes):
         {"discriminator__regularisers": ()},
         {"learner": "sac", "sac__target_entropy": -3.0},
         {"learner": "sac", "td3__actor_delay": 3},
+        {"learner": "ppo", "replay_capacity": 1, "updates_per_round": 7},
         {"held_out": 0.0},
         {"learning_starts": 0, "random_steps": 0},
     ],
@@ -280,6 +283,27 @@ def test_identities_are_short_and_stable():
     assert len(name) == 12
     assert int(name, 16) >= 0
     assert name == run_id(RunConfig(), "a")
+
+
+def test_what_a_rollout_learner_has_no_use_for_is_left_out():
+    ppo = RunConfig(learner="ppo")
+    for name in ("updates_per_round", "random_steps", "learning_starts", "replay_capacity"):
+        assert run_id(ppo) == run_id(dataclasses.replace(ppo, **{name: 128})), name
+        assert run_id(RunConfig()) != run_id(dataclasses.replace(RunConfig(), **{name: 128})), name
+    replayed = dataclasses.replace(ppo, discriminator=DiscriminatorConfig(policy_samples="replay"))
+    assert run_id(replayed) != run_id(dataclasses.replace(replayed, replay_capacity=128))
+    assert run_id(replayed) == run_id(dataclasses.replace(replayed, random_steps=128))
+
+
+@pytest.mark.parametrize(("learner", "meant"), [("td3", "replay"), ("sac", "replay"), ("ppo", "fresh")])
+def test_policy_samples_are_what_they_resolve_to(learner, meant):
+    auto = RunConfig(learner=learner)
+    assert auto.policy_samples == meant
+    assert identity(auto)["discriminator"]["policy_samples"] == meant
+    for name in ("fresh", "replay"):
+        explicit = dataclasses.replace(auto, discriminator=DiscriminatorConfig(policy_samples=name))
+        assert explicit.policy_samples == name
+        assert (run_id(explicit) == run_id(auto)) == (name == meant)
 
 
 def test_rounds_and_seeds():

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from credo.config import DDPGConfig, SACConfig, SD3Config, TD3Config
+from credo.config import SACConfig, TD3Config
 from credo.learners.sac import sac
 from credo.learners.td3 import td3
 from credo.types import Transition

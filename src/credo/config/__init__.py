@@ -7,9 +7,9 @@ The command line is generated from these classes; the text below a field is its 
 from credo.config.codec import to_dict
 from credo.config.credo import CredoConfig, CredoMode, CredoReading, ThresholdUnit
 from credo.config.discriminator import Activation, DiscriminatorConfig, RegulariserName
-from credo.config.learners import DDPGConfig, SACConfig, SD3Config, TD3Config
+from credo.config.learners import DDPGConfig, PPOConfig, SACConfig, SD3Config, TD3Config
 from credo.config.run import LearnerName, RewardName, RunConfig, from_dict, identity, run_id
-from credo.config.validate import validate
+from credo.config.validate import unused_settings, validate
 
 __all__ = [
     "Activation",
@@ -19,6 +19,7 @@ __all__ = [
     "DDPGConfig",
     "DiscriminatorConfig",
     "LearnerName",
+    "PPOConfig",
     "RegulariserName",
     "RewardName",
     "RunConfig",
@@ -30,5 +31,6 @@ __all__ = [
     "identity",
     "run_id",
     "to_dict",
+    "unused_settings",
     "validate",
 ]

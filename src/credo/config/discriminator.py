@@ -25,8 +25,9 @@ class DiscriminatorConfig:
     """Samples in each of the expert and the policy batch."""
     updates_per_round: Count = 32
     """Discriminator updates per round."""
-    policy_samples: Literal["replay", "fresh"] = "replay"
-    """Where the policy's side comes from: the replay buffer, or this round's steps alone."""
+    policy_samples: Literal["auto", "fresh", "replay"] = "auto"
+    """Where the policy's side comes from. fresh: this round's steps alone; replay: the replay buffer; auto: fresh for
+    PPO, replay for every other learner."""
     regularisers: tuple[RegulariserName, ...] = ("gradient-penalty",)
     """Regularisers of the loss, in order; none: an empty list."""
     gradient_penalty: NotNegative = 1.0

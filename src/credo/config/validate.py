@@ -21,6 +21,18 @@ def validate(config: RunConfig) -> None:
         refuse("updates_per_round", config.updates_per_round, right)
     if config.learner == "sd3":
         _check_noise(config.sd3)
+    if config.learner == "ppo" and config.steps_per_round % config.ppo.minibatch_size:
+        right = f"a divisor of steps_per_round ({config.steps_per_round})"
+        refuse("ppo.minibatch_size", config.ppo.minibatch_size, right)
+
+
+def unused_settings(config: RunConfig) -> str | None:
+    """One line on settings that were changed and do nothing with this learner; None where there are none."""
+    default = RunConfig()
+    changed = [name for name in config.unused if getattr(config, name) != getattr(default, name)]
+    if not changed:
+        return None
+    return f"learner {config.learner} learns from the steps of each round alone: {', '.join(changed)} unused"
 
 
 def _check_run(config: RunConfig) -> None:
@@ -30,7 +42,7 @@ def _check_run(config: RunConfig) -> None:
     one_round = f"at least one round of {config.steps_per_round} steps"
     if config.steps < config.steps_per_round:
         refuse("steps", config.steps, one_round)
-    if config.replay_capacity < config.steps_per_round:
+    if config.keeps_replay and config.replay_capacity < config.steps_per_round:
         refuse("replay_capacity", config.replay_capacity, f"large enough for {one_round}")
     if config.steps_per_round % config.environments_per_seed:
         right = f"a divisor of steps_per_round ({config.steps_per_round})"

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from credo import run_folder
-from credo.config import RunConfig
+from credo.config import RunConfig, unused_settings
 from credo.demonstrations import Demonstrations
 from credo.discriminator.credo import threshold_warning
 from credo.discriminator.rewards import sign_warning
@@ -89,12 +89,10 @@ def check_memory(config: RunConfig, spec: EnvironmentSpec, available: int | None
 
 def announce(config: RunConfig, spec: EnvironmentSpec, watcher: Watcher) -> None:
     """One line each on settings that work but probably not as meant."""
-    if not config.adversarial:
-        return
-    for line in (
-        threshold_warning(config.credo, config.reward),
-        sign_warning(config.reward, spec.name),
-    ):
+    lines = [unused_settings(config)]
+    if config.adversarial:
+        lines += [threshold_warning(config.credo, config.reward), sign_warning(config.reward, spec.name)]
+    for line in lines:
         if line:
             watcher.line(f"note: {line}")
 

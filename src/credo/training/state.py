@@ -90,7 +90,7 @@ def policy_of(parts: Parts, constants: Constants, state: TrainState, metadata: d
         layers=_in_numpy(first),
         rivals=tuple(_in_numpy(rival) for rival in rivals),
         critics=tuple(_in_numpy(critic) for critic in critics),
-        activation="relu",
+        activation=learner.activation,
         observation_mean=np.asarray(constants.observation_mean),
         observation_std=np.asarray(constants.observation_std),
         action_low=parts.spec.action_low,

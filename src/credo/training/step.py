@@ -14,7 +14,7 @@ from credo.discriminator.model import Discriminator, join
 from credo.discriminator.rewards import REWARDS
 from credo.learners.targets import chosen_before_tanh
 from credo.training.state import Constants, Parts, TrainState
-from credo.types import Array, Metrics, Transition
+from credo.types import Array, Metrics, Rollout, Transition
 
 SATURATED = 0.99
 """An action component beyond this, in absolute value, counts as saturated."""
@@ -25,8 +25,9 @@ DIAGNOSTIC_SAMPLES = 512
 class Experience(NamedTuple):
     """What a round of one seed learns from, drawn by the host."""
 
-    batches: Transition
-    """[updates, batch, ...]: the learner's transitions, with the environment's reward."""
+    batches: Transition | Rollout
+    """The learner's transitions, with the environment's reward: [updates, batch, ...] of the replay, or the rollout of
+    this round, [steps, lanes, ...]."""
     policy_observation: Array
     """[discriminator updates, batch, O]: the policy's side of the discriminator (0 updates without one)."""
     policy_action: Array
@@ -67,7 +68,7 @@ def make_round(parts: Parts) -> Round:
         updated = TrainState(learner_state, discriminator_state)
 
         metrics |= learner_metrics
-        last = jax.tree.map(lambda x: x[-1], batches)
+        last = measured(batches)
         metrics |= policy_diagnostics(parts, learner_state, last)
         metrics |= {
             "reward_mean": jnp.mean(batches.reward),
@@ -86,6 +87,14 @@ def make_round(parts: Parts) -> Round:
     return one_round
 
 
+def measured(batches: Transition | Rollout) -> Transition:
+    """What a round's diagnostics look at, [batch, ...]: its last batch, or its whole rollout."""
+    if isinstance(batches, Rollout):
+        rows = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), batches)
+        return Transition(rows.observation, rows.action, rows.reward, rows.next_observation, rows.terminated)
+    return jax.tree.map(lambda x: x[-1], batches)
+
+
 def policy_reward(parts: Parts, network: networks.Network, observation: Array, action: Array) -> Array:
     """The reward of every sample, [...], from the current logits; clipped at the threshold in modes clip and both."""
     assert parts.discriminator is not None
@@ -98,7 +107,7 @@ def policy_diagnostics(parts: Parts, learner_state, batch: Transition) -> Metric
     """Saturation of the policy's actions and the critic's slope in the action, on one batch of observations."""
     learner = parts.learner
     if learner.choice is None:
-        before_tanh = networks.apply(learner.actor(learner_state), batch.observation)
+        before_tanh = networks.apply(learner.actor(learner_state), batch.observation, learner.activation)
     else:
         before_tanh = chosen_before_tanh(learner.choice(learner_state), batch.observation)
     action = jnp.tanh(before_tanh)
