@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from credo.config import CredoConfig, DiscriminatorConfig
-from credo.discriminator.model import cross_entropy, expert_weight, make_discriminator
-from credo.discriminator.regularisers import REGULARISERS
+from credo.discriminator.losses import Samples, cross_entropy
+from credo.discriminator.model import expert_weight, make_discriminator
 from reference.adversary import Adversary
 from reference.multilayer import to_numpy
 
@@ -88,7 +88,7 @@ def median_threshold(config, expert):
     return float(middle[widest : widest + 2].mean())
 
 
-ALL = tuple(REGULARISERS)
+ALL = ("gradient-penalty",)
 CASES = [
     # mode, reading, rescore, candidates, regularisers
     ("off", "resample", "round", 16384, ()),
@@ -132,7 +132,8 @@ def test_a_round_agrees_with_numpy(mode, reading, rescore, candidates, regularis
 
 def test_cross_entropy_by_hand():
     # log(1 + e^-1) = 0.31326169, log(1 + e^2) = 2.12692801, log 2 = 0.69314718
-    found = cross_entropy(jnp.array([1.0, 0.0]), jnp.array([0.5, 0.25]), jnp.array([2.0, 0.0]))
+    expert = Samples(jnp.zeros((2, 1)), jnp.array([0.5, 0.25]))
+    found = cross_entropy(jnp.array([1.0, 0.0]), expert, jnp.array([2.0, 0.0]), Samples(jnp.zeros((2, 1))))
     assert float(found) == pytest.approx(0.5 * 0.31326169 + 0.25 * 0.69314718 + (2.12692801 + 0.69314718) / 2)
 
 

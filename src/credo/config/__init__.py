@@ -6,7 +6,7 @@ The command line is generated from these classes; the text below a field is its 
 
 from credo.config.codec import to_dict
 from credo.config.credo import CredoConfig, CredoMode, CredoReading, ThresholdUnit
-from credo.config.discriminator import Activation, DiscriminatorConfig, RegulariserName
+from credo.config.discriminator import Activation, DiscriminatorConfig, RegulariserName, needs_density
 from credo.config.learners import DDPGConfig, PPOConfig, SACConfig, SD3Config, TD3Config
 from credo.config.run import LearnerName, RewardName, RunConfig, from_dict, identity, run_id
 from credo.config.validate import unused_settings, validate
@@ -29,6 +29,7 @@ __all__ = [
     "ThresholdUnit",
     "from_dict",
     "identity",
+    "needs_density",
     "run_id",
     "to_dict",
     "unused_settings",

@@ -1,4 +1,4 @@
-"""The discriminator: a network from (observation, action) to a logit, its loss and its update rounds."""
+"""The discriminator: its network, its loss and its update rounds."""
 
 from __future__ import annotations
 
@@ -8,47 +8,40 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from credo import networks
-from credo.config import CredoConfig, DiscriminatorConfig
+from credo.config import CredoConfig, DiscriminatorConfig, needs_density
 from credo.discriminator import credo as outliers
-from credo.discriminator.regularisers import REGULARISERS, Loss
+from credo.discriminator.inputs import Layout, make_layout
+from credo.discriminator.logits import LogProb, initialise, make_logit
+from credo.discriminator.losses import Logit, Loss, Samples, cross_entropy
+from credo.discriminator.regularisers import (
+    REGULARISERS,
+    regularised_logit,
+    regularised_loss,
+    regularised_network,
+    regularised_optimiser,
+)
 from credo.gradients import gradient_metrics, over_updates
-from credo.networks import Network
-from credo.types import Array, Metrics
+from credo.types import Array, CredoError, Metrics
 
 
 class DiscriminatorState(NamedTuple):
-    network: Network
+    network: Any
     optimiser: Any
 
 
-class ExpertBatch(NamedTuple):
-    """Expert samples of one discriminator update."""
-
-    inputs: Array
-    """[B, O + A]."""
-    weight: Array
-    """[B]: what each sample counts in the expert term, which is their weighted sum."""
-
-
 class Discriminator(NamedTuple):
-    """init: key -> state. logit: (network, inputs [..., O + A]) -> [...]. update: see ``make_discriminator``."""
+    """init: key -> state. logit: (network, inputs [..., D], learner state) -> [...]; kind gail needs no learner state.
+    update: see ``make_discriminator``. layout: what its inputs are made of."""
 
     init: Any
     logit: Any
     update: Any
+    layout: Layout
 
 
 def join(observation: Array, action: Array) -> Array:
-    """The discriminator's input, [..., O + A]."""
+    """The input of a discriminator on (s, a), [..., O + A]."""
     return jnp.concatenate([observation, action], axis=-1)
-
-
-def cross_entropy(logit_expert: Array, weight: Array, logit_policy: Array) -> Array:
-    """-(E_expert[log D] + E_policy[log(1 - D)]) (Eq. 3 with Eq. 9's roles), scalar, from logits; the expert term is the
-    sum weighted by ``weight``, the policy term a mean."""
-    expert = jnp.sum(weight * jax.nn.softplus(-logit_expert))
-    return expert + jnp.mean(jax.nn.softplus(logit_policy))
 
 
 def expert_weight(keep: Array, reading: str) -> Array:
@@ -59,50 +52,75 @@ def expert_weight(keep: Array, reading: str) -> Array:
 
 
 def make_discriminator(
-    config: DiscriminatorConfig, credo: CredoConfig, reward: str, observation_size: int, action_size: int
+    config: DiscriminatorConfig,
+    credo: CredoConfig,
+    reward: str,
+    observation_size: int,
+    action_size: int,
+    discount: float = 0.99,
+    log_prob: LogProb | None = None,
 ) -> Discriminator:
-    """A discriminator for one seed.
+    """A discriminator for one seed. ``discount`` and ``log_prob`` are the learner's, for AIRL.
 
-    ``update(state, expert_inputs [n, O + A], policy_inputs [updates, B, O + A], key) -> (state, metrics)`` makes all
-    updates of a round. Each draws its own expert batch; with CREDO's filter, outliers under the current discriminator
-    leave the expert term, in one of the three readings of Algorithm 1.
+    ``update(state, expert_inputs [n, D], policy_inputs [updates, B, D], key, learner state) -> (state, metrics)`` makes
+    all updates of a round. Each draws its own expert batch; with CREDO's filter, outliers under the current
+    discriminator leave the expert term, in one of the three readings of Algorithm 1. CredoError for AIRL with a learner
+    that has no ``log_prob``.
     """
-    adam = optax.adam(config.learning_rate)
+    if config.kind != "gail" and log_prob is None:
+        raise CredoError(needs_density(config.kind))
+    layout = make_layout(config, observation_size, action_size)
+    chosen = [REGULARISERS[name] for name in config.regularisers]
+    optimiser = regularised_optimiser(optax.adam(config.learning_rate), chosen, config)
     filtering = outliers.filters(credo)
     threshold = outliers.threshold_logit(credo, reward)
     size = config.batch_size
+    raw_logit = make_logit(config, layout, discount, log_prob)
 
-    def logit(network: Network, inputs: Array) -> Array:
-        return networks.apply(network, inputs, config.activation)[..., 0]
+    def logit_for(policy: Any) -> Logit:
+        """The logit of a network that is regularised already, for the policy of the round."""
+        return regularised_logit(lambda network, inputs: raw_logit(network, inputs, policy), chosen, config)
 
-    def plain_loss(network: Network, expert: ExpertBatch, policy_inputs: Array, key: Array) -> Array:
-        return cross_entropy(logit(network, expert.inputs), expert.weight, logit(network, policy_inputs))
+    def logit(network: Any, inputs: Array, policy: Any = None) -> Array:
+        return logit_for(policy)(regularised_network(network, chosen, config), inputs)
 
-    loss: Loss = plain_loss
-    for name in config.regularisers:
-        loss = REGULARISERS[name](loss, logit, config)
+    def make_loss(policy: Any) -> Loss:
+        of_network = logit_for(policy)
+        classify = [regulariser.classification for regulariser in chosen if regulariser.classification]
+
+        def plain_loss(network: Any, expert: Samples, policy_samples: Samples, key: Array) -> Array:
+            sides = (
+                of_network(network, expert.inputs),
+                expert,
+                of_network(network, policy_samples.inputs),
+                policy_samples,
+            )
+            return classify[-1](*sides, config) if classify else cross_entropy(*sides)
+
+        loss = regularised_loss(plain_loss, of_network, chosen, config)
+        return lambda network, *rest: loss(regularised_network(network, chosen, config), *rest)
 
     def init(key: Array) -> DiscriminatorState:
-        network = networks.initialise(key, (observation_size + action_size, *config.hidden, 1))
-        return DiscriminatorState(network, adam.init(network))
+        network = initialise(config, layout, key)
+        return DiscriminatorState(network, optimiser.init(network))
 
-    def candidate_pool(network: Network, expert_inputs: Array, key: Array) -> tuple[Array, Array]:
+    def candidate_pool(network: Any, policy: Any, expert_inputs: Array, key: Array) -> tuple[Array, Array]:
         """Expert samples to draw from, and which of them are retained."""
         total = expert_inputs.shape[0]
         if total <= credo.candidates:
             pool = expert_inputs
         else:
             pool = expert_inputs[jax.random.randint(key, (credo.candidates,), 0, total)]
-        return pool, outliers.retained(logit(network, pool), threshold)
+        return pool, outliers.retained(logit(network, pool, policy), threshold)
 
     def plain_batch(expert_inputs: Array, key: Array) -> Array:
         return expert_inputs[jax.random.randint(key, (size,), 0, expert_inputs.shape[0])]
 
-    def resampled(pool: Array, keep: Array, key: Array) -> ExpertBatch:
+    def resampled(pool: Array, keep: Array, key: Array) -> Samples:
         indices, total = outliers.draw_retained(key, keep, size)
-        return ExpertBatch(pool[indices], jnp.where(total > 0, 1.0 / size, 0.0) * jnp.ones((size,)))
+        return Samples(pool[indices], jnp.where(total > 0, 1.0 / size, 0.0) * jnp.ones((size,)))
 
-    def choose(network: Network, scored: Any, expert_inputs: Array, key: Array) -> tuple[ExpertBatch, Array]:
+    def choose(network: Any, policy: Any, scored: Any, expert_inputs: Array, key: Array) -> tuple[Samples, Array]:
         """The expert batch of one update and the share of the scored samples that were filtered.
 
         ``network`` is the one that filters: the round's first or the current one. ``scored`` is the round's candidate
@@ -110,40 +128,41 @@ def make_discriminator(
         """
         pool_key, batch_key = jax.random.split(key)
         if not filtering:
-            return ExpertBatch(plain_batch(expert_inputs, batch_key), jnp.full((size,), 1.0 / size)), jnp.zeros(())
+            return Samples(plain_batch(expert_inputs, batch_key), jnp.full((size,), 1.0 / size)), jnp.zeros(())
         if credo.reading == "resample":
-            pool, keep = scored or candidate_pool(network, expert_inputs, pool_key)
+            pool, keep = scored or candidate_pool(network, policy, expert_inputs, pool_key)
             return resampled(pool, keep, batch_key), outliers.filtered_share(keep)
         inputs = plain_batch(expert_inputs, batch_key)
-        keep = outliers.retained(logit(network, inputs), threshold)
-        return ExpertBatch(inputs, expert_weight(keep, credo.reading)), outliers.filtered_share(keep)
+        keep = outliers.retained(logit(network, inputs, policy), threshold)
+        return Samples(inputs, expert_weight(keep, credo.reading)), outliers.filtered_share(keep)
 
     def update(
-        state: DiscriminatorState, expert_inputs: Array, policy_inputs: Array, key: Array
+        state: DiscriminatorState, expert_inputs: Array, policy_inputs: Array, key: Array, policy: Any = None
     ) -> tuple[DiscriminatorState, Metrics]:
         first = state.network
         fixed = credo.rescore == "round"
+        loss = make_loss(policy)
         scored = None
         if filtering and credo.reading == "resample" and fixed:
-            scored = candidate_pool(first, expert_inputs, jax.random.fold_in(key, 0))
+            scored = candidate_pool(first, policy, expert_inputs, jax.random.fold_in(key, 0))
 
         def one_update(state: DiscriminatorState, inputs: tuple[Array, Array]) -> tuple[DiscriminatorState, Metrics]:
             policy_batch, update_key = inputs
             choose_key, loss_key = jax.random.split(update_key)
             scorer = first if fixed else state.network
-            expert, filtered = choose(scorer, scored, expert_inputs, choose_key)
-            value, gradient = jax.value_and_grad(loss)(state.network, expert, policy_batch, loss_key)
-            changes, optimiser = adam.update(gradient, state.optimiser)
+            expert, filtered = choose(scorer, policy, scored, expert_inputs, choose_key)
+            value, gradient = jax.value_and_grad(loss)(state.network, expert, Samples(policy_batch), loss_key)
+            changes, memory = optimiser.update(gradient, state.optimiser, state.network)
             metrics = {
                 "discriminator_loss": value,
                 "filtered_share": filtered,
                 "expert_term_weight": jnp.sum(expert.weight),
                 **gradient_metrics("discriminator", gradient),
             }
-            return DiscriminatorState(optax.apply_updates(state.network, changes), optimiser), metrics
+            return DiscriminatorState(optax.apply_updates(state.network, changes), memory), metrics
 
         keys = jax.random.split(jax.random.fold_in(key, 1), policy_inputs.shape[0])
         state, metrics = jax.lax.scan(one_update, state, (policy_inputs, keys))
         return state, over_updates(metrics)
 
-    return Discriminator(init, logit, update)
+    return Discriminator(init, logit, update, layout)
