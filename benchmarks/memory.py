@@ -18,7 +18,7 @@ import numpy as np
 from benchmarks import sizes, workload
 from credo import run_folder
 from credo.presets import preset
-from credo.training import checkpoint
+from credo.training.checkpoint import Checkpoints
 
 STEPS = 300_000
 ROUNDS = 4
@@ -47,7 +47,7 @@ def main() -> None:
     stages["rounds"] = peak()
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / run_folder.CHECKPOINTS).mkdir()
-        checkpoint.save(Path(folder), ROUNDS, ready.seeds, ready.execution.state, {})
+        Checkpoints(Path(folder)).save(ROUNDS, ready.seeds, ready.execution.state, {})
     stages["checkpoint"] = peak()
     transitions = sum(len(seed.replay) for seed in ready.seeds)
     workload.close(ready)

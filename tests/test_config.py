@@ -272,6 +272,21 @@ def test_the_identity_follows_the_demonstrations_content_and_the_learner():
 def test_unused_settings_are_left_out():
     off = CredoConfig(mode="off")
     assert run_id(RunConfig(credo=off)) == run_id(RunConfig(credo=dataclasses.replace(off, candidates=7)))
+    # The share of outliers is measured by the threshold whatever the mode is.
+    assert run_id(RunConfig(credo=off)) != run_id(RunConfig(credo=dataclasses.replace(off, threshold=7.0)))
+    for mode, reading, candidates_used in [
+        ("clip", "resample", False),
+        ("filter", "batch", False),
+        ("both", "resample", True),
+    ]:
+        rule = CredoConfig(mode=mode, reading=reading)
+        other = dataclasses.replace(rule, candidates=7)
+        assert (run_id(RunConfig(credo=rule)) != run_id(RunConfig(credo=other))) == candidates_used
+    plain = DiscriminatorConfig(regularisers=())
+    without = RunConfig(discriminator=plain)
+    assert run_id(without) == run_id(
+        dataclasses.replace(without, discriminator=dataclasses.replace(plain, gradient_penalty=7.0))
+    )
     rewarded = RunConfig(reward="environment")
     others = dataclasses.replace(rewarded, credo=off, discriminator=DiscriminatorConfig(hidden=(3,)), held_out=0.5)
     assert run_id(rewarded) == run_id(others)

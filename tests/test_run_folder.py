@@ -93,7 +93,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_beside_it(tmp_path, monk
     for broken in ("fsync", "replace"):
         with monkeypatch.context() as patch:
             patch.setattr(os, broken, fail)
-            with pytest.raises(OSError, match="disk full"):
+            with pytest.raises(CredoError, match=r"file\.json: cannot be written \(disk full"):
                 run_folder.write_json(path, {"a": 2})
         assert run_folder.read_json(path) == {"a": 1}
         assert [p.name for p in tmp_path.iterdir()] == ["file.json"]

@@ -94,7 +94,7 @@ def imitate(
     if config.adversarial:
         data = load_demonstrations(config.demonstrations if demonstrations is None else demonstrations)
         check_fits(data, spec)
-    return _train(config, source, data, out, watcher)
+    return _train(config, source, spec, data, out, watcher)
 
 
 def train_expert(
@@ -159,6 +159,7 @@ def _spec(source: EnvironmentSource) -> EnvironmentSpec:
 def _train(
     config: RunConfig,
     source: EnvironmentSource,
+    spec: EnvironmentSpec,
     data: Demonstrations | None,
     out: str | Path | None,
     watcher: Watcher | None,
@@ -167,14 +168,18 @@ def _train(
     from credo.training.loop import Watcher, announce, check_memory, train
 
     watcher = watcher or Watcher()
-    check_memory(config, _spec(source))
+    check_memory(config, spec)
     told = describe_demonstrations(data)
     folder = Path(out) if out is not None else default_folder(config, told.get("sha256", ""))
-    known = run_folder.create(folder, config, told, _command())
-    with run_folder.locked(folder):
-        if known and (folder / run_folder.DONE).exists():
+    with run_folder.opened(folder, config, told, _command()) as known:
+        if known:
             watcher.line(f"{folder}: going on with a run that is there already")
-        announce(config, _spec(source), watcher)
-        train(config, source, data, folder, watcher)
+            changed = run_folder.changed_versions(folder)
+            if changed:
+                watcher.line(
+                    f"note: the run began with other versions, so its numbers may differ: {'; '.join(changed)}"
+                )
+        announce(config, spec, watcher)
+        train(config, source, data, folder, watcher, spec)
         write_curves(folder)
     return Run(folder)

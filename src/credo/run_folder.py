@@ -5,6 +5,7 @@ metrics/*.parquet      one row per seed and round
 evaluations/*.parquet  one row per seed and evaluation
 checkpoints/           whole states to go on from
 policies/seed-K/       best.safetensors (chosen by ``Evaluation`` distance) and last.safetensors
+frozen/seed-K.*        what a seed that was frozen had before it
 summary.json           state, verdict material per seed, wall-clock
 curves.png, curves.html, video.mp4
 DONE                   present once all steps are done
@@ -18,6 +19,7 @@ import fcntl
 import json
 import os
 import platform
+import shutil
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
@@ -32,13 +34,16 @@ from credo.types import CredoError
 
 FORMAT = 1
 METRICS, EVALUATIONS, CHECKPOINTS, POLICIES = "metrics", "evaluations", "checkpoints", "policies"
+FROZEN = "frozen"
 CONFIG, SUMMARY, DONE, LOCK = "config.json", "summary.json", "DONE", "lock"
+_FOLDERS = (METRICS, EVALUATIONS, CHECKPOINTS, POLICIES)
 _KEYS = {"seed": pa.int32(), "round": pa.int32(), "step": pa.int64()}
 _VERSIONED = ("credo-imitation", "jax", "jaxlib", "numpy", "gymnasium", "mujoco", "optax")
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write beside, flush to disk, rename: a reader sees the old file or the new one, never a part."""
+    """Write beside, flush to disk, rename, flush the folder: a reader sees the old file or the new one, never a part.
+    CredoError where that cannot be done (a full disk, a folder that may not be written to)."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with open(temporary, "wb") as file:
@@ -46,9 +51,30 @@ def write_atomically(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise CredoError(f"{path}: cannot be written ({error.strerror or error})") from None
     finally:
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+def sync_folder(folder: Path) -> None:
+    """Flush a folder's entries to disk: a rename in it is then there after a power cut, too."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove_temporaries(folder: Path) -> None:
+    """Remove what a killed process left half written; call it with the lock held."""
+    for path in folder.rglob(".*.tmp"):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def write_json(path: Path, tree: dict[str, Any]) -> None:
@@ -77,28 +103,36 @@ def versions() -> dict[str, str]:
     return found
 
 
+@contextlib.contextmanager
+def opened(folder: Path, config: RunConfig, demonstrations: dict[str, Any], command: str) -> Iterator[bool]:
+    """``create`` with the run's lock held until the end: a process that is refused has changed nothing."""
+    _recognise(folder, config, demonstrations)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CredoError(f"out: {folder} cannot be made ({error.strerror})") from None
+    with locked(folder):
+        remove_temporaries(folder)
+        yield create(folder, config, demonstrations, command)
+
+
 def create(folder: Path, config: RunConfig, demonstrations: dict[str, Any], command: str) -> bool:
     """Make the folder of a run, or recognise it; True where it is to be gone on with.
 
     ``demonstrations`` is what is recorded of them (sha256, return_mean, ...). Refuses (CredoError) a folder that holds
     something else, or a run whose identity differs, naming the settings that do; nothing in it is touched then.
     """
-    sha256 = str(demonstrations.get("sha256", ""))
-    if (folder / CONFIG).exists():
-        stored = read_json(folder / CONFIG)
-        changed = differences(stored.get("identity", {}), identity(config, sha256))
-        if changed:
-            raise CredoError(f"out: {folder} holds another run ({'; '.join(changed)}); choose another folder")
-        write_json(folder / CONFIG, stored | {"config": to_dict(config), "command": command})
-        return True
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise CredoError(f"out: {folder} exists and is not a run; choose another folder")
+    stored = _recognise(folder, config, demonstrations)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name in (METRICS, EVALUATIONS, CHECKPOINTS, POLICIES):
-            (folder / name).mkdir()
+        for name in _FOLDERS:
+            (folder / name).mkdir(exist_ok=True)
     except OSError as error:
         raise CredoError(f"out: {folder} cannot be made ({error.strerror})") from None
+    if stored is not None:
+        write_json(folder / CONFIG, stored | {"config": to_dict(config), "command": command})
+        return True
+    sha256 = str(demonstrations.get("sha256", ""))
     write_json(
         folder / CONFIG,
         {
@@ -114,6 +148,28 @@ def create(folder: Path, config: RunConfig, demonstrations: dict[str, Any], comm
     return False
 
 
+def _recognise(folder: Path, config: RunConfig, demonstrations: dict[str, Any]) -> dict[str, Any] | None:
+    """config.json of the run that is there; None for a new one; CredoError for what is not to be touched."""
+    if (folder / CONFIG).exists():
+        stored_config, stored = read_config(folder)
+        sha256 = str(stored.get("identity", {}).get("demonstrations_sha256", ""))
+        # Reckoned anew: a setting that this version has added had its default then.
+        changed = differences(identity(stored_config, sha256), identity(config, str(demonstrations.get("sha256", ""))))
+        if changed:
+            raise CredoError(f"out: {folder} holds another run ({'; '.join(changed)}); choose another folder")
+        return stored
+    if folder.exists() and not (folder.is_dir() and all(_is_beginning(path) for path in folder.iterdir())):
+        raise CredoError(f"out: {folder} exists and is not a run; choose another folder")
+    return None
+
+
+def _is_beginning(path: Path) -> bool:
+    """Whether a file or folder is what a run killed before it had a config.json may have left."""
+    if path.name in _FOLDERS:
+        return path.is_dir() and not any(path.iterdir())
+    return path.name == LOCK or (path.name.startswith(f".{CONFIG}.") and path.name.endswith(".tmp"))
+
+
 def differences(stored: dict[str, Any], wanted: dict[str, Any], prefix: str = "") -> list[str]:
     """Lines "name: stored, not wanted" for every leaf that differs between two trees of settings."""
     lines = []
@@ -126,13 +182,31 @@ def differences(stored: dict[str, Any], wanted: dict[str, Any], prefix: str = ""
     return lines
 
 
+def check_version(path: Path, found: Any, newest: int, oldest: int = 1) -> None:
+    """CredoError unless a file's format version is one that this version of Credo reads."""
+    if not isinstance(found, int) or isinstance(found, bool):
+        raise CredoError(f"{path}: format {found!r} is not a version number; it must be {newest}")
+    if found > newest:
+        raise CredoError(
+            f"{path}: format {found} is newer than {newest}, the newest that this Credo reads; update Credo"
+        )
+    if found < oldest:
+        raise CredoError(
+            f"{path}: format {found} is older than {oldest}, the oldest this Credo reads; use the one that wrote it"
+        )
+
+
+def changed_versions(folder: Path) -> list[str]:
+    """Lines "jax: 0.9, not 0.10" for what determines numbers and is not as it was when the run began."""
+    return differences(read_json(folder / CONFIG).get("versions", {}), versions())
+
+
 def read_config(folder: Path) -> tuple[RunConfig, dict[str, Any]]:
     """The settings of a run and the whole of its config.json; CredoError where the folder is not a run."""
     if not (folder / CONFIG).is_file():
         raise CredoError(f"run: {folder} is not a run folder (it has no {CONFIG})")
     stored = read_json(folder / CONFIG)
-    if stored.get("format") != FORMAT:
-        raise CredoError(f"{folder / CONFIG}: format {stored.get('format')!r}; this version reads {FORMAT}")
+    check_version(folder / CONFIG, stored.get("format"), FORMAT)
     return from_dict(stored.get("config", {}), where=str(folder / CONFIG)), stored
 
 
@@ -143,11 +217,28 @@ def read_summary(folder: Path) -> dict[str, Any]:
 
 def write_part(folder: Path, kind: str, index: int, rows: list[dict[str, Any]]) -> None:
     """Write rows as the Parquet part ``index`` of ``metrics`` or ``evaluations``."""
+    _write_rows(folder / kind / f"part-{index:06d}.parquet", rows)
+
+
+def write_final(folder: Path, kind: str, seed: int, rows: list[dict[str, Any]]) -> None:
+    """Write a seed's rows that a longer run would not have: they go when the seed goes on (``drop_final``)."""
+    _write_rows(_final_path(folder, kind, seed), rows)
+
+
+def drop_final(folder: Path, kind: str, seed: int) -> None:
+    _final_path(folder, kind, seed).unlink(missing_ok=True)
+
+
+def _final_path(folder: Path, kind: str, seed: int) -> Path:
+    return folder / kind / f"final-seed-{seed}.parquet"
+
+
+def _write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
     names = list(dict.fromkeys(name for row in rows for name in row))
     columns = {name: pa.array([row.get(name, np.nan) for row in rows], _KEYS.get(name, pa.float32())) for name in names}
     sink = pa.BufferOutputStream()
     pq.write_table(pa.table(columns), sink, compression="zstd")
-    write_atomically(folder / kind / f"part-{index:06d}.parquet", sink.getvalue().to_pybytes())
+    write_atomically(path, sink.getvalue().to_pybytes())
 
 
 def drop_parts_from(folder: Path, kind: str, index: int) -> None:
@@ -157,16 +248,24 @@ def drop_parts_from(folder: Path, kind: str, index: int) -> None:
             path.unlink()
 
 
-def read_parts(folder: Path, kind: str, columns: list[str] | None = None) -> dict[str, np.ndarray]:
-    """All rows of ``metrics`` or ``evaluations`` as columns, ordered by seed, then step; empty where there are none."""
+def read_parts(
+    folder: Path, kind: str, columns: list[str] | None = None, problems: list[str] | None = None
+) -> dict[str, np.ndarray]:
+    """All rows of ``metrics`` or ``evaluations`` as columns, ordered by seed, then step; empty where there are none.
+
+    A part that cannot be read is a CredoError, or, where a list of ``problems`` is given, one more line in it.
+    """
     tables = []
-    for path in sorted((folder / kind).glob("part-*.parquet")):
+    for path in [*sorted((folder / kind).glob("part-*.parquet")), *sorted((folder / kind).glob("final-*.parquet"))]:
         try:
             file = pq.ParquetFile(path)
             wanted = None if columns is None else [c for c in columns if c in file.schema_arrow.names]
             tables.append(file.read(columns=wanted))
-        except (pa.ArrowInvalid, OSError) as error:
-            raise CredoError(f"{path}: not a readable Parquet file ({error})") from None
+        except (pa.ArrowException, OSError) as error:
+            line = f"{path}: not a readable Parquet file ({' '.join(str(error).split())})"
+            if problems is None:
+                raise CredoError(line) from None
+            problems.append(line)
     if not tables:
         return {}
     table = pa.concat_tables(tables, promote_options="default")
@@ -178,12 +277,20 @@ def read_parts(folder: Path, kind: str, columns: list[str] | None = None) -> dic
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Hold the run's lock; CredoError if another process holds it. The system drops it when its holder dies."""
-    with open(folder / LOCK, "a+") as file:
+    try:
+        file = open(folder / LOCK, "a+")  # noqa: SIM115 (held open below)
+    except OSError as error:
+        raise CredoError(f"out: {folder} cannot be written to ({error.strerror})") from None
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             file.seek(0)
             raise CredoError(f"out: {folder} is being trained by another process ({file.read().strip()})") from None
+        except OSError as error:
+            raise CredoError(
+                f"out: {folder} cannot be locked ({error.strerror}); choose a folder on a local disk"
+            ) from None
         file.truncate(0)
         file.write(f"process {os.getpid()} on {platform.node()}")
         file.flush()

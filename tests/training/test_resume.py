@@ -9,7 +9,7 @@ import pytest
 from credo import run_folder
 from credo.policies import FORMAT, VERSION
 from credo.storage import read_tensors
-from credo.training import checkpoint
+from credo.training.checkpoint import all_checkpoints
 from credo.types import CredoError
 from training.training_runs import (
     ON_POLICY,
@@ -90,7 +90,7 @@ def test_an_interrupted_run_keeps_a_checkpoint_of_the_round_it_stopped_after(tmp
     assert run(tmp_path / "run", config, on_round=interrupt) == "interrupted"
     stopped_at = run_folder.read_summary(tmp_path / "run")
     assert stopped_at["state"] == "interrupted"
-    newest = checkpoint._all(tmp_path / "run")[-1]
+    newest = all_checkpoints(tmp_path / "run")[-1]
     assert run_folder.read_json(newest / "state.json")["round"] * 16 == stopped_at["steps"]
     assert len(rows(tmp_path / "run", run_folder.METRICS, 0)["step"]) * 16 == stopped_at["steps"]
     begun = []
@@ -114,7 +114,7 @@ def killed(tmp_path_factory):
 def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(damage, straight, killed, tmp_path):
     config, data = CASES["sac-Hopper"]
     shutil.copytree(killed, tmp_path / "run")
-    newest = checkpoint._all(tmp_path / "run")[-1]
+    newest = all_checkpoints(tmp_path / "run")[-1]
     assert newest.name.endswith("8")
     tensors = newest / "seed-0.safetensors"
     if damage == "flip":
@@ -136,7 +136,7 @@ def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(damage, straig
 def test_where_no_checkpoint_is_whole_nothing_is_overwritten(killed, tmp_path):
     config, data = CASES["sac-Hopper"]
     shutil.copytree(killed, tmp_path / "run")
-    for path in checkpoint._all(tmp_path / "run"):
+    for path in all_checkpoints(tmp_path / "run"):
         (path / "state.json").unlink()
     before = rows(tmp_path / "run", run_folder.METRICS, 0)
     with pytest.raises(CredoError, match="no checkpoint is whole"):
@@ -145,8 +145,12 @@ def test_where_no_checkpoint_is_whole_nothing_is_overwritten(killed, tmp_path):
 
 
 def test_two_checkpoints_are_kept_and_nothing_temporary(straight):
-    folder = straight("adversarial-td3-Pendulum") / run_folder.CHECKPOINTS
-    assert sorted(path.name for path in folder.iterdir()) == ["round-00000012", "round-00000016"]
+    folder = straight("adversarial-td3-Pendulum")
+    kept = sorted(path.name for path in (folder / run_folder.CHECKPOINTS).iterdir())
+    assert kept == ["replay", "round-00000012", "round-00000016"]
+    files = (folder / run_folder.CHECKPOINTS / "replay").rglob("*.safetensors")
+    assert sorted(path.name[:25] for path in files) == [f"{0:012d}-{stop:012d}" for stop in (192, 192, 256, 256)]
+    assert not list(folder.rglob("*.tmp"))
 
 
 def test_a_seed_added_to_a_finished_run(straight, tmp_path):

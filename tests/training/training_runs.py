@@ -9,7 +9,7 @@ from credo.config import CredoConfig, DiscriminatorConfig, PPOConfig, RunConfig,
 from credo.demonstrations import from_episodes
 from credo.environments import Episode
 from credo.storage import read_tensors
-from credo.training import checkpoint
+from credo.training import checkpoint, replay_files
 from credo.training.loop import Watcher, train
 
 SMALL = RunConfig(
@@ -80,14 +80,24 @@ def crash_after(rounds):
 
 def states(folder):
     """Seed to every array of the newest checkpoint: networks, optimisers, replay, environments."""
-    newest = checkpoint._all(folder)[-1]
-    described = run_folder.read_json(newest / "state.json")["seeds"]
-    return {
-        int(number): read_tensors(
+    newest = checkpoint.all_checkpoints(folder)[-1]
+    found = {}
+    for number, told in run_folder.read_json(newest / checkpoint.MANIFEST)["seeds"].items():
+        arrays = read_tensors(
             newest / f"seed-{number}.safetensors", format=checkpoint.FORMAT, version=checkpoint.VERSION
         )[0]
-        for number in described
-    }
+        found[int(number)] = arrays | replay_of(newest.parent, told["replay"])
+    return found
+
+
+def replay_of(folder, told):
+    """The steps that a checkpoint's files hold, one after the other, however they are cut into files."""
+    files = [
+        read_tensors(folder / file["name"], format=replay_files.FORMAT, version=replay_files.VERSION)[0]
+        for file in told["files"]
+    ]
+    joined = {f"replay/{name}": np.concatenate([rows[name] for rows in files]) for name in files[0]} if files else {}
+    return joined | {"replay/written": np.array(told["written"])}
 
 
 def rows(folder, kind, seed, last_step=None):

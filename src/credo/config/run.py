@@ -143,10 +143,22 @@ def identity(config: RunConfig, demonstrations_sha256: str = "") -> dict[str, An
     if not config.adversarial:
         for name in ("credo", "discriminator", "held_out", "normalise_observations"):
             del tree[name]
-    elif config.credo.mode == "off":
-        tree["credo"] = {"mode": "off"}
+    else:
+        tree["credo"] = {name: tree["credo"][name] for name in _used_by_credo(config.credo)}
+        if "gradient-penalty" not in config.discriminator.regularisers:
+            del tree["discriminator"]["gradient_penalty"]
     tree["demonstrations_sha256"] = demonstrations_sha256
     return tree
+
+
+def _used_by_credo(credo: CredoConfig) -> list[str]:
+    """Settings that reach a number: the threshold always does, since the share of outliers is measured by it."""
+    used = ["mode", "threshold", "threshold_unit"]
+    if credo.mode in ("filter", "both"):
+        used += ["reading", "rescore"]
+        if credo.reading == "resample":
+            used.append("candidates")
+    return used
 
 
 def run_id(config: RunConfig, demonstrations_sha256: str = "") -> str:

@@ -7,6 +7,8 @@ lies in a side table. Pages are touched only when written, so a large capacity c
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from credo.types import Transition
@@ -80,11 +82,6 @@ class Replay:
         self.side[rows] = observations
         self.side_index[slots] = rows
 
-    def _slots(self) -> np.ndarray:
-        """Slots that hold a transition, oldest lane first."""
-        held = min(self.written, self.length)
-        return (np.arange(self.lanes)[:, None] * self.length + np.arange(held)).ravel()
-
     def gather(self, slots: np.ndarray) -> Transition:
         """Transitions at ``slots`` (any shape)."""
         successor = slots - slots % self.length + (slots + 1) % self.length
@@ -110,32 +107,69 @@ class Replay:
         """Transitions drawn uniformly with replacement, fields [*shape, ...]."""
         return self.gather(self.sample_slots(generator, shape))
 
-    def state(self) -> dict[str, np.ndarray]:
-        """What a checkpoint keeps: only what was written."""
-        slots = self._slots()
-        aside = slots[self.side_index[slots] != _NONE]
+    @property
+    def oldest(self) -> int:
+        """The oldest step that each lane holds, counted from the first ever written."""
+        return self.written - min(self.written, self.length)
+
+    def rows(self, start: int, stop: int) -> dict[str, np.ndarray]:
+        """The steps ``start`` (``oldest`` or later) to ``stop`` of every lane, as arrays that never change again.
+
+        observation [n, lanes, O], action [n, lanes, A], reward, terminated and ended [n, lanes]; successor [k, O] of
+        the k that ended, in that order. The successor of any other is the next step's observation, or ``newest``.
+        """
+        slots = self._slots_of(start, stop)
+        ended = self.ended[slots]
         return {
-            "written": np.array(self.written, np.int64),
             "observation": self.observation[slots],
             "action": self.action[slots],
             "reward": self.reward[slots],
             "terminated": self.terminated[slots],
-            "ended": self.ended[slots],
-            "side_slot": aside.astype(np.int64),
-            "side_observation": self.side[self.side_index[aside]],
+            "ended": ended,
+            "successor": self.side[self.side_index[slots[ended]]],
         }
 
-    def restore(self, state: dict[str, np.ndarray]) -> None:
-        """The inverse of ``state``, on a buffer of the same lanes that is as long, or longer where none wrapped."""
-        self.written = int(state["written"])
-        slots = self._slots()
-        if len(slots) != len(state["reward"]):
-            raise ValueError(f"replay of {len(state['reward'])} transitions does not fit {self.capacity} slots")
-        for name in ("observation", "action", "reward", "terminated", "ended"):
-            getattr(self, name)[slots] = state[name]
+    def newest(self) -> np.ndarray:
+        """The successor of each lane's newest step, [lanes, O]; [0, O] where nothing was written."""
+        if not self.written:
+            return self.side[:0]
+        return self.side[self.side_index[self._slots_of(self.written - 1, self.written)[0]]]
+
+    def restore(self, written: int, chunks: Iterable[tuple[int, dict[str, np.ndarray]]], newest: np.ndarray) -> None:
+        """The inverse of ``rows`` and ``newest``: ``chunks`` are (start, rows) in order, which may begin before the
+        oldest step that is held. On a buffer of the same lanes that is as long, or longer where none wrapped."""
+        self.written = written
         self.side_index[:] = _NONE
         self.side_free = list(range(self.side.shape[0] - 1, -1, -1))
-        self._store(state["side_slot"], state["side_observation"])
+        reached = self.oldest
+        for start, rows in chunks:
+            skipped = max(reached - start, 0)
+            stop = start + len(rows["reward"])
+            if start > reached or stop > written:
+                break
+            if stop <= reached:
+                continue
+            slots, ended = self._slots_of(reached, stop), rows["ended"][skipped:]
+            for name in ("observation", "action", "reward", "terminated", "ended"):
+                getattr(self, name)[slots] = rows[name][skipped:]
+            count = int(np.count_nonzero(ended))
+            self._store(slots[ended], rows["successor"][len(rows["successor"]) - count :])
+            reached = stop
+        if reached != written:
+            raise ValueError(f"the steps {reached} to {written} are missing, or do not fit {self.capacity} slots")
+        if written:
+            slots = self._slots_of(written - 1, written)[0]
+            waiting = ~self.ended[slots]
+            self._store(slots[waiting], newest[waiting])
+
+    def end_episode(self, lane: int) -> None:
+        """Let the newest step of a lane be an episode's last: what comes next does not follow from it."""
+        if self.written:
+            self.ended[lane * self.length + (self.written - 1) % self.length] = True
+
+    def _slots_of(self, start: int, stop: int) -> np.ndarray:
+        """[n, lanes]: where the steps of every lane lie."""
+        return np.arange(start, stop)[:, None] % self.length + np.arange(self.lanes) * self.length
 
 
 def bytes_needed(transitions: int, observation_size: int, action_size: int) -> int:

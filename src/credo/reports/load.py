@@ -59,7 +59,7 @@ class LoadedRun:
 
 
 def load_run(folder: Path, criteria: Criteria = Criteria()) -> LoadedRun:
-    """Read a run folder; what is missing is empty, what is damaged is empty and named in ``problems``.
+    """Read a run folder; what is missing is empty, what is damaged is left out and named in ``problems``.
 
     Raises:
         CredoError: the folder is not a run of this version (its config.json is missing or not understood).
@@ -141,14 +141,14 @@ def thin(
 
 
 def _columns(folder: Path, kind: str, problems: list[str]) -> Columns:
-    for attempt in range(2):
-        try:
-            return run_folder.read_parts(folder, kind)
-        except CredoError as error:
-            # A resumed run removes parts that it will write again: a second look finds the new state.
-            if attempt:
-                problems.append(str(error))
-    return {}
+    found: list[str] = []
+    columns = run_folder.read_parts(folder, kind, problems=found)
+    if found:
+        # A resumed run removes parts that it will write again: a second look finds the new state.
+        found.clear()
+        columns = run_folder.read_parts(folder, kind, problems=found)
+    problems += found
+    return columns
 
 
 def _rows_of(columns: Columns, seed: int) -> Columns:

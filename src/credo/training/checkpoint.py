@@ -1,10 +1,19 @@
-"""Checkpoints of whole runs: safetensors and JSON in a folder that appears at once, or not at all."""
+"""Checkpoints of whole runs: safetensors and JSON in a folder that appears at once, or not at all.
+
+checkpoints/round-N/state.json             what each seed stands at, and the SHA-256 of every file it needs
+checkpoints/round-N/state.sha256           that of state.json
+checkpoints/round-N/seed-K.safetensors     arrays of the training state and of the environments
+checkpoints/round-N/seed-K-best.safetensors  the policy kept so far
+checkpoints/replay/seed-K/*.safetensors    steps of the replay, each written once (``credo.training.replay_files``)
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,130 +21,287 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from credo.run_folder import CHECKPOINTS, read_json, write_json
-from credo.storage import read_tensors, write_tensors
+from credo.environments import EnvironmentBatch
+from credo.policies import load_policy, save_policy
+from credo.run_folder import CHECKPOINTS, check_version, policy_path, read_json, sync_folder, write_atomically
+from credo.storage import file_sha256, read_tensors, write_tensors
+from credo.training import replay_files
+from credo.training.faults import one_line
 from credo.training.seed import Frozen, Seed
 from credo.training.state import TrainState
 from credo.types import CredoError
 
 FORMAT = "credo-checkpoint"
-VERSION = 1
+VERSION = 2
 KEPT = 2
+MANIFEST, CHECKSUM = "state.json", "state.sha256"
 _ARRAY = "__array__"
 
 
-def save(
-    folder: Path,
-    round_number: int,
-    seeds: Sequence[Seed],
-    state_of: Callable[[Seed], TrainState],
-    position: dict[str, Any],
-) -> None:
-    """Write the checkpoint of a run after ``round_number`` rounds; the newest two are kept. ``position`` is plain JSON
-    of the run's own (counts of metric parts, time so far)."""
-    parent = folder / CHECKPOINTS
-    numbers = [int(path.name.split("-")[1]) for path in _all(folder)]
-    newest = max(numbers, default=0)
-    # Seeds added to a longer run begin at round 0, and their checkpoint is the newest all the same.
-    target = parent / f"round-{round_number if round_number >= newest else newest + 1:08d}"
-    temporary = parent / f".{target.name}.{os.getpid()}.tmp"
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
-    described: dict[str, Any] = {}
-    for seed in seeds:
-        tensors = {f"state/{name}": array for name, array in _named(state_of(seed)).items()}
-        tensors |= {f"replay/{name}": array for name, array in seed.replay.state().items()}
-        environments: dict[str, np.ndarray] = {}
-        described[str(seed.number)] = {
+class Checkpoints:
+    """The checkpoints of one run folder, whose lock this process holds.
+
+    Seeds that the run has but that are not trained now stay in every checkpoint as they were.
+    """
+
+    def __init__(self, folder: Path):
+        self._run = folder
+        self._folder = folder / CHECKPOINTS
+        self._known: dict[str, dict[str, Any]] = {}
+        """By seed, what the checkpoint gone on from, or the newest written, says of it."""
+        self._newest: Path | None = None
+        """The checkpoint that ``_known`` is of."""
+        self._damaged: list[Path] = []
+
+    def load(self, seeds: Sequence[Seed], rounds: int) -> tuple[dict[str, Any], list[str]] | None:
+        """Bring the seeds to the newest checkpoint that is whole.
+
+        Returns the run's position and lines about what is damaged or could not be restored exactly; None where there is
+        no checkpoint. Seeds that it does not know start from the beginning. CredoError where no checkpoint is whole,
+        where one is of a newer version, or where a seed has done more than ``rounds`` already.
+        """
+        notes: list[str] = []
+        for path in reversed(all_checkpoints(self._run)):
+            try:
+                described = _read(path)
+            except OtherVersionError:
+                raise
+            except CredoError as error:
+                notes.append(f"checkpoint {path.name} is damaged ({error}); going back to the one before")
+                self._damaged.append(path)
+                continue
+            self._newest, self._known = path, described["seeds"]
+            wanted = [seed for seed in seeds if str(seed.number) in self._known]
+            done = max((self._known[str(seed.number)]["next_round"] for seed in wanted), default=0)
+            if done > rounds:
+                raise CredoError(
+                    f"steps: {self._run} has done {done} rounds, more than the {rounds} asked for; raise --steps"
+                )
+            left = sorted(self._known.keys() - {str(seed.number) for seed in seeds}, key=int)
+            if described["version"] == 1 and left:
+                raise CredoError(
+                    f"{path}: seeds {', '.join(left)} are in format 1, which changes when they go on; train them, too"
+                )
+            for seed in wanted:
+                notes += self._restore(seed, path)
+            return described["position"], notes
+        if notes:
+            raise CredoError(f"{self._folder}: no checkpoint is whole: {notes[0]}; move the folder away to begin again")
+        return None
+
+    def save(
+        self,
+        round_number: int,
+        seeds: Sequence[Seed],
+        state_of: Callable[[Seed], TrainState],
+        position: dict[str, Any],
+    ) -> None:
+        """Write the checkpoint of a run after ``round_number`` rounds; the newest two are kept. ``position`` is plain
+        JSON of the run's own (counts of metric parts, time so far). CredoError where it cannot be written: those before
+        it are as they were."""
+        numbers = [int(path.name.split("-")[1]) for path in all_checkpoints(self._run)]
+        newest = max(numbers, default=-1)
+        # Seeds added to a longer run begin at round 0, and their checkpoint is the newest all the same.
+        target = self._folder / f"round-{round_number if round_number > newest else newest + 1:08d}"
+        temporary = self._folder / f".{target.name}.tmp"
+        try:
+            shutil.rmtree(temporary, ignore_errors=True)
+            temporary.mkdir()
+            described = self._carried(temporary, {str(seed.number) for seed in seeds})
+            for seed in seeds:
+                described[str(seed.number)] = self._write_seed(temporary, seed, state_of(seed))
+            _write_manifest(temporary, round_number, position, described)
+            sync_folder(temporary)
+            os.replace(temporary, target)
+            sync_folder(self._folder)
+            self._known, self._newest = described, target
+            self._remove_old()
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise CredoError(f"{target}: cannot be written ({reason}); the checkpoint before it is whole") from None
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+    def _write_seed(self, folder: Path, seed: Seed, state: TrainState) -> dict[str, Any]:
+        replay = replay_files.append(
+            self._folder, seed.number, seed.replay, self._known.get(str(seed.number), {}).get("replay")
+        )
+        tensors = {f"state/{name}": array for name, array in named(state).items()}
+        tensors["replay/newest"] = seed.replay.newest()
+        environments = None
+        if seed.frozen is None:  # those of a frozen seed are not stepped again, and may be unable to tell their state
+            assert isinstance(seed.environments, EnvironmentBatch)
+            environments = _split(seed.environments.state(), tensors, "environments")
+        _write_tensors(folder / _state_name(seed.number), tensors)
+        files = {_state_name(seed.number): file_sha256(folder / _state_name(seed.number))}
+        if seed.best_policy is not None:
+            save_policy(folder / _best_name(seed.number), seed.best_policy)
+            files[_best_name(seed.number)] = file_sha256(folder / _best_name(seed.number))
+        return {
             "next_round": seed.next_round,
+            "unevaluated": seed.unevaluated,
             "frozen": seed.frozen and seed.frozen._asdict(),
             "best": _plain(seed.best),
             "last": _plain(seed.last),
-            "environments": _split(seed.environments.state(), environments, "environments"),
+            "environments": environments,
+            "files": files,
+            "replay": replay,
         }
-        write_tensors(
-            temporary / f"seed-{seed.number}.safetensors",
-            format=FORMAT,
-            version=VERSION,
-            tensors=tensors | environments,
-            metadata={},
-            overwrite=True,
-        )
-    write_json(
-        temporary / "state.json",
-        {
-            "format": FORMAT,
-            "version": VERSION,
-            "round": round_number,
-            "position": position,
-            "seeds": described,
-        },
-    )
-    _sync(temporary)
-    shutil.rmtree(target, ignore_errors=True)
-    os.replace(temporary, target)
-    _sync(parent)
-    for old in _all(folder)[:-KEPT]:
-        shutil.rmtree(old, ignore_errors=True)
 
+    def _carried(self, folder: Path, trained: set[str]) -> dict[str, dict[str, Any]]:
+        """Put the files of the seeds that are not trained now into a new checkpoint's folder."""
+        carried = {number: told for number, told in self._known.items() if number not in trained}
+        for told in carried.values():
+            for name in told["files"]:
+                assert self._newest is not None
+                try:
+                    os.link(self._newest / name, folder / name)
+                except OSError:  # a file system without hard links
+                    shutil.copy2(self._newest / name, folder / name)
+        return carried
 
-def load(folder: Path, seeds: Sequence[Seed], rounds: int) -> tuple[dict[str, Any], list[str]] | None:
-    """Bring the seeds to the newest checkpoint that is whole. Returns the run's position and lines about what could not
-    be restored exactly; None where there is no checkpoint. Seeds that it does not know start from the beginning.
-    CredoError where a seed has done more than ``rounds`` already."""
-    notes: list[str] = []
-    for path in reversed(_all(folder)):
+    def _restore(self, seed: Seed, path: Path) -> list[str]:
+        assert seed.state is not None
+        told = self._known[str(seed.number)]
+        tensors, _ = read_tensors(path / _state_name(seed.number), format=FORMAT, version=VERSION)
+        groups: dict[str, dict[str, np.ndarray]] = {"state": {}, "replay": {}, "environments": {}}
+        for name, array in tensors.items():
+            group, rest = name.split("/", 1)
+            groups[group][rest] = array
+        unable = seed.frozen
+        seed.state = _filled(seed.state, groups["state"])
+        seed.next_round, seed.unevaluated = told["next_round"], told.get("unevaluated")
+        seed.frozen = Frozen(**told["frozen"]) if told["frozen"] else None
+        seed.best, seed.last = _with_nan(told["best"]), _with_nan(told["last"])
+        if "replay" in told:
+            replay_files.restore(self._folder, seed.replay, told["replay"], groups["replay"]["newest"])
+        else:
+            replay_files.restore_version_1(seed.replay, groups["replay"])
+        best = path / _best_name(seed.number) if "files" in told else policy_path(self._run, seed.number)
+        seed.best_policy = load_policy(best) if seed.best is not None and best.exists() else None
+        if seed.frozen is not None:
+            return []
+        if unable is not None:
+            raise CredoError(f"seed {seed.number} cannot go on: {unable.cause}; its checkpoint is kept")
+        assert isinstance(seed.environments, EnvironmentBatch)
         try:
-            described, tensors = _read(path)
-        except CredoError as error:
-            notes.append(f"checkpoint {path.name} is damaged ({error}); going back to the one before")
-            continue
-        known = [seed for seed in seeds if str(seed.number) in described["seeds"]]
-        done = max((described["seeds"][str(seed.number)]["next_round"] for seed in known), default=0)
-        if done > rounds:
-            raise CredoError(f"steps: {folder} has done {done} rounds, more than the {rounds} asked for; raise --steps")
-        for seed in known:
-            notes += _restore(seed, described["seeds"][str(seed.number)], tensors[seed.number])
-        return described["position"], notes
-    if notes:
-        raise CredoError(f"{folder / CHECKPOINTS}: no checkpoint is whole; remove the folder to begin again")
-    return None
+            lines = seed.environments.restore(_joined(told["environments"], tensors))
+        except CredoError:
+            raise
+        except Exception as error:
+            raise CredoError(
+                f"seed {seed.number} cannot go on: its environments failed while their episodes were brought back "
+                f"({one_line(error)}); its checkpoint is kept"
+            ) from error
+        if lines:
+            self._end_broken_episodes(seed)
+        return [f"seed {seed.number}: {line}" for line in lines]
+
+    def _end_broken_episodes(self, seed: Seed) -> None:
+        """An environment that goes on from another episode does not go on from the replay's newest step."""
+        newest = seed.replay.newest()
+        for lane in range(len(newest)):
+            if newest[lane].tobytes() != seed.environments.observation[lane].tobytes():
+                seed.replay.end_episode(lane)
+        told = self._known[str(seed.number)]
+        if "replay" in told:
+            self._known[str(seed.number)] = told | {"replay": replay_files.without_newest(told["replay"])}
+
+    def _remove_old(self) -> None:
+        """Remove checkpoints beyond the newest two that are whole, and the steps of replays that no other needs."""
+        whole = [path for path in all_checkpoints(self._run) if path not in self._damaged]
+        for path in [*whole[:-KEPT], *self._damaged]:
+            shutil.rmtree(path, ignore_errors=True)
+        self._damaged.clear()
+        try:
+            needed = {name for path in whole[-KEPT:] for name in _replay_files(path)}
+        except CredoError:
+            return  # what a checkpoint that cannot be read needs is not known
+        replay_files.remove_others(self._folder, needed)
 
 
-def _all(folder: Path) -> list[Path]:
-    return sorted((folder / CHECKPOINTS).glob("round-*"))
+def all_checkpoints(run: Path) -> list[Path]:
+    """The checkpoints of a run folder, oldest first."""
+    return sorted(path for path in (run / CHECKPOINTS).glob("round-*") if not path.is_symlink())
 
 
-def _read(path: Path) -> tuple[dict[str, Any], dict[int, dict[str, np.ndarray]]]:
-    described = read_json(path / "state.json")
-    if (described.get("format"), described.get("version")) != (FORMAT, VERSION):
-        raise CredoError(f"{path}: format {described.get('format')} {described.get('version')}, not {FORMAT} {VERSION}")
-    tensors = {}
-    for number in described["seeds"]:
-        tensors[int(number)], _ = read_tensors(path / f"seed-{int(number)}.safetensors", format=FORMAT, version=VERSION)
-    return described, tensors
-
-
-def _restore(seed: Seed, described: dict[str, Any], tensors: dict[str, np.ndarray]) -> list[str]:
-    assert seed.state is not None
-    groups: dict[str, dict[str, np.ndarray]] = {"state": {}, "replay": {}, "environments": {}}
-    for name, array in tensors.items():
-        group, rest = name.split("/", 1)
-        groups[group][rest] = array
-    seed.state = _filled(seed.state, groups["state"])
-    seed.replay.restore(groups["replay"])
-    seed.next_round = described["next_round"]
-    seed.frozen = Frozen(**described["frozen"]) if described["frozen"] else None
-    seed.best, seed.last = _with_nan(described["best"]), _with_nan(described["last"])
-    if seed.frozen is not None:
-        return []  # its environments are not stepped again, and may not bear the replay of what broke them
-    lines = seed.environments.restore(_joined(described["environments"], tensors))
-    return [f"seed {seed.number}: {line}" for line in lines]
-
-
-def _named(state: TrainState) -> dict[str, np.ndarray]:
+def named(state: TrainState) -> dict[str, np.ndarray]:
+    """The arrays of a state by their paths in it."""
     leaves = jax.tree_util.tree_flatten_with_path(state)[0]
     return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}
+
+
+def _state_name(seed: int) -> str:
+    return f"seed-{seed}.safetensors"
+
+
+def _best_name(seed: int) -> str:
+    return f"seed-{seed}-best.safetensors"
+
+
+def _write_tensors(path: Path, tensors: dict[str, np.ndarray]) -> None:
+    write_tensors(path, format=FORMAT, version=VERSION, tensors=tensors, metadata={}, overwrite=True)
+
+
+def _write_manifest(folder: Path, round_number: int, position: dict[str, Any], seeds: dict[str, Any]) -> None:
+    tree = {"format": FORMAT, "version": VERSION, "round": round_number, "position": position, "seeds": seeds}
+    content = (json.dumps(tree, indent=1, allow_nan=False) + "\n").encode()
+    write_atomically(folder / MANIFEST, content)
+    write_atomically(folder / CHECKSUM, _checksum_line(content))
+
+
+def _checksum_line(content: bytes) -> bytes:
+    """As sha256sum writes and checks it."""
+    return f"{hashlib.sha256(content).hexdigest()}  {MANIFEST}\n".encode()
+
+
+class OtherVersionError(CredoError):
+    """A checkpoint that this version of Credo does not read: not damage, so no older one may take its place."""
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """A checkpoint's manifest, once every file that it needs has been found whole; CredoError names one that is not."""
+    described = _read_manifest(path)
+    if described["version"] == 1:
+        for number in described["seeds"]:
+            read_tensors(path / _state_name(int(number)), format=FORMAT, version=1)
+        return described
+    for number, told in described["seeds"].items():
+        if not told["files"].keys() <= {_state_name(int(number)), _best_name(int(number))}:
+            raise CredoError(f"{MANIFEST} names files of its own")
+        replay_files.verify(path, told["files"].items())
+        replay_files.verify(path.parent, replay_files.named_in(told["replay"], int(number)))
+    return described
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    described = read_json(path / MANIFEST)
+    version = described.get("version")
+    if described.get("format") != FORMAT:
+        raise CredoError(f"{path}: format {described.get('format')!r} found, {FORMAT!r} expected")
+    if version == 1 and not (path / CHECKSUM).exists():
+        return described  # which had no checksum of its own
+    if _read_bytes(path / CHECKSUM) != _checksum_line(_read_bytes(path / MANIFEST)):
+        raise CredoError(f"{MANIFEST} is not as {CHECKSUM} says")
+    try:
+        check_version(path / MANIFEST, version, VERSION)
+    except CredoError as error:
+        raise OtherVersionError(str(error)) from None
+    return described
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise CredoError(f"{path.name} cannot be read ({error.strerror})") from None
+
+
+def _replay_files(path: Path) -> Iterable[str]:
+    described = _read_manifest(path)
+    for number, told in described["seeds"].items():
+        if "replay" in told:
+            yield from (name for name, _ in replay_files.named_in(told["replay"], int(number)))
 
 
 def _filled(template: TrainState, arrays: dict[str, np.ndarray]) -> TrainState:
@@ -182,11 +348,3 @@ def _with_nan(row: dict[str, float | None] | None) -> dict[str, float] | None:
     if row is None:
         return None
     return {name: np.nan if value is None else value for name, value in row.items()}
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

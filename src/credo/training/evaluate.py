@@ -13,8 +13,10 @@ from credo.diagnostics.imitation import action_error, occupancy_distance
 from credo.discriminator.model import join
 from credo.policies import Policy
 from credo.random import Purpose, host_generator
+from credo.training.faults import environment_fault
 from credo.training.seed import Seed
 from credo.training.state import Constants, Parts, TrainState
+from credo.training.stopping import Stop, StoppedError
 
 SCORED_SAMPLES = 1024
 """Samples of each side whose expert probability an evaluation averages."""
@@ -67,11 +69,25 @@ def evaluate(
     policy: Policy,
     held_out: HeldOut | None,
     probability: Callable[[Any, Constants, Any, Any], jax.Array],
+    stop: Stop,
 ) -> dict[str, float]:
-    """One row of evaluations. Every evaluation of a seed starts from the same initial states."""
-    episodes = seed.evaluator.run(
-        policy.normalised_action, parts.config.evaluation_episodes, seed.number, Purpose.EVALUATION
-    )
+    """One row of evaluations. Every evaluation of a seed starts from the same initial states.
+
+    Raises:
+        Fault: an episode could not be run.
+        StoppedError: ``stop`` was set meanwhile.
+    """
+
+    def act(observation: np.ndarray) -> np.ndarray:
+        stop.check()
+        return policy.normalised_action(observation)
+
+    try:
+        episodes = seed.evaluator.run(act, parts.config.evaluation_episodes, seed.number, Purpose.EVALUATION)
+    except StoppedError:
+        raise
+    except Exception as error:
+        raise environment_fault(error, parts.spec.name) from error
     returns = np.array([episode.reward.sum(dtype=np.float64) for episode in episodes])
     successes = [episode.success for episode in episodes if episode.success is not None]
     row = dict.fromkeys(MEASURES, np.nan) | {

@@ -17,16 +17,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from credo.environments import NonFiniteActionError, NonFiniteEnvironmentError
+from credo.environments import EnvironmentBatch
 from credo.random import Purpose
 from credo.training.acting import host_actor
+from credo.training.faults import Fault, check_experience, evidence_of
 from credo.training.seed import Frozen, Recorder, Seed, draw_experience, random_actions
 from credo.training.state import Constants, Parts, TrainState
-from credo.training.step import make_round
+from credo.training.step import Experience, make_round
 from credo.types import Array, Metrics
-
-FAULTS = (NonFiniteActionError, NonFiniteEnvironmentError)
-"""What freezes a seed when its policy or its environment raises it."""
 
 
 class Execution(NamedTuple):
@@ -63,6 +61,15 @@ def _act(parts: Parts) -> Callable[[Any, Constants, Array, Array, Array], Array]
     return act
 
 
+def first_of_kind(parts: Parts, seen: set[tuple[bool, bool]], round_number: int) -> bool:
+    """Whether this round is the first of those in ``seen``, which it joins, to act or to learn as it does: such a one
+    compiles."""
+    kind = _is_random(parts, round_number, _step_indices(parts)[-1]), _learns(parts, round_number)
+    new = kind not in seen
+    seen.add(kind)
+    return new
+
+
 def _learns(parts: Parts, round_number: int) -> bool:
     config = parts.config
     if config.on_policy:
@@ -86,16 +93,24 @@ def _is_due(seed: Seed, round_number: int) -> bool:
     return seed.frozen is None and seed.next_round == round_number
 
 
-def _freeze(parts: Parts, seed: Seed, round_number: int, cause: str, index: int | None = None) -> None:
+def _freeze(parts: Parts, seed: Seed, round_number: int, fault: Fault, index: int | None = None) -> None:
     """Mark the seed at its first bad step: the step in a collection, else the end of the round."""
     config = parts.config
     done = round_number * config.steps_per_round
     step = done + (config.steps_per_round if index is None else index * config.environments_per_seed)
-    seed.frozen = Frozen(step, cause)
+    seed.frozen, seed.evidence = Frozen(step, fault.cause), fault.evidence
 
 
-def _record(parts: Parts, seed: Seed, round_number: int, names: Sequence[str], values: np.ndarray) -> None:
+def _record(
+    parts: Parts,
+    seed: Seed,
+    round_number: int,
+    names: Sequence[str],
+    values: np.ndarray,
+    experience: Experience | None = None,
+) -> None:
     """One row of metrics; a round that went non-finite freezes the seed and says which quantities did."""
+    assert isinstance(seed.environments, EnvironmentBatch)
     finished = seed.environments.drain_finished()
     row = {
         "seed": seed.number,
@@ -107,7 +122,8 @@ def _record(parts: Parts, seed: Seed, round_number: int, names: Sequence[str], v
     metrics = dict(zip(names, values.tolist(), strict=True))
     if metrics.pop("finite", 1.0) == 0.0:
         bad = [name for name, value in metrics.items() if not np.isfinite(value)]
-        _freeze(parts, seed, round_number, f"non-finite {', '.join(bad) or 'parameters'}")
+        cause = f"non-finite {', '.join(bad) or 'parameters'}"
+        _freeze(parts, seed, round_number, Fault(cause, evidence_of(experience)))
     seed.metrics.append(row | metrics)
     seed.next_round = round_number + 1
 
@@ -151,8 +167,8 @@ def _threads(parts: Parts, constants: Constants, seeds: Sequence[Seed]) -> Execu
                 )
             try:
                 recorder.take(seed, index, action)
-            except FAULTS as error:
-                _freeze(parts, seed, round_number, str(error), index)
+            except Fault as fault:
+                _freeze(parts, seed, round_number, fault, index)
                 return
         if parts.config.keeps_replay:
             seed.replay.add(recorder.steps, recorder.ended)
@@ -160,9 +176,14 @@ def _threads(parts: Parts, constants: Constants, seeds: Sequence[Seed]) -> Execu
             _record(parts, seed, round_number, [], np.empty(0))
             return
         experience = draw_experience(parts.config, seed, recorder.fresh, round_number)
+        try:
+            check_experience(experience)
+        except Fault as fault:
+            _freeze(parts, seed, round_number, fault)
+            return
         keys = (seed.key(Purpose.DISCRIMINATOR, round_number), seed.key(Purpose.LEARNER, round_number))
         seed.state, vector = compiled_round(seed.state, constants, experience, *keys)
-        _record(parts, seed, round_number, names, np.asarray(vector))
+        _record(parts, seed, round_number, names, np.asarray(vector), experience)
 
     def advance(seeds: Sequence[Seed], round_number: int) -> None:
         active = [seed for seed in seeds if _is_due(seed, round_number)]
@@ -210,8 +231,8 @@ def _vmap(parts: Parts, constants: Constants, seeds: Sequence[Seed]) -> Executio
                 if _is_due(seed, round_number):
                     try:
                         recorder.take(seed, index, action)
-                    except FAULTS as error:
-                        _freeze(parts, seed, round_number, str(error), index)
+                    except Fault as fault:
+                        _freeze(parts, seed, round_number, fault, index)
         return recorders
 
     def advance(seeds: Sequence[Seed], round_number: int) -> None:
@@ -221,12 +242,16 @@ def _vmap(parts: Parts, constants: Constants, seeds: Sequence[Seed]) -> Executio
             if seed.number in due and parts.config.keeps_replay:
                 seed.replay.add(due[seed.number].steps, due[seed.number].ended)
         vectors: np.ndarray = np.empty((len(seeds), 0))
-        if due and _learns(parts, round_number):
-            drawn = {
-                seed.number: draw_experience(parts.config, seed, due[seed.number].fresh, round_number)
-                for seed in seeds
-                if seed.number in due
-            }
+        drawn: dict[int, Experience] = {}
+        for seed in seeds:
+            if seed.number in due and _learns(parts, round_number):
+                drawn[seed.number] = draw_experience(parts.config, seed, due[seed.number].fresh, round_number)
+                try:
+                    check_experience(drawn[seed.number])
+                except Fault as fault:
+                    _freeze(parts, seed, round_number, fault)
+                    del due[seed.number], drawn[seed.number]
+        if drawn:
             # A seed that stands still computes on another's experience, and its state is held.
             filler = next(iter(drawn.values()))
             batches = jax.tree.map(lambda *x: np.stack(x), *[drawn.get(seed.number, filler) for seed in seeds])
@@ -239,7 +264,7 @@ def _vmap(parts: Parts, constants: Constants, seeds: Sequence[Seed]) -> Executio
             vectors = np.asarray(result)
         for seed, vector in zip(seeds, vectors, strict=True):
             if seed.number in due:
-                _record(parts, seed, round_number, names if vector.size else [], vector)
+                _record(parts, seed, round_number, names if vector.size else [], vector, drawn.get(seed.number))
 
     def state(seed: Seed) -> TrainState:
         return jax.tree.map(lambda x: x[position[seed.number]], stack["state"])

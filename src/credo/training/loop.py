@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,12 +19,15 @@ from credo.discriminator.credo import threshold_warning
 from credo.discriminator.rewards import sign_warning
 from credo.environments import EnvironmentSource, environment_spec, make_environment, source_name
 from credo.experience import bytes_needed
-from credo.policies import Policy, save_policy
-from credo.training import checkpoint
+from credo.policies import Policy
+from credo.training.checkpoint import Checkpoints, named
 from credo.training.evaluate import HeldOut, badness, evaluate, expert_probability, failed_row
-from credo.training.execution import FAULTS, Execution, make_execution
+from credo.training.execution import Execution, first_of_kind, make_execution
+from credo.training.faults import Fault, keep_evidence
+from credo.training.record import Record
 from credo.training.seed import Frozen, Seed, make_seed, replay_slots
 from credo.training.state import Constants, Parts, initial_state, make_constants, make_parts, policy_of
+from credo.training.stopping import Stop, StoppedError
 from credo.types import CredoError, EnvironmentSpec
 
 SPLIT_SEED = 0
@@ -109,28 +110,34 @@ def train(
     demonstrations: Demonstrations | None,
     folder: Path,
     watcher: Watcher | None = None,
+    spec: EnvironmentSpec | None = None,
 ) -> str:
     """Train all seeds of a run in its folder (made by ``run_folder.create``), going on from its newest checkpoint.
 
-    ``demonstrations`` is None with the environment's own reward. Returns "done" or "interrupted"; Ctrl-C and SIGTERM
-    stop after the round under way, and a checkpoint of it is kept. A seed that turns non-finite is frozen and the
-    others go on.
+    ``demonstrations`` is None with the environment's own reward; ``spec`` is the environment's where it is known.
+    Returns "done" or "interrupted"; Ctrl-C and SIGTERM stop after the round under way, and a checkpoint of it is kept.
+    A seed whose numbers turn non-finite, or whose environment fails, is frozen and the others go on.
     """
     watcher = watcher or Watcher()
-    environment = make_environment(source)
-    spec = environment_spec(environment, source_name(source))
-    environment.close()
+    if spec is None:
+        environment = make_environment(source)
+        spec = environment_spec(environment, source_name(source))
+        environment.close()
     check_memory(config, spec)
     parts = make_parts(config, spec)
     constants, held_out = _prepare(parts, demonstrations)
-    seeds = [make_seed(config, source, n, initial_state(parts, n)) for n in config.seed_numbers]
+    seeds: list[Seed] = []
     try:
-        with _stop_signal() as stopped:
-            return _Run(parts, constants, held_out, folder, seeds, watcher).run(stopped)
+        for number in config.seed_numbers:
+            seeds.append(make_seed(config, source, number, initial_state(parts, number)))
+        stop = Stop()
+        with stop.listening():
+            return _Run(parts, constants, held_out, folder, seeds, watcher, stop).run()
     finally:
         for seed in seeds:
-            seed.environments.close()
-            seed.evaluator.close()
+            for opened in (seed.environments, seed.evaluator):
+                with contextlib.suppress(Exception):  # one that has failed may fail again, and the others wait
+                    opened.close()
 
 
 def _prepare(parts: Parts, demonstrations: Demonstrations | None) -> tuple[Constants, HeldOut | None]:
@@ -154,28 +161,6 @@ def _prepare(parts: Parts, demonstrations: Demonstrations | None) -> tuple[Const
     return constants, HeldOut(held.observation, held.action, lengths, mean, std, horizon)
 
 
-@contextlib.contextmanager
-def _stop_signal() -> Iterator[threading.Event]:
-    """An event that Ctrl-C and SIGTERM set; a second Ctrl-C interrupts at once."""
-    stopped = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stopped
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def stop(number: int, frame: Any) -> None:
-        stopped.set()
-        signal.signal(signal.SIGINT, before[signal.SIGINT])
-
-    for number in before:
-        signal.signal(number, stop)
-    try:
-        yield stopped
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
 class _Run:
     """The loop and its bookkeeping."""
 
@@ -187,150 +172,178 @@ class _Run:
         folder: Path,
         seeds: list[Seed],
         watcher: Watcher,
+        stop: Stop,
     ):
         self.parts, self.constants, self.held_out = parts, constants, held_out
-        self.folder, self.seeds, self.watcher = folder, seeds, watcher
+        self.folder, self.seeds, self.watcher, self.stop = folder, seeds, watcher, stop
         self.config = parts.config
-        self.part_counts = {run_folder.METRICS: 0, run_folder.EVALUATIONS: 0}
+        self.checkpoints = Checkpoints(folder)
+        self.record = Record(folder, parts.config)
         self.seconds_before = 0.0
         self.probability = expert_probability(parts)
+        self.told: set[int] = set()
+        """Seeds that are known to be frozen."""
 
-    def run(self, stopped: threading.Event) -> str:
-        self._resume()
-        first = min([s.next_round for s in self.seeds if s.frozen is None], default=self.config.rounds)
+    def run(self) -> str:
+        with self.stop.at_once():
+            position = self._load()
+            if (self.folder / run_folder.DONE).exists() and all(s.next_round >= self.config.rounds for s in self.seeds):
+                return "done"
+            causes = [seed.frozen.cause for seed in self.seeds if seed.frozen is not None and seed.frozen.step == 0]
+            if len(causes) == len(self.seeds):
+                raise CredoError(f"environment: no seed can begin; {causes[0]}")
+            self.record.go_on(position.get("parts", self.record.parts), self.seeds)
+        active = [seed.next_round for seed in self.seeds if seed.frozen is None]
+        first = min(active, default=self.config.rounds)
         execution = make_execution(self.parts, self.constants, self.seeds)
         progress = Progress(self.config, self.seeds, first, first_round=first)
         (self.folder / run_folder.DONE).unlink(missing_ok=True)
-        self._write_summary("running", progress)
+        self._summarise("running", progress)
         try:
-            for round_number in range(first, self.config.rounds):
-                self._round(execution, round_number)
-                progress.round = round_number + 1
-                # Asked once a round: a signal that comes later in it has to find a checkpoint of the next.
-                ending = stopped.is_set() or all(seed.frozen for seed in self.seeds)
-                at_end = ending or progress.round == self.config.rounds
-                if at_end or self._crosses(round_number, self.config.checkpoint_interval):
-                    self._flush()
-                    self._checkpoint(execution, progress)
-                elif self._crosses(round_number, self.config.evaluation_interval):
-                    self._flush()
-                    self._write_summary("running", progress)
-                self.watcher.progress(progress)
-                if ending:
-                    break
-            complete = progress.round == self.config.rounds or all(seed.frozen for seed in self.seeds)
-            state = "done" if complete else "interrupted"
-            self._flush()
-            self._write_policies(execution)
-            self._write_summary(state, progress)
-            if complete:
-                (self.folder / run_folder.DONE).touch()
-            return state
+            with self.stop.at_once():
+                self._evaluate_all(execution)
+            for seed in self.seeds:
+                self._fail_until(seed, first)
+            self._tell_frozen(execution)
+            self._rounds(execution, progress)
+            return self._finish(execution, progress)
         finally:
             execution.close()
 
-    def _resume(self) -> None:
-        loaded = checkpoint.load(self.folder, self.seeds, self.config.rounds)
-        position: dict[str, Any] = {}
-        if loaded is not None:
-            position, notes = loaded
-            for note in notes:
-                self.watcher.line(note)
-            self.part_counts = dict(position["parts"])
-            self.seconds_before = position["seconds"]
-        for kind, count in self.part_counts.items():
-            run_folder.drop_parts_from(self.folder, kind, count)
+    def _load(self) -> dict[str, Any]:
+        loaded = self.checkpoints.load(self.seeds, self.config.rounds)
+        self.told = {seed.number for seed in self.seeds if seed.frozen is not None and seed.next_round}
+        if loaded is None:
+            return {}
+        position, notes = loaded
+        for note in notes:
+            self.watcher.line(note)
+        self.seconds_before = position["seconds"]
+        return position
+
+    def _rounds(self, execution: Execution, progress: Progress) -> None:
+        kinds: set[tuple[bool, bool]] = set()
+        for round_number in range(progress.round, self.config.rounds):
+            if self.stop.is_set() or all(seed.frozen for seed in self.seeds):
+                return
+            compiles = first_of_kind(self.parts, kinds, round_number)
+            with self.stop.at_once() if compiles else contextlib.nullcontext():
+                self._round(execution, round_number)
+            progress.round = round_number + 1
+            if self._crosses(round_number, self.config.checkpoint_interval) and progress.round < self.config.rounds:
+                self._checkpoint(execution, progress)
+            elif self._crosses(round_number, self.config.evaluation_interval):
+                self.record.flush(self.seeds)
+                self._summarise("running", progress)
+            self.watcher.progress(progress)
 
     def _round(self, execution: Execution, round_number: int) -> None:
         present = [seed for seed in self.seeds if seed.next_round == round_number]
-        due = [seed for seed in present if seed.frozen is None]
         execution.advance(self.seeds, round_number)
         for seed in present:
             # A frozen seed's rounds count too: it has one failed evaluation for each that the others have.
             seed.next_round = round_number + 1
-        last = round_number + 1 == self.config.rounds
-        if last or self._crosses(round_number, self.config.evaluation_interval):
-            execution.each(lambda seed: self._evaluate(execution, seed, round_number), present)
-        for seed in due:
-            if seed.frozen is not None:
-                self.watcher.line(
-                    f"seed {seed.number} is frozen at step {seed.frozen.step:,}: {seed.frozen.cause}; the others go on"
-                )
+            if self._crosses(round_number, self.config.evaluation_interval):
+                seed.unevaluated = round_number
+        self._evaluate_all(execution)
+        self._tell_frozen(execution)
+
+    def _finish(self, execution: Execution, progress: Progress) -> str:
+        if all(seed.frozen for seed in self.seeds):
+            for seed in self.seeds:
+                self._fail_until(seed, self.config.rounds)
+            progress.round = self.config.rounds
+        self._checkpoint(execution, progress)
+        complete = progress.round == self.config.rounds and all(seed.unevaluated is None for seed in self.seeds)
+        if complete and not self._crosses(self.config.rounds - 1, self.config.evaluation_interval):
+            complete = self._evaluate_final(execution)
+        for seed in self.seeds:
+            policy = self._policy(seed, execution.state(seed), self.record.steps_done(seed))
+            self.record.save(seed, policy, "last")
+        self._summarise("done" if complete else "interrupted", progress)
+        if complete:
+            run_folder.write_atomically(self.folder / run_folder.DONE, b"")
+        return "done" if complete else "interrupted"
+
+    def _evaluate_final(self, execution: Execution) -> bool:
+        """Evaluate the end of a run between two of its evaluations. A longer run has no such row, and may keep another
+        policy, so no checkpoint knows of it. False where the run was stopped meanwhile."""
+        for seed in self.seeds:
+            seed.unevaluated = self.config.rounds - 1
+        self._evaluate_all(execution)
+        self._tell_frozen(execution)
+        if any(seed.unevaluated is not None for seed in self.seeds):
+            return False
+        for seed in self.seeds:
+            self.record.write_final(seed)
+        return True
+
+    def _fail_until(self, seed: Seed, rounds: int) -> None:
+        """Record as failed what evaluations a frozen seed would have had until ``rounds`` rounds."""
+        while seed.frozen is not None and seed.next_round < rounds:
+            if self._crosses(seed.next_round, self.config.evaluation_interval):
+                seed.evaluations.append(self._place(seed, seed.next_round) | failed_row())
+            seed.next_round += 1
+
+    def _tell_frozen(self, execution: Execution) -> None:
+        for seed in self.seeds:
+            if seed.frozen is None or seed.number in self.told:
+                continue
+            self.told.add(seed.number)
+            self.watcher.line(
+                f"seed {seed.number} is frozen at step {seed.frozen.step:,}: {seed.frozen.cause}; the others go on"
+            )
+            arrays = {f"state/{name}": array for name, array in named(execution.state(seed)).items()}
+            try:
+                keep_evidence(self.folder, seed, arrays)
+            except CredoError as error:
+                self.watcher.line(f"what seed {seed.number} was frozen with is not kept: {error}")
 
     def _crosses(self, round_number: int, interval: int) -> bool:
         """Whether a multiple of ``interval`` steps lies in this round."""
         size = self.config.steps_per_round
         return (round_number + 1) * size // interval > round_number * size // interval
 
-    def _evaluate(self, execution: Execution, seed: Seed, round_number: int) -> None:
-        step = (round_number + 1) * self.config.steps_per_round
-        row: dict[str, float] = {"seed": seed.number, "round": round_number, "step": step}
+    def _evaluate_all(self, execution: Execution) -> None:
+        """Evaluate the seeds that have a round to be evaluated; what a stop prevents is left for later."""
+        due = [seed for seed in self.seeds if seed.unevaluated is not None]
+        execution.each(lambda seed: self._evaluate(execution, seed), due)
+
+    def _place(self, seed: Seed, round_number: int) -> dict[str, float]:
+        return {"seed": seed.number, "round": round_number, "step": (round_number + 1) * self.config.steps_per_round}
+
+    def _evaluate(self, execution: Execution, seed: Seed) -> None:
+        assert seed.unevaluated is not None
+        row = self._place(seed, seed.unevaluated)
+        if seed.frozen is None:
+            state = execution.state(seed)
+            policy = self._policy(seed, state, int(row["step"]))
+            arguments = (self.parts, self.constants, seed, state, policy, self.held_out, self.probability, self.stop)
+            try:
+                row |= evaluate(*arguments)
+            except StoppedError:
+                return
+            except Fault as fault:
+                seed.frozen = Frozen(int(row["step"]), f"in evaluation: {fault.cause}")
         if seed.frozen is not None:
-            seed.evaluations.append(row | failed_row())
-            return
-        state = execution.state(seed)
-        policy = self._policy(seed, state, step)
-        try:
-            row |= evaluate(self.parts, self.constants, seed, state, policy, self.held_out, self.probability)
-        except FAULTS as error:
-            seed.frozen = Frozen(step, f"in evaluation: {error}")
-            seed.evaluations.append(row | failed_row())
-            return
+            row |= failed_row()
+        else:
+            seed.last = row
+            if seed.best is None or badness(row) < badness(seed.best):
+                seed.best, seed.best_policy = row, policy
+                self.record.save(seed, policy, "best")
         seed.evaluations.append(row)
-        seed.last = row
-        if seed.best is None or badness(row) < badness(seed.best):
-            seed.best = row
-            self._save(policy, seed, "best")
+        seed.unevaluated = None
 
     def _policy(self, seed: Seed, state: Any, step: int) -> Policy:
         about = {"learner": self.config.learner, "seed": str(seed.number), "steps": str(step)}
         return policy_of(self.parts, self.constants, state, about)
 
-    def _save(self, policy: Policy, seed: Seed, which: str) -> None:
-        path = run_folder.policy_path(self.folder, seed.number, which)
-        path.parent.mkdir(exist_ok=True)
-        save_policy(path, policy)
-
-    def _write_policies(self, execution: Execution) -> None:
-        for seed in self.seeds:
-            policy = self._policy(seed, execution.state(seed), self._steps_done(seed))
-            self._save(policy, seed, "last")
-
-    def _steps_done(self, seed: Seed) -> int:
-        return seed.frozen.step if seed.frozen else seed.next_round * self.config.steps_per_round
-
-    def _flush(self) -> None:
-        for kind in self.part_counts:
-            rows = [row for seed in self.seeds for row in getattr(seed, kind)]
-            if rows:
-                run_folder.write_part(self.folder, kind, self.part_counts[kind], rows)
-                self.part_counts[kind] += 1
-            for seed in self.seeds:
-                getattr(seed, kind).clear()
-
     def _checkpoint(self, execution: Execution, progress: Progress) -> None:
-        position = {"parts": self.part_counts, "seconds": self.seconds_before + progress.seconds}
-        checkpoint.save(self.folder, progress.round, self.seeds, execution.state, position)
-        self._write_summary("running", progress)
+        self.record.flush(self.seeds)
+        position = {"parts": self.record.parts, "seconds": self.seconds_before + progress.seconds}
+        self.checkpoints.save(progress.round, self.seeds, execution.state, position)
+        self._summarise("running", progress)
 
-    def _write_summary(self, state: str, progress: Progress) -> None:
-        def describe(seed: Seed) -> dict[str, Any]:
-            best, last = seed.best or {}, seed.last or {}
-            return {
-                "steps": self._steps_done(seed),
-                "frozen": seed.frozen and seed.frozen._asdict(),
-                "selected_step": best.get("step"),
-                "selected_return": best.get("return_mean"),
-                "selected_badness": badness(best) if best else None,
-                "final_return": last.get("return_mean"),
-            }
-
-        run_folder.write_json(
-            self.folder / run_folder.SUMMARY,
-            {
-                "state": state,
-                "steps": progress.round * self.config.steps_per_round,
-                "wall_seconds": round(self.seconds_before + progress.seconds, 1),
-                "seeds": {str(seed.number): describe(seed) for seed in self.seeds},
-            },
-        )
+    def _summarise(self, state: str, progress: Progress) -> None:
+        self.record.summarise(state, progress.round, self.seconds_before + progress.seconds, self.seeds)

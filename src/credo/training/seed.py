@@ -11,7 +11,9 @@ import numpy as np
 from credo.config import RunConfig
 from credo.environments import EnvironmentBatch, EnvironmentSource, EpisodeRunner
 from credo.experience import Replay
+from credo.policies import Policy
 from credo.random import Purpose, device_key, host_generator
+from credo.training.faults import NoEnvironments, environment_fault
 from credo.training.state import TrainState
 from credo.training.step import Experience
 from credo.types import Array, Rollout, Transition
@@ -29,7 +31,7 @@ class Seed:
     """One seed in training. ``state`` is None while the seeds' states are stacked (vmap execution)."""
 
     number: int
-    environments: EnvironmentBatch
+    environments: EnvironmentBatch | NoEnvironments
     evaluator: EpisodeRunner
     replay: Replay
     keys: dict[Purpose, Array]
@@ -44,6 +46,12 @@ class Seed:
     """The evaluation of the policy to keep."""
     last: dict[str, float] | None = None
     """The newest evaluation."""
+    best_policy: Policy | None = None
+    """The policy that ``best`` is of."""
+    unevaluated: int | None = None
+    """A round that is done and whose evaluation is not."""
+    evidence: dict[str, np.ndarray] = field(default_factory=dict)
+    """What is to be kept of the fault that froze the seed."""
 
     def key(self, purpose: Purpose, round_number: int) -> Array:
         """The JAX key of this seed for one purpose in one round."""
@@ -51,18 +59,26 @@ class Seed:
 
 
 def make_seed(config: RunConfig, source: EnvironmentSource, number: int, state: TrainState | None) -> Seed:
-    environments = EnvironmentBatch(source, number, config.environments_per_seed)
-    spec = environments.spec
+    """A seed at its beginning; frozen at step 0 where its environments cannot begin."""
+    evaluator = EpisodeRunner(source, min(config.evaluation_episodes, 8))
+    spec, frozen = evaluator.spec, None
+    environments: EnvironmentBatch | NoEnvironments
+    try:
+        environments = EnvironmentBatch(source, number, config.environments_per_seed)
+    except Exception as error:
+        environments = NoEnvironments(spec, config.environments_per_seed)
+        frozen = Frozen(0, f"at the first reset: {environment_fault(error, spec.name).cause}")
     capacity = replay_slots(config)
     return Seed(
         number=number,
         environments=environments,
-        evaluator=EpisodeRunner(source, min(config.evaluation_episodes, 8)),
+        evaluator=evaluator,
         replay=Replay(capacity, spec.observation_size, spec.action_size, config.environments_per_seed),
         keys={
             purpose: device_key(number, purpose) for purpose in (Purpose.ACT, Purpose.DISCRIMINATOR, Purpose.LEARNER)
         },
         state=state,
+        frozen=frozen,
     )
 
 
@@ -105,10 +121,16 @@ class Recorder:
         self.on_policy = config.on_policy
 
     def take(self, seed: Seed, index: int, action: np.ndarray) -> None:
-        """Step the seed's environments and record the step at ``index``."""
-        self.steps.observation[index] = seed.environments.observation
-        result = seed.environments.step(action)
+        """Step the seed's environments and record the step at ``index``; Fault where that fails."""
+        environments = seed.environments
+        assert isinstance(environments, EnvironmentBatch)
+        self.steps.observation[index] = environments.observation
         self.raw_action[index] = action
+        try:
+            result = environments.step(action)
+        except Exception as error:
+            seen = self.steps.observation[: index + 1]
+            raise environment_fault(error, environments.spec.name, action=action, observation=seen) from error
         self.steps.action[index] = np.clip(action, -1.0, 1.0)
         self.steps.reward[index] = result.reward
         self.steps.next_observation[index] = result.next_observation

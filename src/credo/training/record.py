@@ -1,0 +1,85 @@
+"""What a run writes beside its checkpoints: rows of metrics and evaluations, policies, its summary."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from credo import run_folder
+from credo.config import RunConfig
+from credo.policies import Policy, save_policy
+from credo.training.evaluate import badness
+from credo.training.seed import Seed
+
+Row = dict[str, float]
+
+
+class Record:
+    """The files of one run folder, whose lock this process holds."""
+
+    def __init__(self, folder: Path, config: RunConfig):
+        self._folder, self._config = folder, config
+        self.parts = {run_folder.METRICS: 0, run_folder.EVALUATIONS: 0}
+        """Parts that the checkpoint gone on from, or the newest rows written, have reached."""
+
+    def go_on(self, parts: dict[str, int], seeds: Sequence[Seed]) -> None:
+        """Begin after ``parts``: drop what was written later, and put back the policies kept until then."""
+        self.parts = dict(parts)
+        for kind, count in self.parts.items():
+            run_folder.drop_parts_from(self._folder, kind, count)
+        for seed in seeds:
+            run_folder.drop_final(self._folder, run_folder.EVALUATIONS, seed.number)
+            if seed.best_policy is not None:
+                self.save(seed, seed.best_policy, "best")
+
+    def flush(self, seeds: Sequence[Seed]) -> None:
+        """Write the seeds' rows."""
+        for kind in self.parts:
+            rows = [row for seed in seeds for row in getattr(seed, kind)]
+            if rows:
+                run_folder.write_part(self._folder, kind, self.parts[kind], rows)
+                self.parts[kind] += 1
+            for seed in seeds:
+                getattr(seed, kind).clear()
+
+    def write_final(self, seed: Seed) -> None:
+        """Write a seed's evaluation that a longer run would not have."""
+        run_folder.write_final(self._folder, run_folder.EVALUATIONS, seed.number, seed.evaluations)
+        seed.evaluations.clear()
+
+    def save(self, seed: Seed, policy: Policy, which: str) -> None:
+        path = run_folder.policy_path(self._folder, seed.number, which)
+        path.parent.mkdir(exist_ok=True)
+        save_policy(path, policy)
+
+    def steps_done(self, seed: Seed) -> int:
+        return seed.frozen.step if seed.frozen else seed.next_round * self._config.steps_per_round
+
+    def summarise(self, state: str, rounds: int, seconds: float, seeds: Sequence[Seed]) -> None:
+        """Write summary.json; what it says of seeds that are not trained now stays."""
+        written = run_folder.SUMMARY
+        others: dict[str, Any] = {}
+        if (self._folder / written).exists():
+            others = run_folder.read_summary(self._folder).get("seeds", {})
+        described = others | {str(seed.number): self._describe(seed) for seed in seeds}
+        run_folder.write_json(
+            self._folder / written,
+            {
+                "state": state,
+                "steps": rounds * self._config.steps_per_round,
+                "wall_seconds": round(seconds, 1),
+                "seeds": {number: described[number] for number in sorted(described, key=int)},
+            },
+        )
+
+    def _describe(self, seed: Seed) -> dict[str, Any]:
+        best, last = seed.best or {}, seed.last or {}
+        return {
+            "steps": self.steps_done(seed),
+            "frozen": seed.frozen and seed.frozen._asdict(),
+            "selected_step": best.get("step"),
+            "selected_return": best.get("return_mean"),
+            "selected_badness": badness(best) if best else None,
+            "final_return": last.get("return_mean"),
+        }
