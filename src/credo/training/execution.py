@@ -17,14 +17,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from credo.environments import NonFiniteActionError, NonFiniteEnvironmentError
+from credo.environments import EnvironmentFaultError, NonFiniteActionError
 from credo.random import Purpose
 from credo.training.seed import Frozen, Recorder, Seed, draw_experience, random_actions
 from credo.training.state import Constants, Parts, TrainState
 from credo.training.step import make_round
 from credo.types import Array, Metrics
 
-FAULTS = (NonFiniteActionError, NonFiniteEnvironmentError)
+FAULTS = (NonFiniteActionError, EnvironmentFaultError)
 """What freezes a seed when its policy or its environment raises it."""
 
 

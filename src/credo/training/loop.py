@@ -19,7 +19,7 @@ from credo.config import RunConfig
 from credo.demonstrations import Demonstrations
 from credo.discriminator.credo import threshold_warning
 from credo.discriminator.rewards import sign_warning
-from credo.environments import EnvironmentSource, environment_spec, make_environment, source_name
+from credo.environments import EnvironmentSource, Workers, environment_spec, make_environment, source_name
 from credo.experience import bytes_needed
 from credo.policies import Policy, save_policy
 from credo.training import checkpoint
@@ -125,14 +125,18 @@ def train(
     check_memory(config, spec)
     parts = make_parts(config, spec)
     constants, held_out = _prepare(parts, demonstrations)
-    seeds = [make_seed(config, source, n, initial_state(parts, n)) for n in config.seed_numbers]
+    workers = Workers(config.environment_workers, config.environment_timeout) if config.environment_workers else None
+    seeds: list[Seed] = []
     try:
+        seeds += [make_seed(config, source, n, initial_state(parts, n), workers) for n in config.seed_numbers]
         with _stop_signal() as stopped:
             return _Run(parts, constants, held_out, folder, seeds, watcher).run(stopped)
     finally:
         for seed in seeds:
             seed.environments.close()
             seed.evaluator.close()
+        if workers is not None:
+            workers.close()
 
 
 def _prepare(parts: Parts, demonstrations: Demonstrations | None) -> tuple[Constants, HeldOut | None]:
@@ -250,6 +254,8 @@ class _Run:
         for seed in present:
             # A frozen seed's rounds count too: it has one failed evaluation for each that the others have.
             seed.next_round = round_number + 1
+            while seed.environments.notes:
+                self.watcher.line(f"note: {seed.environments.notes.pop(0)}")
         last = round_number + 1 == self.config.rounds
         if last or self._crosses(round_number, self.config.evaluation_interval):
             execution.each(lambda seed: self._evaluate(execution, seed, round_number), present)

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from credo.config import RunConfig
-from credo.environments import EnvironmentBatch, EnvironmentSource, EpisodeRunner
+from credo.environments import EnvironmentBatch, EnvironmentSource, EpisodeRunner, Workers
 from credo.experience import Replay
 from credo.random import Purpose, device_key, host_generator
 from credo.training.state import TrainState
@@ -50,14 +50,20 @@ class Seed:
         return jax.random.fold_in(self.keys[purpose], round_number)
 
 
-def make_seed(config: RunConfig, source: EnvironmentSource, number: int, state: TrainState | None) -> Seed:
-    environments = EnvironmentBatch(source, number, config.environments_per_seed)
+def make_seed(
+    config: RunConfig,
+    source: EnvironmentSource,
+    number: int,
+    state: TrainState | None,
+    workers: Workers | None = None,
+) -> Seed:
+    environments = EnvironmentBatch(source, number, config.environments_per_seed, workers=workers)
     spec = environments.spec
     capacity = replay_slots(config)
     return Seed(
         number=number,
         environments=environments,
-        evaluator=EpisodeRunner(source, min(config.evaluation_episodes, 8)),
+        evaluator=EpisodeRunner(source, min(config.evaluation_episodes, 8), workers, number),
         replay=Replay(capacity, spec.observation_size, spec.action_size, config.environments_per_seed),
         keys={
             purpose: device_key(number, purpose) for purpose in (Purpose.ACT, Purpose.DISCRIMINATOR, Purpose.LEARNER)
