@@ -39,3 +39,4 @@ def test_a_hang_freezes_its_seed_and_the_run_ends(tmp_path):
     assert "of seed 0, at step 6 of episode 1: did not answer within 2 s" in seeds["0"]["frozen"]["cause"]
     assert seeds["1"]["frozen"] is None
     assert any(line.startswith("seed 0 is frozen at step 15") for line in lines)
+    assert run(tmp_path / "run", changed(config, steps=112), source) == "done", "its checkpoint loads"

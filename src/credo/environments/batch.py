@@ -123,13 +123,17 @@ class EnvironmentBatch:
         return finished
 
     def state(self) -> dict[str, Any]:
-        """All that ``restore`` needs, in nested dicts with string keys of plain scalars and NumPy arrays."""
+        """All that ``restore`` needs, in nested dicts with string keys of plain scalars and NumPy arrays.
+
+        Environments that were lost with their process have no state; their seed is frozen and never restored.
+        """
+        held = range(0 if self._lanes.lost else self._count)
         return {
             "environment": self.spec.name,
             "run_seed": int(self._run_seed),
             "purpose": int(self._purpose),
             "count": self._count,
-            "lanes": {str(index): self._lane_state(index) for index in range(self._count)},
+            "lanes": {str(index): self._lane_state(index) for index in held},
             "finished": {str(index): summary._asdict() for index, summary in enumerate(self.finished)},
         }
 

@@ -208,7 +208,7 @@ class Fragile(_Probe):
         return np.zeros(1, np.float32)
 
     def _advance(self, action: np.ndarray) -> Outcome:
-        outcome = np.full(1, self._step, np.float32), 1.0, False, self._step >= 10, {}
+        outcome: Any = np.full(1, self._step, np.float32), 1.0, False, self._step >= 10, {}
         failing = self._step == self._fail_at and self._episode == self._fail_episode
         return self._failure(outcome) if failing else outcome
 

@@ -99,6 +99,7 @@ class RemoteLanes:
         self._worker = worker
         self._run_seed = run_seed
         self._closed = False
+        self.lost = False
         self._logs: dict[int, _Log] = {}
         self._last: dict[int, bytes] = {}
         self._opened = 1
@@ -148,7 +149,6 @@ class RemoteLanes:
         with self._worker.lock, contextlib.suppress(_WorkerGoneError, CredoError, EnvironmentFaultError):
             if self._worker.holds(self):
                 self._worker.ask(self, "close", (), CLOSE_SECONDS)
-            self._worker.members.discard(self)
 
     def _ask(self, request: str, *arguments: Any, at: list[int] | None = None, building: bool = False) -> Any:
         """One request's answer; ``at`` are the environments that it is about."""
@@ -165,8 +165,7 @@ class RemoteLanes:
 
     def _fault(self, gone: _WorkerGoneError, at: list[int] | None) -> NoReturn:
         """This seed's environments are not stepped again; the other seeds of the worker go on in a new process."""
-        self._closed = True
-        self._worker.members.discard(self)
+        self._closed = self.lost = True
         place = self._place(at or [0])
         if gone.seconds is not None:
             complaint = f"did not answer within {gone.seconds:g} s; its worker process was ended"
@@ -194,7 +193,6 @@ class RemoteLanes:
                 'if __name__ == "__main__":, or leave out --environment-workers'
             ) from None
         self.spec, self.has_simulation_state = answer
-        self._worker.members.add(self)
 
     def _bring_back(self) -> None:
         """Open the environments in the worker's new process and repeat their episodes."""
@@ -233,7 +231,6 @@ class _Worker:
     def __init__(self, timeout: float | None) -> None:
         self.lock = threading.RLock()
         self.process: Any = None
-        self.members: set[RemoteLanes] = set()
         self._timeout = timeout
         self._pipe: Any = None
         self._groups: dict[RemoteLanes, int] = {}
