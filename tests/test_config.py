@@ -129,11 +129,14 @@ AT_LEAST = {
     "evaluation_interval": 1,
     "evaluation_episodes": 1,
     "checkpoint_interval": 1,
+    "environment_workers": 0,
 }
 REFUSED = [
     *({name: low - 1} for name, low in AT_LEAST.items()),
     {"steps": 63},
     {"first_seed": 2**31},
+    {"environment_timeout": 0.0},
+    {"environment_timeout": 5.0},
     {"environments_per_seed": 3},
     {"replay_capacity": 63},
     {"held_out": -0.1},
@@ -221,6 +224,8 @@ NOT_IDENTITY = {
     "checkpoint_interval": 128,
     "execution": "vmap",
     "demonstrations": "elsewhere",
+    "environment_workers": 2,
+    "environment_timeout": 5.0,
 }
 
 

@@ -148,7 +148,7 @@ def test_random_draws_go_on():
 
 def test_generator_of_a_mujoco_task_is_restored():
     batch, other = EnvironmentBatch("Hopper-v5", 0), EnvironmentBatch("Hopper-v5", 0)
-    own, others = (each._lanes[0].environment.unwrapped for each in (batch, other))
+    own, others = (each._lanes.opened[0].environment.unwrapped for each in (batch, other))
     own.np_random.random(7)
     assert other.restore(through_storage(batch.state())) == []
     assert own.np_random.random() == others.np_random.random()

@@ -14,7 +14,7 @@ from credo.config.codec import rebuild, to_dict
 from credo.config.credo import CredoConfig
 from credo.config.discriminator import DiscriminatorConfig
 from credo.config.learners import DDPGConfig, PPOConfig, SACConfig, SD3Config, TD3Config
-from credo.config.limits import Count, Share, WholeNumber
+from credo.config.limits import Count, Positive, Share, WholeNumber
 
 LearnerName = Literal["ddpg", "td3", "sd3", "sac", "ppo"]
 ON_POLICY: tuple[LearnerName, ...] = ("ppo",)
@@ -70,6 +70,12 @@ class RunConfig:
     execution: Literal["auto", "threads", "vmap"] = "auto"
     """How seeds share the machine. threads: one compiled round per seed, seeds on all cores (fastest on a CPU); vmap:
     one compiled round for all seeds (for a GPU); auto: by the device."""
+    environment_workers: WholeNumber = 0
+    """Worker processes that hold the environments; 0: they run in this process. The numbers are the same. With workers,
+    a simulator that hangs or crashes freezes its seed and leaves the others alone."""
+    environment_timeout: Positive | None = None
+    """Seconds that one step or reset may take before the worker is ended and the seed frozen; needs
+    --environment-workers. Default: no limit."""
     credo: Annotated[CredoConfig, tyro.conf.arg(name="")] = field(default_factory=CredoConfig)
     discriminator: DiscriminatorConfig = field(default_factory=DiscriminatorConfig)
     ddpg: DDPGConfig = field(default_factory=DDPGConfig)
@@ -124,11 +130,22 @@ class RunConfig:
     @property
     def transitions_per_update(self) -> int:
         """Replayed transitions that one update of the learner sees."""
-        return self.learner_config.batch_size * getattr(self.learner_config, "minibatches", 1)
+        settings = self.learner_config
+        assert not isinstance(settings, PPOConfig), "PPO replays nothing"
+        return settings.batch_size * getattr(settings, "minibatches", 1)
 
 
 # Settings that do not change a seed's numbers.
-_NOT_IDENTITY = ("steps", "seeds", "first_seed", "checkpoint_interval", "execution", "demonstrations")
+_NOT_IDENTITY = (
+    "steps",
+    "seeds",
+    "first_seed",
+    "checkpoint_interval",
+    "execution",
+    "demonstrations",
+    "environment_workers",
+    "environment_timeout",
+)
 
 
 def identity(config: RunConfig, demonstrations_sha256: str = "") -> dict[str, Any]:

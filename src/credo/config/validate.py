@@ -47,6 +47,9 @@ def _check_run(config: RunConfig) -> None:
     if config.steps_per_round % config.environments_per_seed:
         right = f"a divisor of steps_per_round ({config.steps_per_round})"
         refuse("environments_per_seed", config.environments_per_seed, right)
+    if config.environment_timeout is not None and not config.environment_workers:
+        right = "left out, or --environment-workers 1 or more: only a process can be ended in the middle of a step"
+        refuse("environment_timeout", config.environment_timeout, right)
 
 
 def _check_noise(settings: SD3Config) -> None:

@@ -23,10 +23,10 @@ import numpy as np
 from credo.demonstrations.build import from_episodes
 from credo.demonstrations.dataset import Demonstrations
 from credo.environments import (
+    EnvironmentFaultError,
     Episode,
     EpisodeRunner,
     NonFiniteActionError,
-    NonFiniteEnvironmentError,
     source_name,
 )
 from credo.environments.construct import EnvironmentSource
@@ -217,7 +217,7 @@ def run_chunk(
     """The first ``episodes`` (at most ``LANES``) episodes of a chunk; one a lane, so none waits."""
     try:
         return runner.run(policy, episodes, seed * CHUNKS + chunk, Purpose.DEMONSTRATIONS, noise)
-    except (NonFiniteActionError, NonFiniteEnvironmentError, ValueError) as error:
+    except (NonFiniteActionError, EnvironmentFaultError, ValueError) as error:
         raise CredoError(f"generate: {error}") from None
 
 

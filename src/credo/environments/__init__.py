@@ -2,19 +2,30 @@
 
 from credo.environments.batch import EnvironmentBatch, EpisodeSummary, Step
 from credo.environments.construct import EnvironmentSource, environment_spec, make_environment, source_name
-from credo.environments.errors import NonFiniteActionError, NonFiniteEnvironmentError
+from credo.environments.errors import (
+    EnvironmentFaultError,
+    HungEnvironmentError,
+    LostEnvironmentError,
+    NonFiniteActionError,
+    NonFiniteEnvironmentError,
+)
 from credo.environments.rollout import Episode, EpisodeRunner, Policy, rollout_episodes
+from credo.environments.workers import Workers
 
 __all__ = [
     "EnvironmentBatch",
+    "EnvironmentFaultError",
     "EnvironmentSource",
     "Episode",
     "EpisodeRunner",
     "EpisodeSummary",
+    "HungEnvironmentError",
+    "LostEnvironmentError",
     "NonFiniteActionError",
     "NonFiniteEnvironmentError",
     "Policy",
     "Step",
+    "Workers",
     "environment_spec",
     "make_environment",
     "rollout_episodes",

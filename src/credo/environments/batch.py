@@ -7,13 +7,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from credo.environments.construct import EnvironmentSource
-from credo.environments.lane import Lane, clip_action, step_lanes
-from credo.environments.state import (
-    capture_simulation,
-    has_simulation_state,
-    restore_by_replay,
-    restore_simulation,
-)
+from credo.environments.errors import EnvironmentFaultError
+from credo.environments.lane import EpisodeStart, Sums, clip_action
+from credo.environments.lanes import Running
+from credo.environments.workers import Workers, open_lanes
 from credo.random import Purpose, episode_seed
 from credo.types import CredoError, EnvironmentSpec
 
@@ -43,8 +40,12 @@ class EpisodeSummary(NamedTuple):
     """Whether ``info["success"]`` or ``info["is_success"]`` held at any step; None without such an entry."""
 
 
+SHORT_EPISODES = 100
+"""So many episodes of one step in a row are worth a note, where the time limit does not make them so short."""
+
+
 class EnvironmentBatch:
-    """The environments of ONE seed, stepped one after the other in the calling thread.
+    """The environments of ONE seed, stepped one after the other: in the calling thread, or in a worker process.
 
     Episode e of environment i is reset with ``episode_seed(run_seed, purpose, i, e)``, so it starts the
     same whatever happened before it.
@@ -53,6 +54,7 @@ class EnvironmentBatch:
         spec: sizes, action bounds and time limit.
         observation: [N, O] float32, what to act on next; already the next episode's where one ended.
         finished: episodes that ended since ``drain_finished`` was last called, oldest first.
+        notes: lines about odd behaviour that is no error, each told once; whoever shows them clears the list.
     """
 
     def __init__(
@@ -61,26 +63,33 @@ class EnvironmentBatch:
         run_seed: int,
         count: int = 1,
         purpose: Purpose = Purpose.ENVIRONMENT,
+        workers: Workers | None = None,
     ) -> None:
-        """Build and reset ``count`` environments.
+        """Build and reset ``count`` environments, in a process of ``workers`` where there are any.
 
         Raises:
-            CredoError: see ``make_environment``; or ``count`` below 1.
+            CredoError: see ``make_environment``; or ``count`` below 1; or an environment whose first reset fails.
         """
         if count < 1:
             raise CredoError(f"environments: {count} is not a number of environments; it must be at least 1")
         self._run_seed = run_seed
         self._purpose = purpose
-        self._lanes: list[Lane] = []
+        self._count = count
         self.finished: list[EpisodeSummary] = []
+        self.notes: list[str] = []
+        self._short = 0
+        self._lanes = open_lanes(source, workers, run_seed)
         try:
-            for index in range(count):
-                self._lanes.append(Lane(source, index))
-            self.spec: EnvironmentSpec = self._lanes[0].spec
-            self._by_state = has_simulation_state(self._lanes[0].environment)
+            self._lanes.open(count)
+            self.spec: EnvironmentSpec = self._lanes.spec
+            self._by_state = self._lanes.has_simulation_state
+            self._episodes = [0] * count
             # The current episode's actions, kept only where they are what restores it.
-            self._actions: list[list[np.ndarray]] = [[] for _ in self._lanes]
-            self.observation = np.stack([self._start_episode(lane, 0) for lane in self._lanes])
+            self._actions: list[list[np.ndarray]] = [[] for _ in range(count)]
+            self.observation = np.stack([self._start_episode(index, 0) for index in range(count)])
+        except EnvironmentFaultError as error:
+            self.close()
+            raise CredoError(f"environment: {error}") from error
         except BaseException:
             self.close()
             raise
@@ -93,19 +102,19 @@ class EnvironmentBatch:
 
         Raises:
             NonFiniteActionError: before anything is stepped.
-            NonFiniteEnvironmentError: an environment returned NaN or infinity.
+            EnvironmentFaultError: an environment raised, returned what cannot be used, hung or died.
         """
-        clipped = clip_action(action, len(self._lanes), self.spec)
+        clipped = clip_action(action, self._count, self.spec)
         if not self._by_state:
             for log, row in zip(self._actions, clipped, strict=True):
                 log.append(row)
-        outcome = step_lanes(self._lanes, clipped)
+        outcome = self._lanes.step(list(range(self._count)), clipped)
         next_observation = self.observation = outcome.next_observation
         if outcome.ended:
             # A copy: the step keeps the true successors, what to act on next is the next episode's.
             self.observation = next_observation.copy()
-            for index in outcome.ended:
-                self._finish_episode(self._lanes[index], outcome.terminated[index])
+            for index, sums in zip(outcome.ended, outcome.sums, strict=True):
+                self._finish_episode(index, sums, outcome.terminated[index])
         return Step(next_observation, outcome.reward, np.array(outcome.terminated), np.array(outcome.truncated))
 
     def drain_finished(self) -> list[EpisodeSummary]:
@@ -114,13 +123,17 @@ class EnvironmentBatch:
         return finished
 
     def state(self) -> dict[str, Any]:
-        """All that ``restore`` needs, in nested dicts with string keys of plain scalars and NumPy arrays."""
+        """All that ``restore`` needs, in nested dicts with string keys of plain scalars and NumPy arrays.
+
+        Environments that were lost with their process have no state; their seed is frozen and never restored.
+        """
+        held = range(0 if self._lanes.lost else self._count)
         return {
             "environment": self.spec.name,
             "run_seed": int(self._run_seed),
             "purpose": int(self._purpose),
-            "count": len(self._lanes),
-            "lanes": {str(lane.index): self._lane_state(lane) for lane in self._lanes},
+            "count": self._count,
+            "lanes": {str(index): self._lane_state(index) for index in held},
             "finished": {str(index): summary._asdict() for index, summary in enumerate(self.finished)},
         }
 
@@ -138,25 +151,25 @@ class EnvironmentBatch:
             "environment": self.spec.name,
             "run_seed": int(self._run_seed),
             "purpose": int(self._purpose),
-            "count": len(self._lanes),
+            "count": self._count,
         }
         for field, value in own.items():
             if state[field] != value:
                 raise CredoError(f"{field}: the stored environments have {state[field]!r}; it must be {value!r}")
         lines = []
         observation = np.empty_like(self.observation)
-        for lane in self._lanes:
-            stored = state["lanes"][str(lane.index)]
-            restored = self._restore_lane(lane, stored)
+        for index in range(self._count):
+            stored = state["lanes"][str(index)]
+            restored = self._restore_lane(index, stored)
             if restored is None:
                 episode = int(stored["episode"]) + 1
                 lines.append(
-                    f"environment {lane.index} ({self.spec.name}) keeps state that cannot be restored: "
+                    f"environment {index} ({self.spec.name}) keeps state that cannot be restored: "
                     f"it goes on from the start of episode {episode} instead of step {stored['length']} "
                     f"of episode {stored['episode']}"
                 )
-                restored = self._start_episode(lane, episode)
-            observation[lane.index] = restored
+                restored = self._start_episode(index, episode)
+            observation[index] = restored
         self.observation = observation
         finished = state["finished"]
         self.finished = [EpisodeSummary(**finished[str(index)]) for index in range(len(finished))]
@@ -164,50 +177,50 @@ class EnvironmentBatch:
 
     def close(self) -> None:
         """Close the environments; safe to call twice."""
-        for lane in self._lanes:
-            lane.close()
-        self._lanes = []
+        self._lanes.close()
 
-    def _seed(self, lane: Lane, episode: int) -> int:
-        return episode_seed(self._run_seed, self._purpose, lane.index, episode)
+    def _start(self, index: int, episode: int) -> EpisodeStart:
+        return EpisodeStart(self._run_seed, episode, episode_seed(self._run_seed, self._purpose, index, episode))
 
-    def _start_episode(self, lane: Lane, episode: int) -> np.ndarray:
-        self._actions[lane.index] = []
-        return lane.reset(episode, self._seed(lane, episode))
+    def _start_episode(self, index: int, episode: int) -> np.ndarray:
+        self._actions[index] = []
+        self._episodes[index] = episode
+        return self._lanes.reset(index, self._start(index, episode))
 
-    def _finish_episode(self, lane: Lane, terminated: bool) -> None:
-        self.finished.append(EpisodeSummary(lane.index, lane.total_reward, lane.length, terminated, lane.success))
-        self.observation[lane.index] = self._start_episode(lane, lane.episode + 1)
+    def _finish_episode(self, index: int, sums: Sums, terminated: bool) -> None:
+        self.finished.append(EpisodeSummary(index, sums.total_reward, sums.length, terminated, sums.success))
+        self._short = self._short + 1 if sums.length == 1 and self.spec.max_episode_steps != 1 else 0
+        if self._short == SHORT_EPISODES:
+            self.notes.append(
+                f"{self.spec.name} of seed {self._run_seed}: the last {SHORT_EPISODES} episodes ended after one step; "
+                "is that meant? (said once)"
+            )
+        self.observation[index] = self._start_episode(index, self._episodes[index] + 1)
 
-    def _lane_state(self, lane: Lane) -> dict[str, Any]:
+    def _lane_state(self, index: int) -> dict[str, Any]:
+        running = self._lanes.running(index)
         state: dict[str, Any] = {
-            "episode": lane.episode,
-            "length": lane.length,
-            "total_reward": lane.total_reward,
-            "success": lane.success,
-            "observation": self.observation[lane.index].copy(),
+            "episode": running.start.episode,
+            "length": running.sums.length,
+            "total_reward": running.sums.total_reward,
+            "success": running.sums.success,
+            "observation": self.observation[index].copy(),
         }
         if self._by_state:
-            state["simulation"] = capture_simulation(lane.environment)
+            state["simulation"] = self._lanes.capture(index)
         else:
-            actions = self._actions[lane.index]
+            actions = self._actions[index]
             state["actions"] = np.array(actions, dtype=np.float32).reshape(-1, self.spec.action_size)
         return state
 
-    def _restore_lane(self, lane: Lane, stored: dict[str, Any]) -> np.ndarray | None:
-        seed = self._seed(lane, int(stored["episode"]))
-        total_reward = float(stored["total_reward"])
-        if self._by_state:
-            observation = restore_simulation(lane, seed, stored["simulation"])
-        else:
-            observation = restore_by_replay(lane, seed, stored["actions"])
-            if lane.total_reward != total_reward:
-                return None
-            self._actions[lane.index] = list(np.asarray(stored["actions"], dtype=np.float32))
+    def _restore_lane(self, index: int, stored: dict[str, Any]) -> np.ndarray | None:
+        episode = int(stored["episode"])
+        sums = Sums(float(stored["total_reward"]), int(stored["length"]), stored["success"])
+        actions = None if self._by_state else np.asarray(stored["actions"], dtype=np.float32)
+        simulation = stored["simulation"] if self._by_state else None
+        observation = self._lanes.restore(index, Running(self._start(index, episode), sums), simulation, actions)
         if observation is None or observation.tobytes() != np.asarray(stored["observation"]).tobytes():
             return None
-        lane.episode = int(stored["episode"])
-        lane.length = int(stored["length"])
-        lane.total_reward = total_reward
-        lane.success = stored["success"]
+        self._episodes[index] = episode
+        self._actions[index] = [] if actions is None else list(actions)
         return observation

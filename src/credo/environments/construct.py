@@ -119,10 +119,10 @@ def _make_from_id(source: str, render_mode: str | None) -> gymnasium.Env:
         settings: dict[str, Any] = {} if render_mode is None else {"render_mode": render_mode}
         return gymnasium.make(identifier, disable_env_checker=True, **settings)
     except (ImportError, gymnasium.error.DependencyNotInstalled) as error:
-        raise CredoError(f"environment: '{source}' needs something not installed: {_one_line(error)}") from error
+        raise CredoError(f"environment: '{source}' needs something not installed: {one_line(error)}") from error
     except Exception as error:
         raise CredoError(
-            f"environment: '{source}' could not be built ({type(error).__name__}: {_one_line(error)}); "
+            f"environment: '{source}' could not be built ({type(error).__name__}: {one_line(error)}); "
             "it must be constructible by gymnasium.make"
         ) from error
 
@@ -133,7 +133,7 @@ def _import_module(source: str, module: str) -> None:
     except Exception as error:
         raise CredoError(
             f"environment: '{source}': the module '{module}' does not import "
-            f"({type(error).__name__}: {_one_line(error)}); it must be installed or on PYTHONPATH"
+            f"({type(error).__name__}: {one_line(error)}); it must be installed or on PYTHONPATH"
         ) from error
 
 
@@ -158,7 +158,7 @@ def _make_from_factory(factory: Callable[..., gymnasium.Env], render_mode: str |
     try:
         environment = factory(render_mode=render_mode) if _takes_render_mode(factory, render_mode) else factory()
     except (ImportError, gymnasium.error.DependencyNotInstalled) as error:
-        raise CredoError(f"environment: '{name}' needs something not installed: {_one_line(error)}") from error
+        raise CredoError(f"environment: '{name}' needs something not installed: {one_line(error)}") from error
     if not isinstance(environment, gymnasium.Env):
         raise CredoError(
             f"environment: the factory '{name}' returned {type(environment).__name__}; "
@@ -232,7 +232,8 @@ def _log_mujoco_warning(message: str) -> None:
     _logger.info("MuJoCo: %s", message)
 
 
-def _one_line(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
+    """The message of an error without line breaks; its type where it has none."""
     return " ".join(str(error).split()) or type(error).__name__
 
 

@@ -1,4 +1,4 @@
-"""One environment and the episode under way in it."""
+"""One environment and the episode under way in it; whatever it does wrong becomes a typed error that says where."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ from typing import Any, NamedTuple
 import gymnasium
 import numpy as np
 
-from credo.environments.construct import EnvironmentSource, environment_spec, make_environment, source_name
-from credo.environments.errors import NonFiniteActionError, NonFiniteEnvironmentError
-from credo.types import CredoError, EnvironmentSpec
+from credo.environments.construct import EnvironmentSource, environment_spec, make_environment, one_line, source_name
+from credo.environments.errors import EnvironmentFaultError, NonFiniteActionError, NonFiniteEnvironmentError, Place
+from credo.types import EnvironmentSpec
 
 _LARGEST_REWARD = float(np.finfo(np.float32).max)
 _MINUS_ONE, _PLUS_ONE = np.float32(-1), np.float32(1)
+_NUMBERS = "fiub"
+"""Kinds of dtypes that an observation may have."""
+_FLAGS = (bool, np.bool_)
 
 
 class ActionScale(NamedTuple):
@@ -46,55 +49,143 @@ def action_scale(environment: gymnasium.Env) -> ActionScale:
     return ActionScale(low / 2 + high / 2, high / 2 - low / 2, space.low, space.high, identity)
 
 
+class EpisodeStart(NamedTuple):
+    """How an episode begins."""
+
+    run_seed: int
+    """For messages alone."""
+    episode: int
+    reset_seed: int
+
+
+class Sums(NamedTuple):
+    """The running sums of an episode."""
+
+    total_reward: float = 0.0
+    length: int = 0
+    """Steps."""
+    success: bool | None = None
+    """Whether ``info["success"]`` or ``info["is_success"]`` held at any step; None without such an entry."""
+
+
 class Lane:
-    """An open environment with the running sums of its current episode. Public to this package only."""
+    """An open environment with the running sums of its current episode. Public to this package only.
+
+    What the environment raises, and what it returns that cannot be used, becomes an ``EnvironmentFaultError``.
+    """
 
     def __init__(self, source: EnvironmentSource, index: int) -> None:
         self.index = index
         self.environment = make_environment(source)
         self.spec: EnvironmentSpec = environment_spec(self.environment, source_name(source))
         self.scale = action_scale(self.environment)
-        self.episode = -1
+        self.start = EpisodeStart(0, -1, 0)
         self.total_reward = 0.0
         self.length = 0
         self.success: bool | None = None
 
-    def reset(self, episode: int, seed: int) -> np.ndarray:
-        """Start an episode; returns its first observation, [O] float32."""
-        observation, _ = self.environment.reset(seed=seed)
-        self.episode = episode
-        self.total_reward = 0.0
-        self.length = 0
-        self.success = None
-        first = as_float32(observation)
-        if first.shape != (self.spec.observation_size,):
-            raise CredoError(
-                f"environment: '{self.spec.name}' returned an observation of shape {first.shape}; its "
-                f"observation space promises {(self.spec.observation_size,)}"
-            )
+    @property
+    def sums(self) -> Sums:
+        return Sums(self.total_reward, self.length, self.success)
+
+    @sums.setter
+    def sums(self, sums: Sums) -> None:
+        self.total_reward, self.length, self.success = sums
+
+    def reset(self, start: EpisodeStart) -> np.ndarray:
+        """Start an episode; returns its first observation, [O] float32, finite."""
+        self.start = start
+        self.sums = Sums()
+        try:
+            result = self.environment.reset(seed=start.reset_seed)
+        except Exception as error:
+            raise self._raised(error, 0) from error
+        if not isinstance(result, tuple) or len(result) != 2:
+            raise self._fault("result", f"reset returned {_kind(result)}; (observation, info) expected", 0)
+        first = as_float32(self.checked(result[0], 0))
         if not np.isfinite(first).all():
-            raise NonFiniteEnvironmentError(self.spec.name, self.index, "observation")
+            raise NonFiniteEnvironmentError(self._place(0), "observation")
         return first
 
     def step(self, scaled_action: np.ndarray) -> tuple[Any, float, bool, bool]:
-        """One step with an action in the environment's own box; the observation comes back unconverted."""
-        observation, reward, terminated, truncated, info = self.environment.step(scaled_action)
-        reward = float(reward)
+        """One step with an action in the environment's own box; the observation comes back as it is."""
+        try:
+            result = self.environment.step(scaled_action)
+        except Exception as error:
+            raise self._raised(error, self.length + 1) from error
+        self.length += 1
+        if not isinstance(result, tuple) or len(result) != 5:
+            expected = "(observation, reward, terminated, truncated, info) expected"
+            raise self._fault("result", f"step returned {_kind(result)}; {expected}", self.length)
+        observation, reward, terminated, truncated, info = result
+        reward = self._number(reward)
         # False for NaN too.
         if not -_LARGEST_REWARD < reward < _LARGEST_REWARD:
-            raise NonFiniteEnvironmentError(self.spec.name, self.index, "reward")
+            raise NonFiniteEnvironmentError(self._place(self.length), "reward")
         self.total_reward += reward
-        self.length += 1
-        if info:
+        if isinstance(info, dict) and info:
             success = info.get("success")
             if success is None:
                 success = info.get("is_success")
             if success is not None:
-                self.success = bool(success) or bool(self.success)
-        return observation, reward, bool(terminated), bool(truncated)
+                self.success = self._flag("success", success) or bool(self.success)
+        return observation, reward, self._flag("terminated", terminated), self._flag("truncated", truncated)
+
+    def checked(self, observation: Any, step: int | None = None) -> np.ndarray:
+        """An observation as an array of numbers [O] of any type; the fault of one that is not."""
+        step = self.length if step is None else step
+        try:
+            array = np.asarray(observation)
+        except ValueError:
+            raise self._fault("observation", "returned a ragged observation; an array expected", step) from None
+        expected = (self.spec.observation_size,)
+        if array.dtype.kind not in _NUMBERS:
+            raise self._fault("observation", f"returned an observation of type {array.dtype}; numbers expected", step)
+        if array.shape != expected:
+            complaint = f"returned an observation of shape {array.shape}; its observation space promises {expected}"
+            raise self._fault("observation", complaint, step)
+        return array
 
     def close(self) -> None:
         self.environment.close()
+
+    def non_finite_observation(self) -> NonFiniteEnvironmentError:
+        """The error of the step just made."""
+        return NonFiniteEnvironmentError(self._place(self.length), "observation")
+
+    def _number(self, reward: Any) -> float:
+        if isinstance(reward, float):
+            return float(reward)
+        array = _single(reward)
+        if array is None:
+            raise self._fault("reward", f"returned the reward {_kind(reward)}; a number expected", self.length)
+        return float(array)
+
+    def _flag(self, name: str, value: Any) -> bool:
+        if isinstance(value, _FLAGS):
+            return bool(value)
+        array = _single(value)
+        if array is None:
+            raise self._fault("termination", f"returned {name} as {_kind(value)}; a bool expected", self.length)
+        return bool(array)
+
+    def _place(self, step: int) -> Place:
+        return Place(self.spec.name, self.index, self.start.run_seed, self.start.episode, step)
+
+    def _fault(self, what: str, complaint: str, step: int) -> EnvironmentFaultError:
+        return EnvironmentFaultError(self._place(step), what, complaint)
+
+    def _raised(self, error: Exception, step: int) -> EnvironmentFaultError:
+        return self._fault("exception", f"raised {type(error).__name__}: {one_line(error)[:300]}", step)
+
+
+def _single(value: Any) -> np.ndarray | None:
+    """A number or flag, or an array of one, without axes; None for anything else."""
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        return None
+    return array.reshape(()) if array.size == 1 and array.dtype.kind in _NUMBERS else None
 
 
 def as_float32(value: Any) -> np.ndarray:
@@ -114,6 +205,8 @@ class LaneStep(NamedTuple):
     truncated: list[bool]
     ended: list[int]
     """Rows whose episode ended, either way."""
+    sums: list[Sums]
+    """Of the episodes that ended, in the order of ``ended``."""
 
 
 def step_lanes(lanes: list[Lane], action: np.ndarray) -> LaneStep:
@@ -124,15 +217,18 @@ def step_lanes(lanes: list[Lane], action: np.ndarray) -> LaneStep:
         action: [N, A] float32, finite and in [-1, 1].
 
     Raises:
-        NonFiniteEnvironmentError: an observation or reward is not finite.
+        EnvironmentFaultError: a lane's environment misbehaved.
     """
     observations: list[Any] = []
     rewards: list[float] = []
     terminated: list[bool] = []
     truncated: list[bool] = []
     ended: list[int] = []
+    shape = (lanes[0].spec.observation_size,)
     for lane, row in zip(lanes, lanes[0].scale(action), strict=True):
         observation, reward, is_terminated, is_truncated = lane.step(row)
+        if type(observation) is not np.ndarray or observation.shape != shape or observation.dtype.kind not in _NUMBERS:
+            observation = lane.checked(observation)
         if is_terminated or is_truncated:
             ended.append(len(rewards))
         observations.append(observation)
@@ -141,9 +237,9 @@ def step_lanes(lanes: list[Lane], action: np.ndarray) -> LaneStep:
         truncated.append(is_truncated)
     next_observation = as_float32(observations)
     if not all_finite(next_observation):
-        bad = int(np.argmin(np.isfinite(next_observation).all(axis=1)))
-        raise NonFiniteEnvironmentError(lanes[bad].spec.name, lanes[bad].index, "observation")
-    return LaneStep(next_observation, np.array(rewards, dtype=np.float32), terminated, truncated, ended)
+        raise lanes[int(np.argmin(np.isfinite(next_observation).all(axis=1)))].non_finite_observation()
+    sums = [lanes[row].sums for row in ended]
+    return LaneStep(next_observation, np.array(rewards, dtype=np.float32), terminated, truncated, ended, sums)
 
 
 def all_finite(values: np.ndarray) -> bool:
@@ -165,3 +261,12 @@ def clip_action(action: Any, count: int, spec: EnvironmentSpec) -> np.ndarray:
         bad = int(np.argmin(np.isfinite(checked).all(axis=1)))
         raise NonFiniteActionError(f"the action of environment {bad} ({spec.name}) is not finite: {checked[bad]}")
     return np.minimum(np.maximum(checked, _MINUS_ONE), _PLUS_ONE)
+
+
+def _kind(value: Any) -> str:
+    """What a value is, briefly."""
+    if isinstance(value, tuple):
+        return f"{len(value)} values"
+    if isinstance(value, np.ndarray):
+        return f"an array of shape {value.shape} and type {value.dtype}"
+    return f"{repr(value)[:40]} ({type(value).__name__})"

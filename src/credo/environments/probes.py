@@ -6,6 +6,9 @@ Unless said otherwise observation and action are of size 1 and the action box is
 
 from __future__ import annotations
 
+import os
+import signal
+import time
 from typing import Any, Literal
 
 import gymnasium
@@ -187,14 +190,21 @@ def point_mass_expert(observation: np.ndarray) -> np.ndarray:
 
 
 class Fragile(_Probe):
-    """Fails at step ``fail_at`` of episode ``fail_episode``, and behaves otherwise: 10 steps of reward 1."""
+    """Fails at step ``fail_at`` of episode ``fail_episode``, and behaves otherwise: 10 steps of reward 1.
+
+    ``how`` it fails: "raise"; a NaN "observation" or "reward"; an observation of another "shape" or of "text"; a reward
+    that is "no number"; a "result" of four values, as Gym gave before 2022; "hang", which sleeps for an hour; "die",
+    which kills its process.
+    """
 
     max_episode_steps = 10
 
     def __init__(
         self,
         fail_at: int = 3,
-        how: Literal["raise", "observation", "reward"] = "observation",
+        how: Literal["raise", "observation", "reward", "shape", "text", "no number", "result", "hang", "die"] = (
+            "observation"
+        ),
         fail_episode: int = 0,
     ) -> None:
         super().__init__()
@@ -208,12 +218,29 @@ class Fragile(_Probe):
         return np.zeros(1, np.float32)
 
     def _advance(self, action: np.ndarray) -> Outcome:
-        observation, reward = np.full(1, self._step, np.float32), 1.0
-        if self._step == self._fail_at and self._episode == self._fail_episode:
-            if self._how == "raise":
+        outcome: Any = np.full(1, self._step, np.float32), 1.0, False, self._step >= 10, {}
+        failing = self._step == self._fail_at and self._episode == self._fail_episode
+        return self._failure(outcome) if failing else outcome
+
+    def _failure(self, outcome: Any) -> Any:
+        observation, reward, *rest = outcome
+        match self._how:
+            case "raise":
                 raise RuntimeError(f"the simulator failed at step {self._step}")
-            if self._how == "observation":
-                observation = np.full(1, np.nan, np.float32)
-            else:
-                reward = float("nan")
-        return observation, reward, False, self._step >= 10, {}
+            case "observation":
+                return np.full(1, np.nan, np.float32), reward, *rest
+            case "reward":
+                return observation, float("nan"), *rest
+            case "shape":
+                return np.zeros(2, np.float32), reward, *rest
+            case "text":
+                return np.array(["1.0"]), reward, *rest
+            case "no number":
+                return observation, "1.0", *rest
+            case "result":
+                return observation, reward, False, {}
+            case "hang":
+                time.sleep(3600)
+            case "die":
+                os.kill(os.getpid(), signal.SIGKILL)
+        return outcome

@@ -8,12 +8,15 @@ from typing import NamedTuple
 import numpy as np
 
 from credo.environments.construct import EnvironmentSource
-from credo.environments.lane import Lane, clip_action, step_lanes
+from credo.environments.lane import EpisodeStart, clip_action
+from credo.environments.workers import Workers, open_lanes
 from credo.random import Purpose, episode_seed, host_generator
 from credo.types import CredoError
 
 Policy = Callable[[np.ndarray], np.ndarray]
 """[B, O] float32 to [B, A] in [-1, 1]."""
+LONGEST_EPISODE = 10_000
+"""Steps (or the declared time limit, if longer) after which an episode that does not end is cut (truncated)."""
 
 
 class Episode(NamedTuple):
@@ -45,18 +48,22 @@ class _Running:
 class EpisodeRunner:
     """Runs episodes side by side and keeps its environments open between calls."""
 
-    def __init__(self, source: EnvironmentSource, lanes: int = 8) -> None:
+    def __init__(
+        self, source: EnvironmentSource, lanes: int = 8, workers: Workers | None = None, run_seed: int = 0
+    ) -> None:
         """Build one environment, to check the source; the others are built when first needed.
+
+        With ``workers`` they are built in a process of its own, chosen by ``run_seed``.
 
         Raises:
             CredoError: see ``make_environment``; or ``lanes`` below 1.
         """
         if lanes < 1:
             raise CredoError(f"lanes: {lanes} is not a number of environments; it must be at least 1")
-        self._source = source
         self._lane_count = lanes
-        self._lanes = [Lane(source, 0)]
-        self.spec = self._lanes[0].spec
+        self._lanes = open_lanes(source, workers, run_seed)
+        self.spec = self._lanes.spec
+        self._longest = max(self.spec.max_episode_steps or 0, LONGEST_EPISODE)
 
     def run(
         self,
@@ -87,28 +94,28 @@ class EpisodeRunner:
 
         Raises:
             NonFiniteActionError: the policy gave NaN or infinity.
-            NonFiniteEnvironmentError: the environment did.
+            EnvironmentFaultError: the environment raised, returned what cannot be used, hung or died.
         """
         if episodes < 0:
             raise CredoError(f"episodes: {episodes} is not a number of episodes; it must be at least 0")
         if not (np.isfinite(noise) and noise >= 0):
             raise CredoError(f"noise: {noise} is not a standard deviation; it must be at least 0")
-        while len(self._lanes) < min(self._lane_count, episodes):
-            self._lanes.append(Lane(self._source, len(self._lanes)))
+        opened = max(1, min(self._lane_count, episodes))
+        self._lanes.open(opened)
 
         observation = np.zeros((self._lane_count, self.spec.observation_size), np.float32)
         active: dict[int, _Running] = {}
         done: dict[int, Episode] = {}
         started = delivered = 0
         while delivered < episodes:
-            for lane in self._lanes:
-                if started < episodes and lane.index not in active:
-                    active[lane.index] = self._start(lane, started, seed, purpose, noise)
-                    observation[lane.index] = active[lane.index].observations[0]
+            for index in range(opened):
+                if started < episodes and index not in active:
+                    active[index] = self._start(index, started, seed, purpose, noise)
+                    observation[index] = active[index].observations[0]
                     started += 1
             indices = sorted(active)
             action = self._act(policy, observation, active, indices, noise)
-            outcome = step_lanes([self._lanes[index] for index in indices], action)
+            outcome = self._lanes.step(indices, action)
             observation = np.zeros_like(observation)
             observation[indices] = outcome.next_observation
             for row, index in enumerate(indices):
@@ -116,14 +123,16 @@ class EpisodeRunner:
                 running.observations.append(outcome.next_observation[row])
                 running.actions.append(action[row])
                 running.rewards.append(outcome.reward[row])
-                if row in outcome.ended:
+                ended = row in outcome.ended
+                if ended or len(running.actions) >= self._longest:
+                    sums = outcome.sums[outcome.ended.index(row)] if ended else self._lanes.running(index).sums
                     done[running.index] = Episode(
                         observation=np.stack(running.observations),
                         action=np.stack(running.actions),
                         reward=np.array(running.rewards, dtype=np.float32),
                         terminated=outcome.terminated[row],
-                        truncated=outcome.truncated[row],
-                        success=self._lanes[index].success,
+                        truncated=outcome.truncated[row] or not ended,
+                        success=sums.success,
                     )
                     observation[index] = 0
                     del active[index]
@@ -135,12 +144,10 @@ class EpisodeRunner:
 
     def close(self) -> None:
         """Close the environments; safe to call twice."""
-        for lane in self._lanes:
-            lane.close()
-        self._lanes = []
+        self._lanes.close()
 
-    def _start(self, lane: Lane, episode: int, seed: int, purpose: Purpose, noise: float) -> _Running:
-        first = lane.reset(episode, episode_seed(seed, purpose, 0, episode))
+    def _start(self, index: int, episode: int, seed: int, purpose: Purpose, noise: float) -> _Running:
+        first = self._lanes.reset(index, EpisodeStart(seed, episode, episode_seed(seed, purpose, 0, episode)))
         return _Running(episode, first, host_generator(seed, purpose, episode, 1) if noise > 0 else None)
 
     def _act(

@@ -13,8 +13,8 @@ import gymnasium
 import numpy as np
 
 from credo.environments.construct import wrapper_stack
-from credo.environments.errors import NonFiniteEnvironmentError
-from credo.environments.lane import Lane, as_float32
+from credo.environments.errors import EnvironmentFaultError
+from credo.environments.lane import EpisodeStart, Lane, as_float32
 
 # What a step reads before the simulation moves, or an observation reports, and the integration state omits.
 # These hold values from before the last integration, so mj_forward would give others.
@@ -61,13 +61,13 @@ def capture_simulation(environment: gymnasium.Env) -> dict[str, Any]:
     }
 
 
-def restore_simulation(lane: Lane, seed: int, state: dict[str, Any]) -> np.ndarray | None:
+def restore_simulation(lane: Lane, start: EpisodeStart, state: dict[str, Any]) -> np.ndarray | None:
     """Put a MuJoCo task into a captured state; its observation [O] float32, or None if the model differs."""
     import mujoco
 
     environment = lane.environment
     innermost: Any = environment.unwrapped
-    environment.reset(seed=seed)
+    lane.reset(start)
     model, data = innermost.model, innermost.data
     targets = [getattr(data, name) for name in _DERIVED]
     integration, derived = np.asarray(state["integration"]), np.asarray(state["derived"])
@@ -86,21 +86,20 @@ def restore_simulation(lane: Lane, seed: int, state: dict[str, Any]) -> np.ndarr
     return as_float32(innermost._get_obs())
 
 
-def restore_by_replay(lane: Lane, seed: int, actions: np.ndarray) -> np.ndarray | None:
-    """Reset and step through ``actions`` [T, A] float32; the last observation, or None if it ends early.
+def restore_by_replay(lane: Lane, start: EpisodeStart, actions: np.ndarray) -> np.ndarray | None:
+    """Reset and step through ``actions`` [T, A] float32; the last observation, or None if it ends early or fails.
 
     The lane's sums are those of the replayed steps, so the caller can compare them too.
     """
-    observation: Any
-    observation, _ = lane.environment.reset(seed=seed)
-    lane.total_reward, lane.length, lane.success = 0.0, 0, None
-    for action in actions:
-        try:
-            observation, _, terminated, truncated = lane.step(lane.scale(action))
-        except NonFiniteEnvironmentError:
-            return None
-        if terminated or truncated:
-            return None
+    try:
+        observation = lane.reset(start)
+        for action in actions:
+            found, _, terminated, truncated = lane.step(lane.scale(action))
+            if terminated or truncated:
+                return None
+            observation = lane.checked(found)
+    except EnvironmentFaultError:
+        return None
     return as_float32(observation)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-from credo.environments import NonFiniteActionError, NonFiniteEnvironmentError
+from credo.environments import EnvironmentFaultError, NonFiniteActionError
 from credo.run_folder import FROZEN, write_json
 from credo.storage import write_tensors
 from credo.types import CredoError, EnvironmentSpec
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 FORMAT = "credo-frozen-seed"
 VERSION = 1
-KNOWN = (NonFiniteActionError, NonFiniteEnvironmentError)
+KNOWN = (NonFiniteActionError, EnvironmentFaultError)
 """Errors whose text names the environment."""
 LONGEST = 300
 
@@ -70,6 +70,7 @@ class NoEnvironments:
     def __init__(self, spec: EnvironmentSpec, count: int):
         self.spec = spec
         self.observation = np.zeros((count, spec.observation_size), np.float32)
+        self.notes: list[str] = []
 
     def close(self) -> None:
         pass

@@ -17,7 +17,7 @@ from credo.config import RunConfig, unused_settings
 from credo.demonstrations import Demonstrations
 from credo.discriminator.credo import threshold_warning
 from credo.discriminator.rewards import sign_warning
-from credo.environments import EnvironmentSource, environment_spec, make_environment, source_name
+from credo.environments import EnvironmentSource, Workers, environment_spec, make_environment, source_name
 from credo.experience import bytes_needed
 from credo.policies import Policy
 from credo.training.checkpoint import Checkpoints, named
@@ -126,10 +126,11 @@ def train(
     check_memory(config, spec)
     parts = make_parts(config, spec)
     constants, held_out = _prepare(parts, demonstrations)
+    workers = Workers(config.environment_workers, config.environment_timeout) if config.environment_workers else None
     seeds: list[Seed] = []
     try:
         for number in config.seed_numbers:
-            seeds.append(make_seed(config, source, number, initial_state(parts, number)))
+            seeds.append(make_seed(config, source, number, initial_state(parts, number), workers))
         stop = Stop()
         with stop.listening():
             return _Run(parts, constants, held_out, folder, seeds, watcher, stop).run()
@@ -138,6 +139,8 @@ def train(
             for opened in (seed.environments, seed.evaluator):
                 with contextlib.suppress(Exception):  # one that has failed may fail again, and the others wait
                     opened.close()
+        if workers is not None:
+            workers.close()
 
 
 def _prepare(parts: Parts, demonstrations: Demonstrations | None) -> tuple[Constants, HeldOut | None]:
@@ -243,6 +246,8 @@ class _Run:
         for seed in present:
             # A frozen seed's rounds count too: it has one failed evaluation for each that the others have.
             seed.next_round = round_number + 1
+            while seed.environments.notes:
+                self.watcher.line(f"note: {seed.environments.notes.pop(0)}")
             if self._crosses(round_number, self.config.evaluation_interval):
                 seed.unevaluated = round_number
         self._evaluate_all(execution)

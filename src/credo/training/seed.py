@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from credo.config import RunConfig
-from credo.environments import EnvironmentBatch, EnvironmentSource, EpisodeRunner
+from credo.environments import EnvironmentBatch, EnvironmentSource, EpisodeRunner, Workers
 from credo.experience import Replay
 from credo.policies import Policy
 from credo.random import Purpose, device_key, host_generator
@@ -58,13 +58,19 @@ class Seed:
         return jax.random.fold_in(self.keys[purpose], round_number)
 
 
-def make_seed(config: RunConfig, source: EnvironmentSource, number: int, state: TrainState | None) -> Seed:
+def make_seed(
+    config: RunConfig,
+    source: EnvironmentSource,
+    number: int,
+    state: TrainState | None,
+    workers: Workers | None = None,
+) -> Seed:
     """A seed at its beginning; frozen at step 0 where its environments cannot begin."""
-    evaluator = EpisodeRunner(source, min(config.evaluation_episodes, 8))
+    evaluator = EpisodeRunner(source, min(config.evaluation_episodes, 8), workers, number)
     spec, frozen = evaluator.spec, None
     environments: EnvironmentBatch | NoEnvironments
     try:
-        environments = EnvironmentBatch(source, number, config.environments_per_seed)
+        environments = EnvironmentBatch(source, number, config.environments_per_seed, workers=workers)
     except Exception as error:
         environments = NoEnvironments(spec, config.environments_per_seed)
         frozen = Frozen(0, f"at the first reset: {environment_fault(error, spec.name).cause}")

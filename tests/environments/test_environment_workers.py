@@ -1,0 +1,183 @@
+"""Environments in worker processes: the same numbers, state through the pipe, hangs, deaths, and no orphans."""
+
+import functools
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import credo
+from credo.environments import (
+    EnvironmentBatch,
+    EnvironmentFaultError,
+    EpisodeRunner,
+    HungEnvironmentError,
+    LostEnvironmentError,
+    Workers,
+)
+from credo.environments.probes import Fragile, PointMass, point_mass_expert
+from credo.types import CredoError
+
+
+@pytest.fixture(scope="module")
+def worker():
+    """One process for all tests that leave it alive."""
+    workers = Workers(1)
+    yield workers
+    workers.close()
+
+
+def actions(steps, batch):
+    shape = (steps, len(batch.observation), batch.spec.action_size)
+    return np.random.default_rng(1).uniform(-0.5, 0.5, shape).astype(np.float32)
+
+
+def assert_same_course(one, other, course):
+    assert one.observation.tobytes() == other.observation.tobytes()
+    for action in course:
+        for left, right in zip(one.step(action), other.step(action), strict=True):
+            assert left.dtype == right.dtype
+            assert left.tobytes() == right.tobytes()
+        assert one.observation.tobytes() == other.observation.tobytes()
+    assert one.finished == other.finished
+
+
+@pytest.mark.parametrize("source", ["Hopper-v5", PointMass])
+def test_numbers_and_state_are_those_of_this_process(source, worker):
+    here = EnvironmentBatch(source, 3, count=2)
+    there = EnvironmentBatch(source, 3, count=2, workers=worker)
+    assert str(there.spec) == str(here.spec)
+    course = actions(90, here)
+    assert_same_course(here, there, course[:60])
+    assert here.finished
+    again = EnvironmentBatch(source, 3, count=2, workers=worker)
+    assert again.restore(here.state()) == []
+    assert EnvironmentBatch(source, 3, count=2).restore(there.state()) == []
+    assert_same_course(here, again, course[60:])
+    there.close()
+    again.close()
+
+
+def test_evaluations_are_those_of_this_process(worker):
+    here, there = EpisodeRunner(PointMass, 3), EpisodeRunner(PointMass, 3, worker, 0)
+    for left, right in zip(here.run(point_mass_expert, 5, 0), there.run(point_mass_expert, 5, 0), strict=True):
+        for one, other in zip(left, right, strict=True):
+            np.testing.assert_array_equal(one, other)
+    there.close()
+
+
+@pytest.mark.parametrize("how", ["raise", "observation", "shape"])
+def test_faults_cross_the_pipe_whole(how, worker):
+    source = functools.partial(Fragile, how=how)
+    here, there = EnvironmentBatch(source, 2), EnvironmentBatch(source, 2, workers=worker)
+    errors = []
+    for batch in (here, there):
+        for _ in range(2):
+            batch.step(np.zeros((1, 1)))
+        with pytest.raises(EnvironmentFaultError) as caught:
+            batch.step(np.zeros((1, 1)))
+        errors.append(caught.value)
+    assert str(errors[0]) == str(errors[1])
+    assert (type(errors[0]), errors[0].place, errors[0].what) == (type(errors[1]), errors[1].place, errors[1].what)
+    assert worker.process_ids, "the process lives on"
+
+
+@pytest.mark.parametrize(
+    ("source", "words"), [("Hoper-v5", "did you mean"), (lambda: PointMass(), "cannot be sent to a worker process")]
+)
+def test_refusals_are_one_line(source, words, worker):
+    with pytest.raises(CredoError, match=words) as caught:
+        EnvironmentBatch(source, 0, workers=worker)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("how", "error", "words"),
+    [("hang", HungEnvironmentError, "did not answer within 1 s"), ("die", LostEnvironmentError, "died (status -9)")],
+)
+def test_a_hang_or_death_takes_its_own_seed_alone(how, error, words):
+    """The other seeds of the process go on bit for bit: one restored by its state, one in mid-episode, one runner."""
+    workers = Workers(1, timeout=1.0)
+    try:
+        bad = EnvironmentBatch(functools.partial(Fragile, how=how), 9, workers=workers)
+        here, there = (EnvironmentBatch("Hopper-v5", 4, count=2, workers=w) for w in (None, workers))
+        point_here, point_there = (EnvironmentBatch(PointMass, 5, workers=w) for w in (None, workers))
+        course, point_course = actions(30, here), actions(30, point_here)
+        assert_same_course(here, there, course[:6])
+        assert there.restore(here.state()) == []
+        assert_same_course(here, there, course[6:12])
+        assert_same_course(point_here, point_there, point_course[:12])
+        first = workers.process_ids
+        for _ in range(2):
+            bad.step(np.zeros((1, 1)))
+        with pytest.raises(error) as caught:
+            bad.step(np.zeros((1, 1)))
+        assert words in str(caught.value)
+        assert caught.value.place == (bad.spec.name, 0, 9, 0, 3)
+        assert workers.process_ids == []
+        assert_same_course(here, there, course[12:])
+        assert_same_course(point_here, point_there, point_course[12:])
+        assert here.state().keys() == there.state().keys()
+        assert workers.process_ids != first
+    finally:
+        workers.close()
+
+
+def gone(process_id):
+    try:
+        return Path(f"/proc/{process_id}/stat").read_text().split()[2] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+def wait_until(condition, seconds=30.0):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks processes up in /proc")
+@pytest.mark.parametrize("ending", ["forgets to close", "killed in a hang"])
+def test_no_process_outlives_the_program(ending, tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        textwrap.dedent("""
+        import functools, sys, numpy as np
+        from credo.environments import EnvironmentBatch, Workers
+        from credo.environments.probes import Fragile
+
+        if __name__ == "__main__":
+            workers = Workers(1)
+            batch = EnvironmentBatch(functools.partial(Fragile, fail_at=1, how="hang"), 0, workers=workers)
+            print(workers.process_ids[0], flush=True)
+            if sys.argv[1] == "killed in a hang":
+                batch.step(np.zeros((1, 1)))
+        """)
+    )
+    environment = os.environ | {"PYTHONPATH": str(Path(credo.__file__).parents[1])}
+    process = subprocess.Popen(
+        [sys.executable, script, ending], env=environment, stdout=subprocess.PIPE, start_new_session=True, text=True
+    )
+    worker_id = int(process.stdout.readline())
+    if ending == "killed in a hang":
+        assert not gone(worker_id)
+        process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=60)
+    wait_until(lambda: gone(worker_id))
+
+
+def test_ctrl_c_and_sigterm_leave_the_environments_to_the_run(worker):
+    batch = EnvironmentBatch(PointMass, 0, workers=worker)
+    (process_id,) = worker.process_ids
+    for number in (signal.SIGINT, signal.SIGTERM):
+        os.kill(process_id, number)
+    batch.step(np.zeros((1, 2)))
+    assert worker.process_ids == [process_id]
+    batch.close()
