@@ -279,7 +279,7 @@ def _outcome(evaluations: Mapping[str, np.ndarray], expert_return: float | None,
     returns = returns[known]
     against_itself = reference is None
     reference = float(returns.max()) if reference is None else reference
-    share = _share(returns, reference)
+    share = expert_share(returns, reference)
     level, value = float(np.median(share[-late:])), float(np.median(returns[-late:]))
     return _Outcome(
         step=step[known],
@@ -290,8 +290,8 @@ def _outcome(evaluations: Mapping[str, np.ndarray], expert_return: float | None,
     )
 
 
-def _share(returns: np.ndarray, reference: float) -> np.ndarray:
-    """Returns as a share of a reference; for a negative one the ratio of costs (very large at no cost)."""
+def expert_share(returns: np.ndarray, reference: float) -> np.ndarray:
+    """Returns as a share of the expert's; for a negative one the ratio of costs (very large at no cost)."""
     if reference > 0:
         return returns / reference
     if reference < 0:

@@ -1,0 +1,46 @@
+"""Every table of a study from the curves of its seeds. Imports no JAX."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from credo.diagnostics.divergence import Criteria
+from credo.studies import score_tables, verdict_tables
+from credo.studies.curves import SeedCurve, choose_measure
+from credo.studies.tables import Table
+
+
+def analyse(curves: Sequence[SeedCurve], criteria: Criteria = Criteria(), seed: int = 0) -> tuple[Table, ...]:
+    """The tables that answer a study, in reading order; tables with nothing to say are left out.
+
+    Args:
+        curves: one for each seed of each method in each environment, methods in the order they are to be shown in. A
+            cell may be missing, a seed may have failed or be half-way, and curves may differ in length.
+        criteria: those that the curves' verdicts were made with.
+        seed: of the bootstrap.
+    """
+    if not curves:
+        return ()
+    measure = choose_measure(curves)
+    tables = [
+        verdict_tables.verdicts(curves, criteria),
+        verdict_tables.divergence_tests(curves),
+        verdict_tables.power(curves),
+    ]
+    if measure is not None:
+        found = score_tables.final_scores(curves, measure)
+        if measure.of_expert:
+            tables.append(score_tables.sample_efficiency(curves, seed))
+        tables += [
+            score_tables.score_table(found, measure, seed),
+            score_tables.improvement_table(found, measure, seed),
+        ]
+        if measure.of_expert:
+            tables.append(score_tables.profile_table(found, seed))
+    tables += [
+        verdict_tables.early_warning(curves),
+        verdict_tables.association_tests(curves, measure, criteria),
+        verdict_tables.association_seeds(curves, measure, criteria),
+        verdict_tables.criteria_table(curves, criteria),
+    ]
+    return tuple(table for table in tables if table.rows)

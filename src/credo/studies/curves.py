@@ -1,0 +1,138 @@
+"""What statistics need of one seed, and the measures that they compare seeds by. NumPy alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from credo.diagnostics.divergence import Verdict, expert_share
+
+METRIC_COLUMNS = (
+    "step",
+    "actor_gradient_max",
+    "critic_gradient_max",
+    "discriminator_gradient_max",
+    "expert_probability_expert",
+    "expert_probability_policy",
+    "outlier_share",
+    "action_saturation",
+    "actor_preactivation",
+    "discriminator_loss",
+    "critic_loss",
+    "q_mean",
+)
+"""The columns of a run's metrics that any statistic here reads (beside those that the verdict was made of)."""
+EVALUATION_COLUMNS = ("step", "return_mean", "occupancy_distance", "failed")
+"""The columns of a run's evaluations that any statistic here reads."""
+LATE_ROUNDS = 50
+"""Rounds at the end whose mean stands for a seed's last P(expert)."""
+
+
+class SeedCurve(NamedTuple):
+    """One seed of one method in one environment."""
+
+    method: str
+    environment: str
+    seed: int
+    metrics: Mapping[str, np.ndarray]
+    """Columns of one length, one row a round, in rising ``step``; any but ``step`` may be missing."""
+    evaluations: Mapping[str, np.ndarray]
+    """Columns of one length, one row an evaluation, in rising ``step``; any but ``step`` may be missing."""
+    expert_return: float | None
+    """Mean return of the demonstrations' episodes; None if unknown."""
+    verdict: Verdict
+    finished: bool = True
+    """Whether the seed has done all of its steps (or is frozen)."""
+
+    @property
+    def last_step(self) -> int:
+        """Environment steps that its curves reach."""
+        return max((int(c["step"][-1]) for c in (self.metrics, self.evaluations) if len(c["step"])), default=0)
+
+
+class Measure(NamedTuple):
+    """What seeds are scored by; higher is better."""
+
+    name: str
+    of_expert: bool
+    """Whether it is a share of the expert's return; else the negative occupancy distance."""
+
+
+RETURN = Measure("share of the expert's return", True)
+DISTANCE = Measure("minus the occupancy distance to held-out demonstrations", False)
+
+
+def column(columns: Mapping[str, np.ndarray], name: str) -> np.ndarray:
+    """A column as float64; all NaN where it is missing."""
+    if name in columns:
+        return np.asarray(columns[name], np.float64)
+    return np.full(len(columns["step"]), np.nan)
+
+
+def choose_measure(curves: Sequence[SeedCurve]) -> Measure | None:
+    """The return where an expert's is known for every curve, else the occupancy distance; None: neither is there."""
+    if curves and all(_expert_known(curve) for curve in curves):
+        return RETURN
+    measured = [curve for curve in curves if np.isfinite(column(curve.evaluations, "occupancy_distance")).any()]
+    return DISTANCE if measured else None
+
+
+def values(curve: SeedCurve, measure: Measure) -> np.ndarray:
+    """[evaluations] float64: the measure at every evaluation; NaN where a seed was frozen or nothing is known."""
+    if not measure.of_expert:
+        return -column(curve.evaluations, "occupancy_distance")
+    returns = column(curve.evaluations, "return_mean")
+    if curve.expert_return is None:
+        return np.full(len(returns), np.nan)
+    with np.errstate(invalid="ignore"):
+        return np.where(np.isnan(returns), np.nan, expert_share(returns, curve.expert_return))
+
+
+def final_score(curve: SeedCurve, measure: Measure, late_evaluations: int = 3) -> float | None:
+    """Mean of the measure over the last evaluations; None where nothing was evaluated.
+
+    A frozen seed's evaluations count as the worst: 0 of the expert, or the farthest that the seed has ever been.
+    """
+    value = values(curve, measure)
+    known = value[np.isfinite(value)]
+    frozen = column(curve.evaluations, "failed") == 1
+    worst = 0.0 if measure.of_expert else float(known.min(initial=-1.0))
+    late = np.where(frozen, worst, value)
+    late = late[np.isfinite(late)][-late_evaluations:]
+    return float(late.mean()) if len(late) else None
+
+
+def late_mean(curve: SeedCurve, name: str) -> float | None:
+    """Mean of a metric over the last rounds in which it is known; None where it never is."""
+    value = column(curve.metrics, name)
+    value = value[np.isfinite(value)][-LATE_ROUNDS:]
+    return float(value.mean()) if len(value) else None
+
+
+def largest(curve: SeedCurve, name: str) -> float | None:
+    """Largest value of a metric, infinity included; None where it is never known."""
+    value = column(curve.metrics, name)
+    value = value[~np.isnan(value)]
+    return float(value.max()) if len(value) else None
+
+
+def methods_of(curves: Sequence[SeedCurve]) -> tuple[str, ...]:
+    """Names of the methods in order of appearance."""
+    return tuple(dict.fromkeys(curve.method for curve in curves))
+
+
+def environments_of(curves: Sequence[SeedCurve]) -> tuple[str, ...]:
+    """Names of the environments in order of appearance."""
+    return tuple(dict.fromkeys(curve.environment for curve in curves))
+
+
+def select(curves: Sequence[SeedCurve], method: str, environment: str | None = None) -> list[SeedCurve]:
+    """The curves of a method (in one environment)."""
+    return [c for c in curves if c.method == method and environment in (None, c.environment)]
+
+
+def _expert_known(curve: SeedCurve) -> bool:
+    expert = curve.expert_return
+    return expert is not None and bool(np.isfinite(expert)) and expert != 0

@@ -1,0 +1,24 @@
+"""Samples that a method needs to come near the expert; a seed that never does counts as never."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from credo.studies.curves import RETURN, SeedCurve, values
+
+SHARES = (0.5, 0.9, 0.95)
+"""Of the expert's return."""
+HOLD = 3
+"""Evaluations whose median must reach the share: one lucky evaluation does not."""
+
+
+def samples_to(curve: SeedCurve, share: float, hold: int = HOLD) -> float:
+    """Environment steps after which the median of the last ``hold`` evaluations first reaches a share of the expert's
+    return; infinite if it never does. Evaluations of a frozen seed reach nothing."""
+    value = values(curve, RETURN)
+    value = np.where(np.isnan(value), -np.inf, value)
+    if len(value) < hold:
+        return np.inf
+    running = np.median(np.lib.stride_tricks.sliding_window_view(value, hold), axis=-1)
+    reached = np.flatnonzero(running >= share)
+    return float(curve.evaluations["step"][reached[0] + hold - 1]) if reached.size else np.inf

@@ -1,0 +1,82 @@
+"""How verdicts move when one criterion of them moves. NumPy alone."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, cast
+
+import numpy as np
+
+from credo.diagnostics.divergence import Criteria, Verdict, verdict
+from credo.studies.curves import SeedCurve, column
+
+ALTERNATIVES: dict[str, tuple[float, float]] = {
+    "low_share": (0.05, 0.2),
+    "healthy_share": (0.3, 0.7),
+    "low_distance": (0.7, 0.9),
+    "healthy_distance": (0.3, 0.7),
+    "near_distance": (0.1, 0.5),
+    "late_evaluations": (1, 6),
+    "failed_evaluations": (5, 20),
+    "recovered_evaluations": (2, 4),
+    "vanishing_gradient": (1e-12, 1e-6),
+    "saturation": (0.95, 0.999),
+    "saturated_gradient": (1e-3, 1e-1),
+    "activity_rounds": (5, 80),
+    "dead_share": (0.7, 0.99),
+    "explosion_factor": (30.0, 300.0),
+    "explosion_floor": (3.0, 30.0),
+    "explosion_window": (50, 800),
+}
+"""For each criterion one value below and one above its default, fixed before any run was looked at."""
+
+_DISTANCE = ("low_distance", "healthy_distance", "near_distance")
+_EXPLOSION = ("explosion_factor", "explosion_floor", "explosion_window")
+_OUTCOME = ("low_share", "healthy_share", "late_evaluations", "failed_evaluations")
+
+
+def alternatives(criteria: Criteria) -> list[tuple[str, float, Criteria]]:
+    """(criterion, its value, the criteria with that alone changed)."""
+    return [
+        (name, value, dataclasses.replace(criteria, **cast("dict[str, Any]", {name: value})))
+        for name, values in ALTERNATIVES.items()
+        for value in values
+        if value != getattr(criteria, name)
+    ]
+
+
+def verdicts_under(curves: Sequence[SeedCurve], criteria: Criteria, name: str, other: Criteria) -> list[Verdict]:
+    """Every curve's verdict under ``other``, which differs from ``criteria`` in ``name`` alone; ``curve.verdict`` is
+    the one under ``criteria``."""
+    return [curve.verdict if _cannot_move(curve, criteria, name, other) else _again(curve, other) for curve in curves]
+
+
+def _again(curve: SeedCurve, criteria: Criteria) -> Verdict:
+    # Nothing was non-finite, so that of the metrics these alone matter.
+    needed = ("step", "actor_gradient_max", "action_saturation")
+    metrics = {column: curve.metrics[column] for column in needed if column in curve.metrics}
+    return verdict(metrics, curve.evaluations, curve.expert_return, criteria)
+
+
+def _cannot_move(curve: SeedCurve, criteria: Criteria, name: str, other: Criteria) -> bool:
+    """Whether a criterion plainly has no say in this verdict: judging 330 long curves again for each would take
+    minutes."""
+    if curve.verdict.kind == "non-finite":
+        return True
+    if name in _OUTCOME:
+        return False
+    if name in _DISTANCE:
+        known = np.isfinite(column(curve.evaluations, "return_mean")).any()
+        return bool(known and curve.expert_return)
+    gradient = np.abs(column(curve.metrics, "actor_gradient_max"))
+    if name in _EXPLOSION:
+        floor = min(criteria.explosion_floor, other.explosion_floor)
+        return not np.any(gradient > floor)
+    saturation = column(curve.metrics, "action_saturation")
+    return not any(_ever_inactive(gradient, saturation, one) for one in (criteria, other))
+
+
+def _ever_inactive(gradient: np.ndarray, saturation: np.ndarray, criteria: Criteria) -> bool:
+    stuck = (saturation >= criteria.saturation) & (gradient <= criteria.saturated_gradient)
+    return bool(np.any(stuck | (gradient <= criteria.vanishing_gradient)))

@@ -1,0 +1,59 @@
+"""How verdicts move: what is skipped as irrelevant must be what judging again would give."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from made_up_curves import curve
+
+from credo.diagnostics.divergence import Criteria, verdict
+from credo.studies.sensitivity import ALTERNATIVES, alternatives, verdicts_under
+
+
+def flickering(seed):
+    """A seed whose actor stops now and then, and whose return comes and goes."""
+    one = curve("healthy", seed=seed)
+    generator = np.random.default_rng(100 + seed)
+    blocks = np.repeat(generator.uniform(size=8) < 0.5, 50)
+    gradient = np.where(blocks, 10.0 ** generator.uniform(-13, -1, 400), one.metrics["actor_gradient_max"])
+    gradient[generator.integers(400)] *= 10.0 ** generator.uniform(0, 5)
+    saturation = np.where(blocks, generator.uniform(0.94, 1, 400), one.metrics["action_saturation"])
+    metrics = one.metrics | {"actor_gradient_max": gradient, "action_saturation": saturation}
+    returns = 10.0 ** np.repeat(generator.uniform(0, 3, 8), 5)
+    evaluations = one.evaluations | {"return_mean": returns}
+    return one._replace(metrics=metrics, evaluations=evaluations, verdict=verdict(metrics, evaluations, 1000.0))
+
+
+def test_every_criterion_has_one_value_below_and_one_above():
+    for field in dataclasses.fields(Criteria):
+        below, above = ALTERNATIVES[field.name]
+        assert below < above
+        # One evaluation is the least there is.
+        assert below < field.default < above or field.name == "recovered_evaluations"
+    assert len(ALTERNATIVES) == len(dataclasses.fields(Criteria))
+
+
+def test_what_is_skipped_would_not_have_moved():
+    broken = curve("healthy", seed=3)
+    metrics = broken.metrics | {"critic_loss": np.full(400, np.inf)}
+    broken = broken._replace(metrics=metrics, verdict=verdict(metrics, broken.evaluations, 1000.0))
+    nothing = curve("dead", seed=4, expert_return=None)
+    curves = [curve(fate, seed=1) for fate in ("healthy", "dead", "exploded")]
+    curves += [broken, nothing, *(flickering(seed) for seed in range(12))]
+    criteria, moved = Criteria(), 0
+    for name, _, other in alternatives(criteria):
+        found = verdicts_under(curves, criteria, name, other)
+        again = [verdict(c.metrics, c.evaluations, c.expert_return, other) for c in curves]
+        assert found == again, name
+        moved += sum(new.kind != c.verdict.kind for new, c in zip(found, curves, strict=True))
+    assert moved > 5
+
+
+def test_a_lower_bar_for_low_lets_a_seed_off():
+    seed = curve("dead")
+    seed.evaluations["return_mean"][7:] = 80.0
+    seed = seed._replace(verdict=verdict(seed.metrics, seed.evaluations, 1000.0))
+    assert seed.verdict.kind == "dead"
+    (found,) = verdicts_under([seed], Criteria(), "low_share", Criteria(low_share=0.05))
+    assert found.kind == "weak"
+    assert pytest.approx(0.05) == ALTERNATIVES["low_share"][0]
