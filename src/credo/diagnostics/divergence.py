@@ -34,6 +34,8 @@ _CHECKED = (
     *(f"{network}_gradient_{measure}" for network in _NETWORKS for measure in ("max", "norm")),
     *("discriminator_loss", "critic_loss", "q_mean", "reward_mean"),
 )
+VERDICT_METRICS = (*_CHECKED, "action_saturation")
+"""The columns of the metrics that a verdict looks at."""
 
 
 @dataclass(frozen=True)

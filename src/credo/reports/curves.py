@@ -14,6 +14,7 @@ import vl_convert
 
 from credo.diagnostics.divergence import KINDS
 from credo.reports.load import Columns, LoadedRun, load_run, thin
+from credo.reports.style import FONT, SHORT_NUMBER, colours, log_ticks
 from credo.run_folder import write_atomically
 
 PANEL_WIDTH, PANEL_HEIGHT, PER_ROW = 500, 190, 2
@@ -24,19 +25,13 @@ POINTS = 250
 MARKED_EVALUATIONS = 40
 """Up to this many evaluations are drawn as points too."""
 
-_EIGHT = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F")
-_ELEVEN = (
-    *("#332288", "#CC6677", "#117733", "#DDAA33", "#88CCEE", "#882255", "#44AA99", "#999933", "#AA4499"),
-    *("#000000", "#888888"),
-)
 _EVENTS = {"dead": "cross", "came back": "triangle-up", "explosion": "diamond", "non-finite": "square"}
 _INK, _SOFT, _LINE, _GRID = "#222222", "#666666", "#999999", "#E6E6E6"
 _CHOSEN: dict[str, Any] = {"name": "chosen", "select": {"type": "point", "fields": ["seed"]}, "bind": "legend"}
-_FONT = "Liberation Sans, Helvetica, Arial, sans-serif"
 _STYLE = {
     "background": "white",
     "padding": 16,
-    "font": _FONT,
+    "font": FONT,
     "view": {"stroke": None},
     "axis": {
         "labelFontSize": 12,
@@ -128,12 +123,10 @@ def write_curves(folder: Path, out: Path | None = None) -> tuple[Path, Path]:
 def figure(run: LoadedRun, interactive: bool) -> dict[str, Any]:
     """The figure as a Vega-Lite specification with its data inside; ``interactive`` adds tooltips and selections."""
     labels = {seed: f"{seed} {run.verdicts[seed].kind}" for seed in run.seeds}
-    palette = _EIGHT if len(run.seeds) <= len(_EIGHT) else _ELEVEN
-    colours = [palette[i % len(palette)] for i in range(len(run.seeds))]
     colour = alt.Color(
         "seed:N",
         title="seed",
-        scale=alt.Scale(domain=list(labels.values()), range=colours),
+        scale=alt.Scale(domain=list(labels.values()), range=colours(len(run.seeds))),
         legend=alt.Legend(columns=6, symbolType="stroke", symbolStrokeWidth=4, symbolSize=260),
     )
     span = max(run.steps_done, 1)
@@ -260,16 +253,12 @@ def _short(value: float) -> float:
     return float(f"{value:.5g}")
 
 
-# 20k for 20,000 and 0.2 for 0.2: the axis' own format would say 0.1k, or 200m.
-_SHORT_NUMBER = "abs(datum.value) < 1000 ? format(datum.value, '~g') : format(datum.value, '~s')"
-
-
 def _step_axis() -> alt.Axis:
-    return alt.Axis(labelExpr=_SHORT_NUMBER, tickCount=6, grid=False)
+    return alt.Axis(labelExpr=SHORT_NUMBER, tickCount=6, grid=False)
 
 
 def _y(panel: Panel, values: np.ndarray, expert: float | None) -> alt.Y:
-    axis, scale = alt.Axis(tickCount=5, labelExpr=_SHORT_NUMBER), alt.Scale(zero=panel.column != "q_mean", nice=True)
+    axis, scale = alt.Axis(tickCount=5, labelExpr=SHORT_NUMBER), alt.Scale(zero=panel.column != "q_mean", nice=True)
     if panel.scale == "share":
         axis, scale = alt.Axis(tickCount=5, format=".0%"), alt.Scale(domain=[0, 1])
         if panel.axis == "probability":
@@ -278,25 +267,13 @@ def _y(panel: Panel, values: np.ndarray, expert: float | None) -> alt.Y:
         # symlog with constant 1 is log(x + 1).
         largest = float(values.max())
         top = max(largest * 1.1, 1.0)
-        axis = alt.Axis(values=_log_ticks(top), labelExpr=_SHORT_NUMBER)
+        axis = alt.Axis(values=log_ticks(top), labelExpr=SHORT_NUMBER)
         scale = alt.Scale(type="symlog", constant=1, domain=[0, top], nice=False)
     elif expert is not None:
         low, high = min(float(values.min()), 0.0, expert), max(float(values.max()), 0.0, expert)
         room = 0.08 * (high - low)
         scale = alt.Scale(domain=[low - room if low < 0 else low, high + room if high > 0 else high], nice=False)
     return alt.Y("value:Q", title=panel.axis, scale=scale, axis=axis)
-
-
-def _log_ticks(top: float) -> list[float]:
-    """0 and the powers of ten up to ``top``, with the steps between where there is room for them."""
-    if top < 5:
-        return [tick for tick in (0.0, 0.2, 0.5, 1.0, 2.0) if tick <= top]
-    powers = [10.0**k for k in range(int(np.floor(np.log10(top))) + 1)]
-    if len(powers) <= 3:
-        powers = [base * power for power in powers for base in (1, 2, 5)]
-    elif len(powers) > 7:
-        powers = powers[::2]
-    return [0.0, *(tick for tick in powers if tick <= top)]
 
 
 def _expert(y: alt.Y) -> list[alt.Chart]:
@@ -370,7 +347,7 @@ def _page(spec: dict[str, Any], title: str, version: str) -> str:
 <meta name="viewport" content="width=device-width">
 <title>{html.escape(title)}</title>
 <style>
-body {{ margin: 0 auto; max-width: 1240px; font: 14px {_FONT}; color: {_INK}; background: white; }}
+body {{ margin: 0 auto; max-width: 1240px; font: 14px {FONT}; color: {_INK}; background: white; }}
 p {{ margin: 12px 16px 0; color: {_SOFT}; }}
 #figure {{ overflow-x: auto; }}
 </style>

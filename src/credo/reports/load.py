@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -11,7 +12,7 @@ import numpy as np
 
 from credo import run_folder
 from credo.config import RunConfig
-from credo.diagnostics.divergence import Criteria, Verdict, verdict
+from credo.diagnostics.divergence import VERDICT_METRICS, Criteria, Verdict, verdict
 from credo.types import CredoError
 
 Columns = dict[str, np.ndarray]
@@ -58,8 +59,13 @@ class LoadedRun:
         return found if isinstance(found, dict) else {}
 
 
-def load_run(folder: Path, criteria: Criteria = Criteria()) -> LoadedRun:
+def load_run(folder: Path, criteria: Criteria = Criteria(), metrics_columns: Sequence[str] | None = None) -> LoadedRun:
     """Read a run folder; what is missing is empty, what is damaged is left out and named in ``problems``.
+
+    Args:
+        folder: of the run.
+        criteria: of the verdicts.
+        metrics_columns: those of the metrics to read, beside what the verdict needs; None: all.
 
     Raises:
         CredoError: the folder is not a run of this version (its config.json is missing or not understood).
@@ -73,7 +79,8 @@ def load_run(folder: Path, criteria: Criteria = Criteria()) -> LoadedRun:
     except CredoError as error:
         problems.append(str(error))
     state = "done" if (folder / run_folder.DONE).exists() else str(summary.get("state", "running"))
-    metrics = _columns(folder, run_folder.METRICS, problems)
+    wanted = None if metrics_columns is None else ["seed", "step", *{*VERDICT_METRICS, *metrics_columns}]
+    metrics = _columns(folder, run_folder.METRICS, problems, wanted)
     evaluations = _columns(folder, run_folder.EVALUATIONS, problems)
     recorded = {int(seed) for columns in (metrics, evaluations) for seed in np.unique(columns.get("seed", ()))}
     seeds = sorted({*config.seed_numbers, *recorded})
@@ -140,13 +147,36 @@ def thin(
     return step[first], value[first]
 
 
-def _columns(folder: Path, kind: str, problems: list[str]) -> Columns:
+def envelope(step: np.ndarray, value: np.ndarray, buckets: int) -> tuple[np.ndarray, np.ndarray]:
+    """Reduce a curve to the least and the largest value of each of ``buckets`` stretches, each at its own step.
+
+    Args:
+        step: [n], rising.
+        value: [n]; what is not finite is left out.
+        buckets: at least 1; up to twice as many points come back, and the last row is always one of them.
+    """
+    step, value = np.asarray(step), np.asarray(value, np.float64)
+    known = np.isfinite(value)
+    if not known.all():
+        step, value = step[known], value[known]
+    if len(step) <= 2 * buckets:
+        return step, value
+    starts = np.linspace(0, len(step), buckets, endpoint=False).astype(np.int64)
+    chosen = [np.array([len(step) - 1])]
+    for extreme in (np.minimum.reduceat(value, starts), np.maximum.reduceat(value, starts)):
+        rows = np.flatnonzero(value == np.repeat(extreme, np.diff(starts, append=len(step))))
+        chosen.append(rows[np.searchsorted(rows, starts)])
+    rows = np.unique(np.concatenate(chosen))
+    return step[rows], value[rows]
+
+
+def _columns(folder: Path, kind: str, problems: list[str], names: list[str] | None = None) -> Columns:
     found: list[str] = []
-    columns = run_folder.read_parts(folder, kind, problems=found)
+    columns = run_folder.read_parts(folder, kind, names, problems=found)
     if found:
         # A resumed run removes parts that it will write again: a second look finds the new state.
         found.clear()
-        columns = run_folder.read_parts(folder, kind, problems=found)
+        columns = run_folder.read_parts(folder, kind, names, problems=found)
     problems += found
     return columns
 

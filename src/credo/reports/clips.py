@@ -1,0 +1,65 @@
+"""Videos of a report: one episode of the median and of the worst seed of each method."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from credo import run_folder
+from credo.diagnostics.divergence import KINDS
+from credo.policies import load_policy
+from credo.reports.collect import Cell, Collection, SeedResult
+from credo.reports.page import Clip
+from credo.reports.stills import slug_of
+from credo.reports.video import record_video
+from credo.types import CredoError
+
+FOLDER = "videos"
+
+
+def write_clips(
+    collection: Collection, out: Path, line: Callable[[str], None] = lambda line: None
+) -> tuple[list[Clip], list[str]]:
+    """Record the videos to ``out/videos``; they, and why others are missing, one line each."""
+    clips: list[Clip] = []
+    missing: list[str] = []
+    for cell in collection.cells.values():
+        for role, seed in chosen_seeds(cell).items():
+            title = f"{cell.method} on {cell.environment}: {role} seed {seed.row.seed}"
+            line(f"video: {title}")
+            try:
+                clips.append(_clip(cell, seed, title, out / FOLDER / f"{slug_of(title)}.mp4"))
+            except CredoError as error:
+                missing.append(f"no video of {title}: {error}")
+    return clips, missing
+
+
+def chosen_seeds(cell: Cell) -> dict[str, SeedResult]:
+    """The seed in the middle and the worst, by verdict and then by the last return (or distance)."""
+    ordered = sorted(cell.seeds.values(), key=_badness)
+    if not ordered:
+        return {}
+    middle, worst = ordered[len(ordered) // 2], ordered[-1]
+    return {"worst": worst} if len(ordered) < 3 else {"median": middle, "worst": worst}
+
+
+def _badness(seed: SeedResult) -> tuple[int, float]:
+    if seed.row.final_return is not None:
+        return KINDS.index(seed.verdict.kind), -seed.row.final_return
+    distance = seed.curves.get("distance")
+    return KINDS.index(seed.verdict.kind), float("inf") if distance is None else float(distance.value[-1])
+
+
+def _clip(cell: Cell, seed: SeedResult, title: str, path: Path) -> Clip:
+    if ":" in cell.environment:
+        raise CredoError(
+            f"{cell.environment} imports a module; if you trust it, use credo video RUN --env {cell.environment}"
+        )
+    number = seed.row.seed
+    files = [run_folder.policy_path(seed.folder, number, which) for which in ("last", "best")]
+    found = next((file for file in files if file.exists()), None)
+    if found is None:
+        raise CredoError(f"{seed.folder} has no policy of seed {number}")
+    result = record_video(cell.environment, load_policy(found), path, seed=0)
+    text = f"{seed.verdict.kind}; {found.stem} policy; return {result.episode_return:,.0f} in {result.length:,} steps"
+    return Clip(title, text, path.read_bytes())

@@ -1,0 +1,310 @@
+"""What a report needs of many runs, one run in memory at a time: thinned curves, verdicts, phases."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from credo import run_folder
+from credo.diagnostics.divergence import Verdict
+from credo.reports.figures import DISTANCE, FIGURES, PHASES, RETURN, Figure
+from credo.reports.load import Columns, LoadedRun, envelope, find_runs, load_run
+from credo.reports.methods import Member, name_methods
+from credo.reports.tables import SeedRow, seed_rows
+from credo.types import CredoError
+
+SHARES = (0.5, 0.9, 0.95)
+"""Of the expert's return: what the samples are counted to."""
+_MOST_BUCKETS, _FEWEST_BUCKETS = 200, 60
+_POINTS = 400_000
+"""Points on a page, about: each is some ten bytes."""
+_METRICS = tuple(figure.column for figure in FIGURES if figure.kind == "metrics")
+
+
+class Curve(NamedTuple):
+    """One measure of one seed, thinned so that its extremes stay."""
+
+    step: np.ndarray
+    """[n] int64, rising."""
+    value: np.ndarray
+    """[n] float64, finite."""
+    quarters: tuple[float | None, ...]
+    """The last value within each quarter of the training; None where there is none."""
+
+
+class SeedResult(NamedTuple):
+    """What a report tells of a seed."""
+
+    row: SeedRow
+    verdict: Verdict
+    curves: dict[str, Curve]
+    """By key of the figure; without those that have no finite value."""
+    phases: dict[str, tuple[float | None, ...]]
+    """By key of the figure: the mean in each of ``PHASES``, of return and of distance."""
+    reached: tuple[int | None, ...]
+    """Steps of the first evaluation at each of ``SHARES``; None: not reached, or the expert's return is unknown."""
+    steps_done: int
+    folder: Path
+
+
+class RunInfo(NamedTuple):
+    """A run that a report is made of."""
+
+    folder: Path
+    method: str
+    environment: str
+    state: str
+    steps_done: int
+    steps_wanted: int
+    seeds: int
+    stored: dict[str, Any]
+    """The whole of config.json."""
+    problems: tuple[str, ...]
+
+
+@dataclass
+class Cell:
+    """A method in an environment: the seeds of all its runs."""
+
+    method: str
+    environment: str
+    seeds: dict[int, SeedResult] = field(default_factory=dict)
+    expert_return: float | None = None
+    runs: list[RunInfo] = field(default_factory=list)
+
+    @property
+    def counts(self) -> Counter[str]:
+        """Seeds by kind of verdict."""
+        return Counter(seed.verdict.kind for seed in self.seeds.values())
+
+    @property
+    def diverged(self) -> int:
+        return sum(seed.verdict.diverged for seed in self.seeds.values())
+
+
+@dataclass
+class Collection:
+    """Everything that a report shows."""
+
+    methods: tuple[str, ...]
+    environments: tuple[str, ...]
+    cells: dict[tuple[str, str], Cell]
+    """By environment and method; a pair that was never run is missing."""
+    spans: dict[str, int]
+    """By environment: the most steps that a run wants."""
+    problems: tuple[str, ...]
+    """What could not be read, one line each."""
+
+    @property
+    def runs(self) -> list[RunInfo]:
+        return [run for cell in self.cells.values() for run in cell.runs]
+
+    @property
+    def done(self) -> bool:
+        """Whether no run is still to go on."""
+        return all(run.state == "done" for run in self.runs)
+
+    def of(self, environment: str) -> list[Cell]:
+        """The cells of an environment in the order of the methods."""
+        return [self.cells[environment, m] for m in self.methods if (environment, m) in self.cells]
+
+    def figures(self, environment: str) -> list[Figure]:
+        """The figures that have something to show there."""
+        drawn = {key for cell in self.of(environment) for seed in cell.seeds.values() for key in seed.curves}
+        return [figure for figure in FIGURES if figure.key in drawn]
+
+    def extent(self, environment: str) -> int:
+        """Where the horizontal axis ends: the most steps that a seed has done there."""
+        return max([seed.steps_done for cell in self.of(environment) for seed in cell.seeds.values()] + [1])
+
+    def outcome(self, environment: str) -> Figure | None:
+        """The measure that verdicts and phases stand on there: the return, else the distance; None: neither."""
+        keys = {figure.key for figure in self.figures(environment)}
+        return next((figure for figure in (RETURN, DISTANCE) if figure.key in keys), None)
+
+
+class Reader:
+    """Reads runs, and keeps what it made of those that have not changed since."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[Path, int, int], tuple[object, Any]] = {}
+
+    def collect(self, folders: Sequence[Path]) -> Collection:
+        """Read all runs in the folders.
+
+        Raises:
+            CredoError: a folder is missing, or there is no run in any of them.
+        """
+        members, problems = _members(folders)
+        names = name_methods(members)
+        spans: dict[str, int] = defaultdict(int)
+        for member in members:
+            spans[member.config.environment] = max(spans[member.config.environment], member.config.steps)
+        curves = len(FIGURES) * sum(member.config.seeds for member in members)
+        buckets = min(max(_POINTS // max(2 * curves, 1), _FEWEST_BUCKETS), _MOST_BUCKETS)
+
+        def read(member: Member) -> tuple[LoadedRun, dict[int, SeedResult]] | str:
+            return self._read(member.folder, spans[member.config.environment], buckets)
+
+        with ThreadPoolExecutor(min(os.cpu_count() or 1, 4)) as pool:
+            found = list(pool.map(read, members))
+        cells: dict[tuple[str, str], Cell] = {}
+        for member, name, result in zip(members, names, found, strict=True):
+            if isinstance(result, str):
+                problems.append(result)
+                continue
+            run, seeds = result
+            environment = run.config.environment
+            cell = cells.setdefault((environment, name), Cell(name, environment))
+            problems += [*run.problems, *_add(cell, member, run, seeds)]
+        if not cells:
+            raise CredoError(f"report: no run in {_listed(folders)} can be read ({'; '.join(problems[:3])})")
+        return Collection(
+            methods=tuple(dict.fromkeys(name for name in names if any(name == key[1] for key in cells))),
+            environments=tuple(dict.fromkeys(key[0] for key in cells)),
+            cells=cells,
+            spans=dict(spans),
+            problems=tuple(problems),
+        )
+
+    def _read(self, folder: Path, span: int, buckets: int) -> tuple[LoadedRun, dict[int, SeedResult]] | str:
+        """A run without its rows, and its seeds; or why it cannot be read."""
+        before = _fingerprint(folder)
+        kept = self._kept.get((folder, span, buckets))
+        if kept is not None and kept[0] == before:
+            return kept[1]
+        try:
+            run = load_run(folder, metrics_columns=_METRICS)
+        except CredoError as error:
+            return str(error)
+        rows = {row.seed: row for row in seed_rows(run)}
+        seeds = {seed: _seed_result(run, seed, rows[seed], span, buckets) for seed in run.seeds}
+        run.metrics.clear()
+        run.evaluations.clear()
+        self._kept[folder, span, buckets] = before, (run, seeds)
+        return run, seeds
+
+
+def _members(folders: Sequence[Path]) -> tuple[list[Member], list[str]]:
+    """The runs whose settings can be read, each once, and what is wrong with the others."""
+    paths = list(dict.fromkeys(path for folder in folders for path in find_runs(folder)))
+    if not paths:
+        raise CredoError(f"report: there is no run in {_listed(folders)}; give run folders, or folders that hold some")
+    members, problems, seen = [], [], set()
+    for path in paths:
+        if path.resolve() in seen:
+            continue
+        seen.add(path.resolve())
+        try:
+            members.append(Member(path, *run_folder.read_config(path)))
+        except CredoError as error:
+            problems.append(str(error))
+    return members, problems
+
+
+def _add(cell: Cell, member: Member, run: LoadedRun, seeds: dict[int, SeedResult]) -> Iterable[str]:
+    """Put a run's seeds into its cell; of a seed that was run twice the longer one counts, and a line says so."""
+    expert = run.expert_return
+    cell.expert_return = expert if cell.expert_return is None else cell.expert_return
+    done = max([seed.steps_done for seed in seeds.values()], default=0)
+    config = run.config
+    info = RunInfo(
+        run.folder,
+        cell.method,
+        cell.environment,
+        run.state,
+        max(done, int(run.summary.get("steps") or 0)),
+        config.steps,
+        len(seeds),
+        member.stored,
+        run.problems,
+    )
+    cell.runs.append(info)
+    for number, seed in seeds.items():
+        other = cell.seeds.get(number)
+        if other is None or seed.steps_done > other.steps_done:
+            cell.seeds[number] = seed
+        if other is not None:
+            kept = cell.seeds[number].folder
+            yield f"seed {number} of {cell.method} on {cell.environment} is in two runs; shown is the one in {kept}"
+    cell.seeds = dict(sorted(cell.seeds.items()))
+
+
+def _seed_result(run: LoadedRun, seed: int, row: SeedRow, span: int, buckets: int) -> SeedResult:
+    curves = {}
+    for figure in FIGURES:
+        columns = (run.metrics if figure.kind == "metrics" else run.evaluations)[seed]
+        curve = _curve(columns, figure.column, span, buckets)
+        if curve is not None:
+            curves[figure.key] = curve
+    evaluations = run.evaluations[seed]
+    ends = [int(c["step"][-1]) for c in (run.metrics[seed], evaluations) if len(c["step"])]
+    return SeedResult(
+        row=row,
+        verdict=run.verdicts[seed],
+        curves=curves,
+        phases={f.key: _phases(evaluations, f.column, span) for f in (RETURN, DISTANCE) if f.key in curves},
+        reached=_reached(evaluations, run.expert_return),
+        steps_done=max(ends, default=0),
+        folder=run.folder,
+    )
+
+
+def _curve(columns: Columns, name: str, span: int, buckets: int) -> Curve | None:
+    if name not in columns:
+        return None
+    step, value = columns["step"], np.asarray(columns[name], np.float64)
+    known = np.isfinite(value)
+    if not known.any():
+        return None
+    if not known.all():
+        step, value = step[known], value[known]
+    quarters: list[float | None] = []
+    for begin, end in _stretches(span):
+        first, last = np.searchsorted(step, (begin, end), side="right")
+        quarters.append(float(value[last - 1]) if last > first else None)
+    return Curve(*envelope(step, value, buckets), tuple(quarters))
+
+
+def _phases(evaluations: Columns, name: str, span: int) -> tuple[float | None, ...]:
+    step, value = evaluations["step"], np.asarray(evaluations[name], np.float64)
+    found: list[float | None] = []
+    for begin, end in _stretches(span):
+        inside = value[(step > begin) & (step <= end) & np.isfinite(value)]
+        found.append(float(inside.mean()) if len(inside) else None)
+    return tuple(found)
+
+
+def _stretches(span: int) -> list[tuple[float, float]]:
+    """(after step, up to step) of each phase."""
+    edges = np.linspace(0, span, len(PHASES) + 1)
+    return list(itertools.pairwise(edges))
+
+
+def _reached(evaluations: Columns, expert: float | None) -> tuple[int | None, ...]:
+    if expert is None or expert <= 0 or "return_mean" not in evaluations:
+        return (None,) * len(SHARES)
+    value = np.nan_to_num(evaluations["return_mean"], nan=-np.inf)
+    found: list[int | None] = []
+    for share in SHARES:
+        rows = np.flatnonzero(value >= share * expert)
+        found.append(int(evaluations["step"][rows[0]]) if len(rows) else None)
+    return tuple(found)
+
+
+def _fingerprint(folder: Path) -> object:
+    """Differs once a file of the run is written, renamed or removed."""
+    names = (".", run_folder.METRICS, run_folder.EVALUATIONS)
+    return tuple((folder / name).stat().st_mtime_ns if (folder / name).exists() else None for name in names)
+
+
+def _listed(folders: Sequence[Path]) -> str:
+    return ", ".join(map(str, folders))

@@ -1,0 +1,110 @@
+"""A report on any set of runs: one page that opens offline, its figures and tables as files."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from credo.reports.collect import Collection, Reader
+from credo.reports.page import Clip, page
+from credo.reports.stills import write_figures, write_tables
+from credo.reports.summaries import headline, tables
+from credo.run_folder import write_atomically
+from credo.types import CredoError
+
+PAGE = "report.html"
+
+Line = Callable[[str], None]
+
+
+class Report(NamedTuple):
+    """What was written."""
+
+    page: Path
+    collection: Collection
+    headline: str
+    """The verdict in a sentence."""
+
+
+def write_report(
+    folders: Sequence[Path],
+    out: Path,
+    figures: bool = True,
+    videos: bool = False,
+    reader: Reader | None = None,
+    reload: float | None = None,
+    line: Line = lambda line: None,
+) -> Report:
+    """Write ``report.html``, ``tables/`` and, where wanted, ``figures/`` and ``videos/`` into ``out``.
+
+    Args:
+        folders: run folders, or folders that hold runs at any depth.
+        out: made where it is missing; files of an earlier report are replaced.
+        figures: each figure as PNG, SVG, PDF and its numbers as CSV too.
+        videos: of the median and the worst seed of each method (seconds each).
+        reader: one that has read these folders before reads only what has changed.
+        reload: seconds after which the page loads itself again; None: never.
+        line: gets messages.
+
+    Raises:
+        CredoError: a folder is missing, none holds a run, or ``out`` cannot be written.
+    """
+    out = Path(out)
+    collection = (reader or Reader()).collect([Path(folder) for folder in folders])
+    found = tables(collection)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        write_tables(found, out)
+        files = write_figures(collection, out) if figures else {}
+    except OSError as error:
+        raise CredoError(f"out: {out} cannot be written ({error.strerror})") from None
+    clips: list[Clip] = []
+    notes: list[str] = []
+    if videos:
+        # Only where it is wanted: it needs the libraries that draw.
+        from credo.reports.clips import write_clips
+
+        clips, notes = write_clips(collection, out, line)
+    command = command_line(folders, out, figures, videos)
+    text = page(collection, found, command, files, clips, notes, reload)
+    write_atomically(out / PAGE, text.encode())
+    return Report(out / PAGE, collection, headline(collection)[0])
+
+
+def watch_report(
+    folders: Sequence[Path],
+    out: Path,
+    seconds: float = 15.0,
+    figures: bool = True,
+    videos: bool = False,
+    line: Line = lambda line: None,
+    wait: Callable[[float], None] = time.sleep,
+) -> Report:
+    """Write the page again and again while runs go on; it loads itself again as often.
+
+    Ends when every run is done, or with Ctrl-C; then the figures are written as files too, and the page stays still.
+    """
+    reader = Reader()
+    try:
+        while True:
+            began = time.monotonic()
+            report = write_report(folders, out, False, False, reader, reload=seconds)
+            if report.collection.done:
+                line("every run is done")
+                break
+            done = sum(run.state == "done" for run in report.collection.runs)
+            line(f"{report.headline}; {done} of {len(report.collection.runs)} runs done")
+            wait(max(seconds - (time.monotonic() - began), 1.0))
+    except KeyboardInterrupt:
+        line("stopped; writing the report once more")
+    return write_report(folders, out, figures, videos, reader, line=line)
+
+
+def command_line(folders: Sequence[Path], out: Path, figures: bool, videos: bool) -> str:
+    """The command that makes the same report."""
+    words = ["credo", "report", *map(str, folders), "--out", str(out)]
+    words += [] if figures else ["--no-figures"]
+    return shlex.join(words + (["--videos"] if videos else []))

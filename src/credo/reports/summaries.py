@@ -1,0 +1,180 @@
+"""The tables of a report: overview, seeds, samples to the expert, and what the statistics of studies add."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Sequence
+
+import numpy as np
+
+from credo.config import from_dict
+from credo.reports.charts import verdict_counts
+from credo.reports.collect import SHARES, Cell, Collection
+from credo.reports.methods import Member, settings_of
+from credo.studies.tables import Cell as Value
+from credo.studies.tables import Table
+
+
+def tables(collection: Collection) -> list[Table]:
+    """Every table of a report, in the order of the page."""
+    found = [overview(collection), seeds(collection), efficiency(collection), settings(collection)]
+    return [table for table in found if table.rows] + further_tables(collection)
+
+
+def further_tables(collection: Collection) -> list[Table]:
+    """Tables of ``credo.studies.analysis.analyse``, where that is there: it gets (method, environment, run folder) of
+    every run, and reads what it needs."""
+    if importlib.util.find_spec("credo.studies.analysis") is None:
+        return []
+    analyse = importlib.import_module("credo.studies.analysis").analyse
+    return list(analyse([(run.method, run.environment, run.folder) for run in collection.runs]))
+
+
+def headline(collection: Collection) -> tuple[str, str]:
+    """The verdict in a sentence, and what it counts."""
+    cells = list(collection.cells.values())
+    total, diverged = sum(len(cell.seeds) for cell in cells), sum(cell.diverged for cell in cells)
+    undecided = sum(cell.counts["undecided"] for cell in cells)
+    so_far = "" if collection.done else " so far"
+    first = f"{diverged if diverged else 'None'} of {plural(total, 'seed')} diverged{so_far}"
+    parts = [f"{plural(len(collection.methods), 'method')} in {plural(len(collection.environments), 'environment')}"]
+    parts.append(plural(len(collection.runs), "run"))
+    going = sum(run.state != "done" for run in collection.runs)
+    if going:
+        parts.append(f"{going} not finished")
+    if undecided:
+        parts.append(f"{plural(undecided, 'seed')} undecided")
+    missing = len(collection.methods) * len(collection.environments) - len(cells)
+    if missing:
+        parts.append(f"{plural(missing, 'combination')} never run")
+    return first, "; ".join(parts)
+
+
+def plural(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def overview(collection: Collection) -> Table:
+    """One row for each method and environment, those never run among them."""
+    rows: list[tuple[Value, ...]] = []
+    for environment in collection.environments:
+        for method in collection.methods:
+            cell = collection.cells.get((environment, method))
+            if cell is None:
+                rows.append((environment, method, "not run", *(None,) * 6))
+                continue
+            returns = [s.row.final_return for s in cell.seeds.values() if s.row.final_return is not None]
+            median = float(np.median(returns)) if returns else None
+            share = None
+            if median is not None and cell.expert_return is not None and cell.expert_return > 0:
+                share = median / cell.expert_return
+            distances = [s.curves["distance"].value[-1] for s in cell.seeds.values() if "distance" in s.curves]
+            steps = max([run.steps_done for run in cell.runs], default=0)
+            wanted = max([run.steps_wanted for run in cell.runs], default=0)
+            rows.append(
+                (
+                    environment,
+                    method,
+                    f"{cell.diverged} of {len(cell.seeds)}",
+                    verdict_counts(cell),
+                    median,
+                    None if share is None else f"{share:.0%}",
+                    float(np.median(distances)) if distances else None,
+                    f"{steps:,} of {wanted:,}",
+                    ", ".join(dict.fromkeys(run.state for run in cell.runs)),
+                )
+            )
+    return Table(
+        "overview",
+        "Methods",
+        (
+            *("environment", "method", "diverged", "verdicts", "median last return", "of expert"),
+            *("median last distance", "steps", "state"),
+        ),
+        tuple(rows),
+        "Diverged: exploded, dead or non-finite. Medians are over seeds; a seed without a finite evaluation counts in "
+        "the verdicts and not in the medians.",
+    )
+
+
+def seeds(collection: Collection) -> Table:
+    """One row for each seed."""
+    rows: list[tuple[Value, ...]] = []
+    for cell in collection.cells.values():
+        for number, seed in cell.seeds.items():
+            row = seed.row
+            share = None if row.expert_share is None else f"{row.expert_share:.0%}"
+            rows.append(
+                (
+                    *(cell.environment, cell.method, number, row.verdict, row.step, row.reason, row.final_return),
+                    *(row.selected_return, share, row.expert_probability, seed.verdict.first_explosion),
+                )
+            )
+    return Table(
+        "seeds",
+        "Verdict of every seed",
+        (
+            *("environment", "method", "seed", "verdict", "at step", "reason", "last return"),
+            *("return of the kept policy", "of expert", "late P(expert)", "first explosion"),
+        ),
+        tuple(rows),
+        "The kept policy is the one nearest to held-out demonstrations, chosen without a reward. Late P(expert) is the "
+        "discriminator's mean on expert samples over the last 50 rounds. First explosion: the step of the actor's "
+        "first exploding gradient, whatever the verdict.",
+    )
+
+
+def efficiency(collection: Collection) -> Table:
+    """Samples to shares of the expert's return; a seed that never gets there counts as never."""
+    rows: list[tuple[Value, ...]] = []
+    for cell in collection.cells.values():
+        if cell.expert_return is None or cell.expert_return <= 0 or not cell.seeds:
+            continue
+        found: list[Value] = [cell.environment, cell.method]
+        for index in range(len(SHARES)):
+            found += _samples(cell, index)
+        rows.append(tuple(found))
+    columns = [f"{share:.0%}: {what}" for share in SHARES for what in ("seeds", "median samples")]
+    return Table(
+        "samples",
+        "Samples to the expert's return",
+        ("environment", "method", *columns),
+        tuple(rows),
+        "Environment steps of a seed at its first evaluation with that share of the expert's return. The median is "
+        "over all seeds, and a seed that never got there counts as never.",
+    )
+
+
+def settings(collection: Collection) -> Table:
+    """Every setting in which the runs differ."""
+    runs = collection.runs
+    members = [Member(run.folder, from_dict(run.stored["config"]), run.stored) for run in runs]
+    found = [settings_of(member) | {"steps": member.config.steps, "seeds": member.config.seeds} for member in members]
+    names = sorted({name for each in found for name in each if len({str(e.get(name)) for e in found}) > 1})
+    rows = [
+        (run.environment, run.method, run.folder.name, *(_text(each.get(name)) for name in names))
+        for run, each in zip(runs, found, strict=True)
+    ]
+    if not names:
+        rows = []
+    return Table(
+        "settings",
+        "Settings in which the runs differ",
+        ("environment", "method", "run", *names),
+        tuple(rows),
+        "A dash: the setting does not act in that run.",
+    )
+
+
+def _samples(cell: Cell, index: int) -> Sequence[Value]:
+    reached = [seed.reached[index] for seed in cell.seeds.values()]
+    known = [step for step in reached if step is not None]
+    middle = float(np.median([np.inf if step is None else step for step in reached]))
+    return f"{len(known)} of {len(reached)}", round(middle) if np.isfinite(middle) else "never"
+
+
+def _text(value: object) -> Value:
+    if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
+        return value
+    return " ".join(map(str, value)) or "none" if isinstance(value, list) else str(value)
