@@ -6,7 +6,8 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from credo.config import RunConfig, SACConfig, TD3Config
+from credo import networks
+from credo.config import PPOConfig, RunConfig, SACConfig, TD3Config
 from credo.learners import make_learner
 from training.training_runs import run
 
@@ -32,7 +33,19 @@ SETTINGS = {
         discount=0.9,
         target_rate=0.05,
     ),
+    "ppo": PPOConfig(
+        hidden=(32,),
+        actor_learning_rate=2e-3,
+        critic_learning_rate=1e-2,
+        epochs=10,
+        minibatch_size=16,
+        discount=0.9,
+        gae_lambda=0.9,
+        gradient_clip=None,
+    ),
 }
+TRACE = {"ppo": SETTINGS["ppo"].gae_lambda}
+"""lambda of the returns that a learner's values are drawn to, where it is not 0."""
 DISCOUNT = 0.9
 
 
@@ -43,8 +56,11 @@ class Learned(NamedTuple):
     state: object
 
     def value(self, observation, action=0.0):
-        """The critic's value of each observation (a number or a row)."""
+        """The critic's value of each observation (a number or a row), and of the action where it has one."""
         rows = jnp.asarray(np.atleast_2d(np.asarray(observation, np.float32).T).T)
+        if self.learner.q_value is None:
+            critic = self.state.learner.critic
+            return np.asarray(networks.apply(critic, rows, self.learner.activation))[:, 0]
         actions = jnp.full((len(rows), 1), action, jnp.float32)
         return np.asarray(self.learner.q_value(self.state.learner, rows, actions))
 
@@ -53,7 +69,7 @@ class Learned(NamedTuple):
         return np.asarray(self.learner.mode(self.state.learner, rows))[:, 0]
 
 
-def learn(folder, learner, source, steps=1536, **changes):
+def learn(folder, learner, source, steps=1536, lanes=1, **changes):
     """Train one seed on a probe's own reward."""
     config = RunConfig(
         environment="probe",
@@ -62,6 +78,7 @@ def learn(folder, learner, source, steps=1536, **changes):
         learner=learner,
         steps=steps,
         steps_per_round=64,
+        environments_per_seed=lanes,
         updates_per_round=64,
         random_steps=256,
         learning_starts=128,

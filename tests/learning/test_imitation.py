@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from credo import run_folder
-from credo.config import CredoConfig, DiscriminatorConfig, RunConfig, SACConfig, TD3Config
+from credo.config import CredoConfig, DiscriminatorConfig, PPOConfig, RunConfig, SACConfig, TD3Config
 from credo.demonstrations import from_episodes
 from credo.environments import rollout_episodes
 from credo.environments.probes import PointMass, point_mass_expert
@@ -33,6 +33,16 @@ CONFIG = RunConfig(
     td3=TD3Config(hidden=(64, 64), actor_learning_rate=1e-3, critic_learning_rate=1e-3, batch_size=64, discount=0.95),
     sac=SACConfig(hidden=(64, 64), actor_learning_rate=1e-3, critic_learning_rate=1e-3, batch_size=64, discount=0.95),
 )
+OF_LEARNER = {
+    # It needs about ten times the samples, and rounds of many steps.
+    "ppo": {
+        "steps": 61_440,
+        "steps_per_round": 1024,
+        "environments_per_seed": 8,
+        "evaluation_interval": 10_240,
+        "ppo": PPOConfig(actor_learning_rate=1e-3, critic_learning_rate=3e-3, discount=0.95, normalise_rewards=True),
+    }
+}
 MARGIN = 0.5
 """Share of the way from the random policy's return to the expert's that the imitator must have gone."""
 
@@ -45,7 +55,7 @@ def mean_return(policy, episodes=20):
 @pytest.mark.parametrize("learner", LEARNERS)
 def test_the_imitator_is_far_better_than_chance(learner, tmp_path):
     episodes = rollout_episodes(PointMass, point_mass_expert, 10, seed=0, purpose=Purpose.DEMONSTRATIONS)
-    config = dataclasses.replace(CONFIG, learner=learner)
+    config = dataclasses.replace(CONFIG, learner=learner, **OF_LEARNER.get(learner, {}))
     assert run(tmp_path / "run", config, PointMass, from_episodes(episodes, "PointMass")) == "done"
     policy = load_policy(run_folder.policy_path(tmp_path / "run", 0))
     generator = np.random.default_rng(0)

@@ -18,7 +18,7 @@ from credo.environments.probes import (
     TimeLimitProbe,
 )
 from credo.learners import LEARNERS
-from learning.learned import DISCOUNT, learn
+from learning.learned import DISCOUNT, TRACE, learn
 
 pytestmark = pytest.mark.parametrize("learner", LEARNERS)
 
@@ -54,7 +54,8 @@ def test_the_actor_uses_the_observation(learner, tmp_path):
 
 @pytest.mark.parametrize("terminates", [False, True])
 def test_truncation_bootstraps_and_termination_does_not(terminates, learner, tmp_path):
-    """10 where episodes are cut off, 1 / (1 - 0.9 * 0.8) = 3.57 where they terminate."""
+    """10 where episodes are cut off; where they terminate 1 / (1 - 0.9 * 0.8) = 3.57, and 2.75 with returns that reach
+    further (lambda 0.9) but not beyond the episode's end."""
     learned = learn(tmp_path / "run", learner, functools.partial(TimeLimitProbe, 5, terminates), steps=2048)
-    expected = TimeLimitProbe(5, terminates).value(DISCOUNT)
+    expected = TimeLimitProbe(5, terminates).value(DISCOUNT, TRACE.get(learner, 0.0))
     assert learned.value([0.0])[0] == pytest.approx(expected, rel=0.15)
