@@ -1,5 +1,6 @@
 """A run that stopped and went on is the run that never stopped, bit by bit."""
 
+import dataclasses
 import shutil
 import signal
 
@@ -31,6 +32,13 @@ CASES = {
         changed(REWARDED, environment="Hopper-v5", steps=192, environments_per_seed=2, evaluation_interval=64),
         None,
     ),
+    "sd3-Pendulum": (
+        # The actors wait beyond the round that is gone on from.
+        changed(
+            REWARDED, learner="sd3", steps=192, sd3=dataclasses.replace(SMALL.sd3, actor_starts=9, layer_norm="both")
+        ),
+        None,
+    ),
 }
 
 
@@ -60,7 +68,8 @@ def assert_same_run(found, expected, seeds):
 
 
 @pytest.mark.parametrize(
-    ("case", "rounds"), [("adversarial-td3-Pendulum", 3), ("adversarial-td3-Pendulum", 6), ("sac-Hopper", 6)]
+    ("case", "rounds"),
+    [("adversarial-td3-Pendulum", 3), ("adversarial-td3-Pendulum", 6), ("sac-Hopper", 6), ("sd3-Pendulum", 6)],
 )
 def test_a_killed_run_goes_on_bitwise(case, rounds, straight, tmp_path):
     """At round 3 there is no checkpoint yet, at 6 there is one of round 4, and rows after it are on disk."""
