@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
-from credo.policies import Layer, Policy, load_policy, save_policy
+from credo.policies import Layer, NormalisedLayer, Policy, load_policy, save_policy
 from credo.storage import content_sha256, read_tensors, write_tensors
 from credo.types import CredoError
 
@@ -258,3 +258,112 @@ def test_a_scalar_comes_back_a_scalar(tmp_path):
     read, _ = read_tensors(path, format="test", version=1)
     assert read["x"].shape == ()
     assert read["x"] == 3
+
+
+def network_of(generator, sizes, normalised):
+    pairs = list(itertools.pairwise(sizes))
+    layers = []
+    for index, (rows, columns) in enumerate(pairs):
+        arrays = [generator.normal(size=(rows, columns)) / np.sqrt(rows), generator.normal(size=columns)]
+        if normalised and index < len(pairs) - 1:
+            arrays += [generator.normal(size=columns), generator.normal(size=columns)]
+        layers.append(tuple(arrays))
+    return tuple(layers)
+
+
+def choosing_policy(normalised=True, seed=0):
+    """Each of its two actors plays in half of the observations."""
+    generator = np.random.default_rng(seed)
+    actors = [network_of(generator, (5, 16, 8, 2), normalised) for _ in range(2)]
+    critics = [network_of(generator, (7, 16, 8, 1), normalised) for _ in range(2)]
+    inputs = generator.normal(size=(500, 5))
+    values = [
+        plain_output(critic, np.concatenate([inputs, np.tanh(plain_output(actor, inputs))], axis=1))
+        for actor, critic in zip(actors, critics, strict=True)
+    ]
+    weight, bias = critics[1][-1]
+    critics[1] = (*critics[1][:-1], (weight, bias + np.median(values[0] - values[1])))
+    return replace(make_policy(seed=seed), layers=actors[0], rivals=(actors[1],), critics=tuple(critics))
+
+
+def plain_output(network, hidden):
+    """As the definition says, in float64."""
+    for weight, bias, *normalisation in network[:-1]:
+        hidden = hidden @ weight.astype(np.float64) + bias
+        if normalisation:
+            deviation = np.sqrt(hidden.var(axis=1, keepdims=True) + 1e-5)
+            hidden = (hidden - hidden.mean(axis=1, keepdims=True)) / deviation * normalisation[0] + normalisation[1]
+        hidden = np.maximum(hidden, 0)
+    return hidden @ network[-1][0].astype(np.float64) + network[-1][1]
+
+
+@pytest.mark.parametrize("normalised", [False, True])
+def test_the_actor_whose_critic_values_it_most_plays(normalised):
+    policy = choosing_policy(normalised)
+    observation = np.random.default_rng(1).normal(size=(300, 5))
+    inputs = (observation - policy.observation_mean) / policy.observation_std
+    actions = [np.tanh(plain_output(network, inputs)) for network in (policy.layers, *policy.rivals)]
+    values = [
+        plain_output(critic, np.concatenate([inputs, action], axis=1))[:, 0]
+        for critic, action in zip(policy.critics, actions, strict=True)
+    ]
+    first = values[0] >= values[1]
+    assert 30 < first.sum() < 270
+    clear = np.abs(values[0] - values[1]) > 1e-4
+    expected = np.where(first[:, None], *actions)
+    np.testing.assert_allclose(policy.normalised_action(observation)[clear], expected[clear], atol=1e-4)
+    assert policy(observation[0]).shape == (2,)
+    assert policy(np.zeros((0, 5))).shape == (0, 2)
+
+
+def test_several_actors_survive_the_file(tmp_path):
+    policy = choosing_policy()
+    save_policy(tmp_path / "p", policy)
+    loaded = load_policy(tmp_path / "p")
+    observation = np.random.default_rng(1).normal(size=(50, 5))
+    np.testing.assert_array_equal(loaded(observation), policy(observation))
+    assert isinstance(loaded.layers[0], NormalisedLayer)
+    assert isinstance(loaded.layers[-1], Layer)
+
+
+def test_the_version_says_whether_an_older_reader_understands(tmp_path):
+    for policy, version in ((make_policy(), "1"), (choosing_policy(), "2"), (choosing_policy(False), "2")):
+        save_policy(tmp_path / "p", policy)
+        with safe_open(str(tmp_path / "p"), framework="numpy") as file:
+            assert file.metadata()["format_version"] == version
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"critics": ()}, "critics: 0 found, 2 expected"),
+        ({"rivals": ()}, "critics: 2 found, 0 expected"),
+        ({"rivals": ((),)}, r"rivals\[0\]: empty"),
+        ({"rivals": (((np.zeros((5, 3)), np.zeros(3)),),)}, r"rivals\[0\]: 3 outputs found, 2 expected"),
+        ({"critics": (((np.zeros((7, 2)), np.zeros(2)),),) * 2}, r"critics\[0\]: 2 outputs found, 1 expected"),
+        ({"layers": ((np.zeros((5, 2)), np.zeros(2), np.zeros(2), np.zeros(2)),)}, r"layers\[0\]: 4 arrays found"),
+        ({"layers": ((np.zeros((5, 2)),),)}, r"layers\[0\]: 1 arrays found"),
+    ],
+)
+def test_actors_and_critics_must_fit(change, message):
+    with pytest.raises(CredoError, match=message):
+        replace(choosing_policy(), **change)
+
+
+@pytest.mark.parametrize(
+    ("tensors", "message"),
+    [
+        ({"critics.1.0.weight": None}, r"critics.1.0.weight.*missing"),
+        ({"layers.0.scale": None}, r"layers.0.scale.*missing"),
+        ({"critics.3.0.weight": np.zeros((7, 1), np.float32)}, "missing"),
+        ({"rivals.0.9.weight": np.zeros((7, 1), np.float32)}, "missing|unknown"),
+        ({"layers.0.gain": np.zeros(16, np.float32)}, r"layers.0.gain.*unknown"),
+        ({"rivals.0.0.scale": np.zeros(3, np.float32)}, r"rivals\[0\]\[0\].scale"),
+        ({"observation_mean": None}, "observation_mean.*missing"),
+    ],
+)
+def test_a_wrong_file_of_several_actors_is_refused(tmp_path, tensors, message):
+    save_policy(tmp_path / "p", choosing_policy())
+    forge(tmp_path / "p", tensors)
+    with pytest.raises(CredoError, match=message):
+        load_policy(tmp_path / "p")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from credo.config import CredoConfig, DiscriminatorConfig, RunConfig, TD3Config
+from dataclasses import replace
+
+from credo.config import CredoConfig, DDPGConfig, DiscriminatorConfig, RunConfig, SACConfig, SD3Config, TD3Config
 from credo.types import CredoError
 
 _PAPER = RunConfig(
@@ -19,7 +21,7 @@ _PAPER = RunConfig(
     evaluation_interval=5_000,
     evaluation_episodes=5,
     demonstrations="hopper-expert:1000",
-    credo=CredoConfig(mode="filter", threshold=5.0, reading="resample"),
+    credo=CredoConfig(mode="off", threshold=5.0, reading="resample"),
     discriminator=DiscriminatorConfig(
         hidden=(100, 100),
         activation="tanh",
@@ -36,6 +38,48 @@ _PAPER = RunConfig(
         exploration_noise=0.1,
         preactivation_penalty=0.0,
     ),
+    ddpg=DDPGConfig(
+        hidden=(400, 300),
+        actor_learning_rate=1e-3,
+        critic_learning_rate=1e-3,
+        batch_size=128,
+        exploration_noise=0.1,
+        preactivation_penalty=0.0,
+    ),
+    sd3=SD3Config(
+        hidden=(400, 300),
+        actor_learning_rate=1e-3,
+        critic_learning_rate=1e-3,
+        batch_size=128,
+        exploration_noise=0.1,
+        preactivation_penalty=0.0,
+    ),
+    sac=SACConfig(hidden=(256, 256), actor_learning_rate=3e-4, critic_learning_rate=3e-4, batch_size=256),
+)
+"""TD3-GAIL; the paper's other learners are one field away."""
+
+_CREDO = replace(_PAPER.credo, mode="filter")
+_SAM = replace(
+    _PAPER,
+    learner="ddpg",
+    steps=1_000_000,
+    seeds=5,
+    # The authors' code searches the batch size and the discount at random: these lie in its ranges.
+    ddpg=DDPGConfig(
+        hidden=(64, 64),
+        actor_learning_rate=1e-4,
+        critic_learning_rate=1e-3,
+        batch_size=128,
+        discount=0.99,
+        target_rate=0.01,
+        exploration_noise=0.2,
+        preactivation_penalty=0.0,
+        actor_gradient_clip=5.0,
+        layer_norm="both",
+    ),
+    discriminator=replace(
+        _PAPER.discriminator, hidden=(64, 64), regularisers=("gradient-penalty",), gradient_penalty=10.0
+    ),
 )
 
 EXPERT = RunConfig(
@@ -49,12 +93,27 @@ EXPERT = RunConfig(
 
 PRESETS: dict[str, RunConfig] = {
     "fast": RunConfig(),
-    "paper": _PAPER,
+    "paper": replace(_PAPER, credo=_CREDO),
+    "paper-ddpg": replace(_PAPER, learner="ddpg"),
+    "paper-td3": _PAPER,
+    "paper-sd3": replace(_PAPER, learner="sd3"),
+    "paper-tssg": replace(_PAPER, learner="sac"),
+    "paper-credo": replace(_PAPER, learner="sd3", credo=_CREDO),
+    "sam": _SAM,
+    "dgail": replace(_PAPER, learner="ddpg", reward="r4"),
 }
 
 DESCRIPTIONS: dict[str, str] = {
     "fast": "what a new user should run: normalised observations, gradient penalty, wide exploration, no saturation",
-    "paper": "the paper's settings (Table 2, and for what it leaves open the same family of code); many seeds die",
+    "paper": "paper-td3 with CREDO (filter, c = 5), the cheapest learner on which to see it act; many seeds die",
+    "paper-ddpg": "the paper's DDPG-GAIL (Table 2, and for what it leaves open the same family of code)",
+    "paper-td3": "the paper's TD3-GAIL, the same way",
+    "paper-sd3": "the paper's SD3-GAIL, the same way",
+    "paper-tssg": "the paper's TSSG: SAC inside GAIL, 64 steps per round, rewards from the newest discriminator",
+    "paper-credo": "the paper's CREDO (Algorithm 1, c = 5) on SD3-GAIL, as in its Figures 5, 6, 10 and 11",
+    "sam": "SAM (Blonde and Kalousis 2019): DDPG, gradient penalty; of its exploration and returns the plain kind "
+    "(noise on actions, one step)",
+    "dgail": "DGAIL (Zuo et al. 2020): DDPG with reward D (r4); what it leaves open as paper-ddpg",
 }
 
 

@@ -7,11 +7,31 @@ import jax.numpy as jnp
 import numpy as np
 
 from credo import networks
-from credo.config import PPOConfig, RunConfig, SACConfig, TD3Config
+from credo.config import DDPGConfig, PPOConfig, RunConfig, SACConfig, SD3Config, TD3Config
 from credo.learners import make_learner
 from training.training_runs import run
 
 SETTINGS = {
+    "ddpg": DDPGConfig(
+        hidden=(32,),
+        actor_learning_rate=2e-3,
+        critic_learning_rate=5e-3,
+        batch_size=64,
+        discount=0.9,
+        target_rate=0.05,
+        exploration_noise=0.3,
+    ),
+    "sd3": SD3Config(
+        hidden=(32,),
+        actor_learning_rate=2e-3,
+        critic_learning_rate=5e-3,
+        batch_size=64,
+        discount=0.9,
+        target_rate=0.05,
+        exploration_noise=0.3,
+        target_noise=0.05,
+        noise_samples=8,
+    ),
     "td3": TD3Config(
         hidden=(32,),
         actor_learning_rate=2e-3,

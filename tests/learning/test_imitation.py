@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 
 from credo import run_folder
-from credo.config import CredoConfig, DiscriminatorConfig, PPOConfig, RunConfig, SACConfig, TD3Config
+from credo.config import (
+    CredoConfig,
+    DDPGConfig,
+    DiscriminatorConfig,
+    PPOConfig,
+    RunConfig,
+    SACConfig,
+    SD3Config,
+    TD3Config,
+)
 from credo.demonstrations import from_episodes
 from credo.environments import rollout_episodes
 from credo.environments.probes import PointMass, point_mass_expert
@@ -29,6 +38,15 @@ CONFIG = RunConfig(
     credo=CredoConfig(mode="filter", threshold=0.8, threshold_unit="probability", reading="resample"),
     discriminator=DiscriminatorConfig(
         hidden=(32,), learning_rate=3e-3, batch_size=64, updates_per_round=16, gradient_penalty=10.0
+    ),
+    ddpg=DDPGConfig(hidden=(64, 64), actor_learning_rate=1e-3, critic_learning_rate=1e-3, batch_size=64, discount=0.95),
+    sd3=SD3Config(
+        hidden=(64, 64),
+        actor_learning_rate=1e-3,
+        critic_learning_rate=1e-3,
+        batch_size=64,
+        discount=0.95,
+        noise_samples=8,
     ),
     td3=TD3Config(hidden=(64, 64), actor_learning_rate=1e-3, critic_learning_rate=1e-3, batch_size=64, discount=0.95),
     sac=SACConfig(hidden=(64, 64), actor_learning_rate=1e-3, critic_learning_rate=1e-3, batch_size=64, discount=0.95),

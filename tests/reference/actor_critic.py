@@ -1,4 +1,4 @@
-"""TD3 and SAC updates in NumPy float64, with every random number given. No JAX."""
+"""DDPG, TD3, SD3 and SAC updates in NumPy float64, with every random number given. No JAX."""
 
 import numpy as np
 
@@ -73,6 +73,88 @@ class TD3:
             moved(target, online, config.target_rate)
             for target, online in zip(self.target_critics, self.critics, strict=True)
         ]
+
+
+def ascent(actor, critic, observation, penalty):
+    """The deterministic policy gradient of an actor, for minimisation."""
+    before, kept = forward(actor, observation)
+    action = np.tanh(before)
+    _, value_kept = value(critic, observation, action)
+    _, into = backward(critic, value_kept, np.full((len(observation), 1), -1.0 / len(observation)))
+    slope = into[:, observation.shape[1] :] * (1.0 - action**2) + 2.0 * penalty * before / before.size
+    return backward(actor, kept, slope)[0]
+
+
+def cut(gradient, limit):
+    """Scaled down to a global norm of ``limit`` (0: left alone)."""
+    length = np.sqrt(sum(np.sum(array**2) for layer in gradient for array in layer))
+    if limit == 0 or length <= limit:
+        return gradient
+    return [tuple(array * limit / length for array in layer) for layer in gradient]
+
+
+class Pair:
+    """An actor and its critic, each with a target and Adam of its own."""
+
+    def __init__(self, config, actor, critic):
+        self.config, self.count = config, 0
+        self.actor, self.critic, self.target_actor, self.target_critic = actor, critic, actor, critic
+        self.actor_moments, self.critic_moments, self.actor_count = None, None, 0
+
+    def update(self, batch, target):
+        config = self.config
+        self.count += 1
+        (self.critic,), self.critic_moments, (self.critic_gradient,) = critic_step(
+            [self.critic], self.critic_moments, batch, target, config.critic_learning_rate, self.count
+        )
+        self.actor_gradient = ascent(self.actor, self.critic, batch["observation"], config.preactivation_penalty)
+        if self.count > config.actor_starts:
+            self.actor_count += 1
+            gradient = cut(self.actor_gradient, config.actor_gradient_clip)
+            self.actor, self.actor_moments = adam(
+                self.actor, gradient, self.actor_moments, config.actor_learning_rate, self.actor_count
+            )
+        self.target_actor = moved(self.target_actor, self.actor, config.target_rate)
+        self.target_critic = moved(self.target_critic, self.critic, config.target_rate)
+
+
+class DDPG(Pair):
+    """Lillicrap et al. 2016, Algorithm 1."""
+
+    def learn(self, batch):
+        next_action = np.tanh(forward(self.target_actor, batch["next_observation"])[0])
+        next_value = value(self.target_critic, batch["next_observation"], next_action)[0]
+        self.update(batch, bellman(batch["reward"], batch["terminated"], self.config.discount, next_value))
+
+
+class SD3:
+    """Pan et al. 2020, Algorithm 2, with given noise [B, K, A] for each of the two pairs."""
+
+    def __init__(self, config, actors, critics):
+        self.config = config
+        self.pairs = [Pair(config, *networks) for networks in zip(actors, critics, strict=True)]
+
+    def learn(self, batches, noises):
+        for pair, batch, normal in zip(self.pairs, batches, noises, strict=True):
+            value_of_next = [
+                self._softmax(pair, batch["next_observation"][[row]], normal[row]) for row in range(len(normal))
+            ]
+            target = bellman(batch["reward"], batch["terminated"], self.config.discount, np.array(value_of_next))
+            pair.update(batch, target)
+
+    def _softmax(self, pair, observation, normal):
+        config = self.config
+        proposed = np.tanh(forward(pair.target_actor, observation)[0])
+        noise = np.clip(config.target_noise * normal, -config.target_noise_clip, config.target_noise_clip)
+        actions = np.clip(proposed + noise, -1.0, 1.0)
+        repeated = np.repeat(observation, len(actions), axis=0)
+        values = np.minimum(*(value(judge.target_critic, repeated, actions)[0] for judge in self.pairs))
+        weights = np.exp(config.beta * values)
+        if config.importance_weights:
+            deviation = config.target_noise
+            density = np.exp(-((deviation * normal) ** 2) / (2 * deviation**2)) / (deviation * np.sqrt(2 * np.pi))
+            weights = weights / np.prod(density, axis=1)
+        return np.sum(weights * values) / np.sum(weights)
 
 
 def gaussian(actor, observation):

@@ -1,5 +1,6 @@
 """A run that stopped and went on is the run that never stopped, bit by bit."""
 
+import dataclasses
 import shutil
 import signal
 
@@ -33,6 +34,13 @@ CASES = {
         None,
     ),
     "adversarial-ppo-Pendulum": (changed(ON_POLICY, steps=192, evaluation_interval=64), demonstrations()),
+    "sd3-Pendulum": (
+        # The actors wait beyond the round that is gone on from.
+        changed(
+            REWARDED, learner="sd3", steps=192, sd3=dataclasses.replace(SMALL.sd3, actor_starts=9, layer_norm="both")
+        ),
+        None,
+    ),
 }
 
 
@@ -67,6 +75,7 @@ def assert_same_run(found, expected, seeds):
         ("adversarial-td3-Pendulum", 3),
         ("adversarial-td3-Pendulum", 6),
         ("sac-Hopper", 6),
+        ("sd3-Pendulum", 6),
         ("adversarial-ppo-Pendulum", 6),
     ],
 )

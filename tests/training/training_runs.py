@@ -5,7 +5,16 @@ import dataclasses
 import numpy as np
 
 from credo import run_folder
-from credo.config import CredoConfig, DiscriminatorConfig, PPOConfig, RunConfig, SACConfig, TD3Config
+from credo.config import (
+    CredoConfig,
+    DDPGConfig,
+    DiscriminatorConfig,
+    PPOConfig,
+    RunConfig,
+    SACConfig,
+    SD3Config,
+    TD3Config,
+)
 from credo.demonstrations import from_episodes
 from credo.environments import Episode
 from credo.storage import read_tensors
@@ -28,7 +37,9 @@ SMALL = RunConfig(
     # A threshold in the middle of what an untrained discriminator says: samples are filtered.
     credo=CredoConfig(mode="both", threshold=0.0, threshold_unit="logit"),
     discriminator=DiscriminatorConfig(hidden=(8,), batch_size=8, updates_per_round=2),
+    ddpg=DDPGConfig(hidden=(8,), batch_size=8),
     td3=TD3Config(hidden=(8,), batch_size=8),
+    sd3=SD3Config(hidden=(8,), batch_size=8, noise_samples=4),
     sac=SACConfig(hidden=(8,), batch_size=8),
     ppo=PPOConfig(hidden=(8,), epochs=2, minibatch_size=8, normalise_rewards=True, initial_log_std=0.5),
 )

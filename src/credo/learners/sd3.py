@@ -79,8 +79,9 @@ def importance_log_weight(normal: Array) -> Array:
 def make_noise(kind: str, samples: int, action_size: int) -> Noise:
     """Ways to draw ``samples`` standard normal vectors for each row; each vector alone is exactly normal.
 
-    independent: as the authors. antithetic: half of them, and their negatives. sobol: one set of Sobol points, moved
-    by a uniform shift of each row's own modulo 1 (Cranley and Patterson 1976), through the normal quantile function.
+    independent: as the authors. antithetic: half of them, and their negatives. sobol: the cells of Sobol points under a
+    random digital shift for each row (Owen 2003), a uniform place within each cell, through the normal quantile
+    function; each dimension has one sample in every cell where ``samples`` is a power of two.
     """
     if kind == "independent":
         return lambda key, rows: jax.random.normal(key, (rows, samples, action_size))
@@ -91,23 +92,26 @@ def make_noise(kind: str, samples: int, action_size: int) -> Noise:
             return jnp.concatenate([half, -half], axis=1)
 
         return antithetic
-    points = sobol_points(samples, action_size)
+    count, cells = sobol_cells(samples, action_size)
 
     def sobol(key: Array, rows: int) -> Array:
-        shift = jax.random.uniform(key, (rows, 1, action_size))
-        uniform = jnp.mod(jnp.asarray(points)[None] + shift, 1.0)
+        shift_key, place_key = jax.random.split(key)
+        shift = jax.random.randint(shift_key, (rows, 1, action_size), 0, count)
+        shifted = jnp.bitwise_xor(jnp.asarray(cells)[None], shift).astype(jnp.float32)
+        uniform = (shifted + jax.random.uniform(place_key, shifted.shape)) / count
         return jax.scipy.special.ndtri(jnp.clip(uniform, LOWEST_UNIFORM, 1.0 - LOWEST_UNIFORM))
 
     return sobol
 
 
-def sobol_points(samples: int, dimensions: int) -> np.ndarray:
-    """The first ``samples`` Sobol points, [samples, dimensions] float32 in [0, 1)."""
+def sobol_cells(samples: int, dimensions: int) -> tuple[int, np.ndarray]:
+    """The number of cells in each dimension, the least power of two that is at least ``samples``, and the cells of the
+    first ``samples`` Sobol points, [samples, dimensions] int32."""
     from scipy.stats import qmc
 
-    # A power of two, as SciPy warns of other counts.
-    points = qmc.Sobol(dimensions, scramble=False).random_base2(math.ceil(math.log2(samples)))
-    return points[:samples].astype(np.float32)
+    bits = math.ceil(math.log2(samples))
+    points = qmc.Sobol(dimensions, scramble=False).random_base2(bits)[:samples]
+    return 1 << bits, np.floor(points * (1 << bits)).astype(np.int32)
 
 
 def softmax_target_value(
