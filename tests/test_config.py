@@ -17,12 +17,16 @@ from credo.config import (
     LearnerName,
     RunConfig,
     TD3Config,
+    check_action_free,
     from_dict,
     identity,
+    idle_settings,
     run_id,
     to_dict,
     validate,
 )
+from credo.config.discriminator import REGULARISER_SETTINGS
+from credo.config.discriminator import unused_settings as idle
 from credo.presets import PRESETS, preset
 from credo.types import CredoError
 
@@ -92,7 +96,7 @@ def one_line(error, *parts):
         ({"td3": {"hidden": [256, "x"]}}, ["td3.hidden", "'x'"]),
         ({"td3": 5}, ["td3", "5"]),
         ({"sac": {"target_entropy": "low"}}, ["sac.target_entropy", "low"]),
-        ({"discriminator": {"regularisers": ["dropout"]}}, ["regularisers", "dropout", "gradient-penalty"]),
+        ({"discriminator": {"regularisers": ["drop"]}}, ["regularisers", "drop", "gradient-penalty"]),
         ([], ["config"]),
     ],
 )
@@ -180,6 +184,8 @@ def test_refused_in_one_line_that_names_field_and_value(changes):
         {"credo__threshold_unit": "probability", "credo__mode": "off"},
         {"learner": "sac", "sac__target_entropy": math.nan},
         {"learner": "sac", "sac__initial_temperature": 0.0},
+        {"learner": "ppo", "ppo__minibatch_size": 48},
+        {"learner": "ppo", "ppo__gae_lambda": 1.1},
     ],
     ids=str,
 )
@@ -202,6 +208,7 @@ def test_refused_together(changes):
         {"discriminator__regularisers": ()},
         {"learner": "sac", "sac__target_entropy": -3.0},
         {"learner": "sac", "td3__actor_delay": 3},
+        {"learner": "ppo", "replay_capacity": 1, "updates_per_round": 7},
         {"held_out": 0.0},
         {"learning_starts": 0, "random_steps": 0},
     ],
@@ -255,8 +262,74 @@ def test_every_other_setting_is_part_of_the_identity(name, hint):
     different = changed(**{name: other_value(value, hint)})
     assert different != RunConfig()
     unused = part in typing.get_args(LearnerName) and part != RunConfig().learner
+    unused |= part == "discriminator" and inner in idle(RunConfig().discriminator)
     same = run_id(different, "a") == run_id(RunConfig(), "a")
     assert same == (name in NOT_IDENTITY or unused)
+
+
+@pytest.mark.parametrize("name", REGULARISER_SETTINGS)
+def test_a_regularisers_settings_are_part_of_the_identity_where_it_is_chosen(name):
+    chosen = {"discriminator__regularisers": (name,)}
+    for setting in REGULARISER_SETTINGS[name]:
+        value = getattr(RunConfig().discriminator, setting)
+        different = changed(**chosen, **{f"discriminator__{setting}": value + 1})
+        assert run_id(different, "a") != run_id(changed(**chosen), "a")
+        assert idle_settings(changed(**chosen).discriminator) is None
+        without = changed(discriminator__regularisers=(), **{f"discriminator__{setting}": value + 1})
+        assert run_id(without) == run_id(changed(discriminator__regularisers=()))
+        assert setting in idle_settings(without.discriminator)
+
+
+AIRL = {"discriminator__kind": "airl-state"}
+FAIRL = {"reward": "fairl"}
+UNITS = {"credo__threshold_unit": "logit"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "parts"),
+    [
+        (AIRL, ["airl-state", "--reward cr", "deterministic"]),
+        ({**AIRL, "learner": "sac", "discriminator__absorbing_states": True}, ["absorbing_states", "AIRL"]),
+        ({"discriminator__regularisers": ("r1", "r1")}, ["r1", "once"]),
+        ({"discriminator__regularisers": ("positive-unlabelled", "mixup")}, ["mixup", "positive-unlabelled"]),
+        ({"discriminator__class_prior": 1.0}, ["class_prior"]),
+        ({"discriminator__dropout": 1.0}, ["dropout"]),
+        ({"discriminator__reward_clip": 0.0}, ["reward_clip"]),
+        (FAIRL, ["threshold_unit", "fairl", "logit"]),
+        ({**FAIRL, "credo__mode": "both"}, ["threshold_unit", "fairl"]),
+        ({**FAIRL, **UNITS, "credo__mode": "clip"}, ["threshold_unit", "fairl"]),
+    ],
+    ids=str,
+)
+def test_bad_combinations_of_the_discriminator_are_refused(changes, parts):
+    with pytest.raises(CredoError) as error:
+        validate(changed(**changes))
+    one_line(error, *parts)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {**AIRL, "learner": "sac"},
+        {**AIRL, "learner": "ppo"},
+        {**FAIRL, **UNITS},
+        {**FAIRL, "credo__mode": "clip"},
+        {**FAIRL, "credo__mode": "off"},
+        {"discriminator__regularisers": ("mixup", "label-smoothing", "gradient-penalty", "r1")},
+    ],
+    ids=str,
+)
+def test_combinations_of_the_discriminator_that_work(changes):
+    validate(changed(**changes))
+
+
+def test_without_actions_the_discriminator_may_look_at_states_alone():
+    for inputs in ("s", "ss"):
+        check_action_free(changed(discriminator__inputs=inputs))
+    for changes, name in (({"discriminator__inputs": "sas"}, "inputs"), (AIRL, "kind"), ({}, "inputs")):
+        with pytest.raises(CredoError) as error:
+            check_action_free(changed(**changes))
+        one_line(error, f"discriminator.{name}", "no actions")
 
 
 def test_the_identity_follows_the_demonstrations_content_and_the_learner():
@@ -280,6 +353,27 @@ def test_identities_are_short_and_stable():
     assert len(name) == 12
     assert int(name, 16) >= 0
     assert name == run_id(RunConfig(), "a")
+
+
+def test_what_a_rollout_learner_has_no_use_for_is_left_out():
+    ppo = RunConfig(learner="ppo")
+    for name in ("updates_per_round", "random_steps", "learning_starts", "replay_capacity"):
+        assert run_id(ppo) == run_id(dataclasses.replace(ppo, **{name: 128})), name
+        assert run_id(RunConfig()) != run_id(dataclasses.replace(RunConfig(), **{name: 128})), name
+    replayed = dataclasses.replace(ppo, discriminator=DiscriminatorConfig(policy_samples="replay"))
+    assert run_id(replayed) != run_id(dataclasses.replace(replayed, replay_capacity=128))
+    assert run_id(replayed) == run_id(dataclasses.replace(replayed, random_steps=128))
+
+
+@pytest.mark.parametrize(("learner", "meant"), [("td3", "replay"), ("sac", "replay"), ("ppo", "fresh")])
+def test_policy_samples_are_what_they_resolve_to(learner, meant):
+    auto = RunConfig(learner=learner)
+    assert auto.policy_samples == meant
+    assert identity(auto)["discriminator"]["policy_samples"] == meant
+    for name in ("fresh", "replay"):
+        explicit = dataclasses.replace(auto, discriminator=DiscriminatorConfig(policy_samples=name))
+        assert explicit.policy_samples == name
+        assert (run_id(explicit) == run_id(auto)) == (name == meant)
 
 
 def test_rounds_and_seeds():

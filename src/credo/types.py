@@ -49,3 +49,23 @@ class Transition(NamedTuple):
     """[..., observation_size] float32: the true successor, never the first observation after a reset."""
     terminated: Array
     """[...] bool: the episode ended in ``next_observation``; a time limit is not termination."""
+
+
+class Rollout(NamedTuple):
+    """The steps of one round in the order they were made, [steps, lanes, ...]: a Transition, and what a learner that
+    learns from fresh steps alone needs beside it. A lane is one environment."""
+
+    observation: Array
+    """[..., observation_size] float32."""
+    action: Array
+    """[..., action_size] float32 in [-1, 1]: what the environment and the discriminator saw."""
+    reward: Array
+    """[...] float32: the environment's reward, or whatever pseudo-reward stands in for it."""
+    next_observation: Array
+    """[..., observation_size] float32: the true successor, never the first observation after a reset."""
+    terminated: Array
+    """[...] bool: the episode ended in ``next_observation``; a time limit is not termination."""
+    raw_action: Array
+    """[..., action_size] float32: what the policy drew, before it was clipped to [-1, 1]."""
+    ended: Array
+    """[...] bool: terminated or truncated; the next step of the lane belongs to another episode."""

@@ -71,6 +71,13 @@ def test_time_limit_values():
     assert TimeLimitProbe(5).value(0.9) == pytest.approx(10)
     assert TimeLimitProbe(1, terminates=True).value(0.9) == 1
     assert TimeLimitProbe(5, terminates=True).value(0.9) == pytest.approx(1 / (1 - 0.9 * 0.8))
+    # With a trace of 1 the mean of whole returns: 1, 1.9 and 2.71 where three steps terminate.
+    assert TimeLimitProbe(3, terminates=True).value(0.9, 1.0) == pytest.approx(5.61 / 3)
+    # Late and terminated, whole returns are 1, 0.9 and 0.81. Cut off, each goes on with 0.9^steps left times the value.
+    assert TimeLimitProbe(3, terminates=True, late=True).value(0.9, 1.0) == pytest.approx(2.71 / 3)
+    assert TimeLimitProbe(3, late=True).value(0.9, 1.0) == pytest.approx(2.71 / (3 - 0.9 - 0.81 - 0.729))
+    (episode,) = rollout_episodes(functools.partial(TimeLimitProbe, 3, late=True), constant_policy(0), 1, seed=0)
+    np.testing.assert_array_equal(episode.reward, [0, 0, 1])
     (episode,) = rollout_episodes(functools.partial(TimeLimitProbe, 5), constant_policy(0), 1, seed=0)
     assert (episode.terminated, episode.truncated, len(episode.reward)) == (False, True, 5)
 

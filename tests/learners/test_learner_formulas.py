@@ -8,14 +8,17 @@ import numpy as np
 import pytest
 
 from credo import networks
-from credo.config import SACConfig, TD3Config
+from credo.config import PPOConfig, SACConfig, TD3Config
+from credo.config.run import ON_POLICY
 from credo.learners import LEARNERS, make_learner
-from credo.learners.sac import soft_target, squashed_log_prob
+from credo.learners.sac import log_prob_of, soft_target, squashed_log_prob
 from credo.learners.td3 import smoothed_target_action, td3_target
 from credo.networks import Layer
 from credo.types import Transition
 
-SMALL = {"td3": TD3Config(hidden=(8,)), "sac": SACConfig(hidden=(8,))}
+SMALL = {"td3": TD3Config(hidden=(8,)), "sac": SACConfig(hidden=(8,)), "ppo": PPOConfig(hidden=(8,))}
+
+STOCHASTIC = {"sac", "ppo"}
 
 
 def linear_critic(observation_weight, action_weight, bias=0.0):
@@ -111,7 +114,8 @@ class TestEveryLearner:
         for action in (one, two, mode):
             assert action.shape == (5, 2)
             assert action.dtype == jnp.float32
-            assert float(jnp.abs(action).max()) <= 1.0
+            assert float(jnp.abs(action).max()) <= 1.0 or learner.experience == "rollout"
+        assert float(jnp.abs(mode).max()) <= 1.0
         near = observation / 1000
         assert not np.array_equal(*(learner.act(state, near, jax.random.key(seed)) for seed in (2, 3)))
         assert len({float(x) for x in np.ravel(learner.act(state, 0 * near, jax.random.key(2)))}) == 10, (
@@ -121,18 +125,22 @@ class TestEveryLearner:
     def test_the_actor_is_what_mode_plays(self, name):
         learner, state = self.make(name)
         observation = jax.random.normal(jax.random.key(1), (5, 3))
-        exported = jnp.tanh(networks.apply(learner.actor(state), observation))
+        exported = jnp.tanh(networks.apply(learner.actor(state), observation, learner.activation))
         np.testing.assert_allclose(exported, learner.mode(state, observation), rtol=1e-6)
 
     def test_targets_start_as_copies_in_buffers_of_their_own(self, name):
         _, state = self.make(name)
         pointers = [leaf.unsafe_buffer_pointer() for leaf in jax.tree.leaves(state)]
         assert len(pointers) == len(set(pointers)), "a donated state must not hold one buffer twice"
+        if not hasattr(state, "target_critics"):
+            return
         for online, target in zip(jax.tree.leaves(state.critics), jax.tree.leaves(state.target_critics), strict=True):
             np.testing.assert_array_equal(online, target)
 
     def test_twin_critics_differ(self, name):
         _, state = self.make(name)
+        if not hasattr(state, "critics"):
+            return
         first, second = state.critics
         assert not np.array_equal(first[0].weight, second[0].weight)
 
@@ -144,6 +152,43 @@ class TestEveryLearner:
         expected = networks.q_value(state.critics[0], observation, action)
         np.testing.assert_array_equal(learner.q_value(state, observation, action), expected)
         assert expected.shape == (4,)
+
+    def test_densities_are_of_stochastic_learners_and_finite_on_the_bounds(self, name):
+        learner, state = self.make(name)
+        assert (learner.log_prob is None) == (name not in STOCHASTIC)
+        if learner.log_prob is None:
+            return
+        observation = jax.random.normal(jax.random.key(1), (2, 5, 3))
+        for bound in (-1.0, 0.0, 1.0):
+            density = learner.log_prob(state, observation, jnp.full((2, 5, 2), bound))
+            assert density.shape == (2, 5)
+            assert density.dtype == jnp.float32
+            assert np.isfinite(density).all()
+
+    def test_what_eats_rollouts_acts_on_the_host(self, name):
+        learner, state = self.make(name)
+        assert (learner.experience == "rollout") == (name in ON_POLICY)
+        if name in ON_POLICY:
+            observation, many = jnp.zeros((1, 3)), jnp.zeros((20_000, 3))
+            drawn = learner.act(state, many, jax.random.key(1)) - learner.mode(state, observation)
+            np.testing.assert_allclose(learner.deviation(state), drawn.std(axis=0), rtol=0.03)
+
+
+@pytest.mark.parametrize(("mean", "log_std"), [(0.0, 0.0), (0.8, -0.7), (-2.0, -3.0)])
+def test_the_density_of_a_squashed_action_is_that_of_drawing_it(mean, log_std):
+    normal = jnp.linspace(-3.0, 3.0, 31)[:, None]
+    mean, log_std = jnp.full(normal.shape, mean), jnp.full(normal.shape, log_std)
+    action, log_prob = squashed_log_prob(mean, log_std, normal)
+    inside = np.abs(np.asarray(action[:, 0])) < 0.999
+    assert inside.sum() > 10
+    np.testing.assert_allclose(log_prob_of(mean, log_std, action)[inside], log_prob[inside], atol=2e-3)
+
+
+def test_the_density_at_the_bounds_is_that_of_the_largest_action():
+    # atanh(1 - 1e-6) = 7.2543; the slope of tanh there is 1 - (1 - 1e-6)^2 = 2e-6 to first order.
+    found = log_prob_of(jnp.zeros((3, 1)), jnp.zeros((3, 1)), jnp.array([[1.0], [-1.0], [1.0 - 1e-6]]))
+    expected = -0.9189385 - 0.5 * 7.2543**2 - math.log(2e-6)
+    np.testing.assert_allclose(found, np.full(3, expected), rtol=2e-2)
 
 
 def test_every_learner_has_settings_of_its_name():

@@ -12,6 +12,7 @@ from credo.storage import read_tensors
 from credo.training import checkpoint
 from credo.types import CredoError
 from training.training_runs import (
+    ON_POLICY,
     REWARDED,
     SMALL,
     KilledError,
@@ -31,6 +32,7 @@ CASES = {
         changed(REWARDED, environment="Hopper-v5", steps=192, environments_per_seed=2, evaluation_interval=64),
         None,
     ),
+    "adversarial-ppo-Pendulum": (changed(ON_POLICY, steps=192, evaluation_interval=64), demonstrations()),
 }
 
 
@@ -60,7 +62,13 @@ def assert_same_run(found, expected, seeds):
 
 
 @pytest.mark.parametrize(
-    ("case", "rounds"), [("adversarial-td3-Pendulum", 3), ("adversarial-td3-Pendulum", 6), ("sac-Hopper", 6)]
+    ("case", "rounds"),
+    [
+        ("adversarial-td3-Pendulum", 3),
+        ("adversarial-td3-Pendulum", 6),
+        ("sac-Hopper", 6),
+        ("adversarial-ppo-Pendulum", 6),
+    ],
 )
 def test_a_killed_run_goes_on_bitwise(case, rounds, straight, tmp_path):
     """At round 3 there is no checkpoint yet, at 6 there is one of round 4, and rows after it are on disk."""

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from credo import run_folder
-from credo.config import CredoConfig, DiscriminatorConfig, RunConfig, SACConfig, TD3Config
+from credo.config import CredoConfig, DiscriminatorConfig, PPOConfig, RunConfig, SACConfig, TD3Config
 from credo.demonstrations import from_episodes
 from credo.environments import Episode
 from credo.storage import read_tensors
@@ -30,9 +30,12 @@ SMALL = RunConfig(
     discriminator=DiscriminatorConfig(hidden=(8,), batch_size=8, updates_per_round=2),
     td3=TD3Config(hidden=(8,), batch_size=8),
     sac=SACConfig(hidden=(8,), batch_size=8),
+    ppo=PPOConfig(hidden=(8,), epochs=2, minibatch_size=8, normalise_rewards=True, initial_log_std=0.5),
 )
 REWARDED = dataclasses.replace(SMALL, learner="sac", reward="environment", demonstrations="")
 """Trained on the environment's own reward, which compiles in a moment."""
+
+ON_POLICY = dataclasses.replace(SMALL, learner="ppo", environments_per_seed=2)
 
 
 def changed(config=SMALL, **changes):

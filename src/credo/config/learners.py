@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated, Literal
 
-from credo.config.limits import Count, Discount, Finite, NotNegative, Positive, Rate, Widths
+from credo.config.limits import Count, Discount, Finite, Limit, NotNegative, Positive, Rate, Widths
 
 
 @dataclass(frozen=True)
@@ -57,3 +58,43 @@ class SACConfig:
     """Temperature alpha before the first update."""
     target_entropy: Finite | None = None
     """Entropy that the temperature aims at (nats); None: minus the number of action dimensions."""
+
+
+@dataclass(frozen=True)
+class PPOConfig:
+    """Proximal policy optimisation with a clipped surrogate (Schulman et al. 2017). A rollout is one round:
+    --steps-per-round steps, divided among --environments-per-seed environments."""
+
+    hidden: Widths = (64, 64)
+    """Hidden layer widths of actor and critic (units)."""
+    activation: Literal["relu", "tanh"] = "tanh"
+    """Activation of the hidden layers."""
+    actor_learning_rate: Positive = 3e-4
+    """Adam step size of the actor and its log standard deviation."""
+    critic_learning_rate: Positive = 3e-4
+    """Adam step size of the critic."""
+    epochs: Count = 10
+    """Passes over the rollout in a round."""
+    minibatch_size: Count = 64
+    """Transitions in a minibatch; it must divide the steps per round."""
+    discount: Discount = 0.99
+    """Discount gamma per step."""
+    gae_lambda: Annotated[float, Limit(least=0, most=1)] = 0.95
+    """lambda of generalised advantage estimation; 0: one-step advantages, 1: whole returns."""
+    clip: Positive = 0.2
+    """The surrogate gains nothing from a probability ratio outside 1 +- this."""
+    value_clip: Positive | None = None
+    """The critic's loss gains nothing from a value further than this from the old one; None: no clipping."""
+    entropy_coefficient: NotNegative = 0.0
+    """Coefficient of the entropy in the actor's objective (per nat)."""
+    initial_log_std: Finite = -0.5
+    """Log standard deviation of the actions before the first update, of an action in [-1, 1]."""
+    normalise_advantages: bool = True
+    """Shift and scale the advantages of each minibatch to mean 0 and standard deviation 1."""
+    normalise_rewards: bool = False
+    """Divide rewards by the running standard deviation of the discounted return."""
+    gradient_clip: Positive | None = 0.5
+    """Largest global norm of the actor's and of the critic's gradient; None: no clipping."""
+    target_kl: Positive | None = None
+    """A round's updates end at the first minibatch whose KL divergence from the old policy is above this (nats);
+    None: never."""

@@ -12,12 +12,16 @@ import tyro
 
 from credo.config.codec import rebuild, to_dict
 from credo.config.credo import CredoConfig
-from credo.config.discriminator import DiscriminatorConfig
-from credo.config.learners import SACConfig, TD3Config
+from credo.config.discriminator import DiscriminatorConfig, unused_settings
+from credo.config.learners import PPOConfig, SACConfig, TD3Config
 from credo.config.limits import Count, Share, WholeNumber
 
-LearnerName = Literal["td3", "sac"]
-RewardName = Literal["plr", "plr-literal", "cr", "r3", "r4", "r5", "r6", "r7", "r8", "environment"]
+LearnerName = Literal["td3", "sac", "ppo"]
+ON_POLICY: tuple[LearnerName, ...] = ("ppo",)
+"""Learners that learn from the steps of the round alone."""
+UNUSED_ON_POLICY = ("updates_per_round", "random_steps", "learning_starts")
+"""Settings that such a learner has no use for; nor for a replay, where its discriminator has none."""
+RewardName = Literal["plr", "plr-literal", "cr", "r3", "r4", "r5", "r6", "r7", "r8", "fairl", "environment"]
 
 _named = tyro.conf.arg
 
@@ -70,6 +74,7 @@ class RunConfig:
     discriminator: DiscriminatorConfig = field(default_factory=DiscriminatorConfig)
     td3: TD3Config = field(default_factory=TD3Config)
     sac: SACConfig = field(default_factory=SACConfig)
+    ppo: PPOConfig = field(default_factory=PPOConfig)
 
     @property
     def rounds(self) -> int:
@@ -86,7 +91,40 @@ class RunConfig:
         return self.reward != "environment"
 
     @property
-    def learner_config(self) -> TD3Config | SACConfig:
+    def on_policy(self) -> bool:
+        """Whether the learner learns from the steps of the round alone."""
+        return self.learner in ON_POLICY
+
+    @property
+    def policy_samples(self) -> Literal["replay", "fresh"]:
+        """Where the policy's side of the discriminator comes from, ``auto`` resolved."""
+        chosen = self.discriminator.policy_samples
+        if chosen == "auto":
+            return "fresh" if self.on_policy else "replay"
+        return chosen
+
+    @property
+    def looks_ahead(self) -> bool:
+        """Whether the discriminator needs to know what a step led to."""
+        settings = self.discriminator
+        return self.adversarial and (
+            settings.kind != "gail" or settings.inputs in ("ss", "sas") or settings.absorbing_states
+        )
+
+    @property
+    def keeps_replay(self) -> bool:
+        """Whether anything reads the replay."""
+        return not self.on_policy or (self.adversarial and self.policy_samples == "replay")
+
+    @property
+    def unused(self) -> tuple[str, ...]:
+        """Settings of this class that this run's learner has no use for."""
+        if not self.on_policy:
+            return ()
+        return UNUSED_ON_POLICY if self.keeps_replay else (*UNUSED_ON_POLICY, "replay_capacity")
+
+    @property
+    def learner_config(self) -> TD3Config | SACConfig | PPOConfig:
         return getattr(self, self.learner)
 
 
@@ -97,16 +135,20 @@ _NOT_IDENTITY = ("steps", "seeds", "first_seed", "checkpoint_interval", "executi
 def identity(config: RunConfig, demonstrations_sha256: str = "") -> dict[str, Any]:
     """The settings that determine a seed's numbers; other learners' settings and unused parts are left out."""
     tree = to_dict(config)
-    for name in _NOT_IDENTITY:
+    for name in (*_NOT_IDENTITY, *config.unused):
         del tree[name]
+    tree["discriminator"]["policy_samples"] = config.policy_samples
     for name in typing.get_args(LearnerName):
         if name != config.learner:
             del tree[name]
     if not config.adversarial:
         for name in ("credo", "discriminator", "held_out", "normalise_observations"):
             del tree[name]
-    elif config.credo.mode == "off":
-        tree["credo"] = {"mode": "off"}
+    else:
+        for name in unused_settings(config.discriminator):
+            del tree["discriminator"][name]
+        if config.credo.mode == "off":
+            tree["credo"] = {"mode": "off"}
     tree["demonstrations_sha256"] = demonstrations_sha256
     return tree
 

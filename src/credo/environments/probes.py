@@ -93,28 +93,38 @@ class ObservationActionReward(_Probe):
 
 
 class TimeLimitProbe(_Probe):
-    """Observation 0 and reward 1 always; after ``limit`` steps the episode is truncated, or terminated.
+    """Observation 0 and reward 1 always (``late``: at an episode's last step alone); after ``limit`` steps the episode
+    is truncated, or terminated.
 
     The observation does not tell the step, so temporal-difference learning finds one value (``value``).
     """
 
-    def __init__(self, limit: int = 5, terminates: bool = False) -> None:
+    def __init__(self, limit: int = 5, terminates: bool = False, late: bool = False) -> None:
         super().__init__()
         self.max_episode_steps = limit
         self._limit = limit
         self._terminates = terminates
+        self._late = late
 
-    def value(self, discount: float) -> float:
-        """The value of a step: truncation must not shorten it, termination must.
+    def value(self, discount: float, trace: float = 0.0) -> float:
+        """The value that TD(``trace``) finds: truncation must not shorten it, termination must.
 
-        One step in ``limit`` ends the episode: v = 1 + discount (1 - 1/limit) v where that terminates.
+        It makes the sum of the temporal-difference errors of an episode's steps, each as often as the steps before it
+        in the episode see it, (discount trace)^distance, vanish. With trace 0 all count once, and one step in ``limit``
+        ends the episode: v = 1 + discount (1 - 1/limit) v where that terminates.
         """
-        going_on = 1 - 1 / self._limit if self._terminates else 1.0
-        return 1 / (1 - discount * going_on)
+        seen = np.cumsum((discount * trace) ** np.arange(self._limit))
+        reward, going_on = np.ones(self._limit), np.ones(self._limit)
+        if self._late:
+            reward[:-1] = 0
+        if self._terminates:
+            going_on[-1] = 0
+        return float(seen @ reward / (seen @ (1 - discount * going_on)))
 
     def _advance(self, action: np.ndarray) -> Outcome:
         ended = self._step >= self._limit
-        return np.zeros(1, np.float32), 1.0, ended and self._terminates, ended and not self._terminates, {}
+        reward = 0.0 if self._late and not ended else 1.0
+        return np.zeros(1, np.float32), reward, ended and self._terminates, ended and not self._terminates, {}
 
 
 class AutoresetProbe(_Probe):

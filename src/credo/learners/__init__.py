@@ -7,16 +7,21 @@ from typing import Any
 
 from credo.config import RunConfig
 from credo.learners.interface import Learner
+from credo.learners.ppo import ppo
 from credo.learners.sac import sac
 from credo.learners.td3 import td3
 
-LEARNERS: dict[str, Callable[[Any, int, int], Learner]] = {"td3": td3, "sac": sac}
-"""Name to a function of (the learner's settings, observation size, action size)."""
+LEARNERS: dict[str, Callable[..., Learner]] = {"td3": td3, "sac": sac, "ppo": ppo}
+"""Name to a function of (the learner's settings, observation size, action size); one that eats rollouts also gets the
+number of environments that a seed steps."""
 
 
 def make_learner(config: RunConfig, observation_size: int, action_size: int) -> Learner:
     """The learner that ``config`` names, with its settings."""
-    return LEARNERS[config.learner](config.learner_config, observation_size, action_size)
+    settings: tuple[Any, ...] = (config.learner_config, observation_size, action_size)
+    if config.on_policy:
+        settings = (*settings, config.environments_per_seed)
+    return LEARNERS[config.learner](*settings)
 
 
 __all__ = ["LEARNERS", "Learner", "make_learner"]

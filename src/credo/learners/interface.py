@@ -6,26 +6,35 @@ from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 from credo.networks import Network
-from credo.types import Array, Metrics, Transition
+from credo.types import Array, Metrics
 
 
 class Learner(NamedTuple):
     """The policy's side of imitation; observations are as the networks see them (normalised or not).
 
     init: key -> state.
-    act: (state, observation [..., O], key) -> action [..., A] in [-1, 1], with exploration.
+    act: (state, observation [..., O], key) -> action [..., A], with exploration; in [-1, 1], but for a learner that
+        eats rollouts, whose actions the environments clip.
     mode: (state, observation [..., O]) -> action [..., A], the deterministic policy.
-    update: (state, batches, key) -> (state, metrics); ``batches`` is a Transition with leading axes [updates, batch]
-        whose reward is already the one to learn from; all updates of a round happen in this call.
+    update: (state, batches, key) -> (state, metrics); ``batches`` is a Transition with leading axes [updates, batch],
+        or a Rollout, whose reward is already the one to learn from; all updates of a round happen in this call.
     actor: state -> the network whose tanh is ``mode``, for export.
     q_value: (state, observation, action) -> [...]; None for a learner without an action value.
-    experience: what ``update`` eats.
+    experience: what ``update`` eats: batches of the replay, or the steps of this round.
+    activation: what follows the hidden layers of ``actor``.
+    log_prob: (state, observation [..., O], action [..., A]) -> [...], the log density with which ``act`` draws the
+        action, for any action in [-1, 1]; None for a deterministic learner.
+    deviation: state -> [A], the standard deviation of ``act`` round ``mode``; a learner that eats rollouts has it, and
+        acts on the host from it.
     """
 
     init: Callable[[Array], Any]
     act: Callable[[Any, Array, Array], Array]
     mode: Callable[[Any, Array], Array]
-    update: Callable[[Any, Transition, Array], tuple[Any, Metrics]]
+    update: Callable[[Any, Any, Array], tuple[Any, Metrics]]
     actor: Callable[[Any], Network]
     q_value: Callable[[Any, Array, Array], Array] | None
-    experience: Literal["replay"] = "replay"
+    experience: Literal["replay", "rollout"] = "replay"
+    activation: str = "relu"
+    log_prob: Callable[[Any, Array, Array], Array] | None = None
+    deviation: Callable[[Any], Array] | None = None

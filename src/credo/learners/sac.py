@@ -18,6 +18,8 @@ from credo.networks import Network
 from credo.types import Array, Metrics, Transition
 
 LOG_STD_RANGE = (-20.0, 2.0)
+LARGEST_ACTION = 1.0 - 1e-6
+"""Largest action whose density is asked for, in absolute value: tanh of 7.25."""
 
 
 class SACState(NamedTuple):
@@ -37,14 +39,26 @@ def gaussian(actor: Network, observation: Array) -> tuple[Array, Array]:
 
 
 def squashed_log_prob(mean: Array, log_std: Array, normal: Array) -> tuple[Array, Array]:
-    """The action tanh(mean + std normal), [..., A], and its log density, [...] (Eq. 26 of the paper).
+    """The action tanh(mean + std normal), [..., A], and its log density, [...] (Eq. 26 of the paper)."""
+    raw = mean + jnp.exp(log_std) * normal
+    return jnp.tanh(raw), _log_density(raw, log_std, normal)
+
+
+def _log_density(raw: Array, log_std: Array, normal: Array) -> Array:
+    """Log density, [...], of tanh(raw), where raw is ``normal`` standard deviations from the mean.
 
     log(1 - tanh(u)^2) is computed as 2 (log 2 - u - softplus(-2u)), which neither overflows nor loses digits.
     """
-    raw = mean + jnp.exp(log_std) * normal
     density = -0.5 * jnp.square(normal) - log_std - 0.5 * math.log(2 * math.pi)
     squash = 2.0 * (math.log(2.0) - raw - jax.nn.softplus(-2.0 * raw))
-    return jnp.tanh(raw), jnp.sum(density - squash, axis=-1)
+    return jnp.sum(density - squash, axis=-1)
+
+
+def log_prob_of(mean: Array, log_std: Array, action: Array) -> Array:
+    """Log density, [...], of actions [..., A] in [-1, 1] under the squashed Gaussian; finite on the bounds too, where
+    the action is taken for the nearest one inside that is told apart in float32 (``LARGEST_ACTION``)."""
+    raw = jnp.arctanh(jnp.clip(action, -LARGEST_ACTION, LARGEST_ACTION))
+    return _log_density(raw, log_std, (raw - mean) * jnp.exp(-log_std))
 
 
 def soft_target(
@@ -161,4 +175,5 @@ def sac(config: SACConfig, observation_size: int, action_size: int) -> Learner:
         update=update,
         actor=actor_network,
         q_value=lambda state, observation, action: networks.q_value(state.critics[0], observation, action),
+        log_prob=lambda state, observation, action: log_prob_of(*gaussian(state.actor, observation), action),
     )

@@ -19,6 +19,7 @@ import numpy as np
 
 from credo.environments import NonFiniteActionError, NonFiniteEnvironmentError
 from credo.random import Purpose
+from credo.training.acting import host_actor
 from credo.training.seed import Frozen, Recorder, Seed, draw_experience, random_actions
 from credo.training.state import Constants, Parts, TrainState
 from credo.training.step import make_round
@@ -64,12 +65,16 @@ def _act(parts: Parts) -> Callable[[Any, Constants, Array, Array, Array], Array]
 
 def _learns(parts: Parts, round_number: int) -> bool:
     config = parts.config
+    if config.on_policy:
+        return True
     return (round_number + 1) * config.steps_per_round >= config.learning_starts and config.updates_per_round > 0
 
 
 def _is_random(parts: Parts, round_number: int, index: int) -> bool:
     """Whether the step at ``index`` of a round is still in the random phase."""
     config = parts.config
+    if config.on_policy:
+        return False
     return round_number * config.steps_per_round + index * config.environments_per_seed < config.random_steps
 
 
@@ -134,8 +139,11 @@ def _threads(parts: Parts, constants: Constants, seeds: Sequence[Seed]) -> Execu
         recorder = Recorder(parts.config, seed)
         key = seed.key(Purpose.ACT, round_number)
         uniform = random_actions(parts.config, seed, round_number)
+        on_host = host_actor(parts, constants, seed.state, seed, round_number) if parts.config.on_policy else None
         for index in _step_indices(parts):
-            if _is_random(parts, round_number, index):
+            if on_host is not None:
+                action = on_host(index)
+            elif _is_random(parts, round_number, index):
                 action = uniform[index]
             else:
                 action = np.asarray(
@@ -146,11 +154,12 @@ def _threads(parts: Parts, constants: Constants, seeds: Sequence[Seed]) -> Execu
             except FAULTS as error:
                 _freeze(parts, seed, round_number, str(error), index)
                 return
-        seed.replay.add(recorder.steps, recorder.ended)
+        if parts.config.keeps_replay:
+            seed.replay.add(recorder.steps, recorder.ended)
         if not _learns(parts, round_number):
             _record(parts, seed, round_number, [], np.empty(0))
             return
-        experience = draw_experience(parts.config, seed, recorder.steps, round_number)
+        experience = draw_experience(parts.config, seed, recorder.fresh, round_number)
         keys = (seed.key(Purpose.DISCRIMINATOR, round_number), seed.key(Purpose.LEARNER, round_number))
         seed.state, vector = compiled_round(seed.state, constants, experience, *keys)
         _record(parts, seed, round_number, names, np.asarray(vector))
@@ -179,6 +188,7 @@ def _vmap(parts: Parts, constants: Constants, seeds: Sequence[Seed]) -> Executio
     compiled_round = jax.jit(jax.vmap(vector_round, in_axes=(0, None, 0, 0, 0, 0)), donate_argnums=0)
     act = jax.jit(jax.vmap(_act(parts), in_axes=(0, None, 0, 0, None)))
     position = {seed.number: index for index, seed in enumerate(seeds)}
+    on_policy = parts.config.on_policy
     stack = {"state": _stack([seed.state for seed in seeds])}
     for seed in seeds:
         seed.state = None
@@ -187,8 +197,11 @@ def _vmap(parts: Parts, constants: Constants, seeds: Sequence[Seed]) -> Executio
         recorders = [Recorder(parts.config, seed) for seed in seeds]
         keys = _stack([seed.key(Purpose.ACT, round_number) for seed in seeds])
         uniform = [random_actions(parts.config, seed, round_number) for seed in seeds]
+        on_host = [host_actor(parts, constants, state(seed), seed, round_number) for seed in seeds if on_policy]
         for index in _step_indices(parts):
-            if _is_random(parts, round_number, index):
+            if on_policy:
+                actions = np.stack([act_of_seed(index) for act_of_seed in on_host])
+            elif _is_random(parts, round_number, index):
                 actions = np.stack([draws[index] for draws in uniform])
             else:
                 observations = np.stack([seed.environments.observation for seed in seeds])
@@ -205,12 +218,12 @@ def _vmap(parts: Parts, constants: Constants, seeds: Sequence[Seed]) -> Executio
         recorders = collect(seeds, round_number)
         due = {s.number: r for s, r in zip(seeds, recorders, strict=True) if _is_due(s, round_number)}
         for seed in seeds:
-            if seed.number in due:
+            if seed.number in due and parts.config.keeps_replay:
                 seed.replay.add(due[seed.number].steps, due[seed.number].ended)
         vectors: np.ndarray = np.empty((len(seeds), 0))
         if due and _learns(parts, round_number):
             drawn = {
-                seed.number: draw_experience(parts.config, seed, due[seed.number].steps, round_number)
+                seed.number: draw_experience(parts.config, seed, due[seed.number].fresh, round_number)
                 for seed in seeds
                 if seed.number in due
             }

@@ -8,13 +8,13 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from credo.config import RunConfig
+from credo.config import PPOConfig, RunConfig
 from credo.environments import EnvironmentBatch, EnvironmentSource, EpisodeRunner
 from credo.experience import Replay
 from credo.random import Purpose, device_key, host_generator
 from credo.training.state import TrainState
 from credo.training.step import Experience
-from credo.types import Array, Transition
+from credo.types import Array, Rollout, Transition
 
 
 class Frozen(NamedTuple):
@@ -67,8 +67,11 @@ def make_seed(config: RunConfig, source: EnvironmentSource, number: int, state: 
 
 
 def replay_slots(config: RunConfig) -> int:
-    """Slots of one seed's replay: no more than there are steps, and a multiple of the environments."""
+    """Slots of one seed's replay: no more than there are steps, and a multiple of the environments; one for each
+    environment where nothing is put into it."""
     lanes = config.environments_per_seed
+    if not config.keeps_replay:
+        return lanes
     wanted = min(config.replay_capacity, config.rounds * config.steps_per_round)
     return max(wanted // lanes, 1) * lanes
 
@@ -97,28 +100,56 @@ class Recorder:
             next_observation=empty(spec.observation_size),
             terminated=empty(dtype=bool),
         )
+        self.raw_action = empty(spec.action_size)
         self.ended = empty(dtype=bool)
+        self.on_policy = config.on_policy
 
     def take(self, seed: Seed, index: int, action: np.ndarray) -> None:
         """Step the seed's environments and record the step at ``index``."""
         self.steps.observation[index] = seed.environments.observation
         result = seed.environments.step(action)
+        self.raw_action[index] = action
         self.steps.action[index] = np.clip(action, -1.0, 1.0)
         self.steps.reward[index] = result.reward
         self.steps.next_observation[index] = result.next_observation
         self.steps.terminated[index] = result.terminated
         self.ended[index] = result.terminated | result.truncated
 
+    @property
+    def fresh(self) -> Transition | Rollout:
+        """The round's steps, as the learner and the discriminator want them."""
+        return Rollout(*self.steps, raw_action=self.raw_action, ended=self.ended) if self.on_policy else self.steps
 
-def draw_experience(config: RunConfig, seed: Seed, fresh: Transition, round_number: int) -> Experience:
-    """What the round learns from: batches of the replay, and the policy's side of the discriminator."""
+
+def draw_experience(config: RunConfig, seed: Seed, fresh: Transition | Rollout, round_number: int) -> Experience:
+    """What the round learns from: batches of the replay or the fresh rollout, and the policy's side of the
+    discriminator."""
     generator = host_generator(seed.number, Purpose.REPLAY, round_number)
-    batches = seed.replay.sample(generator, (config.updates_per_round, config.learner_config.batch_size))
+    batches: Transition | Rollout
+    if isinstance(fresh, Rollout):
+        batches = fresh
+    else:
+        assert not isinstance(config.learner_config, PPOConfig)
+        batches = seed.replay.sample(generator, (config.updates_per_round, config.learner_config.batch_size))
     updates = config.discriminator.updates_per_round if config.adversarial else 0
     shape = (updates, config.discriminator.batch_size)
-    if config.discriminator.policy_samples == "fresh":
-        flat = [x.reshape(-1, x.shape[-1]) for x in (fresh.observation, fresh.action)]
-        rows = generator.integers(0, flat[0].shape[0], shape)
-        return Experience(batches, flat[0][rows], flat[1][rows])
-    slots = seed.replay.sample_slots(generator, shape)
-    return Experience(batches, seed.replay.observation[slots], seed.replay.action[slots])
+    if not config.keeps_replay or config.policy_samples == "fresh":
+        steps = Transition(*(x.reshape(-1, *x.shape[2:]) for x in fresh[: len(Transition._fields)]))
+        rows = generator.integers(0, steps.reward.shape[0], shape)
+        sampled = Transition(*(x[rows] for x in steps))
+        ends, held = int(np.sum(steps.terminated)), len(steps.reward)
+    else:
+        slots = seed.replay.sample_slots(generator, shape)
+        if not config.looks_ahead:
+            return Experience(batches, seed.replay.observation[slots], seed.replay.action[slots])
+        sampled = seed.replay.gather(slots)
+        ends, held = seed.replay.terminations, len(seed.replay)
+    if not config.looks_ahead:
+        return Experience(batches, sampled.observation, sampled.action)
+    absorbing = None
+    if config.adversarial and config.discriminator.absorbing_states:
+        # As if each termination were followed by one stay in the absorbing state.
+        absorbing = generator.random(shape) < ends / (ends + held)
+    return Experience(
+        batches, sampled.observation, sampled.action, sampled.next_observation, sampled.terminated, absorbing
+    )

@@ -1,0 +1,301 @@
+"""Proximal policy optimisation with a clipped surrogate (Schulman et al. 2017) and generalised advantage estimation
+(Schulman et al. 2016)."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from credo import networks
+from credo.config import PPOConfig
+from credo.gradients import global_norm, gradient_metrics
+from credo.learners.interface import Learner
+from credo.networks import Network
+from credo.types import Array, Metrics, Rollout
+
+FIRST_OUTPUTS = 0.01
+"""Scale of the actor's last layer at the start, so that the first policy is near 0 in every observation
+(Andrychowicz et al. 2021, "What Matters for On-Policy Deep Actor-Critic Methods?", Section 3.2)."""
+LARGEST_REWARD = 10.0
+"""A normalised reward is clipped to +- this: the deviation may be next to 0."""
+
+
+class RunningReturn(NamedTuple):
+    """Discounted return of each environment so far, and moments of all that were seen (Chan et al. 1979)."""
+
+    carried: Array
+    """[lanes]: what the episode under way has brought, discounted; 0 where one ended."""
+    count: Array
+    mean: Array
+    squares: Array
+    """Sum of squared deviations from the mean."""
+
+
+class PPOState(NamedTuple):
+    actor: Network
+    log_std: Array
+    """[A]: of the actions, the same in every observation."""
+    critic: Network
+    actor_optimiser: Any
+    critic_optimiser: Any
+    running_return: RunningReturn
+
+
+class Minibatch(NamedTuple):
+    """Rows [B, ...] of a rollout with what was computed from it before the first update."""
+
+    observation: Array
+    raw_action: Array
+    log_prob: Array
+    value: Array
+    advantage: Array
+    target: Array
+
+
+def gaussian_log_prob(mean: Array, log_std: Array, action: Array) -> Array:
+    """Log density, [...], of actions [..., A] under a diagonal Gaussian with mean [..., A] and log deviation [A]."""
+    log_std = jnp.broadcast_to(log_std, action.shape)
+    normal = (action - mean) * jnp.exp(-log_std)
+    return jnp.sum(-0.5 * jnp.square(normal) - log_std - 0.5 * math.log(2 * math.pi), axis=-1)
+
+
+def gaussian_entropy(log_std: Array) -> Array:
+    """Entropy of a diagonal Gaussian (nats, scalar)."""
+    return jnp.sum(log_std + 0.5 * math.log(2 * math.pi * math.e))
+
+
+def advantages(
+    rollout: Rollout, value: Array, next_value: Array, discount: float, gae_lambda: float
+) -> tuple[Array, Array]:
+    """Generalised advantages and the value targets, each [steps, lanes] (Eqs. 11 and 16 of Schulman et al. 2016).
+
+    ``value`` and ``next_value`` are the critic's in ``observation`` and ``next_observation``, the true successor. A
+    terminal state is worth nothing; one that was cut off is worth its value. No advantage passes from one episode to
+    the one before it, however that ended.
+    """
+    continues = 1.0 - rollout.terminated.astype(jnp.float32)
+    error = rollout.reward + discount * continues * next_value - value
+    passes_on = discount * gae_lambda * (1.0 - rollout.ended.astype(jnp.float32))
+
+    def back(later: Array, inputs: tuple[Array, Array]) -> tuple[Array, Array]:
+        error, passes_on = inputs
+        advantage = error + passes_on * later
+        return advantage, advantage
+
+    _, advantage = jax.lax.scan(back, jnp.zeros_like(value[0]), (error, passes_on), reverse=True)
+    return advantage, advantage + value
+
+
+def surrogate(log_ratio: Array, advantage: Array, clip: float) -> Array:
+    """The clipped surrogate objective, scalar, to be maximised (Eq. 7 of Schulman et al. 2017)."""
+    ratio = jnp.exp(log_ratio)
+    return jnp.mean(jnp.minimum(ratio * advantage, jnp.clip(ratio, 1.0 - clip, 1.0 + clip) * advantage))
+
+
+def value_loss(value: Array, old_value: Array, target: Array, clip: float | None) -> Array:
+    """Half the mean squared error of values [B], scalar; with ``clip``, the larger of it and the error of the value
+    kept within +- clip of the old one (the loss of OpenAI's baselines)."""
+    error = jnp.square(value - target)
+    if clip is not None:
+        kept_near = old_value + jnp.clip(value - old_value, -clip, clip)
+        error = jnp.maximum(error, jnp.square(kept_near - target))
+    return 0.5 * jnp.mean(error)
+
+
+def normalised_rewards(
+    running: RunningReturn, reward: Array, ended: Array, discount: float
+) -> tuple[RunningReturn, Array]:
+    """Rewards [steps, lanes] divided by the standard deviation of the discounted return so far, this rollout included.
+
+    Differs from VecNormalize of OpenAI's baselines: the moments take a rollout in at once, so that all its rewards
+    are divided by the same number.
+    """
+
+    def onwards(carried: Array, inputs: tuple[Array, Array]) -> tuple[Array, Array]:
+        reward, ended = inputs
+        total = discount * carried + reward
+        return jnp.where(ended, 0.0, total), total
+
+    carried, totals = jax.lax.scan(onwards, running.carried, (reward, ended))
+    size = float(totals.size)
+    mean = jnp.mean(totals)
+    count = running.count + size
+    apart = mean - running.mean
+    updated = RunningReturn(
+        carried=carried,
+        count=count,
+        mean=running.mean + apart * size / count,
+        squares=running.squares + jnp.sum(jnp.square(totals - mean)) + jnp.square(apart) * running.count * size / count,
+    )
+    deviation = jnp.sqrt(updated.squares / count + 1e-8)
+    return updated, jnp.clip(reward / deviation, -LARGEST_REWARD, LARGEST_REWARD)
+
+
+def explained_variance(target: Array, value: Array) -> Array:
+    """1 - Var(target - value) / Var(target), scalar: 1 where values are exact but for a constant, 0 where a constant
+    would have done as well or where all targets are the same."""
+    variance = jnp.var(target)
+    return jnp.where(variance > 0.0, 1.0 - jnp.var(target - value) / jnp.maximum(variance, 1e-30), 0.0)
+
+
+def clipped(gradient: Any, largest_norm: float | None) -> Any:
+    """The gradient, shortened to ``largest_norm`` where it is longer."""
+    if largest_norm is None:
+        return gradient
+    scale = jnp.minimum(1.0, largest_norm / jnp.maximum(global_norm(gradient), 1e-12))
+    return jax.tree.map(lambda x: scale * x, gradient)
+
+
+def ppo(config: PPOConfig, observation_size: int, action_size: int, lanes: int = 1) -> Learner:
+    """PPO for one seed that steps ``lanes`` environments. The policy is a Gaussian round tanh of the actor's output,
+    with a deviation that is the same in every observation; the environments clip what it draws, and densities are those
+    of what was drawn.
+
+    Differs from the paper: actor and critic share no layer and have an optimiser and a gradient norm each, so their
+    losses need no weights; advantages are normalised in each minibatch, as in OpenAI's baselines.
+    Differs from OpenAI's baselines: the mean passes through tanh; an episode that was cut off is worth its successor's
+    value; weights start uniform, not orthogonal; step sizes do not decay.
+    """
+    actor_adam = optax.adam(config.actor_learning_rate)
+    critic_adam = optax.adam(config.critic_learning_rate)
+
+    def init(key: Array) -> PPOState:
+        actor_key, critic_key = jax.random.split(key)
+        actor = networks.initialise(actor_key, (observation_size, *config.hidden, action_size))
+        actor = (*actor[:-1], networks.Layer(*(FIRST_OUTPUTS * x for x in actor[-1])))
+        critic = networks.initialise(critic_key, (observation_size, *config.hidden, 1))
+        log_std = jnp.full((action_size,), config.initial_log_std, jnp.float32)
+        moments = (jnp.zeros(()) for _ in range(3))
+        return PPOState(
+            actor=actor,
+            log_std=log_std,
+            critic=critic,
+            actor_optimiser=actor_adam.init((actor, log_std)),
+            critic_optimiser=critic_adam.init(critic),
+            running_return=RunningReturn(jnp.zeros((lanes,)), *moments),
+        )
+
+    def mean(actor: Network, observation: Array) -> Array:
+        return jnp.tanh(networks.apply(actor, observation, config.activation))
+
+    def value(critic: Network, observation: Array) -> Array:
+        return networks.apply(critic, observation, config.activation)[..., 0]
+
+    def act(state: PPOState, observation: Array, key: Array) -> Array:
+        action = mean(state.actor, observation)
+        deviation = jnp.broadcast_to(jnp.exp(state.log_std), action.shape)
+        return action + deviation * jax.random.normal(key, action.shape)
+
+    def log_prob(state: PPOState, observation: Array, action: Array) -> Array:
+        return gaussian_log_prob(mean(state.actor, observation), state.log_std, action)
+
+    def actor_loss(policy: tuple[Network, Array], batch: Minibatch) -> tuple[Array, Array]:
+        actor, log_std = policy
+        log_ratio = gaussian_log_prob(mean(actor, batch.observation), log_std, batch.raw_action) - batch.log_prob
+        advantage = batch.advantage
+        if config.normalise_advantages:
+            advantage = (advantage - jnp.mean(advantage)) / (jnp.std(advantage) + 1e-8)
+        objective = surrogate(log_ratio, advantage, config.clip)
+        return -objective - config.entropy_coefficient * gaussian_entropy(log_std), log_ratio
+
+    def critic_loss(critic: Network, batch: Minibatch) -> Array:
+        return value_loss(value(critic, batch.observation), batch.value, batch.target, config.value_clip)
+
+    def one_minibatch(state: PPOState, batch: Minibatch) -> tuple[PPOState, Metrics]:
+        policy = (state.actor, state.log_std)
+        (_, log_ratio), actor_gradient = jax.value_and_grad(actor_loss, has_aux=True)(policy, batch)
+        changes, actor_optimiser = actor_adam.update(
+            clipped(actor_gradient, config.gradient_clip), state.actor_optimiser
+        )
+        actor, log_std = optax.apply_updates(policy, changes)
+        loss, critic_gradient = jax.value_and_grad(critic_loss)(state.critic, batch)
+        changes, critic_optimiser = critic_adam.update(
+            clipped(critic_gradient, config.gradient_clip), state.critic_optimiser
+        )
+        ratio = jnp.exp(log_ratio)
+        metrics = {
+            "critic_loss": loss,
+            # Schulman's estimator, which is never negative and has little variance.
+            "approx_kl": jnp.mean(ratio - 1.0 - log_ratio),
+            "clip_fraction": jnp.mean((jnp.abs(ratio - 1.0) > config.clip).astype(jnp.float32)),
+            **gradient_metrics("actor", actor_gradient),
+            **gradient_metrics("critic", critic_gradient),
+        }
+        updated = state._replace(
+            actor=actor,
+            log_std=log_std,
+            critic=optax.apply_updates(state.critic, changes),
+            actor_optimiser=actor_optimiser,
+            critic_optimiser=critic_optimiser,
+        )
+        return updated, metrics
+
+    def prepared(state: PPOState, rollout: Rollout) -> Minibatch:
+        """The rollout with advantages and targets, rows [steps * lanes, ...]."""
+        old_value = value(state.critic, rollout.observation)
+        next_value = value(state.critic, rollout.next_observation)
+        advantage, target = advantages(rollout, old_value, next_value, config.discount, config.gae_lambda)
+        whole = Minibatch(
+            observation=rollout.observation,
+            raw_action=rollout.raw_action,
+            log_prob=log_prob(state, rollout.observation, rollout.raw_action),
+            value=old_value,
+            advantage=advantage,
+            target=target,
+        )
+        return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), whole)
+
+    def update(state: PPOState, rollout: Rollout, key: Array) -> tuple[PPOState, Metrics]:
+        if config.normalise_rewards:
+            running, reward = normalised_rewards(state.running_return, rollout.reward, rollout.ended, config.discount)
+            state, rollout = state._replace(running_return=running), rollout._replace(reward=reward)
+        whole = prepared(state, rollout)
+        rows = whole.value.shape[0]
+        keys = jax.random.split(key, config.epochs)
+        orders = jax.vmap(lambda key: jax.random.permutation(key, rows))(keys)
+
+        def step(carry: tuple[PPOState, Array], chosen: Array) -> tuple[tuple[PPOState, Array], tuple[Metrics, Array]]:
+            state, going_on = carry
+            updated, metrics = one_minibatch(state, jax.tree.map(lambda x: x[chosen], whole))
+            if config.target_kl is not None:
+                # Not "at most", which a KL of NaN would stop at and hide.
+                going_on = going_on & jnp.logical_not(metrics["approx_kl"] > config.target_kl)
+                updated = jax.tree.map(lambda new, old: jnp.where(going_on, new, old), updated, state)
+            return (updated, going_on), (metrics, going_on)
+
+        chosen = orders.reshape(-1, config.minibatch_size)
+        (state, _), (metrics, applied) = jax.lax.scan(step, (state, jnp.array(True)), chosen)
+        return state, over_applied(metrics, applied) | {
+            "entropy": gaussian_entropy(state.log_std),
+            "explained_variance": explained_variance(whole.target, whole.value),
+            "value_mean": jnp.mean(whole.value),
+        }
+
+    return Learner(
+        init=init,
+        act=act,
+        mode=lambda state, observation: mean(state.actor, observation),
+        update=update,
+        actor=lambda state: state.actor,
+        q_value=None,
+        experience="rollout",
+        activation=config.activation,
+        log_prob=log_prob,
+        deviation=lambda state: jnp.exp(state.log_std),
+    )
+
+
+def over_applied(metrics: Metrics, applied: Array) -> Metrics:
+    """As ``gradients.over_updates``, over the updates [updates] that took place, and their share (``update_share``)."""
+    count = jnp.sum(applied.astype(jnp.float32))
+
+    def one(name: str, values: Array) -> Array:
+        counted = jnp.where(applied, values, 0.0)
+        return jnp.max(counted) if "_gradient_" in name else jnp.sum(counted) / jnp.maximum(count, 1.0)
+
+    found = {name: one(name, values) for name, values in metrics.items()}
+    return found | {"update_share": count / applied.shape[0]}
