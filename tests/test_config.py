@@ -17,12 +17,16 @@ from credo.config import (
     LearnerName,
     RunConfig,
     TD3Config,
+    check_action_free,
     from_dict,
     identity,
+    idle_settings,
     run_id,
     to_dict,
     validate,
 )
+from credo.config.discriminator import REGULARISER_SETTINGS
+from credo.config.discriminator import unused_settings as idle
 from credo.presets import PRESETS, preset
 from credo.types import CredoError
 
@@ -92,7 +96,7 @@ def one_line(error, *parts):
         ({"td3": {"hidden": [256, "x"]}}, ["td3.hidden", "'x'"]),
         ({"td3": 5}, ["td3", "5"]),
         ({"sac": {"target_entropy": "low"}}, ["sac.target_entropy", "low"]),
-        ({"discriminator": {"regularisers": ["dropout"]}}, ["regularisers", "dropout", "gradient-penalty"]),
+        ({"discriminator": {"regularisers": ["drop"]}}, ["regularisers", "drop", "gradient-penalty"]),
         ([], ["config"]),
     ],
 )
@@ -271,8 +275,74 @@ def test_every_other_setting_is_part_of_the_identity(name, hint):
     different = changed(**{name: other_value(value, hint)})
     assert different != RunConfig()
     unused = part in typing.get_args(LearnerName) and part != RunConfig().learner
+    unused |= part == "discriminator" and inner in idle(RunConfig().discriminator)
     same = run_id(different, "a") == run_id(RunConfig(), "a")
     assert same == (name in NOT_IDENTITY or unused)
+
+
+@pytest.mark.parametrize("name", REGULARISER_SETTINGS)
+def test_a_regularisers_settings_are_part_of_the_identity_where_it_is_chosen(name):
+    chosen = {"discriminator__regularisers": (name,)}
+    for setting in REGULARISER_SETTINGS[name]:
+        value = getattr(RunConfig().discriminator, setting)
+        different = changed(**chosen, **{f"discriminator__{setting}": value + 1})
+        assert run_id(different, "a") != run_id(changed(**chosen), "a")
+        assert idle_settings(changed(**chosen).discriminator) is None
+        without = changed(discriminator__regularisers=(), **{f"discriminator__{setting}": value + 1})
+        assert run_id(without) == run_id(changed(discriminator__regularisers=()))
+        assert setting in idle_settings(without.discriminator)
+
+
+AIRL = {"discriminator__kind": "airl-state"}
+FAIRL = {"reward": "fairl"}
+UNITS = {"credo__threshold_unit": "logit"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "parts"),
+    [
+        (AIRL, ["airl-state", "--reward cr", "deterministic"]),
+        ({**AIRL, "learner": "sac", "discriminator__absorbing_states": True}, ["absorbing_states", "AIRL"]),
+        ({"discriminator__regularisers": ("r1", "r1")}, ["r1", "once"]),
+        ({"discriminator__regularisers": ("positive-unlabelled", "mixup")}, ["mixup", "positive-unlabelled"]),
+        ({"discriminator__class_prior": 1.0}, ["class_prior"]),
+        ({"discriminator__dropout": 1.0}, ["dropout"]),
+        ({"discriminator__reward_clip": 0.0}, ["reward_clip"]),
+        (FAIRL, ["threshold_unit", "fairl", "logit"]),
+        ({**FAIRL, "credo__mode": "both"}, ["threshold_unit", "fairl"]),
+        ({**FAIRL, **UNITS, "credo__mode": "clip"}, ["threshold_unit", "fairl"]),
+    ],
+    ids=str,
+)
+def test_bad_combinations_of_the_discriminator_are_refused(changes, parts):
+    with pytest.raises(CredoError) as error:
+        validate(changed(**changes))
+    one_line(error, *parts)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {**AIRL, "learner": "sac"},
+        {**AIRL, "learner": "ppo"},
+        {**FAIRL, **UNITS},
+        {**FAIRL, "credo__mode": "clip"},
+        {**FAIRL, "credo__mode": "off"},
+        {"discriminator__regularisers": ("mixup", "label-smoothing", "gradient-penalty", "r1")},
+    ],
+    ids=str,
+)
+def test_combinations_of_the_discriminator_that_work(changes):
+    validate(changed(**changes))
+
+
+def test_without_actions_the_discriminator_may_look_at_states_alone():
+    for inputs in ("s", "ss"):
+        check_action_free(changed(discriminator__inputs=inputs))
+    for changes, name in (({"discriminator__inputs": "sas"}, "inputs"), (AIRL, "kind"), ({}, "inputs")):
+        with pytest.raises(CredoError) as error:
+            check_action_free(changed(**changes))
+        one_line(error, f"discriminator.{name}", "no actions")
 
 
 def test_the_identity_follows_the_demonstrations_content_and_the_learner():

@@ -13,7 +13,8 @@ from credo.config import CredoConfig
 from credo.discriminator import credo as outliers
 from credo.discriminator.rewards import REWARDS
 
-FINITE_REWARDS = [name for name in REWARDS if name != "plr-literal"]
+RISING = [name for name, reward in REWARDS.items() if reward.inverse]
+FINITE_REWARDS = [name for name in RISING if name != "plr-literal"]
 
 
 def rule(threshold, unit="reward", mode="filter"):
@@ -60,7 +61,7 @@ def test_a_sample_at_the_threshold_is_an_outlier():
     )
 
 
-@pytest.mark.parametrize("name", REWARDS)
+@pytest.mark.parametrize("name", RISING)
 @pytest.mark.parametrize("threshold", [0.02, 0.5, 1.5, 5.0])
 def test_a_threshold_outside_the_range_keeps_all_or_none_and_says_so(name, threshold):
     low, high = REWARDS[name].bounds
@@ -87,6 +88,12 @@ def test_probabilities_and_logits_mean_the_same_for_every_reward(name):
     assert outliers.threshold_logit(rule(0.9933071490757153, "probability"), name) == pytest.approx(5.0, abs=1e-9)
     assert outliers.threshold_logit(rule(-1.25, "logit"), name) == -1.25
     assert outliers.threshold_warning(rule(0.5, "probability"), name) is None
+
+
+def test_a_reward_that_does_not_rise_has_no_outliers_by_a_threshold_in_rewards():
+    for threshold in (-1e3, 0.02, 5.0):
+        assert outliers.threshold_logit(rule(threshold), "fairl") == math.inf
+    assert outliers.threshold_logit(rule(-1.25, "logit"), "fairl") == -1.25
 
 
 def test_no_warning_where_nothing_is_clipped():

@@ -24,8 +24,10 @@ GOLDEN = {
     "r5": (1.0, 1.006715298102, 1.648721270700, 2.700149519517, 2.718281828459),
     "r6": (-LARGEST, -149.413159102577, -2.0, -1.006737946999, -1.0),
     "r7": (0.0, 0.0000447942534947, 0.25, 0.986659092405, 1.0),
+    "fairl": (0.0, 0.033689734995, 0.0, -742.065795513, -LARGEST),
     "r8": (1.92874985e-22, 0.081809846133, 0.707106781187, 0.996647956440, 1.0),
 }
+RISING = [name for name, reward in REWARDS.items() if reward.inverse]
 # What the formula as typed loses to cancellation in 1 - sigmoid: 2^-24 of 1 - D = 0.0067, and of 1.
 LITERAL_ERROR = 2e-5
 
@@ -69,7 +71,8 @@ def test_r6_stays_at_the_largest_finite_float():
 @given(logits=st.lists(st.floats(-80, 80, width=32), min_size=8, max_size=8))
 def test_every_reward_rises_with_the_logit_within_its_bounds(logits):
     ordered = jnp.array(sorted(logits), jnp.float32)
-    for name, reward in REWARDS.items():
+    for name in RISING:
+        reward = REWARDS[name]
         values = np.asarray(reward(ordered), np.float64)
         assert np.all(values[1:] >= values[:-1]), name
         low, high = reward.bounds
@@ -78,19 +81,19 @@ def test_every_reward_rises_with_the_logit_within_its_bounds(logits):
         assert values.max() <= high + rounding, name
 
 
-@pytest.mark.parametrize("name", REWARDS)
+@pytest.mark.parametrize("name", RISING)
 def test_strictly_rising_where_float32_can_tell(name):
     values = np.asarray(REWARDS[name](jnp.linspace(-8, 8, 33)))
     assert np.all(np.diff(values) > 0)
 
 
-@pytest.mark.parametrize("name", REWARDS)
+@pytest.mark.parametrize("name", RISING)
 @pytest.mark.parametrize("logit", [-9.5, -1.0, 0.0, 0.25, 5.0, 12.0])
 def test_inverse(name, logit):
     assert REWARDS[name].inverse(exact_reward(name, logit)) == pytest.approx(logit, rel=1e-7, abs=1e-7)
 
 
-@pytest.mark.parametrize("name", REWARDS)
+@pytest.mark.parametrize("name", RISING)
 def test_bounds_are_the_limits(name):
     low, high = REWARDS[name].bounds
     for bound, logit in ((low, -60.0), (high, 60.0)):
@@ -99,6 +102,18 @@ def test_bounds_are_the_limits(name):
             assert value == pytest.approx(bound, abs=1e-8)
         else:
             assert abs(value) >= 60 - 1e-9
+
+
+def test_fairl_is_highest_at_minus_one_and_falls_to_the_lowest_float():
+    assert set(REWARDS) - set(RISING) == {"fairl"}
+    reward = REWARDS["fairl"]
+    logits = jnp.linspace(-40.0, 84.0, 1241)
+    values = np.asarray(reward(logits), np.float64)
+    assert float(logits[values.argmax()]) == pytest.approx(-1.0, abs=1e-4)
+    assert reward.bounds == (-math.inf, pytest.approx(values.max(), rel=1e-6))
+    assert np.all(np.diff(values[logits > -0.95]) < 0)
+    assert float(reward(jnp.float32(84.0))) == pytest.approx(-84 * math.exp(84), rel=1e-4)
+    assert np.isfinite(reward(jnp.array([88.0, 1e3, 1e30], jnp.float32))).all()
 
 
 @pytest.mark.parametrize("name", REWARDS)

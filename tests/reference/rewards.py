@@ -13,6 +13,7 @@ IN_PROBABILITY = {
     "r5": lambda d, rest: d.exp(),
     "r6": lambda d, rest: -1 / d,
     "r7": lambda d, rest: d * d,
+    "fairl": lambda d, rest: (rest.ln() - d.ln()) * d / rest,
     "r8": lambda d, rest: d.sqrt(),
 }
 """Name to a function of D and 1 - D."""

@@ -6,10 +6,10 @@ The command line is generated from these classes; the text below a field is its 
 
 from credo.config.codec import to_dict
 from credo.config.credo import CredoConfig, CredoMode, CredoReading, ThresholdUnit
-from credo.config.discriminator import Activation, DiscriminatorConfig, RegulariserName, needs_density
+from credo.config.discriminator import Activation, DiscriminatorConfig, RegulariserName, idle_settings, needs_density
 from credo.config.learners import DDPGConfig, PPOConfig, SACConfig, SD3Config, TD3Config
 from credo.config.run import LearnerName, RewardName, RunConfig, from_dict, identity, run_id
-from credo.config.validate import unused_settings, validate
+from credo.config.validate import check_action_free, unused_settings, validate
 
 __all__ = [
     "Activation",
@@ -27,8 +27,10 @@ __all__ = [
     "SD3Config",
     "TD3Config",
     "ThresholdUnit",
+    "check_action_free",
     "from_dict",
     "identity",
+    "idle_settings",
     "needs_density",
     "run_id",
     "to_dict",

@@ -111,9 +111,19 @@ class DiscriminatorConfig:
 
 
 def unused_settings(config: DiscriminatorConfig) -> set[str]:
-    """Settings of regularisers that are not among those chosen."""
+    """Settings of regularisers that are not among those chosen, and the inputs where the kind settles them."""
     used = {name for chosen in config.regularisers for name in REGULARISER_SETTINGS.get(chosen, ())}
-    return {name for names in REGULARISER_SETTINGS.values() for name in names} - used
+    unused = {name for names in REGULARISER_SETTINGS.values() for name in names} - used
+    return unused if config.kind == "gail" else unused | {"inputs"}
+
+
+def idle_settings(config: DiscriminatorConfig) -> str | None:
+    """One line on settings that were changed and do nothing; None where there are none."""
+    default = DiscriminatorConfig()
+    changed = sorted(name for name in unused_settings(config) if getattr(config, name) != getattr(default, name))
+    if not changed:
+        return None
+    return f"discriminator.{', discriminator.'.join(changed)}: not used with these regularisers and this kind"
 
 
 def needs_density(kind: str) -> str:

@@ -12,7 +12,7 @@ import tyro
 
 from credo.config.codec import rebuild, to_dict
 from credo.config.credo import CredoConfig
-from credo.config.discriminator import DiscriminatorConfig
+from credo.config.discriminator import DiscriminatorConfig, unused_settings
 from credo.config.learners import DDPGConfig, PPOConfig, SACConfig, SD3Config, TD3Config
 from credo.config.limits import Count, Positive, Share, WholeNumber
 
@@ -21,7 +21,7 @@ ON_POLICY: tuple[LearnerName, ...] = ("ppo",)
 """Learners that learn from the steps of the round alone."""
 UNUSED_ON_POLICY = ("updates_per_round", "random_steps", "learning_starts")
 """Settings that such a learner has no use for; nor for a replay, where its discriminator has none."""
-RewardName = Literal["plr", "plr-literal", "cr", "r3", "r4", "r5", "r6", "r7", "r8", "environment"]
+RewardName = Literal["plr", "plr-literal", "cr", "r3", "r4", "r5", "r6", "r7", "r8", "fairl", "environment"]
 
 _named = tyro.conf.arg
 
@@ -112,6 +112,14 @@ class RunConfig:
         return chosen
 
     @property
+    def looks_ahead(self) -> bool:
+        """Whether the discriminator needs to know what a step led to."""
+        settings = self.discriminator
+        return self.adversarial and (
+            settings.kind != "gail" or settings.inputs in ("ss", "sas") or settings.absorbing_states
+        )
+
+    @property
     def keeps_replay(self) -> bool:
         """Whether anything reads the replay."""
         return not self.on_policy or (self.adversarial and self.policy_samples == "replay")
@@ -162,8 +170,8 @@ def identity(config: RunConfig, demonstrations_sha256: str = "") -> dict[str, An
             del tree[name]
     else:
         tree["credo"] = {name: tree["credo"][name] for name in _used_by_credo(config.credo)}
-        if "gradient-penalty" not in config.discriminator.regularisers:
-            del tree["discriminator"]["gradient_penalty"]
+        for name in unused_settings(config.discriminator):
+            del tree["discriminator"][name]
     tree["demonstrations_sha256"] = demonstrations_sha256
     return tree
 

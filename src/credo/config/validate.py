@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from credo.config.discriminator import needs_density
 from credo.config.learners import SD3Config
 from credo.config.limits import check_limits, refuse
 from credo.config.run import RunConfig
+from credo.types import CredoError
+
+DETERMINISTIC = ("ddpg", "td3", "sd3")
+"""Learners whose actions have no density."""
+NOT_RISING = ("fairl",)
+"""Rewards that do not rise with the logit."""
 
 
 def validate(config: RunConfig) -> None:
@@ -16,6 +23,8 @@ def validate(config: RunConfig) -> None:
     check_limits(config.learner_config, f"{config.learner}.")
     _check_run(config)
     _check_credo(config)
+    if config.adversarial:
+        check_discriminator(config)
     if config.learner == "td3" and config.updates_per_round % config.td3.actor_delay:
         right = f"a multiple of td3.actor_delay ({config.td3.actor_delay})"
         refuse("updates_per_round", config.updates_per_round, right)
@@ -57,6 +66,45 @@ def _check_noise(settings: SD3Config) -> None:
         refuse("sd3.noise_samples", settings.noise_samples, "even with antithetic noise, whose samples come in pairs")
     if settings.noise == "sobol" and settings.noise_samples < 2:
         refuse("sd3.noise_samples", settings.noise_samples, "at least 2 with sobol noise; one sample is independent")
+
+
+def check_discriminator(config: RunConfig) -> None:
+    """What a discriminator cannot do with this learner, reward or each other of its settings."""
+    settings = config.discriminator
+    twice = {name for name in settings.regularisers if settings.regularisers.count(name) > 1}
+    if twice:
+        refuse("discriminator.regularisers", settings.regularisers, f"a list that has {min(twice)} once")
+    relabelling = sorted({"mixup", "label-smoothing"} & set(settings.regularisers))
+    if relabelling and "positive-unlabelled" in settings.regularisers:
+        right = f"without {relabelling[0]} beside positive-unlabelled: both say what the labels are"
+        refuse("discriminator.regularisers", settings.regularisers, right)
+    if settings.kind != "gail":
+        if config.learner in DETERMINISTIC:
+            raise CredoError(needs_density(settings.kind))
+        if settings.absorbing_states:
+            right = "off with AIRL: a policy has no density in the absorbing state"
+            refuse("discriminator.absorbing_states", settings.absorbing_states, right)
+    if config.reward in NOT_RISING and config.credo.mode != "off":
+        _check_not_rising(config)
+
+
+def _check_not_rising(config: RunConfig) -> None:
+    mode, unit = config.credo.mode, config.credo.threshold_unit
+    if mode in ("filter", "both") and unit == "reward":
+        right = f"probability or logit with reward {config.reward}, which does not rise with the logit; or --credo off"
+        refuse("threshold_unit", unit, right)
+    if mode in ("clip", "both") and unit != "reward":
+        right = f"reward, or --credo filter, with reward {config.reward}, which does not rise with the logit"
+        refuse("threshold_unit", unit, right)
+
+
+def check_action_free(config: RunConfig) -> None:
+    """Refuse (CredoError) a discriminator that looks at actions, for demonstrations that have none."""
+    settings = config.discriminator
+    if settings.kind != "gail":
+        refuse("discriminator.kind", settings.kind, "gail: the demonstrations have no actions")
+    if settings.inputs not in ("s", "ss"):
+        refuse("discriminator.inputs", settings.inputs, "s or ss: the demonstrations have no actions")
 
 
 def _check_credo(config: RunConfig) -> None:

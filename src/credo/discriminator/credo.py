@@ -1,7 +1,9 @@
 """CREDO: clipping the reward of discriminator outliers (Algorithm 1, Section 3.4, Definition 2 of the paper).
 
-All rewards rise with the logit, so the rule r(s, a) < c is the rule logit < threshold_logit, which is how it is
-computed: exact where a reward saturates or overflows.
+The paper's rewards rise with the logit, so the rule r(s, a) < c is the rule logit < threshold_logit, which is how it is
+computed: exact where a reward saturates or overflows. For a reward that does not rise (``fairl``) a sample the
+discriminator is too sure of has no high reward: there the threshold is a probability or a logit, and the settings'
+checks refuse one in rewards.
 """
 
 from __future__ import annotations
@@ -19,18 +21,20 @@ from credo.types import Array
 def threshold_logit(credo: CredoConfig, reward: str) -> float:
     """The logit from which an expert sample is an outlier (Definition 2); inf: none is, -inf: all are.
 
-    For c in rewards: log(exp(c) - 1) for plr, c for cr. Probabilities and logits mean the same for every reward.
+    For c in rewards: log(exp(c) - 1) for plr, c for cr. Probabilities and logits mean the same for every reward; a
+    reward that does not rise with the logit has no outliers by a threshold in rewards.
     """
     if credo.threshold_unit == "logit":
         return credo.threshold
     if credo.threshold_unit == "probability":
         return math.log(credo.threshold) - math.log1p(-credo.threshold)
     low, high = REWARDS[reward].bounds
-    if credo.threshold >= high:
+    inverse = REWARDS[reward].inverse
+    if inverse is None or credo.threshold >= high:
         return math.inf
     if credo.threshold <= low:
         return -math.inf
-    return REWARDS[reward].inverse(credo.threshold)
+    return inverse(credo.threshold)
 
 
 def reward_cap(credo: CredoConfig, reward: str) -> float:

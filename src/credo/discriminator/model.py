@@ -10,6 +10,7 @@ import optax
 
 from credo.config import CredoConfig, DiscriminatorConfig, needs_density
 from credo.discriminator import credo as outliers
+from credo.discriminator import statistics
 from credo.discriminator.inputs import Layout, make_layout
 from credo.discriminator.logits import LogProb, initialise, make_logit
 from credo.discriminator.losses import Logit, Loss, Samples, cross_entropy
@@ -27,6 +28,8 @@ from credo.types import Array, CredoError, Metrics
 class DiscriminatorState(NamedTuple):
     network: Any
     optimiser: Any
+    rewards: Any = ()
+    """Moments of the policy's rewards; an empty tuple where they are not normalised."""
 
 
 class Discriminator(NamedTuple):
@@ -102,7 +105,8 @@ def make_discriminator(
 
     def init(key: Array) -> DiscriminatorState:
         network = initialise(config, layout, key)
-        return DiscriminatorState(network, optimiser.init(network))
+        rewards = statistics.empty() if config.reward_normalisation else ()
+        return DiscriminatorState(network, optimiser.init(network), rewards)
 
     def candidate_pool(network: Any, policy: Any, expert_inputs: Array, key: Array) -> tuple[Array, Array]:
         """Expert samples to draw from, and which of them are retained."""
@@ -151,6 +155,7 @@ def make_discriminator(
             choose_key, loss_key = jax.random.split(update_key)
             scorer = first if fixed else state.network
             expert, filtered = choose(scorer, policy, scored, expert_inputs, choose_key)
+            assert expert.weight is not None
             value, gradient = jax.value_and_grad(loss)(state.network, expert, Samples(policy_batch), loss_key)
             changes, memory = optimiser.update(gradient, state.optimiser, state.network)
             metrics = {
@@ -159,7 +164,7 @@ def make_discriminator(
                 "expert_term_weight": jnp.sum(expert.weight),
                 **gradient_metrics("discriminator", gradient),
             }
-            return DiscriminatorState(optax.apply_updates(state.network, changes), memory), metrics
+            return state._replace(network=optax.apply_updates(state.network, changes), optimiser=memory), metrics
 
         keys = jax.random.split(jax.random.fold_in(key, 1), policy_inputs.shape[0])
         state, metrics = jax.lax.scan(one_update, state, (policy_inputs, keys))

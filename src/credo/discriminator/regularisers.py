@@ -261,6 +261,13 @@ def learning_rate_decay(
     return optax.chain(optimiser, optax.scale_by_schedule(share))
 
 
+def _positive_unlabelled(
+    expert_logit: Array, expert: Samples, policy_logit: Array, policy: Samples, config: DiscriminatorConfig
+) -> Array:
+    prior, slack = config.class_prior, config.unlabelled_slack
+    return positive_unlabelled(expert_logit, expert, policy_logit, policy, prior, slack)
+
+
 REGULARISERS: dict[str, Regulariser] = {
     "gradient-penalty": Regulariser(loss=gradient_penalty),
     "gradient-penalty-one-sided": Regulariser(loss=gradient_penalty_one_sided),
@@ -271,11 +278,7 @@ REGULARISERS: dict[str, Regulariser] = {
     "label-smoothing": Regulariser(loss=label_smoothing),
     "weight-decay": Regulariser(optimiser=weight_decay),
     "dropout": Regulariser(loss=dropout),
-    "positive-unlabelled": Regulariser(
-        classification=lambda expert_logit, expert, policy_logit, policy, config: positive_unlabelled(
-            expert_logit, expert, policy_logit, policy, config.class_prior, config.unlabelled_slack
-        )
-    ),
+    "positive-unlabelled": Regulariser(classification=_positive_unlabelled),
     "controller": Regulariser(loss=controller),
     "logit-clamp": Regulariser(output=logit_clamp),
     "learning-rate-decay": Regulariser(optimiser=learning_rate_decay),
@@ -298,10 +301,14 @@ def regularised_logit(logit: Logit, chosen: list[Regulariser], config: Discrimin
 
 def regularised_network(network: Any, chosen: list[Regulariser], config: DiscriminatorConfig) -> Any:
     """The network that is evaluated, from its parameters."""
-    for regulariser in chosen:
-        if regulariser.network is not None:
-            network = map_networks(lambda part, change=regulariser.network: change(part, config), network)
-    return network
+    changes = [regulariser.network for regulariser in chosen if regulariser.network]
+
+    def changed(part: Network) -> Network:
+        for change in changes:
+            part = change(part, config)
+        return part
+
+    return map_networks(changed, network) if changes else network
 
 
 def regularised_loss(loss: Loss, logit: Logit, chosen: list[Regulariser], config: DiscriminatorConfig) -> Loss:

@@ -1,7 +1,8 @@
-"""The policy's reward as a function of the discriminator's logit (Table 1 of the paper).
+"""The policy's reward as a function of the discriminator's logit (Table 1 of the paper, and FAIRL's).
 
-With D = sigmoid(l), every reward rises with l. Each is written in the logit so that nothing overflows; ``plr-literal``
-is the formula as it is usually typed, kept because its overflow near l = 17 is itself one way to explode.
+With D = sigmoid(l), every reward of the paper rises with l; one that does not has no inverse. Each is written in the
+logit so that nothing overflows; ``plr-literal`` is the formula as it is usually typed, kept because its overflow near
+l = 17 is itself one way to explode.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ class Reward(NamedTuple):
 
     function: Callable[[Array], Array]
     """logit [...] -> reward [...]."""
-    inverse: Callable[[float], float]
-    """reward inside ``bounds`` -> logit (host floats)."""
+    inverse: Callable[[float], float] | None
+    """reward inside ``bounds`` -> logit (host floats); None: the reward does not rise with the logit."""
     bounds: tuple[float, float]
-    """Infimum and supremum; neither is reached."""
+    """Infimum and supremum; neither is reached but by a reward that has no inverse."""
     formula: str
     """In the expert probability D."""
 
@@ -46,6 +47,11 @@ def _negative_inverse_probability(logit: Array) -> Array:
     return jnp.maximum(-(1.0 + jnp.exp(-logit)), jnp.finfo(jnp.float32).min)
 
 
+def _fairl(logit: Array) -> Array:
+    # exp(l) is beyond float32 above l = 88: the reward is held at the lowest finite float32.
+    return jnp.maximum(-logit * jnp.exp(jnp.minimum(logit, 88.0)), jnp.finfo(jnp.float32).min)
+
+
 REWARDS: dict[str, Reward] = {
     "plr": Reward(jax.nn.softplus, _log_expm1, (0.0, math.inf), "-log(1 - D)"),
     "plr-literal": Reward(
@@ -58,22 +64,39 @@ REWARDS: dict[str, Reward] = {
     "r6": Reward(_negative_inverse_probability, lambda r: -math.log(-r - 1.0), (-math.inf, -1.0), "-1 / D"),
     "r7": Reward(lambda logit: jnp.square(jax.nn.sigmoid(logit)), lambda r: _logit(math.sqrt(r)), (0.0, 1.0), "D^2"),
     "r8": Reward(lambda logit: jnp.exp(-0.5 * jax.nn.softplus(-logit)), lambda r: _logit(r * r), (0.0, 1.0), "sqrt(D)"),
+    "fairl": Reward(_fairl, None, (-math.inf, math.exp(-1.0)), "(log(1 - D) - log D) D / (1 - D)"),
 }
-"""Name to reward. r1 is ``plr`` (GAIL), r2 is ``cr`` (AIRL and DAC)."""
+"""Name to reward. r1 is ``plr`` (GAIL), r2 is ``cr`` (AIRL and DAC); ``fairl`` is -l exp(l) (Ghasemipour et al. 2019,
+A Divergence Minimization Perspective on Imitation Learning Methods): 1 / e at most, at l = -1; negative for l > 0."""
 
 
 _NEVER_TERMINATE = ("HalfCheetah-", "Swimmer-", "Reacher-", "Pusher-", "Pendulum-")
 
 
+def never_terminates(environment: str) -> bool:
+    """Whether an environment's episodes are known to end by their time limit alone."""
+    return environment.startswith(_NEVER_TERMINATE)
+
+
+def absorbing_warning(environment: str) -> str | None:
+    """One line where absorbing states do nothing; else None."""
+    if not never_terminates(environment):
+        return None
+    return f"absorbing_states: no episode of {environment} terminates, so the setting does nothing"
+
+
 def sign_warning(name: str, environment: str) -> str | None:
     """One line on survival bias, for a reward that can be negative where episodes may end early; else None.
 
-    Rewards that are positive everywhere have the opposite bias, towards staying alive, which such tasks mostly share.
+    Rewards that are positive everywhere have the opposite bias, towards staying alive, which most tasks that terminate
+    share; those that end in success do not, and no environment says which kind it is, so nothing is said of them here.
+    Absorbing states take either bias away.
     """
-    if environment.startswith(_NEVER_TERMINATE) or name not in REWARDS or REWARDS[name].bounds[0] >= 0:
+    if never_terminates(environment) or name not in REWARDS or REWARDS[name].bounds[0] >= 0:
         return None
     when = "everywhere" if REWARDS[name].bounds[1] <= 0 else "while the discriminator wins"
     return (
         f"reward {name} is negative {when}, so it rewards an early end of the episode where one is possible "
-        f"(as in {environment}, as far as is known); plr is not"
+        f"(as in {environment}, as far as is known); plr is not, "
+        "or --discriminator.absorbing-states takes the bias away"
     )

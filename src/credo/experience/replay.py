@@ -41,6 +41,11 @@ class Replay:
         """Transitions held."""
         return min(self.written, self.length) * self.lanes
 
+    @property
+    def terminations(self) -> int:
+        """Transitions held that ended an episode."""
+        return int(np.count_nonzero(self.terminated))
+
     def add(self, steps: Transition, ended: np.ndarray) -> None:
         """Append a chunk: every field [steps, lanes, ...], in time order; ``ended`` [steps, lanes] bool is terminated
         or truncated. A chunk longer than a lane keeps its end."""

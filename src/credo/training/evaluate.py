@@ -10,7 +10,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from credo.diagnostics.imitation import action_error, occupancy_distance
-from credo.discriminator.model import join
 from credo.policies import Policy
 from credo.random import Purpose, host_generator
 from credo.training.faults import environment_fault
@@ -48,14 +47,29 @@ class HeldOut(NamedTuple):
     std: np.ndarray
     horizon: int
     """Steps of a whole episode."""
+    next_observation: np.ndarray
+    """[n, O]."""
+    terminated: np.ndarray
+    """[n] bool."""
 
 
-def expert_probability(parts: Parts) -> Callable[[Any, Constants, Any, Any], jax.Array]:
-    """Compiled: (network, constants, observation [n, O], action [n, A]) -> mean expert probability."""
+def expert_probability(parts: Parts) -> Callable[..., jax.Array]:
+    """Compiled: (state, constants, observation [n, O], action [n, A], next_observation [n, O], terminated [n]) -> mean
+    expert probability."""
 
-    def mean_probability(network: Any, constants: Constants, observation: Any, action: Any) -> jax.Array:
+    def mean_probability(
+        state: TrainState,
+        constants: Constants,
+        observation: Any,
+        action: Any,
+        next_observation: Any,
+        terminated: Any,
+    ) -> jax.Array:
         assert parts.discriminator is not None
-        logit = parts.discriminator.logit(network, join(constants.normalise(observation), action))
+        inputs = parts.discriminator.layout.join(
+            constants.normalise(observation), action, constants.normalise(next_observation), terminated
+        )
+        logit = parts.discriminator.logit(state.discriminator.network, inputs, state.learner)
         return jnp.mean(jax.nn.sigmoid(logit))
 
     return jax.jit(mean_probability)
@@ -68,7 +82,7 @@ def evaluate(
     state: TrainState,
     policy: Policy,
     held_out: HeldOut | None,
-    probability: Callable[[Any, Constants, Any, Any], jax.Array],
+    probability: Callable[..., jax.Array],
     stop: Stop,
 ) -> dict[str, float]:
     """One row of evaluations. Every evaluation of a seed starts from the same initial states.
@@ -111,16 +125,22 @@ def evaluate(
         )
         row["action_error"] = action_error(policy.normalised_action, held_out.observation, held_out.action)
         generator = host_generator(seed.number, Purpose.MEASURE)
-        observation = np.concatenate([episode.observation[:-1] for episode in episodes])
-        action = np.concatenate([episode.action for episode in episodes])
-        for name, o, a in (
-            ("held_out", held_out.observation, held_out.action),
-            ("policy", observation, action),
-        ):
-            rows = generator.integers(0, len(a), SCORED_SAMPLES)
-            network = state.discriminator.network
-            row[f"expert_probability_{name}"] = probability(network, constants, o[rows], a[rows])
+        played = (
+            np.concatenate([episode.observation[:-1] for episode in episodes]),
+            np.concatenate([episode.action for episode in episodes]),
+            np.concatenate([episode.observation[1:] for episode in episodes]),
+            np.concatenate([_last(len(episode.action)) & episode.terminated for episode in episodes]),
+        )
+        shown = (held_out.observation, held_out.action, held_out.next_observation, held_out.terminated)
+        for name, steps in (("held_out", shown), ("policy", played)):
+            rows = generator.integers(0, len(steps[1]), SCORED_SAMPLES)
+            row[f"expert_probability_{name}"] = probability(state, constants, *(part[rows] for part in steps))
     return {name: float(value) for name, value in row.items()}
+
+
+def _last(length: int) -> np.ndarray:
+    """[length] bool: the last step."""
+    return np.arange(length) == length - 1
 
 
 def failed_row() -> dict[str, float]:

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from credo import run_folder
-from credo.config import RunConfig, unused_settings
+from credo.config import RunConfig, idle_settings, unused_settings
 from credo.demonstrations import Demonstrations
 from credo.discriminator.credo import threshold_warning
-from credo.discriminator.rewards import sign_warning
+from credo.discriminator.rewards import absorbing_warning, sign_warning
 from credo.environments import EnvironmentSource, Workers, environment_spec, make_environment, source_name
 from credo.experience import bytes_needed
 from credo.policies import Policy
@@ -92,7 +92,12 @@ def announce(config: RunConfig, spec: EnvironmentSpec, watcher: Watcher) -> None
     """One line each on settings that work but probably not as meant."""
     lines = [unused_settings(config)]
     if config.adversarial:
-        lines += [threshold_warning(config.credo, config.reward), sign_warning(config.reward, spec.name)]
+        absorbing = config.discriminator.absorbing_states
+        lines += [
+            idle_settings(config.discriminator),
+            threshold_warning(config.credo, config.reward),
+            absorbing_warning(spec.name) if absorbing else sign_warning(config.reward, spec.name),
+        ]
     for line in lines:
         if line:
             watcher.line(f"note: {line}")
@@ -156,12 +161,15 @@ def _prepare(parts: Parts, demonstrations: Demonstrations | None) -> tuple[Const
         held = held.select_episodes(range(MEASURED_EPISODES))
     mean, std = kept.statistics()
     statistics = (mean, std) if config.normalise_observations else None
-    constants = make_constants(parts, statistics, kept.observation, kept.action)
+    ahead = (kept.next_observation, kept.terminated) if config.looks_ahead else ()
+    constants = make_constants(parts, statistics, kept.observation, kept.action, *ahead)
     horizon = spec.max_episode_steps or int(max(demonstrations.lengths))
     # An episode that was cut, not ended, would have gone on: only termination counts as time lost.
     fell = held.terminated[held.episode_start[1:] - 1]
     lengths = np.where(fell, held.lengths, horizon)
-    return constants, HeldOut(held.observation, held.action, lengths, mean, std, horizon)
+    return constants, HeldOut(
+        held.observation, held.action, lengths, mean, std, horizon, held.next_observation, held.terminated
+    )
 
 
 class _Run:

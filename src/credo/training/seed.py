@@ -161,8 +161,22 @@ def draw_experience(config: RunConfig, seed: Seed, fresh: Transition | Rollout, 
     updates = config.discriminator.updates_per_round if config.adversarial else 0
     shape = (updates, config.discriminator.batch_size)
     if not config.keeps_replay or config.policy_samples == "fresh":
-        flat = [x.reshape(-1, x.shape[-1]) for x in (fresh.observation, fresh.action)]
-        rows = generator.integers(0, flat[0].shape[0], shape)
-        return Experience(batches, flat[0][rows], flat[1][rows])
-    slots = seed.replay.sample_slots(generator, shape)
-    return Experience(batches, seed.replay.observation[slots], seed.replay.action[slots])
+        steps = Transition(*(x.reshape(-1, *x.shape[2:]) for x in fresh[: len(Transition._fields)]))
+        rows = generator.integers(0, steps.reward.shape[0], shape)
+        sampled = Transition(*(x[rows] for x in steps))
+        ends, held = int(np.sum(steps.terminated)), len(steps.reward)
+    else:
+        slots = seed.replay.sample_slots(generator, shape)
+        if not config.looks_ahead:
+            return Experience(batches, seed.replay.observation[slots], seed.replay.action[slots])
+        sampled = seed.replay.gather(slots)
+        ends, held = seed.replay.terminations, len(seed.replay)
+    if not config.looks_ahead:
+        return Experience(batches, sampled.observation, sampled.action)
+    absorbing = None
+    if config.adversarial and config.discriminator.absorbing_states:
+        # As if each termination were followed by one stay in the absorbing state.
+        absorbing = generator.random(shape) < ends / (ends + held)
+    return Experience(
+        batches, sampled.observation, sampled.action, sampled.next_observation, sampled.terminated, absorbing
+    )

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from credo.config import RunConfig
-from credo.discriminator.model import Discriminator, join, make_discriminator
+from credo.discriminator.model import Discriminator, make_discriminator
 from credo.learners import Learner, make_learner
 from credo.networks import Network
 from credo.policies import Policy
@@ -33,10 +33,13 @@ class Constants(NamedTuple):
     observation_std: Array
     """[O] float32; ones without normalisation."""
     expert_inputs: Array
-    """[n, O + A] float32: the demonstrations as the discriminator sees them (n = 0 without one)."""
+    """[n, D] float32: the demonstrations as the discriminator sees them, stays in the absorbing state included (n = 0
+    without one)."""
 
     def normalise(self, observation: Array) -> Array:
-        """Observations as all networks see them."""
+        """Observations as all networks see them; None stays None."""
+        if observation is None:
+            return None
         mean, std = (jnp.broadcast_to(x, observation.shape) for x in (self.observation_mean, self.observation_std))
         return (observation - mean) / std
 
@@ -55,7 +58,13 @@ def make_parts(config: RunConfig, spec: EnvironmentSpec) -> Parts:
     discriminator = None
     if config.adversarial:
         discriminator = make_discriminator(
-            config.discriminator, config.credo, config.reward, spec.observation_size, spec.action_size
+            config.discriminator,
+            config.credo,
+            config.reward,
+            spec.observation_size,
+            spec.action_size,
+            config.learner_config.discount,
+            learner.log_prob,
         )
     return Parts(config, spec, learner, discriminator)
 
@@ -65,12 +74,27 @@ def make_constants(
     statistics: tuple[np.ndarray, np.ndarray] | None,
     observation: np.ndarray,
     action: np.ndarray,
+    next_observation: np.ndarray | None = None,
+    terminated: np.ndarray | None = None,
 ) -> Constants:
     """``statistics``: mean and standard deviation of observations, or None for no normalisation; ``observation``
-    [n, O] and ``action`` [n, A] are the demonstrations to train on (n may be 0)."""
+    [n, O], ``action`` [n, A], ``next_observation`` [n, O] and ``terminated`` [n] are the demonstrations to train on (n
+    may be 0; the last two may be None where the discriminator looks at neither)."""
     size = parts.spec.observation_size
     mean, std = statistics or (np.zeros(size, np.float32), np.ones(size, np.float32))
-    expert_inputs = join(jnp.asarray((observation - mean) / std, jnp.float32), jnp.asarray(action, jnp.float32))
+
+    def normalised(values: np.ndarray | None) -> Array:
+        return None if values is None else jnp.asarray((values - mean) / std, jnp.float32)
+
+    expert_inputs = jnp.zeros((0, size + parts.spec.action_size))
+    if parts.discriminator is not None:
+        layout = parts.discriminator.layout
+        expert_inputs = layout.join(
+            normalised(observation), jnp.asarray(action, jnp.float32), normalised(next_observation), terminated
+        )
+        if layout.absorbing and terminated is not None:
+            stays = jnp.tile(layout.absorbed(), (int(np.sum(terminated)), 1))
+            expert_inputs = jnp.concatenate([expert_inputs, stays])
     return Constants(jnp.asarray(mean, jnp.float32), jnp.asarray(std, jnp.float32), expert_inputs)
 
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from credo import networks
 from credo.discriminator import credo as outliers
-from credo.discriminator.model import Discriminator, join
-from credo.discriminator.rewards import REWARDS
+from credo.discriminator.model import Discriminator
 from credo.learners.targets import chosen_before_tanh
+from credo.training.relabel import relabelled, transition_inputs
 from credo.training.state import Constants, Parts, TrainState
 from credo.types import Array, Metrics, Rollout, Transition
 
@@ -32,6 +32,12 @@ class Experience(NamedTuple):
     """[discriminator updates, batch, O]: the policy's side of the discriminator (0 updates without one)."""
     policy_action: Array
     """[discriminator updates, batch, A]."""
+    policy_next_observation: Array | None = None
+    """[discriminator updates, batch, O]; None where the discriminator looks at no next state."""
+    policy_terminated: Array | None = None
+    """[discriminator updates, batch] bool; None like the one before."""
+    policy_absorbing: Array | None = None
+    """[discriminator updates, batch] bool: which are stays in the absorbing state; None without such."""
 
 
 Round = Callable[[TrainState, Constants, Experience, Array, Array], tuple[TrainState, Metrics]]
@@ -58,12 +64,19 @@ def make_round(parts: Parts) -> Round:
         )
         discriminator_state, metrics = state.discriminator, {}
         if discriminator is not None:
-            policy_inputs = join(constants.normalise(experience.policy_observation), experience.policy_action)
+            policy_inputs = discriminator.layout.join(
+                constants.normalise(experience.policy_observation),
+                experience.policy_action,
+                constants.normalise(experience.policy_next_observation),
+                experience.policy_terminated,
+                experience.policy_absorbing,
+            )
             discriminator_state, metrics = discriminator.update(
-                state.discriminator, constants.expert_inputs, policy_inputs, discriminator_key
+                state.discriminator, constants.expert_inputs, policy_inputs, discriminator_key, state.learner
             )
             network = discriminator_state.network
-            batches = batches._replace(reward=policy_reward(parts, network, batches.observation, batches.action))
+            discriminator_state, reward, reward_metrics = relabelled(parts, discriminator_state, batches, state.learner)
+            batches, metrics = batches._replace(reward=reward), metrics | reward_metrics
         learner_state, learner_metrics = learner.update(state.learner, batches, learner_key)
         updated = TrainState(learner_state, discriminator_state)
 
@@ -77,7 +90,7 @@ def make_round(parts: Parts) -> Round:
         }
         if discriminator is not None:
             key = jax.random.fold_in(discriminator_key, 2)
-            metrics |= discriminator_diagnostics(parts, discriminator, network, constants, last, key)
+            metrics |= discriminator_diagnostics(parts, discriminator, network, constants, last, key, state.learner)
         watched = [value for name, value in metrics.items() if "_gradient_" in name or "_logit_" in name]
         floats = [leaf for leaf in jax.tree.leaves(updated) if jnp.issubdtype(leaf.dtype, jnp.floating)]
         finite = networks.all_finite((floats, watched))
@@ -93,14 +106,6 @@ def measured(batches: Transition | Rollout) -> Transition:
         rows = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), batches)
         return Transition(rows.observation, rows.action, rows.reward, rows.next_observation, rows.terminated)
     return jax.tree.map(lambda x: x[-1], batches)
-
-
-def policy_reward(parts: Parts, network: networks.Network, observation: Array, action: Array) -> Array:
-    """The reward of every sample, [...], from the current logits; clipped at the threshold in modes clip and both."""
-    assert parts.discriminator is not None
-    logit = parts.discriminator.logit(network, join(observation, action))
-    reward = REWARDS[parts.config.reward](logit)
-    return jnp.minimum(reward, outliers.reward_cap(parts.config.credo, parts.config.reward))
 
 
 def policy_diagnostics(parts: Parts, learner_state, batch: Transition) -> Metrics:
@@ -129,18 +134,22 @@ def discriminator_diagnostics(
     constants: Constants,
     batch: Transition,
     key: Array,
+    learner_state: Any,
 ) -> Metrics:
     """P(expert) and logits on expert and on replayed policy samples after the round's updates, the share of expert
-    samples past the outlier threshold (also where CREDO is off), and the logit's slope in the action."""
+    samples past the outlier threshold (also where CREDO is off), and the logit's slope in the action (0 where the
+    discriminator looks at none). ``learner_state`` is what the updates were made with."""
     total = constants.expert_inputs.shape[0]
     chosen = jax.random.randint(key, (DIAGNOSTIC_SAMPLES,), 0, total)
-    expert = discriminator.logit(network, constants.expert_inputs[chosen])
-    policy = discriminator.logit(network, join(batch.observation, batch.action))
+    expert = discriminator.logit(network, constants.expert_inputs[chosen], learner_state)
 
-    def logit_of_action(action: Array) -> Array:
-        return jnp.sum(discriminator.logit(network, join(batch.observation, action)))
+    def policy_logit(action: Array) -> Array:
+        inputs = transition_inputs(discriminator.layout, batch._replace(action=action))
+        return discriminator.logit(network, inputs, learner_state)
 
-    slope = jax.grad(logit_of_action)(batch.action)
+    policy = policy_logit(batch.action)
+
+    slope = jax.grad(lambda action: jnp.sum(policy_logit(action)))(batch.action)
     rule = parts.config.credo
     threshold = outliers.threshold_logit(rule, parts.config.reward)
     metrics = {
