@@ -88,12 +88,7 @@ class Policy:
 
         A row's action does not depend on the other rows beyond float32 rounding. CredoError on another shape.
         """
-        array = np.asarray(observation, dtype=np.float32)
-        if array.ndim not in (1, 2) or array.shape[-1] != self.observation_size:
-            raise CredoError(
-                f"policy: observation has shape {array.shape}; [{self.observation_size}] or "
-                f"[batch, {self.observation_size}] is what this {self.environment} policy takes"
-            )
+        array = self._checked(observation)
         hidden = np.atleast_2d(array)
         hidden = (hidden - self.observation_mean) / self.observation_std
         for weight, bias in self.layers[:-1]:
@@ -104,6 +99,15 @@ class Policy:
         action = np.tanh(_product(hidden, weight) + bias)
         return action[0] if array.ndim == 1 else action
 
+    def _checked(self, observation: np.ndarray) -> np.ndarray:
+        array = np.asarray(observation, dtype=np.float32)
+        if array.ndim not in (1, 2) or array.shape[-1] != self.observation_size:
+            raise CredoError(
+                f"policy: observation has shape {array.shape}; [{self.observation_size}] or "
+                f"[batch, {self.observation_size}] is what this {self.environment} policy takes"
+            )
+        return array
+
     def __call__(self, observation: np.ndarray) -> np.ndarray:
         """Action in the environment's own units, float32 [A] or [B, A]; see ``normalised_action``."""
         share = (self.normalised_action(observation) + 1) / 2
@@ -112,7 +116,12 @@ class Policy:
 
 
 def save_policy(path: str | Path, policy: Policy, *, overwrite: bool = True) -> None:
-    """Write the policy as one safetensors file, atomically; CredoError where it cannot be written."""
+    """Write the policy as one safetensors file, atomically; CredoError where it cannot be written, or is an
+    ``OnnxPolicy``, which has no layers to write."""
+    if not policy.layers:
+        raise CredoError(
+            f"{path}: a policy read from an ONNX file cannot be written as a policy file; keep the ONNX file"
+        )
     tensors = {name: getattr(policy, name) for name in _VECTORS}
     for i, (weight, bias) in enumerate(policy.layers):
         tensors[f"layers.{i}.weight"] = weight
