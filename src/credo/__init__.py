@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from credo.api import Run, imitate, train_expert
     from credo.config import RunConfig
     from credo.demonstrations import Demonstrations, load_demonstrations
+    from credo.exporting import export
     from credo.policies import Policy, load_policy
     from credo.presets import preset
     from credo.types import CredoError
@@ -25,6 +26,7 @@ _ROOMS = {
     "imitate": "credo.api",
     "train_expert": "credo.api",
     "RunConfig": "credo.config",
+    "export": "credo.exporting",
     "Demonstrations": "credo.demonstrations",
     "load_demonstrations": "credo.demonstrations",
     "Policy": "credo.policies",
@@ -39,6 +41,7 @@ __all__ = [
     "Policy",
     "Run",
     "RunConfig",
+    "export",
     "imitate",
     "load_demonstrations",
     "load_policy",

@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "evaluate": ("credo.cli.runs:evaluate", "run a trained policy and report its returns"),
     "video": ("credo.cli.runs:video", "record a video of a trained policy"),
+    "export": ("credo.cli.export:export", "write a trained policy as ONNX, or as a NumPy policy with its card"),
     "list": ("credo.cli.runs:list_runs", "list the runs in a folder, with state, returns and verdicts"),
     "report": ("credo.cli.report:report", "report on any set of runs: one page with verdicts and figures"),
     "presets": ("credo.cli.runs:presets", "print the presets side by side"),

@@ -145,7 +145,9 @@ def video(words: Sequence[str]) -> None:
         else:
             policy = find_policy(options.run)
             out = options.out or Path(f"{path.stem}.mp4")
-            result = record_video(environment_of(policy, options.environment), policy, out)
+            # The process that draws reads the policy from a file: the one there is, or one written for it.
+            given = path if path.is_file() else policy
+            result = record_video(environment_of(policy, options.environment), given, out)
     console.print(
         f"{result.path}: {result.length} steps, return {result.episode_return:,.1f}",
         soft_wrap=True,

@@ -115,12 +115,7 @@ class Policy:
 
         A row's action does not depend on the other rows beyond float32 rounding. CredoError on another shape.
         """
-        array = np.asarray(observation, dtype=np.float32)
-        if array.ndim not in (1, 2) or array.shape[-1] != self.observation_size:
-            raise CredoError(
-                f"policy: observation has shape {array.shape}; [{self.observation_size}] or "
-                f"[batch, {self.observation_size}] is what this {self.environment} policy takes"
-            )
+        array = self._checked(observation)
         inputs = (np.atleast_2d(array) - self.observation_mean) / self.observation_std
         action = np.tanh(self._output(self.layers, inputs))
         if self.rivals:
@@ -144,6 +139,15 @@ class Policy:
         weight, bias = network[-1]
         return _product(hidden, weight) + bias
 
+    def _checked(self, observation: np.ndarray) -> np.ndarray:
+        array = np.asarray(observation, dtype=np.float32)
+        if array.ndim not in (1, 2) or array.shape[-1] != self.observation_size:
+            raise CredoError(
+                f"policy: observation has shape {array.shape}; [{self.observation_size}] or "
+                f"[batch, {self.observation_size}] is what this {self.environment} policy takes"
+            )
+        return array
+
     def __call__(self, observation: np.ndarray) -> np.ndarray:
         """Action in the environment's own units, float32 [A] or [B, A]; see ``normalised_action``."""
         share = (self.normalised_action(observation) + 1) / 2
@@ -152,7 +156,12 @@ class Policy:
 
 
 def save_policy(path: str | Path, policy: Policy, *, overwrite: bool = True) -> None:
-    """Write the policy as one safetensors file, atomically; CredoError where it cannot be written."""
+    """Write the policy as one safetensors file, atomically; CredoError where it cannot be written, or is an
+    ``OnnxPolicy``, which has no layers to write."""
+    if not policy.layers:
+        raise CredoError(
+            f"{path}: a policy read from an ONNX file cannot be written as a policy file; keep the ONNX file"
+        )
     tensors = {name: getattr(policy, name) for name in _VECTORS}
     networks = {"layers": policy.layers}
     networks |= {f"rivals.{n}": network for n, network in enumerate(policy.rivals)}

@@ -1,0 +1,115 @@
+"""``credo export``: a run's policy as ONNX or NumPy, whole or not at all."""
+
+import json
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+import credo
+from credo import run_folder
+from credo.cli import main
+from credo.config import RunConfig
+from credo.policies import FORMAT, Layer, Policy, save_policy
+from credo.storage import content_sha256, file_sha256
+from credo.types import CredoError
+
+
+def policy(seed):
+    weight = np.random.default_rng(seed).normal(size=(3, 1)).astype(np.float32)
+    vectors = np.zeros(3, np.float32), np.ones(3, np.float32)
+    return Policy((Layer(weight, np.zeros(1)),), "relu", *vectors, np.float32([-2]), np.float32([2]), "Pendulum-v1")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A run folder with policies of two seeds; seed 1 is the nearer one."""
+    path = tmp_path / "run"
+    run_folder.create(path, RunConfig(environment="Pendulum-v1", seeds=2), {"sha256": "x"}, "test")
+    told = {str(s): {"selected_badness": 1.0 - s, "selected_return": 10.0 + s, "final_return": 3.0} for s in (0, 1)}
+    run_folder.write_json(path / run_folder.SUMMARY, {"state": "done", "seeds": told})
+    for seed in (0, 1):
+        for offset, which in enumerate(("best", "last")):
+            target = run_folder.policy_path(path, seed, which)
+            target.parent.mkdir(exist_ok=True)
+            save_policy(target, policy(10 * seed + offset))
+    return path
+
+
+OBSERVATION = np.random.default_rng(0).normal(size=(50, 3)).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("options", "number"),
+    [([], 10), (["--policy", "last"], 11), (["--seed", "0"], 0), (["--seed=0", "--policy=last"], 1)],
+)
+@pytest.mark.parametrize(("format", "suffix"), [("onnx", "onnx"), ("numpy", "safetensors")])
+def test_the_chosen_policy_is_written(options, number, format, suffix, folder, tmp_path, capsys):
+    if format == "onnx":
+        pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
+    out = tmp_path / f"out.{suffix}"
+    main(["export", str(folder), "--format", format, "--out", str(out), *options])
+    assert str(out) in capsys.readouterr().out.replace("\n", "")
+    np.testing.assert_allclose(credo.load_policy(out)(OBSERVATION), policy(number)(OBSERVATION), atol=1e-5)
+
+
+def test_the_card_says_where_a_policy_comes_from(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = credo.export(folder, "numpy")
+    assert path.name == "run-seed-1-best.safetensors"
+    card = json.loads(path.with_suffix(".json").read_text())
+    assert card["sha256"] == file_sha256(path)
+    assert (card["environment"], card["seed"], card["return_mean"], card["policy"]) == ("Pendulum-v1", 1, 11.0, "best")
+    assert card["config"]["seeds"] == 2
+
+
+def test_a_policy_file_is_exported_too(folder, tmp_path):
+    source = run_folder.policy_path(folder, 0, "last")
+    path = credo.export(source, "numpy", out=tmp_path / "one.safetensors")
+    np.testing.assert_array_equal(credo.load_policy(path)(OBSERVATION), policy(1)(OBSERVATION))
+
+
+def test_nothing_is_overwritten_unasked(folder, tmp_path):
+    out = tmp_path / "out.safetensors"
+    for target in (out, out.with_suffix(".json")):
+        target.write_text("mine")
+        with pytest.raises(CredoError, match="exists"):
+            credo.export(folder, "numpy", out=out)
+        assert target.read_text() == "mine"
+        target.unlink()
+    credo.export(folder, "numpy", out=out)
+    credo.export(folder, "numpy", out=out, overwrite=True, seed=0)
+    np.testing.assert_array_equal(credo.load_policy(out)(OBSERVATION), policy(0)(OBSERVATION))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"format": "torch"}, "format: 'torch'"),
+        ({"policy": "first"}, "policy: 'first'"),
+        ({"seed": 7}, "no best policy of seed 7"),
+        ({"format": "numpy", "out": "x.onnx"}, ".safetensors"),
+        ({"format": "numpy", "out": "missing/x.safetensors"}, "not a folder"),
+    ],
+)
+def test_refusals(options, words, folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CredoError) as caught:
+        credo.export(folder, **options)
+    assert words in str(caught.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+@pytest.mark.parametrize("format", ["onnx", "numpy"])
+def test_non_finite_weights_are_refused(format, folder, tmp_path):
+    good = policy(0)
+    tensors = {name: np.array(getattr(good, name)) for name in ("observation_mean", "observation_std")}
+    tensors |= {name: np.array(getattr(good, name)) for name in ("action_low", "action_high")}
+    tensors |= {"layers.0.weight": np.full((3, 1), np.inf, np.float32), "layers.0.bias": np.zeros(1, np.float32)}
+    header = {"format": FORMAT, "format_version": "1", "activation": "relu", "environment": "Pendulum-v1"}
+    header["sha256"] = content_sha256(tensors, header)
+    save_file(tensors, run_folder.policy_path(folder, 1), metadata=header)
+    with pytest.raises(CredoError, match="NaN or infinity") as caught:
+        credo.export(folder, format, out=tmp_path / f"x.{'onnx' if format == 'onnx' else 'safetensors'}")
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.glob("x.*"))
