@@ -5,13 +5,13 @@ import pytest
 from made_up_curves import curve, group
 
 from credo.diagnostics.divergence import Criteria
-from credo.studies.analysis import analyse
+from credo.studies.analysis import analyse_curves
 from credo.studies.association import signs, together
 from credo.studies.curves import RETURN
 
 
 def tables(curves, **options):
-    return {table.name: table for table in analyse(curves, **options)}
+    return {table.name: table for table in analyse_curves(curves, **options)}
 
 
 def column(table, name):
@@ -133,7 +133,7 @@ def test_half_done_and_empty_seeds_are_told():
     assert "1 of 2 seeds have not done" in found["verdicts"].note
     assert column(found["sample-efficiency"], "reached") == [1, 1, 0]
     assert column(found["scores"], "seeds") == [1]
-    assert analyse([]) == ()
+    assert analyse_curves([]) == ()
 
 
 def test_without_a_true_reward_the_tables_stand_on_the_distance():

@@ -7,7 +7,7 @@ from credo.studies.scores import bootstrap, interquartile_mean, iqm, mean, media
 from credo.studies.scores import probability_of_improvement as improvement
 
 # The scores that rliable was given.
-_GENERATOR = np.random.RandomState(7)  # noqa: NPY002
+_GENERATOR = np.random.RandomState(7)
 ONE = list(np.round(_GENERATOR.uniform(0, 1.1, (11, 3)), 3).T)
 OTHER = list(np.round(_GENERATOR.uniform(0.2, 1.2, (11, 3)), 3).T)
 

@@ -154,10 +154,10 @@ def verdict(
     if outcome is None:
         return _without_outcome(activity, explosion, criteria)
 
-    inactive = np.array([_mostly(activity, activity.inactive, step, criteria) for step in outcome.step])
+    inactive = _mostly(activity, activity.inactive, outcome.step, criteria)
     if outcome.against_itself:
         # A seed that never rose has a low best: without gradient it counts as low whatever it returns.
-        vanished = [_mostly(activity, activity.vanished, step, criteria) for step in outcome.step]
+        vanished = _mostly(activity, activity.vanished, outcome.step, criteria)
         outcome = outcome._replace(low=outcome.low | vanished)
     tail = _final_stretch(outcome.low)
     begin = len(outcome.low) - tail
@@ -237,21 +237,25 @@ def _first_explosion(activity: _Activity, criteria: Criteria) -> int | None:
     gradient, window = activity.gradient, max(criteria.explosion_window, 1)
     # The median is renewed every quarter of a window, and only where the floor is passed: speed.
     block = max(window // 4, 1)
+    if not len(gradient):
+        return None
+    starts = np.arange(0, len(gradient), block)
+    peaks = np.fmax.reduceat(gradient, starts)
+    usable = ~activity.inactive & np.isfinite(gradient)
     baseline = None
-    for first in range(0, len(gradient), block):
-        chunk = gradient[first : first + block]
-        if not np.any(chunk > criteria.explosion_floor):
-            continue
+    for first, peak in zip(
+        starts[peaks > criteria.explosion_floor], peaks[peaks > criteria.explosion_floor], strict=True
+    ):
         past = slice(max(first - window, 0), max(first, window))
-        alive = gradient[past][~activity.inactive[past] & np.isfinite(gradient[past])]
+        alive = np.sort(gradient[past][usable[past]])
         # An inactive actor has no scale of its own, and waking up is no explosion: the last known scale serves.
         if alive.size >= min(window, 10):
-            baseline = float(np.median(alive))
+            baseline = float(alive[(alive.size - 1) // 2] + alive[alive.size // 2]) / 2
         if baseline is None:
             continue
-        beyond = chunk > max(criteria.explosion_floor, criteria.explosion_factor * baseline)
-        if np.any(beyond):
-            return int(activity.step[first + int(np.argmax(beyond))])
+        least = max(criteria.explosion_floor, criteria.explosion_factor * baseline)
+        if peak > least:
+            return int(activity.step[first + int(np.argmax(gradient[first : first + block] > least))])
     return None
 
 
@@ -305,11 +309,13 @@ def _percent(share: float) -> str:
     return f"{100 * share:.1f}%" if abs(share) < 0.1 else f"{100 * min(share, 99.99):.0f}%"
 
 
-def _mostly(activity: _Activity, condition: np.ndarray, step: int, criteria: Criteria) -> bool:
-    """Whether most of the last rounds up to ``step`` meet the condition [m]; False before learning."""
-    end = int(np.searchsorted(activity.step, step, side="right"))
-    rounds = condition[max(end - criteria.activity_rounds, 0) : end]
-    return bool(len(rounds) and rounds.mean() > 0.5)
+def _mostly(activity: _Activity, condition: np.ndarray, steps: np.ndarray, criteria: Criteria) -> np.ndarray:
+    """[n] bool: whether most of the last rounds up to each of ``steps`` [n] meet the condition [m]; False before
+    learning."""
+    end = np.searchsorted(activity.step, steps, side="right")
+    begin = np.maximum(end - criteria.activity_rounds, 0)
+    met = np.concatenate([[0], np.cumsum(condition)])
+    return 2 * (met[end] - met[begin]) > end - begin
 
 
 def _final_stretch(condition: np.ndarray) -> int:
@@ -352,7 +358,7 @@ def _without_outcome(activity: _Activity, explosion: int | None, criteria: Crite
     """Nothing was evaluated: an actor without gradient is dead all the same, anything else is open."""
     if len(activity.step) >= criteria.activity_rounds:
         last = int(activity.step[-1])
-        if _mostly(activity, activity.inactive, last, criteria):
+        if _mostly(activity, activity.inactive, np.array([last]), criteria)[0]:
             nothing = _Outcome(np.array([last]), np.array([True]), False, "nothing evaluated", False)
             step = _onset(activity, nothing, 0, criteria)
             return Verdict("dead", step, f"actor inactive from step {step:,} on; nothing evaluated", explosion)

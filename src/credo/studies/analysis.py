@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from credo.diagnostics.divergence import Criteria
 from credo.studies import score_tables, verdict_tables
 from credo.studies.curves import SeedCurve, choose_measure
+from credo.studies.read import MethodRun, read_curves
 from credo.studies.tables import Table
 
 
-def analyse(curves: Sequence[SeedCurve], criteria: Criteria = Criteria(), seed: int = 0) -> tuple[Table, ...]:
+def analyse(
+    runs: Iterable[tuple[str, str, Path] | MethodRun], criteria: Criteria = Criteria(), seed: int = 0
+) -> tuple[Table, ...]:
+    """The tables of ``analyse_curves`` from (method, environment, run folder) of every run."""
+    return analyse_curves(read_curves(runs, criteria), criteria, seed)
+
+
+def analyse_curves(curves: Sequence[SeedCurve], criteria: Criteria = Criteria(), seed: int = 0) -> tuple[Table, ...]:
     """The tables that answer a study, in reading order; tables with nothing to say are left out.
 
     Args:

@@ -31,6 +31,7 @@ ALTERNATIVES: dict[str, tuple[float, float]] = {
 }
 """For each criterion one value below and one above its default, fixed before any run was looked at."""
 
+_LIVELY = {"step": np.array([0]), "actor_gradient_max": np.array([1.0])}
 _DISTANCE = ("low_distance", "healthy_distance", "near_distance")
 _EXPLOSION = ("explosion_factor", "explosion_floor", "explosion_window")
 _OUTCOME = ("low_share", "healthy_share", "late_evaluations", "failed_evaluations")
@@ -49,14 +50,19 @@ def alternatives(criteria: Criteria) -> list[tuple[str, float, Criteria]]:
 def verdicts_under(curves: Sequence[SeedCurve], criteria: Criteria, name: str, other: Criteria) -> list[Verdict]:
     """Every curve's verdict under ``other``, which differs from ``criteria`` in ``name`` alone; ``curve.verdict`` is
     the one under ``criteria``."""
-    return [curve.verdict if _cannot_move(curve, criteria, name, other) else _again(curve, other) for curve in curves]
-
-
-def _again(curve: SeedCurve, criteria: Criteria) -> Verdict:
-    # Nothing was non-finite, so that of the metrics these alone matter.
-    needed = ("step", "actor_gradient_max", "action_saturation")
-    metrics = {column: curve.metrics[column] for column in needed if column in curve.metrics}
-    return verdict(metrics, curve.evaluations, curve.expert_return, criteria)
+    found = []
+    for curve in curves:
+        if _cannot_move(curve, criteria, name, other):
+            found.append(curve.verdict)
+            continue
+        # Nothing was non-finite, so that of the metrics these alone matter ...
+        needed = ("step", "actor_gradient_max", "action_saturation")
+        metrics = {column: curve.metrics[column] for column in needed if column in curve.metrics}
+        if name in _OUTCOME and curve.verdict.first_explosion is None and not _stops(curve, criteria):
+            # ... and where the actor never stopped nor exploded, only that it moves.
+            metrics = _LIVELY
+        found.append(verdict(metrics, curve.evaluations, curve.expert_return, other))
+    return found
 
 
 def _cannot_move(curve: SeedCurve, criteria: Criteria, name: str, other: Criteria) -> bool:
@@ -69,14 +75,16 @@ def _cannot_move(curve: SeedCurve, criteria: Criteria, name: str, other: Criteri
     if name in _DISTANCE:
         known = np.isfinite(column(curve.evaluations, "return_mean")).any()
         return bool(known and curve.expert_return)
-    gradient = np.abs(column(curve.metrics, "actor_gradient_max"))
     if name in _EXPLOSION:
         floor = min(criteria.explosion_floor, other.explosion_floor)
-        return not np.any(gradient > floor)
-    saturation = column(curve.metrics, "action_saturation")
-    return not any(_ever_inactive(gradient, saturation, one) for one in (criteria, other))
+        return not np.any(np.abs(column(curve.metrics, "actor_gradient_max")) > floor)
+    return not (_stops(curve, criteria) or _stops(curve, other))
 
 
-def _ever_inactive(gradient: np.ndarray, saturation: np.ndarray, criteria: Criteria) -> bool:
-    stuck = (saturation >= criteria.saturation) & (gradient <= criteria.saturated_gradient)
+def _stops(curve: SeedCurve, criteria: Criteria) -> bool:
+    """Whether the actor is inactive in any round."""
+    gradient = np.abs(column(curve.metrics, "actor_gradient_max"))
+    stuck = (column(curve.metrics, "action_saturation") >= criteria.saturation) & (
+        gradient <= criteria.saturated_gradient
+    )
     return bool(np.any(stuck | (gradient <= criteria.vanishing_gradient)))
