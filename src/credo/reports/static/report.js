@@ -387,7 +387,6 @@
   });
   addEventListener("scroll", () => (tip.hidden = true), { passive: true });
 
-  if (innerWidth <= 640) document.querySelector(".controls > details").open = false;
   applyTheme();
   fillControls();
   render();
