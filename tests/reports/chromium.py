@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import shutil
 import subprocess
@@ -31,6 +32,7 @@ class Browser:
         self.requests: list[str] = []
         """Addresses that the page asked for."""
         self._number = 0
+        self.stack = contextlib.ExitStack()
 
     def __enter__(self) -> Browser:
         path = find()
@@ -44,7 +46,7 @@ class Browser:
         )
         try:
             address = self._address()
-            self.socket = connect(address, max_size=None, open_timeout=30)
+            self.socket = self.stack.enter_context(connect(address, max_size=None, open_timeout=30))
             targets = self.call("Target.getTargets")["targetInfos"]
             target = next(t["targetId"] for t in targets if t["type"] == "page")
             self.session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
@@ -59,8 +61,7 @@ class Browser:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if hasattr(self, "socket"):
-            self.socket.close()
+        self.stack.close()
         self.process.terminate()
         try:
             self.process.wait(20)

@@ -137,6 +137,7 @@ def boxes(outcome: Figure) -> dict[str, Any]:
     box |= {"median": {"color": "white", "strokeWidth": 2}, "opacity": 0.75}
     points = {"type": "point", "filled": True, "size": 16, "opacity": 0.9}
     return {
+        "width": 400,
         "layer": [
             {"data": {"name": "boxes"}, "mark": box, "encoding": shared},
             {"data": {"name": "boxes"}, "mark": points, "encoding": shared},

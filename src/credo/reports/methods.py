@@ -50,7 +50,9 @@ def name_methods(members: Sequence[Member]) -> list[str]:
     settings = [settings_of(member) for member in members]
     names = sorted({name for each in settings for name in each})
     differing = [name for name in names if len({_text(each[name]) for each in settings if name in each}) > 1]
-    own = [name for name in differing if not _belongs_to_environment(name, differing, members, settings)]
+    own = [
+        name for name in differing if name in _ALWAYS or not _belongs_to_environment(name, differing, members, settings)
+    ]
     parts = _needed([*(n for n in _ALWAYS if n in own), *(n for n in own if n not in _ALWAYS)], members, settings)
     short = _short_names(parts)
     labels = []

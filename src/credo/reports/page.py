@@ -162,10 +162,11 @@ def _controls() -> str:
         '<div class="group"><button type="button" class="switch" id="by-seed">Colour by seed</button>'
         '<button type="button" id="everything">Show everything</button></div>'
     )
-    groups = [choice, group("methods", "Methods"), group("verdicts", "Verdicts"), group("seeds", "Seeds"), switches]
     return (
-        '<section class="controls" aria-label="What the figures show"><details open><summary>Show and hide</summary>'
-        f'<div class="groups">{"".join(groups)}</div></details></section>'
+        '<section class="controls" aria-label="What the figures show">'
+        f'<div class="groups">{choice}{group("verdicts", "Verdicts")}{switches}</div>'
+        "<details><summary>Choose methods and seeds</summary>"
+        f'<div class="groups">{group("methods", "Methods")}{group("seeds", "Seeds")}</div></details></section>'
     )
 
 

@@ -79,7 +79,7 @@ def overview(collection: Collection) -> Table:
                     f"{cell.diverged} of {len(cell.seeds)}",
                     verdict_counts(cell),
                     median,
-                    None if share is None else f"{share:.0%}",
+                    _percent(share),
                     float(np.median(distances)) if distances else None,
                     f"{steps:,} of {wanted:,}",
                     ", ".join(dict.fromkeys(run.state for run in cell.runs)),
@@ -104,11 +104,15 @@ def seeds(collection: Collection) -> Table:
     for cell in collection.cells.values():
         for number, seed in cell.seeds.items():
             row = seed.row
-            share = None if row.expert_share is None else f"{row.expert_share:.0%}"
             rows.append(
                 (
                     *(cell.environment, cell.method, number, row.verdict, row.step, row.reason, row.final_return),
-                    *(row.selected_return, share, row.expert_probability, seed.verdict.first_explosion),
+                    *(
+                        row.selected_return,
+                        _percent(row.expert_share),
+                        row.expert_probability,
+                        seed.verdict.first_explosion,
+                    ),
                 )
             )
     return Table(
@@ -172,6 +176,10 @@ def _samples(cell: Cell, index: int) -> Sequence[Value]:
     known = [step for step in reached if step is not None]
     middle = float(np.median([np.inf if step is None else step for step in reached]))
     return f"{len(known)} of {len(reached)}", round(middle) if np.isfinite(middle) else "never"
+
+
+def _percent(share: float | None) -> str | None:
+    return None if share is None else f"{round(100 * share) + 0}%"
 
 
 def _text(value: object) -> Value:

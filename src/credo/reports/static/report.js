@@ -97,7 +97,10 @@
     const config = { ...theme().config, aria: false };
     // ast: expressions are interpreted, not compiled, so that the page may forbid every script but its own.
     const options = { mode: "vega", renderer: "svg", actions: false, defaultStyle: false, ast: true, tooltip: false, config };
-    vegaEmbed(node, spec, options).then(({ view }) => {
+    // Vega gives its own element a role and a label; the chart has better ones.
+    const inner = element("div", { ariaHidden: "true" });
+    node.replaceChildren(inner);
+    vegaEmbed(inner, spec, options).then(({ view }) => {
       if (!node.isConnected) return view.finalize();
       live.set(node, { view, ...more });
       node.dataset.drawn = "yes";
@@ -387,7 +390,6 @@
   });
   addEventListener("scroll", () => (tip.hidden = true), { passive: true });
 
-  if (innerWidth <= 640) document.querySelector(".controls > details").open = false;
   applyTheme();
   fillControls();
   render();
