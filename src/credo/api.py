@@ -92,7 +92,7 @@ def imitate(
     spec = _spec(source)
     data = None
     if config.adversarial:
-        data = load_demonstrations(config.demonstrations if demonstrations is None else demonstrations)
+        data = load_demonstrations(config.demonstrations if demonstrations is None else demonstrations, fitting=spec)
         check_fits(data, spec)
     return _train(config, source, data, out, watcher)
 

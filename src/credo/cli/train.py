@@ -74,7 +74,7 @@ def _train(options: TrainOptions) -> None:
     environment.close()
     data = None
     if config.adversarial:
-        data = load_demonstrations(config.demonstrations)
+        data = load_demonstrations(config.demonstrations, fitting=spec)
         check_fits(data, spec)
     expert_return = api.describe_demonstrations(data).get("return_mean")
     with watching(console, expert_return, options.quiet) as watcher:
