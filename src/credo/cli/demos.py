@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +18,15 @@ from credo.types import CredoError
 
 if TYPE_CHECKING:
     from credo.demonstrations import Demonstrations
+    from credo.demonstrations.generate import Expert
+    from credo.types import EnvironmentSpec
 
 
 @dataclass(frozen=True)
 class GenerateOptions:
     expert: str
-    """A shipped expert's name, a policy file, or a run folder (its kept policy)."""
+    """A shipped expert's name, a policy file, a run folder (its kept policy), a stable-baselines3 .zip, or
+    module:function, a Python function from observations [B, O] to actions [B, A] in [-1, 1]; the last two need --env."""
     out: Path
     """The file to write; an existing one is refused unless --overwrite."""
     environment: Annotated[str | None, tyro.conf.arg(name="env")] = None
@@ -113,14 +117,13 @@ class SubsampleOptions(_Reading):
 def generate(words: Sequence[str]) -> None:
     """Roll an expert out into a file."""
     options = parse(GenerateOptions, words, "demos generate", "Roll an expert out into a demonstrations file.")
-    from credo.cli.runs import environment_of, find_policy
     from credo.demonstrations import generate_demonstrations, save_demonstrations
 
     if options.out.exists() and not options.overwrite:
         raise CredoError(f"out: {options.out} exists; give another name or --overwrite")
     if not options.out.parent.is_dir():
         raise CredoError(f"out: {options.out.parent} is not a folder")
-    policy = find_policy(options.expert)
+    policy, environment = _expert(options.expert, options.environment)
     episodes = options.episodes
     if episodes is None and options.transitions is None:
         episodes = 25
@@ -129,7 +132,7 @@ def generate(words: Sequence[str]) -> None:
     with Progress(*columns, console=console) as bar:
         task = bar.add_task("", total=options.transitions or episodes)
         data = generate_demonstrations(
-            environment_of(policy, options.environment),
+            environment,
             policy,
             episodes=episodes,
             transitions=options.transitions,
@@ -141,6 +144,33 @@ def generate(words: Sequence[str]) -> None:
     save_demonstrations(options.out, data, overwrite=options.overwrite)
     _show(console, data)
     console.print(f"written to {options.out}", soft_wrap=True, highlight=False)
+
+
+def _expert(name: str, environment: str | None) -> tuple[Expert, str]:
+    """What to roll out, and where."""
+    from credo.cli.runs import environment_of, find_policy
+    from credo.demonstrations.formats.stable_baselines3 import is_policy, load_stable_baselines3
+
+    archive = Path(name).is_file() and is_policy(Path(name))
+    if not archive and (":" not in name or Path(name).exists()):
+        policy = find_policy(name)
+        return policy, environment_of(policy, environment)
+    if environment is None:
+        raise CredoError(f"env: {name} does not say its environment; give --env")
+    return (load_stable_baselines3(Path(name), _spec(environment)) if archive else _function(name)), environment
+
+
+def _function(name: str) -> Expert:
+    """``module:function``, which the user names and so trusts."""
+    module, _, attribute = name.partition(":")
+    find_local_modules(name)
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise CredoError(f"expert: {name!r} cannot be imported ({error})") from None
+    if not callable(found):
+        raise CredoError(f"expert: {name!r} is a {type(found).__name__}, a function expected")
+    return found
 
 
 def inspect(words: Sequence[str]) -> None:
@@ -216,15 +246,20 @@ def _read(demonstrations: str, environment: str | None, clip: bool = False) -> D
 
     if environment is None:
         return load_demonstrations(demonstrations, clip=clip)
+    spec = _spec(environment)
+    data = load_demonstrations(demonstrations, environment, fitting=spec, clip=clip)
+    check_fits(data, spec)
+    return data
+
+
+def _spec(environment: str) -> EnvironmentSpec:
     from credo.environments import environment_spec, make_environment
 
     find_local_modules(environment)
     made = make_environment(environment)
     spec = environment_spec(made, environment)
     made.close()
-    data = load_demonstrations(demonstrations, environment, fitting=spec, clip=clip)
-    check_fits(data, spec)
-    return data
+    return spec
 
 
 def _check_absent(path: Path, overwrite: bool) -> None:

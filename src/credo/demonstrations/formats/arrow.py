@@ -36,6 +36,15 @@ def rows(path: Path, layout: str) -> int:
         return sum(batch.num_rows for batch in _batches(path))
 
 
+def read_names(path: Path, layout: str) -> list[str]:
+    """The names of the columns of a file."""
+    with reading(path, layout):
+        if layout == "parquet":
+            with _parquet(path) as file:
+                return list(file.schema_arrow.names)
+        return next((list(batch.schema.names) for batch in _batches(path)), [])
+
+
 def read(paths: Sequence[Path], layout: str, columns: Sequence[str]) -> pa.Table:
     """The named columns of files with one schema, in order; CredoError where one is missing."""
     tables = []
@@ -67,7 +76,7 @@ def vector(path: Path, name: str, column: Any) -> np.ndarray:
     """A column of numbers or flags, or of lists of one, as [N]."""
     if column.null_count:
         raise CredoError(f"{path}: field {name}: {column.null_count} values are missing")
-    if _is_list(column.type):
+    if is_list(column.type):
         return matrix(path, name, column, 1)[:, 0]
     if not _is_number(column.type):
         raise CredoError(f"{path}: field {name}: {str(column.type)[:60]} found, numbers expected")
@@ -86,15 +95,20 @@ def matrix(path: Path, name: str, column: Any, size: int) -> np.ndarray:
 
 def list_size(path: Path, name: str, column: Any) -> int:
     """How many numbers the first row of a column of lists has; 1 for a column of numbers."""
-    if not _is_list(column.type):
+    if not is_list(column.type):
         return 1
     first = next((chunk for chunk in column.chunks if len(chunk)), None)
     if first is None:
         raise CredoError(f"{path}: field {name}: empty")
     values = first.slice(0, 1)
-    while _is_list(values.type):
+    while is_list(values.type):
         values = values.flatten()
     return len(values)
+
+
+def is_list(kind: Any) -> bool:
+    """Whether a column of this type holds lists."""
+    return pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
 
 
 def write(path: Path, arrays: dict[str, np.ndarray], layout: str) -> None:
@@ -118,7 +132,7 @@ def _matrix(path: Path, name: str, chunk: Any, size: int) -> np.ndarray:
     if chunk.null_count:
         raise CredoError(f"{path}: field {name}: {chunk.null_count} values are missing")
     counts = np.ones(count, np.int64)
-    while _is_list(values.type):
+    while is_list(values.type):
         inner = pc.list_value_length(values).to_numpy(zero_copy_only=False)
         counts = inner if values is chunk else _sums(inner, counts)
         values = values.flatten()
@@ -138,10 +152,6 @@ def _sums(inner: np.ndarray, counts: np.ndarray) -> np.ndarray:
     total = np.concatenate([[0], np.cumsum(inner)])
     ends = np.cumsum(counts)
     return total[ends] - total[ends - counts]
-
-
-def _is_list(kind: Any) -> bool:
-    return pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
 
 
 def _is_number(kind: Any) -> bool:

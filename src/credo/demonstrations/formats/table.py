@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import zipfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from typing import Any
 
 from credo.demonstrations.dataset import Demonstrations
 from credo.demonstrations.files import SUFFIX, read_demonstrations, save_demonstrations
-from credo.demonstrations.formats import d4rl, hdf5, minari, npz
+from credo.demonstrations.formats import d4rl, hdf5, imitation, lerobot, minari, npz, robomimic
 from credo.demonstrations.formats.recording import ReadOptions, Recording, gather, reading
 from credo.types import CredoError
 
@@ -52,6 +53,9 @@ FORMATS: dict[str, Format] = {
     "minari-arrow": Format("Minari (Arrow)", minari.open_minari, _minari_writer("arrow")),
     "minari-parquet": Format("Minari (Parquet)", minari.open_minari, _minari_writer("parquet")),
     "d4rl": Format("D4RL HDF5", d4rl.open_d4rl),
+    "imitation": Format("trajectories of imitation", imitation.open_imitation),
+    "lerobot": Format("LeRobot", lerobot.open_lerobot),
+    "robomimic": Format("robomimic HDF5", robomimic.open_robomimic),
 }
 _HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 _HDF5_OFFSETS = (0, 512, 1024, 2048)
@@ -129,7 +133,14 @@ def write_file(path: Path, demonstrations: Demonstrations, format: str | None = 
 def _detect_folder(path: Path) -> str:
     if minari.data_folder(path) is not None:
         return "minari"
-    raise CredoError(f"{path}: no dataset is known here; a folder of Minari expected")
+    if lerobot.is_lerobot(path):
+        return "lerobot"
+    if imitation.is_imitation(path):
+        return "imitation"
+    raise CredoError(
+        f"{path}: no dataset is known here: neither data/{minari.METADATA} (Minari) nor {lerobot.INFO} (LeRobot) "
+        f"nor {imitation.STATE} (imitation)"
+    )
 
 
 def _detect_hdf5(path: Path) -> str:
@@ -138,11 +149,20 @@ def _detect_hdf5(path: Path) -> str:
     with reading(path, "HDF5"), hdf5.opened(path) as root:
         if d4rl.is_d4rl(root):
             return "d4rl"
+        if robomimic.is_robomimic(root):
+            return "robomimic"
         names = ", ".join(hdf5.names(root)[:8]) or "nothing"
     raise CredoError(
-        f"{path}: HDF5 of no known layout (D4RL, Minari with its {minari.METADATA}); it holds {names[:120]}"
+        f"{path}: HDF5 of no known layout (D4RL, robomimic, Minari with its {minari.METADATA}); it holds {names[:120]}"
     )
 
 
 def _detect_zip(path: Path) -> str:
-    return "npz"
+    with reading(path, "zip"), zipfile.ZipFile(path) as archive:
+        names = {info.filename.removesuffix(".npy") for info in npz.checked_members(path, archive)}
+    if "policy.pth" in names:
+        raise CredoError(
+            f"{path}: is a policy of stable-baselines3, not demonstrations; "
+            f"roll it out: credo demos generate --expert {path} --env ID --out FILE"
+        )
+    return "imitation" if names >= imitation.LEGACY else "npz"
