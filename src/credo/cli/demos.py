@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 class GenerateOptions:
     expert: str
     """A shipped expert's name, a policy file, a run folder (its kept policy), a stable-baselines3 .zip, or
-    module:function, a Python function from observations [B, O] to actions [B, A] in [-1, 1]; the last two need --env."""
+    module:function, a function from observations [B, O] to actions [B, A] in [-1, 1]; the last two need --env."""
     out: Path
     """The file to write; an existing one is refused unless --overwrite."""
     environment: Annotated[str | None, tyro.conf.arg(name="env")] = None
@@ -187,6 +188,31 @@ def inspect(words: Sequence[str]) -> None:
 
         write_picture(options.picture, data)
         console.print(f"written to {options.picture}", soft_wrap=True, highlight=False)
+
+
+@dataclass(frozen=True)
+class ExpertsOptions:
+    name: Annotated[str | None, tyro.conf.Positional] = None
+    """Print this expert's whole card."""
+
+
+def experts(words: Sequence[str]) -> None:
+    """List the shipped experts."""
+    options = parse(ExpertsOptions, words, "experts", "List the shipped experts, or print one's card.")
+    from credo.experts import expert_names, load_card
+
+    console = Console()
+    if options.name is not None:
+        console.print_json(data=dataclasses.asdict(load_card(options.name)))
+        return
+    table = Table()
+    for name in ("expert", "environment", "algorithm", "steps", "return", "least", "episodes"):
+        table.add_column(name, justify="left" if name in ("expert", "environment", "algorithm") else "right")
+    for card in map(load_card, expert_names()):
+        returns = f"{card.return_mean:,.0f} ± {card.return_std:,.0f}"
+        numbers = (f"{card.steps:,}", returns, f"{card.return_min:,.0f}", str(card.episodes))
+        table.add_row(card.name, card.environment, card.algorithm, *numbers)
+    console.print(table)
 
 
 def convert(words: Sequence[str]) -> None:

@@ -93,7 +93,8 @@ class _Columns:
 
     def __init__(self, files: Sequence[Path], keys: Sequence[str], rewarded: bool) -> None:
         self._files, self._keys, self._rewarded = files, keys, rewarded
-        self._number, self._values = -1, (np.zeros((0, 0)), np.zeros((0, 0)), None)
+        self._number = -1
+        self._values: tuple[Any, Any, Any] = (None, None, None)
 
     def of(self, number: int) -> tuple[Any, Any, Any]:
         """Observations [N, O], actions [N, A] and rewards [N] or None of file ``number``."""

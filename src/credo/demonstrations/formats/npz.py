@@ -153,12 +153,12 @@ def _read_array(path: Path, name: str, member: Any, size: int) -> np.ndarray:
     count = 1
     for extent in shape:
         count *= extent
-    declared = count * dtype.itemsize
-    if min(shape, default=0) < 0 or declared > size:
-        raise CredoError(f"{path}: field {name}: shape {shape} needs {declared:,} bytes, {size:,} are stored")
-    data = member.read(declared + 1)
+    declared, stored = count * dtype.itemsize, size - member.tell()
+    if min(shape, default=0) < 0 or declared != stored:
+        raise CredoError(f"{path}: field {name}: shape {shape} needs {declared:,} bytes, {stored:,} are stored")
+    data = member.read(declared)
     if len(data) != declared:
-        raise CredoError(f"{path}: field {name}: {len(data):,} bytes found, shape {shape} needs {declared:,}")
+        raise CredoError(f"{path}: field {name}: ends after {len(data):,} of {declared:,} bytes")
     array = np.frombuffer(data, dtype=dtype)
     if array.dtype.kind == "b" and (array.view(np.uint8) > 1).any():
         raise CredoError(f"{path}: field {name}: holds bytes other than 0 and 1")
