@@ -89,10 +89,10 @@ def imitate(
         config = dataclasses.replace(config, demonstrations=demonstrations.source)
     validate(config)
     source = environment or config.environment
-    spec = _spec(source)
+    spec = specification(source)
     data = None
     if config.adversarial:
-        data = load_demonstrations(config.demonstrations if demonstrations is None else demonstrations)
+        data = load_demonstrations(config.demonstrations if demonstrations is None else demonstrations, fitting=spec)
         check_fits(data, spec)
     return _train(config, source, spec, data, out, watcher)
 
@@ -148,7 +148,7 @@ def _merged(config: RunConfig, environment: EnvironmentSource | None, settings: 
     return dataclasses.replace(config, **settings)
 
 
-def _spec(source: EnvironmentSource) -> EnvironmentSpec:
+def specification(source: EnvironmentSource) -> EnvironmentSpec:
     environment = make_environment(source)
     try:
         return environment_spec(environment, source_name(source))

@@ -7,6 +7,7 @@ the file's own size.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import stat
@@ -63,7 +64,7 @@ def write_tensors(
     temporary = path.parent / f".{path.name}.{uuid.uuid4().hex}.tmp"
     try:
         save_file(contiguous, str(temporary), metadata=header)
-        _put_in_place(temporary, path, overwrite)
+        put_in_place(temporary, path, overwrite)
     except FileExistsError:
         raise _exists(path) from None
     except (OSError, SafetensorError) as error:
@@ -118,7 +119,7 @@ def write_text(path: str | Path, text: str, *, overwrite: bool) -> None:
     temporary = path.parent / f".{path.name}.{uuid.uuid4().hex}.tmp"
     try:
         temporary.write_text(text, encoding="utf-8")
-        _put_in_place(temporary, path, overwrite)
+        put_in_place(temporary, path, overwrite)
     except FileExistsError:
         raise _exists(path) from None
     except OSError as error:
@@ -127,7 +128,15 @@ def write_text(path: str | Path, text: str, *, overwrite: bool) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _put_in_place(temporary: Path, path: Path, overwrite: bool) -> None:
+def available_memory() -> int:
+    """Bytes of memory that are free, or all there are where the system does not say."""
+    with contextlib.suppress(OSError, ValueError, StopIteration), open("/proc/meminfo") as file:
+        return int(next(line for line in file if line.startswith("MemAvailable")).split()[1]) * 1024
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def put_in_place(temporary: Path, path: Path, overwrite: bool) -> None:
+    """Rename a finished temporary file beside ``path`` to it, on disk; FileExistsError unless ``overwrite``."""
     os.chmod(temporary, 0o666 & ~_UMASK)  # the writer library makes files that only their owner can read
     with open(temporary, "rb") as file:
         os.fsync(file.fileno())

@@ -138,9 +138,23 @@ def test_paths_are_never_experts(fake_expert):
 
 
 def test_parse_request():
-    assert parse_request("hopper-expert") == ("hopper-expert", None, 1)
-    assert parse_request("hopper-expert:25@subsample=20") == ("hopper-expert", 25, 20)
-    assert parse_request("/a/b@c/d.safetensors") == ("/a/b@c/d.safetensors", None, 1)
+    assert parse_request("hopper-expert") == ("hopper-expert", None, 1, ())
+    assert parse_request("hopper-expert:25@subsample=20") == ("hopper-expert", 25, 20, ())
+    assert parse_request("/a/b@c/d.safetensors") == ("/a/b@c/d.safetensors", None, 1, ())
+    assert parse_request("a.hdf5@keys=x,y@subsample=3") == ("a.hdf5", None, 3, ("x", "y"))
+    assert parse_request("a.hdf5@subsample=3@keys=x") == ("a.hdf5", None, 3, ("x",))
+
+
+def test_minari_datasets_are_named(monkeypatch, tmp_path):
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    assert parse_request("minari:mujoco/hopper/expert-v0@subsample=2")[:3] == (
+        str(tmp_path / "mujoco/hopper/expert-v0"),
+        None,
+        2,
+    )
+    for name in ("../../etc-v0", "hopper", "/hopper-v0", "a/../b-v0", ""):
+        with pytest.raises(CredoError, match="NAME-vN expected"):
+            parse_request(f"minari:{name}")
 
 
 def _load(folder: str, cache: str, queue) -> None:

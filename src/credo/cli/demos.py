@@ -1,25 +1,33 @@
-"""``credo demos generate`` and ``credo demos inspect``."""
+"""``credo demos``: generate, inspect, convert, merge, split, subsample."""
 
 from __future__ import annotations
 
+import dataclasses
+import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from credo.cli.parse import parse
+from credo.cli.parse import find_local_modules, parse
 from credo.types import CredoError
+
+if TYPE_CHECKING:
+    from credo.demonstrations import Demonstrations
+    from credo.demonstrations.generate import Expert
+    from credo.types import EnvironmentSpec
 
 
 @dataclass(frozen=True)
 class GenerateOptions:
     expert: str
-    """A shipped expert's name, a policy file, or a run folder (its kept policy)."""
+    """A shipped expert's name, a policy file, a run folder (its kept policy), a stable-baselines3 .zip, or
+    module:function, a function from observations [B, O] to actions [B, A] in [-1, 1]; the last two need --env."""
     out: Path
     """The file to write; an existing one is refused unless --overwrite."""
     environment: Annotated[str | None, tyro.conf.arg(name="env")] = None
@@ -41,20 +49,82 @@ class GenerateOptions:
 @dataclass(frozen=True)
 class InspectOptions:
     demonstrations: Annotated[str, tyro.conf.Positional]
-    """A demonstrations file, or a shipped expert: NAME, NAME:EPISODES, with @subsample=N."""
+    """A demonstrations file or folder of any format, minari:ID, or a shipped expert: NAME, NAME:EPISODES; with
+    @subsample=N."""
+    environment: Annotated[str | None, tyro.conf.arg(name="env")] = None
+    """Gymnasium id or module:Id whose action box and time limit a file is read with that does not say its own."""
+    picture: Path | None = None
+    """Draw the returns, episode lengths, ranges and saturation into this .png or .svg file."""
+    overwrite: bool = False
+    """Replace an existing picture."""
+
+
+@dataclass(frozen=True)
+class _Reading:
+    environment: Annotated[str | None, tyro.conf.arg(name="env")] = None
+    """Gymnasium id or module:Id whose action box and time limit a file is read with that does not say its own."""
+    clip: bool = False
+    """Clip actions that lie beyond the action box instead of refusing them."""
+    to: str | None = None
+    """Format: credo, npz, minari, minari-arrow, minari-parquet; default: by the ending (.safetensors, .npz)."""
+    overwrite: bool = False
+    """Replace what exists."""
+
+
+@dataclass(frozen=True)
+class ConvertOptions(_Reading):
+    demonstrations: Annotated[str, tyro.conf.Positional] = tyro.MISSING
+    """What to read: any format, minari:ID, or a shipped expert; with @subsample=N."""
+    out: Annotated[Path, tyro.conf.Positional] = tyro.MISSING
+    """What to write."""
+
+
+@dataclass(frozen=True)
+class MergeOptions(_Reading):
+    demonstrations: Annotated[tuple[str, ...], tyro.conf.Positional] = tyro.MISSING
+    """What to join, in this order; any formats."""
+    out: Path = tyro.MISSING
+    """What to write."""
+
+
+@dataclass(frozen=True)
+class SplitOptions(_Reading):
+    demonstrations: Annotated[str, tyro.conf.Positional] = tyro.MISSING
+    """What to divide."""
+    out: Annotated[tuple[Path, Path], tyro.conf.Positional] = tyro.MISSING
+    """Where the two parts go; the second gets about FRACTION of the episodes."""
+    fraction: float = 0.1
+    """Share of the episodes in the second part, above 0 and below 1."""
+    seed: int = 0
+    """Of the choice of episodes."""
+
+
+@dataclass(frozen=True)
+class SubsampleOptions(_Reading):
+    demonstrations: Annotated[str, tyro.conf.Positional] = tyro.MISSING
+    """What to thin."""
+    out: Annotated[Path, tyro.conf.Positional] = tyro.MISSING
+    """What to write."""
+    every: int | None = None
+    """Keep every so many-th transition of each episode, with its true next observation."""
+    episodes: int | None = None
+    """Keep the first so many episodes."""
+    transitions: int | None = None
+    """Keep the first so many transitions; the last episode is cut to that."""
+    seed: int = 0
+    """Of the offsets at which --every begins."""
 
 
 def generate(words: Sequence[str]) -> None:
     """Roll an expert out into a file."""
     options = parse(GenerateOptions, words, "demos generate", "Roll an expert out into a demonstrations file.")
-    from credo.cli.runs import environment_of, find_policy
     from credo.demonstrations import generate_demonstrations, save_demonstrations
 
     if options.out.exists() and not options.overwrite:
         raise CredoError(f"out: {options.out} exists; give another name or --overwrite")
     if not options.out.parent.is_dir():
         raise CredoError(f"out: {options.out.parent} is not a folder")
-    policy = find_policy(options.expert)
+    policy, environment = _expert(options.expert, options.environment)
     episodes = options.episodes
     if episodes is None and options.transitions is None:
         episodes = 25
@@ -63,7 +133,7 @@ def generate(words: Sequence[str]) -> None:
     with Progress(*columns, console=console) as bar:
         task = bar.add_task("", total=options.transitions or episodes)
         data = generate_demonstrations(
-            environment_of(policy, options.environment),
+            environment,
             policy,
             episodes=episodes,
             transitions=options.transitions,
@@ -77,13 +147,166 @@ def generate(words: Sequence[str]) -> None:
     console.print(f"written to {options.out}", soft_wrap=True, highlight=False)
 
 
+def _expert(name: str, environment: str | None) -> tuple[Expert, str]:
+    """What to roll out, and where."""
+    from credo.cli.runs import environment_of, find_policy
+    from credo.demonstrations.formats.stable_baselines3 import is_policy, load_stable_baselines3
+
+    archive = Path(name).is_file() and is_policy(Path(name))
+    if not archive and (":" not in name or Path(name).exists()):
+        policy = find_policy(name)
+        return policy, environment_of(policy, environment)
+    if environment is None:
+        raise CredoError(f"env: {name} does not say its environment; give --env")
+    return (load_stable_baselines3(Path(name), _spec(environment)) if archive else _function(name)), environment
+
+
+def _function(name: str) -> Expert:
+    """``module:function``, which the user names and so trusts."""
+    module, _, attribute = name.partition(":")
+    find_local_modules(name)
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise CredoError(f"expert: {name!r} cannot be imported ({error})") from None
+    if not callable(found):
+        raise CredoError(f"expert: {name!r} is a {type(found).__name__}, a function expected")
+    return found
+
+
 def inspect(words: Sequence[str]) -> None:
     """Say what a demonstrations file holds."""
     about = "Say what demonstrations hold: episodes, transitions, returns, ranges, problems found."
     options = parse(InspectOptions, words, "demos inspect", about)
-    from credo.demonstrations import load_demonstrations
+    if options.picture is not None and options.picture.exists() and not options.overwrite:
+        raise CredoError(f"picture: {options.picture} exists; give another name or --overwrite")
+    data = _read(options.demonstrations, options.environment)
+    console = Console()
+    _show(console, data)
+    if options.picture is not None:
+        from credo.reports.demonstrations import write_picture
 
-    _show(Console(), load_demonstrations(options.demonstrations))
+        write_picture(options.picture, data)
+        console.print(f"written to {options.picture}", soft_wrap=True, highlight=False)
+
+
+@dataclass(frozen=True)
+class ExpertsOptions:
+    name: Annotated[str | None, tyro.conf.Positional] = None
+    """Print this expert's whole card."""
+
+
+def experts(words: Sequence[str]) -> None:
+    """List the shipped experts."""
+    options = parse(ExpertsOptions, words, "experts", "List the shipped experts, or print one's card.")
+    from credo.experts import expert_names, load_card
+
+    console = Console()
+    if options.name is not None:
+        console.print_json(data=dataclasses.asdict(load_card(options.name)))
+        return
+    table = Table()
+    for name in ("expert", "environment", "algorithm", "steps", "return", "least", "episodes"):
+        table.add_column(name, justify="left" if name in ("expert", "environment", "algorithm") else "right")
+    for card in map(load_card, expert_names()):
+        returns = f"{card.return_mean:,.0f} ± {card.return_std:,.0f}"
+        numbers = (f"{card.steps:,}", returns, f"{card.return_min:,.0f}", str(card.episodes))
+        table.add_row(card.name, card.environment, card.algorithm, *numbers)
+    console.print(table)
+
+
+def convert(words: Sequence[str]) -> None:
+    """Write demonstrations in another format."""
+    options = parse(ConvertOptions, words, "demos convert", "Write demonstrations in another format.")
+    _write(options.out, _read(options.demonstrations, options.environment, options.clip), options)
+
+
+def merge(words: Sequence[str]) -> None:
+    """Join several sets of demonstrations."""
+    options = parse(MergeOptions, words, "demos merge", "Join several sets of demonstrations into one.")
+    from credo.demonstrations import merge
+
+    _write(
+        options.out, merge([_read(part, options.environment, options.clip) for part in options.demonstrations]), options
+    )
+
+
+def split(words: Sequence[str]) -> None:
+    """Divide demonstrations by episode."""
+    about = "Divide demonstrations by episode, at random, into two."
+    options = parse(SplitOptions, words, "demos split", about)
+    data = _read(options.demonstrations, options.environment, options.clip)
+    if data.episodes == 1:
+        raise CredoError("demos split: there is one episode only; two or more are needed to divide")
+    for path in options.out:
+        _check_absent(path, options.overwrite)
+    parts = data.split_held_out(options.fraction, options.seed)
+    for path, part in zip(options.out, (parts.training, parts.held_out), strict=True):
+        _write(path, part, options)
+
+
+def subsample(words: Sequence[str]) -> None:
+    """Keep a part of demonstrations."""
+    options = parse(SubsampleOptions, words, "demos subsample", "Keep a part of demonstrations.")
+    given = [name for name in ("every", "episodes", "transitions") if getattr(options, name) is not None]
+    if len(given) != 1:
+        raise CredoError(
+            f"demos subsample: {' and '.join(given) or 'nothing'} given; "
+            "--every, --episodes or --transitions, one of the three expected"
+        )
+    data = _read(options.demonstrations, options.environment, options.clip)
+    if options.every is not None:
+        data = data.subsample(options.every, options.seed)
+    elif options.transitions is not None:
+        data = data.first_transitions(options.transitions)
+    elif options.episodes is not None:
+        if options.episodes < 1 or options.episodes > data.episodes:
+            raise CredoError(f"episodes: {options.episodes} asked for, 1 to {data.episodes} are there")
+        data = data.select_episodes(range(options.episodes))
+    _write(options.out, data, options)
+
+
+def _read(demonstrations: str, environment: str | None, clip: bool = False) -> Demonstrations:
+    """Demonstrations of any kind, that fit the environment if one is named."""
+    from credo.demonstrations import check_fits, load_demonstrations
+
+    if environment is None:
+        return load_demonstrations(demonstrations, clip=clip)
+    spec = _spec(environment)
+    data = load_demonstrations(demonstrations, environment, fitting=spec, clip=clip)
+    check_fits(data, spec)
+    return data
+
+
+def _spec(environment: str) -> EnvironmentSpec:
+    from credo.environments import environment_spec, make_environment
+
+    find_local_modules(environment)
+    made = make_environment(environment)
+    spec = environment_spec(made, environment)
+    made.close()
+    return spec
+
+
+def _check_absent(path: Path, overwrite: bool) -> None:
+    if path.exists() and not overwrite:
+        raise CredoError(f"out: {path} exists; give another name or --overwrite")
+
+
+def _write(out: Path, data: Demonstrations, options: _Reading) -> None:
+    """Write demonstrations; ``minari:ID`` is a dataset in minari's own folder."""
+    from credo.demonstrations import write_file
+    from credo.demonstrations.formats import minari
+
+    format = options.to
+    if str(out).startswith("minari:"):
+        out, format = minari.folder_of(str(out).removeprefix("minari:")), format or "minari"
+        out.parent.mkdir(parents=True, exist_ok=True)
+    _check_absent(out, options.overwrite)
+    label = write_file(out, data, format, options.overwrite)
+    Console().print(
+        f"{data.episodes} episodes, {len(data)} transitions written to {out} ({label})", soft_wrap=True, highlight=False
+    )
 
 
 def _show(console: Console, data) -> None:

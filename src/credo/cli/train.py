@@ -68,7 +68,9 @@ def _train(options: TrainOptions) -> None:
     config = options.config
     validate(config)
     find_local_modules(config.environment)
-    data = load_demonstrations(config.demonstrations) if config.adversarial else None
+    data = None
+    if config.adversarial:
+        data = load_demonstrations(config.demonstrations, fitting=api.specification(config.environment))
     expert_return = api.describe_demonstrations(data).get("return_mean")
     with watching(console, expert_return, options.quiet) as watcher:
         run = api.imitate(config, demonstrations=data, out=options.out, watcher=watcher)

@@ -230,9 +230,8 @@ class Demonstrations:
         """
         if stride < 1:
             raise CredoError(f"demonstrations: subsample={stride}: 1 or more expected")
-        generator = host_generator(seed, Purpose.DEMONSTRATIONS, _SUBSAMPLE, stride)
         counts = self.rows_per_episode
-        offsets = generator.integers(0, np.minimum(stride, counts))
+        offsets = subsample_offsets(counts, stride, seed)
         kept = -((offsets - counts) // stride)
         episode_start = np.concatenate([[0], np.cumsum(kept)])
         within = np.arange(episode_start[-1]) - np.repeat(episode_start[:-1], kept)
@@ -301,6 +300,12 @@ class Demonstrations:
             successor_row=np.flatnonzero(~follows),
             successor=batch.next_observation[~follows],
         )
+
+
+def subsample_offsets(counts: np.ndarray, stride: int, seed: int) -> np.ndarray:
+    """[E] first row kept of each episode of ``counts`` rows, below ``stride``."""
+    generator = host_generator(seed, Purpose.DEMONSTRATIONS, _SUBSAMPLE, stride)
+    return generator.integers(0, np.minimum(stride, counts))
 
 
 def tensors(demonstrations: Demonstrations) -> dict[str, np.ndarray]:

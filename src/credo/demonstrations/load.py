@@ -13,13 +13,16 @@ from typing import NamedTuple
 from credo import experts
 from credo.demonstrations.dataset import Demonstrations
 from credo.demonstrations.files import SUFFIX, read_demonstrations, save_demonstrations
-from credo.types import CredoError
+from credo.demonstrations.formats import ReadOptions, minari, read_file
+from credo.types import CredoError, EnvironmentSpec
 
 DEFAULT_EPISODES = 25
 SEED = 0
 """Of shipped experts' demonstrations: part of what the name "hopper-expert" means."""
 GENERATION = 1
 """Part of the cache file's name; raised when the same request gives other data than before."""
+
+_MINARI = "minari:"
 
 _logger = logging.getLogger(__name__)
 _unsaved: dict[Path, Demonstrations] = {}
@@ -35,20 +38,31 @@ class Request(NamedTuple):
     """None unless given after a colon."""
     subsample: int
     """1 keeps every transition."""
+    keys: tuple[str, ...] = ()
+    """Observations to join, for formats that have several."""
 
 
 def load_demonstrations(
-    spec: str | Path | Demonstrations, environment: str | None = None, *, seed: int = 0
+    spec: str | Path | Demonstrations,
+    environment: str | None = None,
+    *,
+    seed: int = 0,
+    fitting: EnvironmentSpec | None = None,
+    clip: bool = False,
 ) -> Demonstrations:
-    """Demonstrations from a file, or of a shipped expert.
+    """Demonstrations from a file or folder of any format (docs/demonstrations.md), or of a shipped expert.
 
     Args:
-        spec: a file's path; or an expert's name, "hopper-expert" (25 episodes) or "hopper-expert:50"; either
-        may be followed by "@subsample=20" (every 20th transition of each episode, from an offset drawn with
-        ``seed``, each with its true next observation). ``Demonstrations`` come back as they are.
+        spec: a path; "minari:ID" for a dataset in minari's own folder; or an expert's name, "hopper-expert" (25
+        episodes) or "hopper-expert:50". "@subsample=20" may follow (every 20th transition of each episode, from an
+        offset drawn with ``seed``, each with its true next observation), and "@keys=NAME,NAME" (the observations to
+        join, where a format has several). ``Demonstrations`` come back as they are.
         environment: where a shipped expert is rolled out; None is where it was trained. Files are not
         compared with it (``check_fits`` does that).
         seed: of the subsampling offsets.
+        fitting: the environment they are for. Many formats hold actions in its units without saying its action box,
+        or episodes without saying its time limit: they are read with these.
+        clip: clip a file's actions that lie beyond the action box instead of refusing them.
 
     An expert's demonstrations are made on first use and kept in ``cache_folder()``; a damaged cache file is
     made again, and where nothing can be written they are kept in memory and a warning is logged.
@@ -63,21 +77,29 @@ def load_demonstrations(
     if request.name in experts.expert_names() and not isinstance(spec, Path):
         demonstrations = _of_expert(request.name, request.episodes or DEFAULT_EPISODES, environment)
     else:
-        demonstrations = _of_file(request)
+        return _of_file(request, seed, fitting, clip)
     return demonstrations if request.subsample == 1 else demonstrations.subsample(request.subsample, seed)
 
 
 def parse_request(text: str) -> Request:
-    """Parse "name[:episodes][@subsample=stride]" or "path[@subsample=stride]"; CredoError on a bad number."""
+    """Parse "name[:episodes]" or a path, with "@subsample=STRIDE" and "@keys=A,B"; CredoError on a bad number."""
     rest, subsample = text, 1
-    if (match := re.fullmatch(r"(.+)@([a-z_]+)=([^/@]*)", text, re.DOTALL)) and not os.path.lexists(text):
+    keys: tuple[str, ...] = ()
+    while (match := re.fullmatch(r"(.+)@([a-z_]+)=([^/@]*)", rest, re.DOTALL)) and not os.path.lexists(rest):
         rest, option, value = match.groups()
-        if option != "subsample":
-            raise CredoError(f"demonstrations: {text!r}: option {option!r} is unknown; subsample=STRIDE is known")
-        subsample = _count(text, "subsample", value)
+        if option == "subsample":
+            subsample = _count(text, "subsample", value)
+        elif option == "keys":
+            keys = tuple(value.split(","))
+        else:
+            raise CredoError(
+                f"demonstrations: {text!r}: option {option!r} is unknown; subsample=STRIDE and keys=NAMES are known"
+            )
+    if rest.startswith(_MINARI) and not os.path.lexists(rest):
+        return Request(str(minari.folder_of(rest.removeprefix(_MINARI))), None, subsample, keys)
     if (match := re.fullmatch(r"([a-z0-9][a-z0-9-]*):(.*)", rest)) and not os.path.lexists(rest):
-        return Request(match[1], _count(text, "episodes", match[2]), subsample)
-    return Request(rest, None, subsample)
+        return Request(match[1], _count(text, "episodes", match[2]), subsample, keys)
+    return Request(rest, None, subsample, keys)
 
 
 def cache_folder() -> Path:
@@ -97,9 +119,10 @@ def _count(text: str, what: str, value: str) -> int:
     return int(value)
 
 
-def _of_file(request: Request) -> Demonstrations:
+def _of_file(request: Request, seed: int, fitting: EnvironmentSpec | None, clip: bool) -> Demonstrations:
     if request.episodes is None and (os.path.lexists(request.name) or _looks_like_path(request.name)):
-        return read_demonstrations(request.name)
+        options = ReadOptions(fitting, request.keys, request.subsample, seed, clip)
+        return read_file(Path(request.name), options)
     names = experts.expert_names()
     raise CredoError(
         f"demonstrations: {request.name!r} is neither a file nor a shipped expert; "
@@ -108,7 +131,7 @@ def _of_file(request: Request) -> Demonstrations:
 
 
 def _looks_like_path(name: str) -> bool:
-    return name.endswith(SUFFIX) or "/" in name or os.sep in name
+    return name.endswith((SUFFIX, ".npz", ".hdf5", ".h5", ".zip")) or "/" in name or os.sep in name
 
 
 def _of_expert(name: str, episodes: int, environment: str | None) -> Demonstrations:

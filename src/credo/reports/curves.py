@@ -28,7 +28,7 @@ MARKED_EVALUATIONS = 40
 _EVENTS = {"dead": "cross", "came back": "triangle-up", "explosion": "diamond", "non-finite": "square"}
 _INK, _SOFT, _LINE, _GRID = "#222222", "#666666", "#999999", "#E6E6E6"
 _CHOSEN: dict[str, Any] = {"name": "chosen", "select": {"type": "point", "fields": ["seed"]}, "bind": "legend"}
-_STYLE = {
+STYLE = {
     "background": "white",
     "padding": 16,
     "font": FONT,
@@ -111,7 +111,7 @@ def write_curves(folder: Path, out: Path | None = None) -> tuple[Path, Path]:
     run = load_run(Path(folder))
     out = Path(folder) if out is None else Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    version = _vega_lite_version()
+    version = vega_lite_version()
     png_path, html_path = out / "curves.png", out / "curves.html"
     still = json.dumps(figure(run, interactive=False))
     write_atomically(png_path, vl_convert.vegalite_to_png(still, vl_version=version, scale=PNG_SCALE))
@@ -153,7 +153,7 @@ def figure(run: LoadedRun, interactive: bool) -> dict[str, Any]:
     )
     # Rows and style are added to the finished specification: altair would check every row against the schema of the
     # language, which takes seconds, and does not know the legends' layout.
-    specification = chart.to_dict() | {"datasets": data, "config": _STYLE}
+    specification = chart.to_dict() | {"datasets": data, "config": STYLE}
     if interactive and drawn:
         # One selection for all panels, made where each draws its lines (the first layer's legend counts);
         # altair can only repeat it.
@@ -326,7 +326,7 @@ def _event_marks(name: str, present: list[str], x: alt.X, y: alt.Y, colour: alt.
     return marks.encode(x=x, y=y, color=colour, shape=shape, opacity=opacity, tooltip=tooltip)
 
 
-def _vega_lite_version() -> str:
+def vega_lite_version() -> str:
     """The version of altair's specifications, or the newest of the same major that the converter has."""
     wanted = alt.SCHEMA_VERSION.removeprefix("v").split(".")
     known = vl_convert.get_vegalite_versions()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from credo.discriminator.rewards import absorbing_warning, sign_warning
 from credo.environments import EnvironmentSource, Workers, environment_spec, make_environment, source_name
 from credo.experience import bytes_needed
 from credo.policies import Policy
+from credo.storage import available_memory
 from credo.training.checkpoint import Checkpoints, named
 from credo.training.evaluate import HeldOut, badness, evaluate, expert_probability, failed_row
 from credo.training.execution import Execution, first_of_kind, make_execution
@@ -76,7 +76,7 @@ class Watcher:
 def check_memory(config: RunConfig, spec: EnvironmentSpec, available: int | None = None) -> None:
     """Refuse, before training starts, a replay that cannot fit (CredoError with the arithmetic)."""
     if available is None:
-        available = _available_memory()
+        available = available_memory()
     slots = replay_slots(config)
     each = bytes_needed(slots, spec.observation_size, spec.action_size)
     needed = each * config.seeds
@@ -101,12 +101,6 @@ def announce(config: RunConfig, spec: EnvironmentSpec, watcher: Watcher) -> None
     for line in lines:
         if line:
             watcher.line(f"note: {line}")
-
-
-def _available_memory() -> int:
-    with contextlib.suppress(OSError, ValueError, StopIteration), open("/proc/meminfo") as file:
-        return int(next(line for line in file if line.startswith("MemAvailable")).split()[1]) * 1024
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def train(

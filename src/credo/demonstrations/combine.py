@@ -1,0 +1,51 @@
+"""Several sets of demonstrations as one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from credo.demonstrations.dataset import Demonstrations
+from credo.types import CredoError
+
+
+def merge(parts: Sequence[Demonstrations]) -> Demonstrations:
+    """All episodes of ``parts``, in order.
+
+    Rewards, returns, action bounds and the environment's name are kept where all parts agree to have them. CredoError
+    where sizes, action bounds or environments differ.
+    """
+    if not parts:
+        raise CredoError("merge: nothing given, at least one set of demonstrations is needed")
+    first = parts[0]
+    for k, part in enumerate(parts):
+        for name in ("observation_size", "action_size"):
+            if getattr(part, name) != getattr(first, name):
+                raise CredoError(f"merge: part {k} has {name} {getattr(part, name)}, part 0 has {getattr(first, name)}")
+        if part.environment and first.environment and part.environment != first.environment:
+            raise CredoError(f"merge: part {k} is of {part.environment}, part 0 of {first.environment}")
+        if not np.array_equal(_or_empty(part.action_bounds), _or_empty(first.action_bounds)):
+            raise CredoError(f"merge: the actions of part {k} were scaled from another action box than those of part 0")
+    row_shift = np.concatenate([[0], np.cumsum([len(part) for part in parts])])
+    rewarded = all(part.reward is not None and part.returns is not None for part in parts)
+    shifted = list(zip(parts, row_shift, strict=False))
+    return Demonstrations(
+        observation=np.concatenate([part.observation for part in parts]),
+        action=np.concatenate([part.action for part in parts]),
+        terminated=np.concatenate([part.terminated for part in parts]),
+        truncated=np.concatenate([part.truncated for part in parts]),
+        episode_start=np.concatenate([[0], *(part.episode_start[1:] + shift for part, shift in shifted)]),
+        successor_row=np.concatenate([part.successor_row + shift for part, shift in shifted]),
+        successor=np.concatenate([part.successor for part in parts]),
+        lengths=np.concatenate([part.lengths for part in parts]),
+        reward=np.concatenate([_or_empty(part.reward) for part in parts]) if rewarded else None,
+        returns=np.concatenate([_or_empty(part.returns) for part in parts]) if rewarded else None,
+        action_bounds=first.action_bounds,
+        environment=next((part.environment for part in parts if part.environment), ""),
+        source=" + ".join(part.source or "unknown" for part in parts)[:1000],
+    )
+
+
+def _or_empty(array: np.ndarray | None) -> np.ndarray:
+    return np.zeros(0) if array is None else array

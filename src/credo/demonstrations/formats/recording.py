@@ -1,0 +1,272 @@
+"""What every reader gives: episodes one at a time, with their lengths known beforehand; and how they are gathered.
+
+A reader checks what its file declares (``check_declared``) before it reads, says how long each episode is, and then
+gives one episode after another. So no more than the result and one episode is in memory, and a file larger than
+memory can be read with a subsampling stride.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from credo.demonstrations import validate
+from credo.demonstrations.dataset import Demonstrations, subsample_offsets
+from credo.storage import available_memory
+from credo.types import CredoError, EnvironmentSpec
+
+PLAIN_BYTES = 256 << 20
+"""A field may declare this much whatever its file's size: all-zero rewards compress a thousandfold."""
+LARGEST_RATIO = 100
+"""Beyond ``PLAIN_BYTES``, a field may declare at most so many times the bytes that are stored."""
+MEMORY_SHARE = 0.9
+"""Share of the free memory that demonstrations may take."""
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """How a file is to be read."""
+
+    spec: EnvironmentSpec | None = None
+    """The environment they are for: its action box scales actions, its time limit ends episodes, where the file says
+    neither. None: unknown."""
+    keys: tuple[str, ...] = ()
+    """Names of the observations to join, in this order, where a format has several; empty: the format's default."""
+    stride: int = 1
+    """Keep every ``stride``-th transition, as ``Demonstrations.subsample``."""
+    seed: int = 0
+    """Of the subsampling offsets."""
+    clip: bool = False
+    """Clip actions that lie beyond the action box instead of refusing them."""
+
+
+class RecordedEpisode(NamedTuple):
+    """One episode of T transitions as a file has it."""
+
+    observation: np.ndarray
+    """[T, O]."""
+    action: np.ndarray
+    """[T, A] in the environment's own units, unless ``Recording.scaled``."""
+    next_observation: np.ndarray
+    """[T, O]: the true successors."""
+    reward: np.ndarray | None
+    """[T], or None if unknown."""
+    terminated: bool
+    truncated: bool
+    length: int | None = None
+    """Steps as recorded, where more than T."""
+    total: float | None = None
+    """Undiscounted return as recorded, where it is not the sum of ``reward``."""
+
+
+class Recording(NamedTuple):
+    """An opened file of demonstrations."""
+
+    lengths: np.ndarray
+    """[E] int64: the transitions that each episode will give, all at least 1."""
+    episode: Callable[[int], RecordedEpisode]
+    """Reads one episode."""
+    observation_size: int
+    action_size: int
+    action_bounds: np.ndarray | None = None
+    """[2, A]: the action box if the file says so; else ``ReadOptions.spec`` is used."""
+    environment: str = ""
+    scaled: bool = False
+    """True where actions are in [-1, 1] already."""
+
+
+def gather(recording: Recording, path: Path, options: ReadOptions, source: str) -> Demonstrations:
+    """All episodes of a recording as ``Demonstrations``.
+
+    CredoError, naming the file, where the result does not fit in memory, or an episode is not of the announced size.
+    """
+    counts = recording.lengths
+    if counts.size == 0:
+        raise CredoError(f"{path}: empty: at least one episode is needed")
+    if (counts < 1).any():
+        raise CredoError(f"{path}: episode {int(np.argmax(counts < 1))}: empty: every episode needs at least one step")
+    if options.stride < 1:
+        raise CredoError(f"{path}: subsample={options.stride}: 1 or more expected")
+    offsets = subsample_offsets(counts, options.stride, options.seed)
+    kept = -((offsets - counts) // options.stride)
+    start = np.concatenate([[0], np.cumsum(kept)])
+    rows, bounds = int(start[-1]), _bounds(recording, options)
+    _check_memory(path, rows, recording, int(counts.max()))
+    observation = np.empty((rows, recording.observation_size), np.float32)
+    action = np.empty((rows, recording.action_size), np.float32)
+    flags, lengths = np.zeros((2, rows), bool), counts.copy()
+    reward: np.ndarray | None = None
+    returns: np.ndarray | None = None
+    successor_rows: list[np.ndarray] = []
+    successors: list[np.ndarray] = []
+    for k in range(len(counts)):
+        episode = recording.episode(k)
+        _check_episode(path, k, episode, recording)
+        chosen, place = slice(int(offsets[k]), None, options.stride), slice(int(start[k]), int(start[k + 1]))
+        with np.errstate(over="ignore"):  # what overflows is reported as infinite
+            observation[place] = episode.observation[chosen]
+            following = episode.next_observation[chosen].astype(np.float32)
+        action[place] = _scaled(episode.action[chosen], bounds, options.clip)
+        jumps = np.ones(len(following), bool)
+        if options.stride == 1:
+            jumps[:-1] = (following[:-1] != observation[place][1:]).any(axis=1)
+        successor_rows.append(np.flatnonzero(jumps) + start[k])
+        successors.append(following[jumps])
+        flags[0, place.stop - 1] = episode.terminated and _keeps_last(offsets[k], counts[k], options.stride)
+        flags[1, place.stop - 1] = episode.truncated and _keeps_last(offsets[k], counts[k], options.stride)
+        if episode.length is not None:
+            lengths[k] = episode.length
+        if k == 0 and episode.reward is not None:
+            reward, returns = np.empty(rows, np.float32), np.empty(len(counts))
+        if (episode.reward is None) != (reward is None):
+            raise CredoError(f"{path}: episode {k}: reward is known in some episodes only; all or none expected")
+        if episode.reward is not None and reward is not None and returns is not None:
+            with np.errstate(over="ignore"):
+                full = episode.reward.astype(np.float32)
+            reward[place] = full[chosen]
+            returns[k] = full.sum(dtype=np.float64) if episode.total is None else episode.total
+    try:
+        return Demonstrations(
+            observation=observation,
+            action=action,
+            terminated=flags[0],
+            truncated=flags[1],
+            episode_start=start,
+            successor_row=np.concatenate(successor_rows),
+            successor=np.concatenate(successors),
+            lengths=lengths,
+            reward=reward,
+            returns=returns,
+            action_bounds=bounds,
+            environment=recording.environment or (options.spec.name if options.spec else ""),
+            source=source,
+        )
+    except CredoError as error:
+        hint = ""
+        if bounds is None and "scale the environment's action box" in str(error):
+            hint = "; the file does not say its action box: name the environment with --env"
+        raise CredoError(f"{path}: {error}{hint}") from None
+
+
+def unscaled_action(demonstrations: Demonstrations) -> np.ndarray:
+    """[N, A] float64: the actions in the environment's own units; as they are where its action box is unknown."""
+    action = demonstrations.action.astype(np.float64)
+    if demonstrations.action_bounds is None:
+        return action
+    low, high = demonstrations.action_bounds.astype(np.float64)
+    return (low + high) / 2 + (high - low) / 2 * action
+
+
+def gapless_episodes(demonstrations: Demonstrations, path: Path, format: str) -> Iterator[tuple[int, int, np.ndarray]]:
+    """(first row, end row, [T + 1, O] observations) of every episode, for formats that store those.
+
+    CredoError where transitions were left out, which such a format cannot say.
+    """
+    d = demonstrations
+    inside = np.setdiff1d(d.successor_row, d.episode_start[1:] - 1)
+    if inside.size:
+        raise CredoError(
+            f"{path}: {validate.place(d.episode_start, int(inside[0]))} is not followed by the next step "
+            f"(transitions were left out), which {format} cannot hold; .safetensors and .npz can"
+        )
+    for k, (start, stop) in enumerate(itertools.pairwise(d.episode_start.tolist())):
+        yield start, stop, np.concatenate([d.observation[start:stop], d.successor[k : k + 1]])
+
+
+def check_declared(path: Path, field: str, declared: int, stored: int) -> None:
+    """Refuse, before it is allocated, a field whose declared bytes its stored bytes cannot honestly hold."""
+    if declared > PLAIN_BYTES + LARGEST_RATIO * stored:
+        raise CredoError(
+            f"{path}: field {field}: declares {declared:,} bytes but stores {stored:,}; "
+            f"at most {LARGEST_RATIO} times as much is read"
+        )
+    if declared > (available := available_memory()) * MEMORY_SHARE:
+        raise CredoError(
+            f"{path}: field {field}: {declared / 2**30:.1f} GiB do not fit in the "
+            f"{available / 2**30:.1f} GiB that are free"
+        )
+
+
+def check_numeric(path: Path, field: str, dtype: np.dtype, shape: tuple[int, ...], axes: int) -> None:
+    """CredoError unless the dtype is of real numbers and the shape has ``axes`` axes, none of size 0 but the first."""
+    if dtype.kind not in "fiu":
+        raise CredoError(f"{path}: field {field}: dtype {str(dtype)[:40]} found, numbers expected")
+    if len(shape) != axes or 0 in shape[1:]:
+        raise CredoError(f"{path}: field {field}: shape {shape} found, {axes} axes expected")
+
+
+def flags(path: Path, field: str, array: np.ndarray) -> np.ndarray:
+    """[N] bool from booleans, or from numbers that are exactly 0 or 1."""
+    array = array.reshape(len(array)) if array.ndim == 2 and array.shape[1] == 1 else array
+    if array.ndim != 1 or array.dtype.kind not in "biuf":
+        raise CredoError(
+            f"{path}: field {field}: shape {array.shape}, {str(array.dtype)[:40]}; one flag a step expected"
+        )
+    odd = (array != 0) & (array != 1)
+    if odd.any():
+        raise CredoError(f"{path}: field {field}: {array[odd][0]} at row {int(np.argmax(odd))}, 0 or 1 expected")
+    return array.astype(bool)
+
+
+@contextmanager
+def reading(path: Path, format: str) -> Iterator[None]:
+    """Turns whatever a parser raises into one line that names the file."""
+    try:
+        yield
+    except CredoError:
+        raise
+    except Exception as error:  # parsers fail in many ways on a damaged file
+        text = " ".join(str(error).split()) or type(error).__name__
+        raise CredoError(f"{path}: not a readable {format} file ({text[:160]})") from None
+
+
+def _keeps_last(offset: int, count: int, stride: int) -> bool:
+    """Whether every ``stride``-th of ``count`` rows, from ``offset`` on, has the last one among them."""
+    return (count - 1 - offset) % stride == 0
+
+
+def _bounds(recording: Recording, options: ReadOptions) -> np.ndarray | None:
+    if recording.action_bounds is not None:
+        return recording.action_bounds
+    spec = options.spec
+    if recording.scaled or spec is None or spec.action_size != recording.action_size:
+        return None
+    return np.stack([spec.action_low, spec.action_high]).astype(np.float32)
+
+
+def _scaled(action: np.ndarray, bounds: np.ndarray | None, clip: bool) -> np.ndarray:
+    with np.errstate(over="ignore", invalid="ignore"):
+        if bounds is not None:
+            low, high = bounds.astype(np.float64)
+            action = (action - (low + high) / 2) / ((high - low) / 2)
+        return (np.clip(action, -1, 1) if clip else action).astype(np.float32)
+
+
+def _check_memory(path: Path, rows: int, recording: Recording, longest: int) -> None:
+    width = 2 * recording.observation_size + recording.action_size + 4
+    needed = 4 * width * rows + 24 * width * longest
+    if needed > MEMORY_SHARE * (available := available_memory()):
+        raise CredoError(
+            f"{path}: {rows:,} transitions need {needed / 2**30:.1f} GiB, {available / 2**30:.1f} GiB are free; "
+            "read a part of them with @subsample=STRIDE"
+        )
+
+
+def _check_episode(path: Path, index: int, episode: RecordedEpisode, recording: Recording) -> None:
+    rows = int(recording.lengths[index])
+    for name, array, shape in (
+        ("observation", episode.observation, (rows, recording.observation_size)),
+        ("next_observation", episode.next_observation, (rows, recording.observation_size)),
+        ("action", episode.action, (rows, recording.action_size)),
+        ("reward", episode.reward, (rows,)),
+    ):
+        if array is not None and array.shape != shape:
+            raise CredoError(f"{path}: episode {index}: {name} has shape {array.shape}, {shape} expected")
+        if array is not None and array.dtype.kind not in "fiu":
+            raise CredoError(f"{path}: episode {index}: {name}: dtype {str(array.dtype)[:40]} found, numbers expected")

@@ -1,0 +1,96 @@
+"""robomimic HDF5 files with low-dimensional observations: ``data/demo_N/{obs/KEY, actions, rewards, next_obs/KEY}``.
+
+Observations are the arrays named by ``@keys=``, else every array of ``obs`` with one axis beside time, in
+alphabetical order. ``dones`` marks success or the recording's end, not a termination of the environment, so every
+episode counts as truncated. Without ``next_obs`` the successor of the last step was not recorded: it is dropped.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from credo.demonstrations.formats import hdf5
+from credo.demonstrations.formats.recording import ReadOptions, RecordedEpisode, Recording
+from credo.types import CredoError
+
+_PREFIX = "demo_"
+
+
+def is_robomimic(root: Any) -> bool:
+    """Whether the file has a group ``data`` of demonstrations."""
+    return hdf5.has(root, "data") and not hdf5.has(root, "actions")
+
+
+@contextmanager
+def open_robomimic(path: Path, options: ReadOptions) -> Iterator[Recording]:
+    """A recording of a robomimic file, in the order of the demonstrations' numbers."""
+    with hdf5.opened(path) as root:
+        data = hdf5.subgroup(path, root, "data")
+        found = [name for name in hdf5.names(data) if name.startswith(_PREFIX) and name[len(_PREFIX) :].isdecimal()]
+        names = sorted(found, key=lambda name: int(name[len(_PREFIX) :]))
+        if not names:
+            raise CredoError(f"{path}: field /data: no group {_PREFIX}N found, a demonstration each expected")
+        first = hdf5.subgroup(path, data, names[0])
+        keys = _keys(path, hdf5.subgroup(path, first, "obs"), options.keys)
+        following = hdf5.has(first, "next_obs")
+        rewarded = hdf5.has(first, "rewards")
+        dropped = 0 if following else 1
+        lengths = []
+        for name in names:
+            steps = hdf5.column(path, hdf5.subgroup(path, data, name), "actions", 2).shape[0]
+            if steps <= dropped:
+                raise CredoError(f"{path}: field /data/{name}: {steps} steps found, {dropped + 1} or more expected")
+            lengths.append(steps - dropped)
+
+        def joined(group: Any) -> np.ndarray:
+            return np.concatenate([hdf5.column(path, group, key, 2)[()] for key in keys], axis=1)
+
+        def episode(index: int) -> RecordedEpisode:
+            group, rows = hdf5.subgroup(path, data, names[index]), int(lengths[index])
+            observation = joined(hdf5.subgroup(path, group, "obs"))
+            reward = hdf5.column(path, group, "rewards", 1)[()] if rewarded else None
+            return RecordedEpisode(
+                observation=observation[:rows],
+                action=hdf5.column(path, group, "actions", 2)[:rows],
+                next_observation=joined(hdf5.subgroup(path, group, "next_obs")) if following else observation[1:],
+                reward=None if reward is None else reward[:rows],
+                terminated=False,
+                truncated=True,
+                length=rows + dropped,
+                total=None if reward is None else float(reward.astype(np.float32).sum(dtype=np.float64)),
+            )
+
+        sizes = [hdf5.column(path, hdf5.subgroup(path, first, "obs"), key, 2).shape[1] for key in keys]
+        yield Recording(
+            lengths=np.array(lengths, dtype=np.int64),
+            episode=episode,
+            observation_size=sum(sizes),
+            action_size=hdf5.column(path, first, "actions", 2).shape[1],
+            environment=_environment(hdf5.text_attribute(path, data, "env_args")),
+        )
+
+
+def _keys(path: Path, group: Any, asked: Sequence[str]) -> list[str]:
+    present = hdf5.names(group)
+    for key in asked:
+        if key not in present:
+            raise CredoError(f"{path}: field {group.name}/{key[:60]}: missing; there are {', '.join(present)[:200]}")
+    low = [key for key in sorted(present) if len(getattr(hdf5.child(path, group, key), "shape", None) or ()) == 2]
+    if not asked and not low:
+        raise CredoError(f"{path}: field {group.name}: no low-dimensional observation among {', '.join(present)[:200]}")
+    return list(asked) or low
+
+
+def _environment(text: str | None) -> str:
+    """The environment's name in ``env_args``, to show; "" where there is none."""
+    try:
+        name = json.loads(text or "")["env_name"]
+    except (KeyError, TypeError, ValueError, RecursionError):
+        return ""
+    return name[:200] if isinstance(name, str) else ""

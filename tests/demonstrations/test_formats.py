@@ -1,0 +1,331 @@
+"""Every format is read as its own library wrote it, and what is written comes back."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from credo.demonstrations import FORMATS, ReadOptions, load_demonstrations, merge, read_file, write_file
+from credo.types import CredoError, EnvironmentSpec
+
+FIXTURES = Path(__file__).parent / "fixtures"  # made by scripts/make_format_fixtures.py
+LENGTHS = [4, 6, 3]
+BOUNDS = np.array([[-2, -1], [2, 3]], np.float32)
+WRITTEN = {
+    "credo": "d.safetensors",
+    "npz": "d.npz",
+    "minari": "hdf5-v0",
+    "minari-arrow": "arrow-v0",
+    "minari-parquet": "parquet-v0",
+}
+
+
+def spec(limit=None):
+    return EnvironmentSpec("Probe-v0", 3, 2, BOUNDS[0], BOUNDS[1], limit)
+
+
+@pytest.fixture(scope="module")
+def expected():
+    with np.load(FIXTURES / "expected.npz") as arrays:
+        return dict(arrays)
+
+
+def scaled(action):
+    return ((action - [0, 1]) / 2).astype(np.float32)  # the box is [-2, 2] x [-1, 3]
+
+
+def check_episodes(found, expected, terminated, truncated):
+    """Observations with their successors, actions and rewards of the three episodes that the libraries were given."""
+    assert found.lengths.tolist() == LENGTHS
+    np.testing.assert_allclose(found.action, scaled(expected["actions"]), atol=1e-6)
+    np.testing.assert_array_equal(found.reward, expected["rewards"].astype(np.float32))
+    first = 0
+    for k, length in enumerate(LENGTHS):
+        episode = found.episode(k)
+        observation = expected["observations"][first : first + length + 1]
+        np.testing.assert_array_equal(episode.observation, observation[:-1])
+        np.testing.assert_array_equal(episode.next_observation, observation[1:])
+        assert (episode.terminated, episode.truncated) == (terminated[k], truncated[k])
+        first += length + 1
+
+
+@pytest.mark.parametrize("layout", ["hdf5", "arrow"])
+def test_minari_wrote_it(layout, expected, tmp_path, monkeypatch):
+    folder = FIXTURES / f"minari-{layout}-v0"
+    found = read_file(folder)
+    check_episodes(found, expected, [True, False, False], [False, True, False])
+    np.testing.assert_array_equal(found.action_bounds, BOUNDS)
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(FIXTURES))
+    for spec in (str(folder / "data"), f"minari:minari-{layout}-v0"):
+        assert load_demonstrations(spec).sha256 == found.sha256
+
+
+def test_imitation_wrote_it(expected):
+    """Its "terminal" is set at a time limit too; the text of the infos, or the environment's limit, tells."""
+    found = read_file(FIXTURES / "imitation", ReadOptions(spec()))
+    check_episodes(found, expected, [True, False, False], [False, True, True])
+    legacy = FIXTURES / "imitation-legacy.npz"
+    check_episodes(read_file(legacy, ReadOptions(spec())), expected, [True, True, False], [False, False, True])
+    check_episodes(read_file(legacy, ReadOptions(spec(6))), expected, [True, False, False], [False, True, True])
+
+
+def test_minari_reads_what_is_written(make_demonstrations, tmp_path, monkeypatch):
+    minari = pytest.importorskip("minari")
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    d = replace(make_demonstrations([5, 9, 4]), environment="Hopper-v5")
+    (tmp_path / "group").mkdir()
+    for format, name in (("minari", "a-v0"), ("minari-arrow", "group/b-v1"), ("minari-parquet", "c-v0")):
+        write_file(tmp_path / name, d, format)
+        dataset = minari.load_dataset(name)
+        assert (dataset.total_episodes, dataset.total_steps, dataset.id) == (3, 18, name)
+        assert dataset.spec.env_spec.id == "Hopper-v5"
+        np.testing.assert_array_equal(dataset.action_space.low, BOUNDS[0])
+        for k, episode in enumerate(dataset):
+            own = d.episode(k)
+            observation = np.concatenate([own.observation, own.next_observation[-1:]])
+            np.testing.assert_array_equal(episode.observations, observation)
+            np.testing.assert_allclose(scaled(episode.actions), own.action, atol=1e-6)
+            np.testing.assert_array_equal(episode.rewards, own.reward)
+            assert (episode.terminations[-1], episode.truncations[-1]) == (own.terminated, own.truncated)
+            assert len(episode.terminations) == len(own.action)
+        assert set(minari.list_local_datasets()) >= {name}
+
+
+@pytest.mark.parametrize("format", WRITTEN)
+def test_what_is_written_comes_back(format, make_demonstrations, tmp_path):
+    d = make_demonstrations([5, 9, 4])
+    path = tmp_path / WRITTEN[format]
+    assert write_file(path, d, format) == format
+    found = read_file(path)
+    for name in ("observation", "successor", "terminated", "truncated", "episode_start", "reward", "lengths"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(d, name))
+    np.testing.assert_allclose(found.action, d.action, atol=1e-6)
+    np.testing.assert_allclose(found.returns, d.returns)
+    np.testing.assert_array_equal(found.action_bounds, BOUNDS)
+    assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
+    if format in ("credo", "npz"):
+        assert found.sha256 == replace(d, environment=found.environment).sha256
+    with pytest.raises(CredoError, match="exists"):
+        write_file(path, d, format)
+    write_file(path, d.select_episodes([1]), format, overwrite=True)
+    assert read_file(path).episodes == 1
+
+
+@pytest.mark.parametrize("format", [name for name in WRITTEN if name != "credo"])
+def test_reading_thinned_is_thinning_what_was_read(format, make_demonstrations, tmp_path):
+    path = tmp_path / WRITTEN[format]
+    write_file(path, make_demonstrations([50, 9, 4]), format)
+    thin = load_demonstrations(f"{path}@subsample=7", seed=3)
+    assert thin.sha256 == read_file(path).subsample(7, 3).sha256
+    assert thin.lengths.tolist() == [50, 9, 4]
+
+
+def test_what_a_format_cannot_hold(make_demonstrations, tmp_path):
+    d = make_demonstrations([5, 9])
+    thin = d.subsample(2, 0)
+    write_file(tmp_path / "thin.npz", thin)
+    assert read_file(tmp_path / "thin.npz").sha256 == thin.sha256
+    with pytest.raises(CredoError, match=r"episode 0, step 0 .*left out"):
+        write_file(tmp_path / "thin-v0", thin, "minari")
+    with pytest.raises(CredoError, match="NAME-vN"):
+        write_file(tmp_path / "noversion", d, "minari")
+    with pytest.raises(CredoError, match="which format"):
+        write_file(tmp_path / "noending", d)
+    with pytest.raises(CredoError, match="'d4rl' is not written"):
+        write_file(tmp_path / "d.hdf5", d, "d4rl")
+    (tmp_path / "precious-v0").mkdir()
+    with pytest.raises(CredoError, match="not a Minari dataset"):
+        write_file(tmp_path / "precious-v0", d, "minari", overwrite=True)
+    assert (tmp_path / "precious-v0").is_dir()
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_unknown_rewards_stay_unknown(make_demonstrations, tmp_path):
+    d = replace(make_demonstrations([5, 9]), reward=None, returns=None, action_bounds=None, environment="")
+    for format, name in WRITTEN.items():
+        write_file(tmp_path / name, d, format)
+        found = read_file(tmp_path / name)
+        assert found.reward is None
+        np.testing.assert_array_equal(found.action, d.action)
+
+
+# --- D4RL: three episodes; the first terminates, the second meets a time limit of 6, the last is cut by the end
+
+
+def flat(expected):
+    rows = np.concatenate([np.arange(n) + s for n, s in zip(LENGTHS, [0, 5, 12], strict=True)])
+    arrays = {
+        "observations": expected["observations"][rows],
+        "next_observations": expected["observations"][rows + 1],
+        "actions": expected["actions"],
+        "rewards": expected["rewards"],
+        "terminals": np.zeros(13, bool),
+        "timeouts": np.zeros(13, bool),
+    }
+    arrays["terminals"][3] = arrays["timeouts"][9] = True
+    return arrays
+
+
+def write_flat(path, arrays, **options):
+    if path.suffix == ".npz":
+        np.savez(path, **arrays)
+    else:
+        with h5py.File(path, "w") as file:
+            for name, array in arrays.items():
+                file.create_dataset(name, data=array, **options)
+
+
+@pytest.mark.parametrize("ending", ["hdf5", "npz"])
+@pytest.mark.parametrize("timeouts", [True, False])
+def test_flat_with_next_observations(ending, timeouts, expected, tmp_path):
+    """Without timeouts, a next observation that is not the next row's tells where an episode ended."""
+    arrays = flat(expected)
+    if not timeouts:
+        del arrays["timeouts"]
+    options = {"compression": "gzip", "shuffle": True} if ending == "hdf5" else {}
+    write_flat(tmp_path / f"d.{ending}", arrays, **options)
+    found = read_file(tmp_path / f"d.{ending}", ReadOptions(spec()))
+    check_episodes(found, expected, [True, False, False], [False, True, True])
+
+
+@pytest.mark.parametrize("limit", [None, 6])
+def test_flat_without_next_observations(limit, expected, tmp_path):
+    """An episode's last row has no successor: it is dropped, with its termination."""
+    arrays = flat(expected)
+    del arrays["next_observations"]
+    if limit is not None:
+        del arrays["timeouts"]
+    write_flat(tmp_path / "d.hdf5", arrays)
+    found = read_file(tmp_path / "d.hdf5", ReadOptions(spec(limit)))
+    assert found.rows_per_episode.tolist() == [3, 5, 2]
+    assert found.lengths.tolist() == LENGTHS
+    assert not found.terminated.any()
+    assert found.truncated.sum() == 3
+    np.testing.assert_array_equal(found.episode(1).next_observation, expected["observations"][6:11])
+    np.testing.assert_allclose(found.returns[0], expected["rewards"][:4].sum(), rtol=1e-6)
+
+
+def test_action_box_is_asked_for(expected, tmp_path):
+    write_flat(tmp_path / "d.hdf5", flat(expected))
+    with pytest.raises(CredoError, match=r"d\.hdf5: .*field action.*--env"):
+        read_file(tmp_path / "d.hdf5")
+    narrow = spec()._replace(action_low=BOUNDS[0] / 2, action_high=BOUNDS[1] / 2)
+    with pytest.raises(CredoError, match="field action"):
+        read_file(tmp_path / "d.hdf5", ReadOptions(narrow))
+    assert np.abs(read_file(tmp_path / "d.hdf5", ReadOptions(narrow, clip=True)).action).max() == 1
+
+
+# --- robomimic and LeRobot, as their specifications say
+
+
+def write_robomimic(path, expected, following=True):
+    with h5py.File(path, "w") as file:
+        data = file.create_group("data")
+        data.attrs["env_args"] = json.dumps({"env_name": "Lift", "type": 1, "env_kwargs": {}})
+        first = step = 0
+        for k, length in enumerate(LENGTHS):
+            group = data.create_group(f"demo_{9 + k}")  # demo_10 comes after demo_9
+            group.attrs["num_samples"] = length
+            observation = expected["observations"][first : first + length + 1]
+            for name, values in (("obs", observation[:-1]), ("next_obs", observation[1:])):
+                if name == "obs" or following:
+                    group.create_dataset(f"{name}/b_pos", data=values[:, :2])
+                    group.create_dataset(f"{name}/a_grip", data=values[:, 2:])
+                    group.create_dataset(f"{name}/image", data=np.zeros((length, 4, 4, 3), np.uint8))
+            group.create_dataset("actions", data=expected["actions"][step : step + length].astype(np.float64))
+            group.create_dataset("rewards", data=expected["rewards"][step : step + length])
+            group.create_dataset("dones", data=np.arange(length) == length - 1)
+            first, step = first + length + 1, step + length
+
+
+def test_robomimic(expected, tmp_path):
+    path = tmp_path / "low_dim.hdf5"
+    write_robomimic(path, expected)
+    check_episodes(load_demonstrations(f"{path}@keys=b_pos,a_grip", fitting=spec()), expected, [False] * 3, [True] * 3)
+    found = read_file(path, ReadOptions(spec()))
+    assert found.environment == "Lift"
+    np.testing.assert_array_equal(found.episode(0).observation, expected["observations"][:4, [2, 0, 1]])
+    write_robomimic(path, expected, following=False)
+    found = read_file(path, ReadOptions(spec()))
+    assert (found.rows_per_episode.tolist(), found.lengths.tolist()) == ([3, 5, 2], LENGTHS)
+    np.testing.assert_array_equal(found.episode(2).next_observation, expected["observations"][13:15, [2, 0, 1]])
+    with pytest.raises(CredoError, match="/obs/nothing: missing; there are a_grip, b_pos"):
+        read_file(path, ReadOptions(spec(), keys=("nothing",)))
+
+
+def write_lerobot(folder, expected, fixed=True):
+    """Two files; the second holds the last episode."""
+    rows = np.concatenate([np.arange(n) + s for n, s in zip(LENGTHS, [0, 5, 12], strict=True)])
+    observation, index = expected["observations"][rows], np.repeat(np.arange(3), LENGTHS)
+    info = {
+        "codebase_version": "v3.0",
+        "features": {
+            "observation.state": {"dtype": "float32", "shape": [3]},
+            "observation.images.top": {"dtype": "video", "shape": [4, 4, 3]},
+            "action": {"dtype": "float32", "shape": [2]},
+            "next.reward": {"dtype": "float32", "shape": [1]},
+        },
+    }
+    (folder / "meta").mkdir(parents=True)
+    (folder / "meta" / "info.json").write_text(json.dumps(info))
+    for number, part in enumerate((slice(0, 10), slice(10, 13))):
+        table = {
+            "observation.state": observation[part],
+            "action": expected["actions"][part],
+            "next.reward": expected["rewards"][part],
+            "episode_index": index[part],
+        }
+        columns = {
+            name: pa.array(list(values), pa.list_(pa.float32(), values.shape[1] if fixed else -1))
+            if values.ndim == 2
+            else pa.array(values)
+            for name, values in table.items()
+        }
+        file = folder / "data" / "chunk-000" / f"file-{number:03d}.parquet"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(pa.table(columns), file)
+
+
+@pytest.mark.parametrize("fixed", [True, False])
+def test_lerobot(fixed, expected, tmp_path):
+    write_lerobot(tmp_path / "set", expected, fixed)
+    found = read_file(tmp_path / "set", ReadOptions(spec()))
+    assert (found.rows_per_episode.tolist(), found.lengths.tolist()) == ([3, 5, 2], LENGTHS)
+    for k, first in enumerate([0, 5, 12]):
+        rows = found.rows_per_episode[k]
+        episode = found.episode(k)
+        np.testing.assert_array_equal(episode.observation, expected["observations"][first : first + rows])
+        np.testing.assert_array_equal(episode.next_observation, expected["observations"][first + 1 : first + rows + 1])
+        assert (episode.terminated, episode.truncated) == (False, True)
+    np.testing.assert_allclose(found.action[:3], scaled(expected["actions"][:3]), atol=1e-6)
+    np.testing.assert_allclose(found.returns[2], expected["rewards"][10:].sum(), rtol=1e-6)
+
+
+def test_merge(make_demonstrations):
+    one, two = make_demonstrations([5, 9]), make_demonstrations([4], seed=1)
+    both = merge([one, two])
+    assert both.select_episodes([0, 1]).sha256 == one.sha256
+    assert both.select_episodes([2]).sha256 == two.sha256
+    thin = merge([one.subsample(2, 0), two])
+    assert thin.select_episodes([2]).sha256 == two.sha256
+    assert merge([one, replace(two, reward=None, returns=None)]).reward is None
+    for other, message in (
+        (replace(two, environment="Other-v0"), "is of Other-v0"),
+        (replace(two, action_bounds=None), "another action box"),
+        (replace(two, action=two.action[:, :1], action_bounds=None), "action_size 1"),
+    ):
+        with pytest.raises(CredoError, match=message):
+            merge([one, other])
+
+
+def test_table_of_formats_is_documented():
+    page = (Path(__file__).parents[2] / "docs" / "demonstrations.md").read_text()
+    for name in FORMATS:
+        assert f"`{name}`" in page
