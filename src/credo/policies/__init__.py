@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from credo.policies.onnx import OnnxPolicy, load_onnx_policy, onnx_bytes
-from credo.policies.policy import ACTIVATIONS, FORMAT, VERSION, Layer, Policy, save_policy
+from credo.policies.policy import ACTIVATIONS, FORMAT, VERSION, Layer, NormalisedLayer, Policy, save_policy
 from credo.policies.policy import load_policy as load_credo_policy
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "FORMAT",
     "VERSION",
     "Layer",
+    "NormalisedLayer",
     "OnnxPolicy",
     "Policy",
     "load_credo_policy",
