@@ -91,7 +91,7 @@ def imitate(
     source = environment or config.environment
     spec = _spec(source)
     data = None
-    if config.adversarial:
+    if config.imitates:
         data = load_demonstrations(config.demonstrations if demonstrations is None else demonstrations)
         check_fits(data, spec)
     return _train(config, source, data, out, watcher)
@@ -111,7 +111,7 @@ def train_expert(
 
 def default_folder(config: RunConfig, sha256: str) -> Path:
     """runs/ENVIRONMENT-LEARNER-CREDO-ID, from what determines the run's numbers."""
-    middle = f"credo-{config.credo.mode}" if config.adversarial else "expert"
+    middle = f"credo-{config.credo.mode}" if config.adversarial else "clone" if config.imitates else "expert"
     environment = config.environment.replace("/", "_").replace(":", "_")
     return Path("runs") / f"{environment}-{config.learner}-{middle}-{run_id(config, sha256)}"
 

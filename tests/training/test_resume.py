@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from credo import run_folder
+from credo.config import BCConfig
 from credo.policies import FORMAT, VERSION
 from credo.storage import read_tensors
 from credo.training import checkpoint
@@ -39,6 +40,10 @@ CASES = {
         ),
         None,
     ),
+    "warm-sac-Pendulum": (
+        changed(learner="sac", warm_start="bc", steps=128, bc=BCConfig(batch_size=16, epochs=2)),
+        demonstrations(),
+    ),
 }
 
 
@@ -69,7 +74,14 @@ def assert_same_run(found, expected, seeds):
 
 @pytest.mark.parametrize(
     ("case", "rounds"),
-    [("adversarial-td3-Pendulum", 3), ("adversarial-td3-Pendulum", 6), ("sac-Hopper", 6), ("sd3-Pendulum", 6)],
+    [
+        ("adversarial-td3-Pendulum", 3),
+        ("adversarial-td3-Pendulum", 6),
+        ("sac-Hopper", 6),
+        ("sd3-Pendulum", 6),
+        ("warm-sac-Pendulum", 3),
+        ("warm-sac-Pendulum", 6),
+    ],
 )
 def test_a_killed_run_goes_on_bitwise(case, rounds, straight, tmp_path):
     """At round 3 there is no checkpoint yet, at 6 there is one of round 4, and rows after it are on disk."""

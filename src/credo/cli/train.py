@@ -43,7 +43,7 @@ def expert(words: Sequence[str]) -> None:
     """Train from the environment's reward."""
     about = "Train an expert from the environment's own reward, in the same loop as imitators."
     options = parse(TrainOptions, words, "expert", about, TrainOptions(config=EXPERT, preset="expert"))
-    if options.config.adversarial:
+    if options.config.imitates:
         raise CredoError(f"reward: {options.config.reward!r} needs demonstrations; use credo imitate")
     _train(options)
 
@@ -73,7 +73,7 @@ def _train(options: TrainOptions) -> None:
     spec = environment_spec(environment, config.environment)
     environment.close()
     data = None
-    if config.adversarial:
+    if config.imitates:
         data = load_demonstrations(config.demonstrations)
         check_fits(data, spec)
     expert_return = api.describe_demonstrations(data).get("return_mean")

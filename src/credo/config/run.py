@@ -13,10 +13,10 @@ import tyro
 from credo.config.codec import rebuild, to_dict
 from credo.config.credo import CredoConfig
 from credo.config.discriminator import DiscriminatorConfig
-from credo.config.learners import DDPGConfig, SACConfig, SD3Config, TD3Config
+from credo.config.learners import BCConfig, DDPGConfig, SACConfig, SD3Config, TD3Config
 from credo.config.limits import Count, Share, WholeNumber
 
-LearnerName = Literal["ddpg", "td3", "sd3", "sac"]
+LearnerName = Literal["ddpg", "td3", "sd3", "sac", "bc"]
 RewardName = Literal["plr", "plr-literal", "cr", "r3", "r4", "r5", "r6", "r7", "r8", "environment"]
 
 _named = tyro.conf.arg
@@ -32,7 +32,9 @@ class RunConfig:
     """A demonstrations file, or a shipped expert: NAME, NAME:EPISODES, with @subsample=N for every Nth transition.
     Unused with --reward environment."""
     learner: LearnerName = "td3"
-    """The policy's learner."""
+    """The policy's learner; bc: behavioural cloning alone, which takes no environment steps."""
+    warm_start: Literal["none", "bc"] = "none"
+    """What the actor starts as. none: random weights; bc: a clone of the demonstrations (see the settings of bc)."""
     reward: RewardName = "plr"
     """The policy's reward as a function of the logit; environment: the environment's own, without a discriminator."""
     steps: int = 100_000
@@ -72,6 +74,7 @@ class RunConfig:
     td3: TD3Config = field(default_factory=TD3Config)
     sd3: SD3Config = field(default_factory=SD3Config)
     sac: SACConfig = field(default_factory=SACConfig)
+    bc: BCConfig = field(default_factory=BCConfig)
 
     @property
     def rounds(self) -> int:
@@ -83,12 +86,17 @@ class RunConfig:
         return tuple(range(self.first_seed, self.first_seed + self.seeds))
 
     @property
-    def adversarial(self) -> bool:
-        """Whether a discriminator gives the reward."""
+    def imitates(self) -> bool:
+        """Whether it learns from demonstrations."""
         return self.reward != "environment"
 
     @property
-    def learner_config(self) -> DDPGConfig | TD3Config | SD3Config | SACConfig:
+    def adversarial(self) -> bool:
+        """Whether a discriminator gives the reward."""
+        return self.imitates and self.learner != "bc"
+
+    @property
+    def learner_config(self) -> DDPGConfig | TD3Config | SD3Config | SACConfig | BCConfig:
         return getattr(self, self.learner)
 
     @property
@@ -100,15 +108,24 @@ class RunConfig:
 # Settings that do not change a seed's numbers.
 _NOT_IDENTITY = ("steps", "seeds", "first_seed", "checkpoint_interval", "execution", "demonstrations")
 
+# All that determines the numbers of a behavioural clone.
+_CLONES = ("environment", "learner", "bc", "held_out", "normalise_observations", "evaluation_episodes")
+
 
 def identity(config: RunConfig, demonstrations_sha256: str = "") -> dict[str, Any]:
     """The settings that determine a seed's numbers; other learners' settings and unused parts are left out."""
     tree = to_dict(config)
+    if config.learner == "bc":
+        return {name: tree[name] for name in _CLONES} | {"demonstrations_sha256": demonstrations_sha256}
     for name in _NOT_IDENTITY:
         del tree[name]
     for name in typing.get_args(LearnerName):
-        if name != config.learner:
+        if name not in (config.learner, config.warm_start):
             del tree[name]
+    if config.warm_start == "none":
+        del tree["warm_start"]
+    else:
+        del tree["bc"]["loss"], tree["bc"]["hidden"]
     if not config.adversarial:
         for name in ("credo", "discriminator", "held_out", "normalise_observations"):
             del tree[name]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
+from credo.learners.cloning import Cloning
 from credo.learners.targets import Choice
 from credo.networks import Network
 from credo.types import Array, Metrics, Transition
@@ -22,6 +23,7 @@ class Learner(NamedTuple):
     q_value: (state, observation, action) -> [...]; None for a learner without an action value.
     experience: what ``update`` eats.
     choice: state -> the actors and critics among which ``mode`` chooses; None for a learner with one actor.
+    cloning: how the actor is made a clone of demonstrations; None where that cannot be.
     """
 
     init: Callable[[Array], Any]
@@ -32,3 +34,4 @@ class Learner(NamedTuple):
     q_value: Callable[[Any, Array, Array], Array] | None
     experience: Literal["replay"] = "replay"
     choice: Callable[[Any], Choice] | None = None
+    cloning: Cloning | None = None

@@ -23,14 +23,21 @@ from credo.environments import EnvironmentSource, environment_spec, make_environ
 from credo.experience import bytes_needed
 from credo.policies import Policy, save_policy
 from credo.training import checkpoint
+from credo.training.clone import Cloned, make_state_cloner
 from credo.training.evaluate import HeldOut, badness, evaluate, expert_probability, failed_row
 from credo.training.execution import FAULTS, Execution, make_execution
 from credo.training.seed import Frozen, Seed, make_seed, replay_slots
-from credo.training.state import Constants, Parts, initial_state, make_constants, make_parts, policy_of
+from credo.training.state import (
+    SPLIT_SEED,
+    Constants,
+    Parts,
+    TrainState,
+    initial_state,
+    make_constants,
+    make_parts,
+    policy_of,
+)
 from credo.types import CredoError, EnvironmentSpec
-
-SPLIT_SEED = 0
-"""Which episodes are held out is the same for every seed of every run."""
 
 MEASURED_EPISODES = 10
 """Held-out episodes that evaluations compare with, at most: more cost time and change little."""
@@ -128,7 +135,11 @@ def train(
     seeds = [make_seed(config, source, n, initial_state(parts, n)) for n in config.seed_numbers]
     try:
         with _stop_signal() as stopped:
-            return _Run(parts, constants, held_out, folder, seeds, watcher).run(stopped)
+            run = _Run(parts, constants, held_out, folder, seeds, watcher)
+            if "bc" in (config.learner, config.warm_start):
+                assert demonstrations is not None
+                run.cloner = make_state_cloner(parts, constants, demonstrations)
+            return run.clone(stopped) if config.learner == "bc" else run.run(stopped)
     finally:
         for seed in seeds:
             seed.environments.close()
@@ -196,9 +207,11 @@ class _Run:
         self.part_counts = {run_folder.METRICS: 0, run_folder.EVALUATIONS: 0}
         self.seconds_before = 0.0
         self.probability = expert_probability(parts)
+        self.cloner: Callable[[TrainState, int], tuple[TrainState, Cloned]] | None = None
 
     def run(self, stopped: threading.Event) -> str:
         self._resume()
+        self._warm_start()
         first = min([s.next_round for s in self.seeds if s.frozen is None], default=self.config.rounds)
         execution = make_execution(self.parts, self.constants, self.seeds)
         progress = Progress(self.config, self.seeds, first, first_round=first)
@@ -230,6 +243,50 @@ class _Run:
             return state
         finally:
             execution.close()
+
+    def clone(self, stopped: threading.Event) -> str:
+        """The baseline of behavioural cloning: all seeds one after the other, each evaluated once, without an
+        environment step of its own. ``step`` counts minibatches. What was stopped is done again from the beginning."""
+        assert self.cloner is not None
+        known = run_folder.read_summary(self.folder).get("seeds", {})
+        if (self.folder / run_folder.DONE).exists() and {str(seed.number) for seed in self.seeds} <= known.keys():
+            return "done"
+        self._resume()
+        progress = Progress(self.config, self.seeds)
+        (self.folder / run_folder.DONE).unlink(missing_ok=True)
+        self._write_summary("running", progress)
+        for seed in self.seeds:
+            assert seed.state is not None
+            seed.state, found = self.cloner(seed.state, seed.number)
+            for epoch in found.epochs:
+                about = {"seed": seed.number, "round": epoch.number, "step": epoch.updates}
+                seed.metrics.append(about | {"held_out_loss": epoch.held_out_loss} | epoch.metrics)
+            self._evaluate_state(seed, seed.state, found.best.number, found.best.updates)
+            self._save(self._policy(seed, seed.state, found.best.updates), seed, "last")
+            self.watcher.line(
+                f"seed {seed.number}: {len(found.epochs)} epochs, least held-out loss {found.best.held_out_loss:.4g}"
+            )
+            if stopped.is_set():
+                break
+        self._flush()
+        complete = all(seed.evaluations or seed.last or seed.frozen for seed in self.seeds)
+        state = "done" if complete else "interrupted"
+        self._write_summary(state, progress)
+        if complete:
+            (self.folder / run_folder.DONE).touch()
+        return state
+
+    def _warm_start(self) -> None:
+        """Cloned actors for the seeds that begin; those that go on have theirs from the checkpoint."""
+        if self.cloner is None:
+            return
+        for seed in self.seeds:
+            if seed.next_round == 0 and seed.state is not None:
+                seed.state, found = self.cloner(seed.state, seed.number)
+                self.watcher.line(
+                    f"seed {seed.number} starts as a clone: {len(found.epochs)} epochs, "
+                    f"least held-out loss {found.best.held_out_loss:.4g}"
+                )
 
     def _resume(self) -> None:
         loaded = checkpoint.load(self.folder, self.seeds, self.config.rounds)
@@ -265,12 +322,15 @@ class _Run:
         return (round_number + 1) * size // interval > round_number * size // interval
 
     def _evaluate(self, execution: Execution, seed: Seed, round_number: int) -> None:
-        step = (round_number + 1) * self.config.steps_per_round
+        self._evaluate_state(
+            seed, execution.state(seed), round_number, (round_number + 1) * self.config.steps_per_round
+        )
+
+    def _evaluate_state(self, seed: Seed, state: TrainState, round_number: int, step: int) -> None:
         row: dict[str, float] = {"seed": seed.number, "round": round_number, "step": step}
         if seed.frozen is not None:
             seed.evaluations.append(row | failed_row())
             return
-        state = execution.state(seed)
         policy = self._policy(seed, state, step)
         try:
             row |= evaluate(self.parts, self.constants, seed, state, policy, self.held_out, self.probability)
@@ -299,6 +359,8 @@ class _Run:
             self._save(policy, seed, "last")
 
     def _steps_done(self, seed: Seed) -> int:
+        if self.config.learner == "bc":
+            return int((seed.last or {}).get("step", 0))
         return seed.frozen.step if seed.frozen else seed.next_round * self.config.steps_per_round
 
     def _flush(self) -> None:

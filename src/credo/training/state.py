@@ -16,6 +16,9 @@ from credo.policies import Policy
 from credo.random import Purpose, device_key
 from credo.types import Array, EnvironmentSpec
 
+SPLIT_SEED = 0
+"""Which episodes are held out is the same for every seed of every run."""
+
 
 class TrainState(NamedTuple):
     """Everything compiled code carries from round to round, for one seed."""
