@@ -29,7 +29,8 @@ from credo.training.loop import Watcher
 
 SAMPLES = (2, 4, 8, 16, 50)
 KINDS = ("independent", "antithetic", "sobol")
-STATES, REPEATS, REFERENCE, CHUNK = 256, 64, 10_000, 8
+STATES, REPEATS, REFERENCE, CHUNK = 128, 32, 10_000, 2
+SPREAD_SAMPLES = 500
 SETTINGS = SD3Config(noise_samples=8)
 """Training itself takes 8 samples, to be quick; what is measured is one target on the critics that it leaves."""
 COLUMNS = ("critics", "beta", "value_spread", "kind", "samples", "error", "bias", "error_share")
@@ -74,8 +75,9 @@ def measure(name: str, config: RunConfig) -> list[dict[str, Any]]:
 
     def reference(observation: Any, key: Any) -> tuple[Any, Any]:
         normal = jax.random.normal(key, (len(observation), REFERENCE, action_size))
-        one_by_one = jnp.repeat(observation, REFERENCE, axis=0)
-        each = values(one_by_one, normal.reshape(-1, 1, action_size)).reshape(len(observation), REFERENCE)
+        few = normal[:, :SPREAD_SAMPLES]
+        one_by_one = jnp.repeat(observation, SPREAD_SAMPLES, axis=0)
+        each = values(one_by_one, few.reshape(-1, 1, action_size)).reshape(len(observation), SPREAD_SAMPLES)
         return values(observation, normal), jnp.std(each, axis=1)
 
     compiled = jax.jit(reference)

@@ -193,6 +193,11 @@ def test_refused_in_one_line_that_names_field_and_value(changes):
         {"learner": "sd3", "sd3__noise": "sobol", "sd3__noise_samples": 1},
         {"learner": "sd3", "sd3__beta": 0.0},
         {"learner": "ddpg", "ddpg__last_layer_scale": 0.0},
+        {"learner": "bc", "reward": "environment"},
+        {"warm_start": "bc", "reward": "environment"},
+        {"warm_start": "bc", "held_out": 0.0},
+        {"learner": "bc", "warm_start": "bc"},
+        {"warm_start": "bc", "bc__patience": 0},
     ],
     ids=str,
 )
@@ -221,6 +226,8 @@ def test_refused_together(changes):
         {"learner": "sd3", "sd3__noise_samples": 1},
         {"sd3__noise": "sobol", "sd3__noise_samples": 1},
         {"held_out": 0.0},
+        {"learner": "bc"},
+        {"warm_start": "bc"},
         {"learning_starts": 0, "random_steps": 0},
     ],
     ids=str,
@@ -376,6 +383,19 @@ def test_unused_settings_are_left_out():
     assert run_id(rewarded) != run_id(dataclasses.replace(rewarded, td3=TD3Config(discount=0.9)))
 
 
+def test_a_clones_identity_is_its_own_settings_and_a_warm_starts_both():
+    clone = RunConfig(learner="bc")
+    for same in ({"reward": "cr"}, {"replay_capacity": 64}, {"td3__hidden": (3,)}, {"discriminator__hidden": (3,)}):
+        assert run_id(dataclasses.replace(changed(**same), learner="bc")) == run_id(clone), same
+    for other in ({"bc__hidden": (3,)}, {"bc__patience": 9}, {"held_out": 0.5}, {"environment": "Ant-v5"}):
+        assert run_id(dataclasses.replace(changed(**other), learner="bc")) != run_id(clone), other
+    warm = RunConfig(warm_start="bc")
+    assert run_id(warm) != run_id(RunConfig())
+    assert run_id(changed(warm_start="bc", bc__patience=9)) != run_id(warm)
+    assert run_id(changed(warm_start="bc", bc__hidden=(3,))) == run_id(warm), "the actor has its learner's widths"
+    assert run_id(changed(warm_start="bc", td3__hidden=(3,))) != run_id(warm)
+
+
 def test_identities_are_short_and_stable():
     name = run_id(RunConfig(), "a")
     assert len(name) == 12
@@ -420,6 +440,6 @@ def test_the_names_of_the_settings_are_the_names_of_the_tables():
     from credo.networks import ACTIVATIONS
 
     assert set(typing.get_args(settings_module.RewardName)) == {*REWARDS, "environment"}
-    assert set(typing.get_args(settings_module.LearnerName)) == set(LEARNERS)
+    assert set(typing.get_args(settings_module.LearnerName)) == {*LEARNERS, "bc"}
     assert set(typing.get_args(settings_module.RegulariserName)) == set(REGULARISERS)
     assert set(typing.get_args(settings_module.Activation)) == set(ACTIVATIONS)

@@ -91,7 +91,7 @@ def imitate(
     source = environment or config.environment
     spec = specification(source)
     data = None
-    if config.adversarial:
+    if config.imitates:
         data = load_demonstrations(config.demonstrations if demonstrations is None else demonstrations, fitting=spec)
         check_fits(data, spec)
     return _train(config, source, spec, data, out, watcher)
@@ -111,7 +111,7 @@ def train_expert(
 
 def default_folder(config: RunConfig, sha256: str) -> Path:
     """runs/ENVIRONMENT-LEARNER-CREDO-ID, from what determines the run's numbers."""
-    middle = f"credo-{config.credo.mode}" if config.adversarial else "expert"
+    middle = f"credo-{config.credo.mode}" if config.adversarial else "clone" if config.imitates else "expert"
     environment = config.environment.replace("/", "_").replace(":", "_")
     return Path("runs") / f"{environment}-{config.learner}-{middle}-{run_id(config, sha256)}"
 
@@ -165,7 +165,8 @@ def _train(
     watcher: Watcher | None,
 ) -> Run:
     from credo.reports.curves import write_curves
-    from credo.training.loop import Watcher, announce, check_memory, train
+    from credo.training.checks import check_memory, doubts
+    from credo.training.loop import Watcher, train
 
     watcher = watcher or Watcher()
     check_memory(config, spec)
@@ -179,7 +180,8 @@ def _train(
                 watcher.line(
                     f"note: the run began with other versions, so its numbers may differ: {'; '.join(changed)}"
                 )
-        announce(config, spec, watcher)
+        for doubt in doubts(config, spec):
+            watcher.line(f"note: {doubt}")
         train(config, source, data, folder, watcher, spec)
         write_curves(folder)
     return Run(folder)

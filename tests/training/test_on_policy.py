@@ -11,7 +11,7 @@ from credo import run_folder
 from credo.environments import environment_spec, make_environment
 from credo.environments.probes import AutoresetProbe
 from credo.training import execution
-from credo.training.loop import announce, check_memory
+from credo.training.checks import check_memory, doubts
 from credo.training.seed import draw_experience
 from credo.types import CredoError, Rollout
 from training.training_runs import ON_POLICY, assert_same_seed, changed, demonstrations, run
@@ -137,12 +137,9 @@ def test_only_a_replay_that_is_kept_needs_memory():
 
 def test_settings_without_meaning_are_told_in_one_line():
     from credo.config import RunConfig
-    from credo.training.loop import Watcher
 
     def told(**changes):
-        lines = []
-        announce(RunConfig(reward="environment", **changes), pendulum(), Watcher(line=lines.append))
-        return lines
+        return doubts(RunConfig(reward="environment", **changes), pendulum())
 
     assert told(learner="ppo") == told(learner="sac", replay_capacity=500) == []
     (line,) = told(learner="ppo", replay_capacity=500, random_steps=7)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from credo import run_folder
+from credo.config import BCConfig
 from credo.policies import FORMAT, VERSION
 from credo.storage import read_tensors
 from credo.training.checkpoint import all_checkpoints
@@ -40,6 +41,10 @@ CASES = {
             REWARDED, learner="sd3", steps=192, sd3=dataclasses.replace(SMALL.sd3, actor_starts=9, layer_norm="both")
         ),
         None,
+    ),
+    "warm-sac-Pendulum": (
+        changed(learner="sac", warm_start="bc", steps=128, bc=BCConfig(batch_size=16, epochs=2)),
+        demonstrations(),
     ),
 }
 
@@ -77,6 +82,8 @@ def assert_same_run(found, expected, seeds):
         ("sac-Hopper", 6),
         ("sd3-Pendulum", 6),
         ("adversarial-ppo-Pendulum", 6),
+        ("warm-sac-Pendulum", 3),
+        ("warm-sac-Pendulum", 6),
     ],
 )
 def test_a_killed_run_goes_on_bitwise(case, rounds, straight, tmp_path):

@@ -43,7 +43,7 @@ def expert(words: Sequence[str]) -> None:
     """Train from the environment's reward."""
     about = "Train an expert from the environment's own reward, in the same loop as imitators."
     options = parse(TrainOptions, words, "expert", about, TrainOptions(config=EXPERT, preset="expert"))
-    if options.config.adversarial:
+    if options.config.imitates:
         raise CredoError(f"reward: {options.config.reward!r} needs demonstrations; use credo imitate")
     _train(options)
 
@@ -69,7 +69,7 @@ def _train(options: TrainOptions) -> None:
     validate(config)
     find_local_modules(config.environment)
     data = None
-    if config.adversarial:
+    if config.imitates:
         data = load_demonstrations(config.demonstrations, fitting=api.specification(config.environment))
     expert_return = api.describe_demonstrations(data).get("return_mean")
     with watching(console, expert_return, options.quiet) as watcher:

@@ -7,12 +7,13 @@ The command line is generated from these classes; the text below a field is its 
 from credo.config.codec import to_dict
 from credo.config.credo import CredoConfig, CredoMode, CredoReading, ThresholdUnit
 from credo.config.discriminator import Activation, DiscriminatorConfig, RegulariserName, idle_settings, needs_density
-from credo.config.learners import DDPGConfig, PPOConfig, SACConfig, SD3Config, TD3Config
+from credo.config.learners import BCConfig, DDPGConfig, PPOConfig, SACConfig, SD3Config, TD3Config
 from credo.config.run import LearnerName, RewardName, RunConfig, from_dict, identity, run_id
 from credo.config.validate import check_action_free, unused_settings, validate
 
 __all__ = [
     "Activation",
+    "BCConfig",
     "CredoConfig",
     "CredoMode",
     "CredoReading",

@@ -11,6 +11,25 @@ LayerNorm = Literal["none", "actor", "critic", "both"]
 
 
 @dataclass(frozen=True)
+class BCConfig:
+    """Behavioural cloning, as the learner bc or as a warm start; held_out is the share of episodes that it stops by."""
+
+    loss: Literal["squared-error", "likelihood"] = "squared-error"
+    """Of the learner bc. squared-error: a deterministic actor; likelihood: a squashed Gaussian, whose mean acts.
+    A warm start takes what fits its learner."""
+    hidden: Widths = (256, 256)
+    """Hidden layer widths of the actor (units); a warm start has its learner's."""
+    learning_rate: Positive = 1e-3
+    """Adam step size."""
+    batch_size: Count = 256
+    """Demonstrated transitions in a batch."""
+    epochs: Count = 100
+    """Passes through the demonstrations, at most."""
+    patience: Count = 5
+    """Passes without a lower held-out loss after which cloning stops; the best of all is kept."""
+
+
+@dataclass(frozen=True)
 class DDPGConfig:
     """Deep deterministic policy gradient (Lillicrap et al. 2016)."""
 

@@ -13,10 +13,10 @@ import tyro
 from credo.config.codec import rebuild, to_dict
 from credo.config.credo import CredoConfig
 from credo.config.discriminator import DiscriminatorConfig, unused_settings
-from credo.config.learners import DDPGConfig, PPOConfig, SACConfig, SD3Config, TD3Config
+from credo.config.learners import BCConfig, DDPGConfig, PPOConfig, SACConfig, SD3Config, TD3Config
 from credo.config.limits import Count, Positive, Share, WholeNumber
 
-LearnerName = Literal["ddpg", "td3", "sd3", "sac", "ppo"]
+LearnerName = Literal["ddpg", "td3", "sd3", "sac", "ppo", "bc"]
 ON_POLICY: tuple[LearnerName, ...] = ("ppo",)
 """Learners that learn from the steps of the round alone."""
 UNUSED_ON_POLICY = ("updates_per_round", "random_steps", "learning_starts")
@@ -36,7 +36,9 @@ class RunConfig:
     """A demonstrations file, or a shipped expert: NAME, NAME:EPISODES, with @subsample=N for every Nth transition.
     Unused with --reward environment."""
     learner: LearnerName = "td3"
-    """The policy's learner."""
+    """The policy's learner; bc: behavioural cloning alone, which takes no environment steps."""
+    warm_start: Literal["none", "bc"] = "none"
+    """What the actor starts as. none: random weights; bc: a clone of the demonstrations (see the settings of bc)."""
     reward: RewardName = "plr"
     """The policy's reward as a function of the logit; environment: the environment's own, without a discriminator."""
     steps: int = 100_000
@@ -83,6 +85,7 @@ class RunConfig:
     sd3: SD3Config = field(default_factory=SD3Config)
     sac: SACConfig = field(default_factory=SACConfig)
     ppo: PPOConfig = field(default_factory=PPOConfig)
+    bc: BCConfig = field(default_factory=BCConfig)
 
     @property
     def rounds(self) -> int:
@@ -94,9 +97,14 @@ class RunConfig:
         return tuple(range(self.first_seed, self.first_seed + self.seeds))
 
     @property
+    def imitates(self) -> bool:
+        """Whether it learns from demonstrations."""
+        return self.reward != "environment"
+
+    @property
     def adversarial(self) -> bool:
         """Whether a discriminator gives the reward."""
-        return self.reward != "environment"
+        return self.imitates and self.learner != "bc"
 
     @property
     def on_policy(self) -> bool:
@@ -132,8 +140,15 @@ class RunConfig:
         return UNUSED_ON_POLICY if self.keeps_replay else (*UNUSED_ON_POLICY, "replay_capacity")
 
     @property
-    def learner_config(self) -> DDPGConfig | TD3Config | SD3Config | SACConfig | PPOConfig:
+    def learner_config(self) -> DDPGConfig | TD3Config | SD3Config | SACConfig | PPOConfig | BCConfig:
         return getattr(self, self.learner)
+
+    @property
+    def discount(self) -> float:
+        """The learner's discount gamma per step."""
+        settings = self.learner_config
+        assert not isinstance(settings, BCConfig), "a clone discounts nothing"
+        return settings.discount
 
     @property
     def transitions_per_update(self) -> int:
@@ -155,16 +170,25 @@ _NOT_IDENTITY = (
     "environment_timeout",
 )
 
+# All that determines the numbers of a behavioural clone.
+_CLONES = ("environment", "learner", "bc", "held_out", "normalise_observations", "evaluation_episodes")
+
 
 def identity(config: RunConfig, demonstrations_sha256: str = "") -> dict[str, Any]:
     """The settings that determine a seed's numbers; other learners' settings and unused parts are left out."""
     tree = to_dict(config)
+    if config.learner == "bc":
+        return {name: tree[name] for name in _CLONES} | {"demonstrations_sha256": demonstrations_sha256}
     for name in (*_NOT_IDENTITY, *config.unused):
         del tree[name]
     tree["discriminator"]["policy_samples"] = config.policy_samples
     for name in typing.get_args(LearnerName):
-        if name != config.learner:
+        if name not in (config.learner, config.warm_start):
             del tree[name]
+    if config.warm_start == "none":
+        del tree["warm_start"]
+    else:
+        del tree["bc"]["loss"], tree["bc"]["hidden"]
     if not config.adversarial:
         for name in ("credo", "discriminator", "held_out", "normalise_observations"):
             del tree[name]

@@ -28,6 +28,10 @@ def validate(config: RunConfig) -> None:
     if config.learner == "td3" and config.updates_per_round % config.td3.actor_delay:
         right = f"a multiple of td3.actor_delay ({config.td3.actor_delay})"
         refuse("updates_per_round", config.updates_per_round, right)
+    if config.warm_start == "bc":
+        check_limits(config.bc, "bc.")
+    if "bc" in (config.learner, config.warm_start):
+        _check_clone(config)
     if config.learner == "sd3":
         _check_noise(config.sd3)
     if config.learner == "ppo" and config.steps_per_round % config.ppo.minibatch_size:
@@ -59,6 +63,16 @@ def _check_run(config: RunConfig) -> None:
     if config.environment_timeout is not None and not config.environment_workers:
         right = "left out, or --environment-workers 1 or more: only a process can be ended in the middle of a step"
         refuse("environment_timeout", config.environment_timeout, right)
+
+
+def _check_clone(config: RunConfig) -> None:
+    name = "learner" if config.learner == "bc" else "warm_start"
+    if not config.imitates:
+        refuse(name, "bc", "another one with reward environment, which comes without demonstrations to clone")
+    if config.held_out == 0:
+        refuse("held_out", config.held_out, f"above 0 with {name} bc, which stops by held-out episodes")
+    if config.learner == config.warm_start:
+        refuse("warm_start", "bc", "none with learner bc, which is a clone already")
 
 
 def _check_noise(settings: SD3Config) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
-from credo.config import RunConfig, SD3Config
+from credo.config import BCConfig, RunConfig, SACConfig, SD3Config, TD3Config
 from credo.learners.ddpg import ddpg
 from credo.learners.interface import Learner
 from credo.learners.ppo import ppo
@@ -20,11 +20,20 @@ number of environments that a seed steps."""
 
 def make_learner(config: RunConfig, observation_size: int, action_size: int) -> Learner:
     """The learner that ``config`` names, with its settings and what the environment's name settles of them."""
+    if config.learner == "bc":
+        return _cloned(config.bc, observation_size, action_size)
     settings = config.learner_config
     if isinstance(settings, SD3Config) and settings.beta is None:
         settings = dataclasses.replace(settings, beta=beta_of(config.environment))
     lanes = (config.environments_per_seed,) if config.on_policy else ()
     return LEARNERS[config.learner](settings, observation_size, action_size, *lanes)
+
+
+def _cloned(settings: BCConfig, observation_size: int, action_size: int) -> Learner:
+    """A learner whose actor is of the kind to be cloned: TD3's, or SAC's for its likelihood; it never updates."""
+    if settings.loss == "likelihood":
+        return sac(SACConfig(hidden=settings.hidden), observation_size, action_size)
+    return td3(TD3Config(hidden=settings.hidden), observation_size, action_size)
 
 
 __all__ = ["LEARNERS", "Learner", "make_learner"]

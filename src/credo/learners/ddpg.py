@@ -11,6 +11,7 @@ from credo import networks
 from credo.config import DDPGConfig
 from credo.gradients import over_updates
 from credo.learners import targets
+from credo.learners.cloning import Cloning, squared_error
 from credo.learners.interface import Learner
 from credo.networks import Network
 from credo.types import Array, Metrics, Transition
@@ -81,4 +82,9 @@ def ddpg(config: DDPGConfig, observation_size: int, action_size: int) -> Learner
         update=update,
         actor=lambda state: state.actor,
         q_value=lambda state, observation, action: networks.q_value(state.critics[0], observation, action),
+        cloning=Cloning(
+            get=lambda state: state.actor,
+            put=lambda state, actor: state._replace(actor=actor, target_actor=actor),
+            loss=squared_error,
+        ),
     )

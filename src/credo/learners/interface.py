@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
+from credo.learners.cloning import Cloning
 from credo.learners.targets import Choice
 from credo.networks import Network
 from credo.types import Array, Metrics
@@ -28,6 +29,7 @@ class Learner(NamedTuple):
         action, for any action in [-1, 1]; None for a deterministic learner.
     deviation: state -> [A], the standard deviation of ``act`` round ``mode``; a learner that eats rollouts has it, and
         acts on the host from it.
+    cloning: how the actor is made a clone of demonstrations; None where that cannot be.
     """
 
     init: Callable[[Array], Any]
@@ -41,3 +43,4 @@ class Learner(NamedTuple):
     choice: Callable[[Any], Choice] | None = None
     log_prob: Callable[[Any, Array, Array], Array] | None = None
     deviation: Callable[[Any], Array] | None = None
+    cloning: Cloning | None = None

@@ -13,6 +13,7 @@ from credo import networks
 from credo.config import SACConfig
 from credo.gradients import clipped, gradient_metrics, over_updates
 from credo.learners import targets
+from credo.learners.cloning import Cloning, negative_log_likelihood
 from credo.learners.interface import Learner
 from credo.networks import Network
 from credo.types import Array, Metrics, Transition
@@ -175,4 +176,9 @@ def sac(config: SACConfig, observation_size: int, action_size: int) -> Learner:
         actor=actor_network,
         q_value=lambda state, observation, action: networks.q_value(state.critics[0], observation, action),
         log_prob=lambda state, observation, action: log_prob_of(*gaussian(state.actor, observation), action),
+        cloning=Cloning(
+            get=lambda state: state.actor,
+            put=lambda state, actor: state._replace(actor=actor),
+            loss=lambda actor, observation, action: negative_log_likelihood(*gaussian(actor, observation), action),
+        ),
     )

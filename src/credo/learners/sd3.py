@@ -15,6 +15,7 @@ from credo import networks
 from credo.config import SD3Config
 from credo.gradients import over_updates
 from credo.learners import targets
+from credo.learners.cloning import Cloning, squared_error
 from credo.learners.interface import Learner
 from credo.networks import Network
 from credo.types import Array, Metrics, Transition
@@ -213,6 +214,12 @@ def sd3(config: SD3Config, observation_size: int, action_size: int) -> Learner:
         actor=lambda state: state.actors[0],
         q_value=lambda state, observation, action: networks.q_value(state.critics[0], observation, action),
         choice=choice,
+        cloning=Cloning(
+            get=lambda state: state.actors[0],
+            # Both actors are the same clone, and part by their critics.
+            put=lambda state, actor: state._replace(actors=(actor,) * len(pairs), target_actors=(actor,) * len(pairs)),
+            loss=squared_error,
+        ),
     )
 
 

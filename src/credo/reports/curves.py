@@ -177,6 +177,9 @@ def headings(run: LoadedRun) -> tuple[str, list[str]]:
             else f"{credo.mode} at {credo.threshold:g} ({credo.threshold_unit}, {credo.reading})"
         )
         settings = f"{Path(config.demonstrations).name}; reward {config.reward}; CREDO {clipping}"
+    elif config.imitates:
+        title = f"{learner} imitates an expert on {config.environment}"
+        settings = f"{Path(config.demonstrations).name}; behavioural cloning, steps are minibatches"
     else:
         title = f"{learner} on {config.environment}"
         settings = "the environment's own reward"

@@ -124,6 +124,7 @@ def evaluate(
             held_out.horizon,
         )
         row["action_error"] = action_error(policy.normalised_action, held_out.observation, held_out.action)
+    if held_out is not None and parts.discriminator is not None:
         generator = host_generator(seed.number, Purpose.MEASURE)
         played = (
             np.concatenate([episode.observation[:-1] for episode in episodes]),

@@ -12,26 +12,30 @@ from typing import Any
 import numpy as np
 
 from credo import run_folder
-from credo.config import RunConfig, idle_settings, unused_settings
+from credo.config import RunConfig
 from credo.demonstrations import Demonstrations
-from credo.discriminator.credo import threshold_warning
-from credo.discriminator.rewards import absorbing_warning, sign_warning
 from credo.environments import EnvironmentSource, Workers, environment_spec, make_environment, source_name
-from credo.experience import bytes_needed
 from credo.policies import Policy
-from credo.storage import available_memory
 from credo.training.checkpoint import Checkpoints, named
+from credo.training.checks import check_memory
+from credo.training.clone import Cloned, make_state_cloner
 from credo.training.evaluate import HeldOut, badness, evaluate, expert_probability, failed_row
 from credo.training.execution import Execution, first_of_kind, make_execution
 from credo.training.faults import Fault, keep_evidence
 from credo.training.record import Record
-from credo.training.seed import Frozen, Seed, make_seed, replay_slots
-from credo.training.state import Constants, Parts, initial_state, make_constants, make_parts, policy_of
+from credo.training.seed import Frozen, Seed, make_seed
+from credo.training.state import (
+    SPLIT_SEED,
+    Constants,
+    Parts,
+    TrainState,
+    initial_state,
+    make_constants,
+    make_parts,
+    policy_of,
+)
 from credo.training.stopping import Stop, StoppedError
 from credo.types import CredoError, EnvironmentSpec
-
-SPLIT_SEED = 0
-"""Which episodes are held out is the same for every seed of every run."""
 
 MEASURED_EPISODES = 10
 """Held-out episodes that evaluations compare with, at most: more cost time and change little."""
@@ -73,36 +77,6 @@ class Watcher:
     progress: Callable[[Progress], None] = lambda progress: None
 
 
-def check_memory(config: RunConfig, spec: EnvironmentSpec, available: int | None = None) -> None:
-    """Refuse, before training starts, a replay that cannot fit (CredoError with the arithmetic)."""
-    if available is None:
-        available = available_memory()
-    slots = replay_slots(config)
-    each = bytes_needed(slots, spec.observation_size, spec.action_size)
-    needed = each * config.seeds
-    if needed > 0.9 * available:
-        raise CredoError(
-            f"replay_capacity: {config.seeds} seeds x {slots:,} transitions x {each / slots:.0f} bytes = "
-            f"{needed / 2**30:.1f} GiB does not fit in the {available / 2**30:.1f} GiB that are free; "
-            "lower --replay-capacity, --seeds or --steps"
-        )
-
-
-def announce(config: RunConfig, spec: EnvironmentSpec, watcher: Watcher) -> None:
-    """One line each on settings that work but probably not as meant."""
-    lines = [unused_settings(config)]
-    if config.adversarial:
-        absorbing = config.discriminator.absorbing_states
-        lines += [
-            idle_settings(config.discriminator),
-            threshold_warning(config.credo, config.reward),
-            absorbing_warning(spec.name) if absorbing else sign_warning(config.reward, spec.name),
-        ]
-    for line in lines:
-        if line:
-            watcher.line(f"note: {line}")
-
-
 def train(
     config: RunConfig,
     source: EnvironmentSource,
@@ -132,7 +106,11 @@ def train(
             seeds.append(make_seed(config, source, number, initial_state(parts, number), workers))
         stop = Stop()
         with stop.listening():
-            return _Run(parts, constants, held_out, folder, seeds, watcher, stop).run()
+            run = _Run(parts, constants, held_out, folder, seeds, watcher, stop)
+            if "bc" in (config.learner, config.warm_start):
+                assert demonstrations is not None
+                run.cloner = make_state_cloner(parts, constants, demonstrations)
+            return run.clone() if config.learner == "bc" else run.run()
     finally:
         for seed in seeds:
             for opened in (seed.environments, seed.evaluator):
@@ -186,6 +164,7 @@ class _Run:
         self.record = Record(folder, parts.config)
         self.seconds_before = 0.0
         self.probability = expert_probability(parts)
+        self.cloner: Callable[[TrainState, int], tuple[TrainState, Cloned]] | None = None
         self.told: set[int] = set()
         """Seeds that are known to be frozen."""
 
@@ -198,6 +177,7 @@ class _Run:
             if len(causes) == len(self.seeds):
                 raise CredoError(f"environment: no seed can begin; {causes[0]}")
             self.record.go_on(position.get("parts", self.record.parts), self.seeds)
+            self._warm_start()
         active = [seed.next_round for seed in self.seeds if seed.frozen is None]
         first = min(active, default=self.config.rounds)
         execution = make_execution(self.parts, self.constants, self.seeds)
@@ -214,6 +194,46 @@ class _Run:
             return self._finish(execution, progress)
         finally:
             execution.close()
+
+    def clone(self) -> str:
+        """The baseline of behavioural cloning: all seeds one after the other, each evaluated once, without an
+        environment step of its own. ``step`` counts minibatches. What was stopped is done again from the beginning."""
+        assert self.cloner is not None
+        known = run_folder.read_summary(self.folder).get("seeds", {})
+        if (self.folder / run_folder.DONE).exists() and {str(seed.number) for seed in self.seeds} <= known.keys():
+            return "done"
+        self.record.go_on(self.record.parts, self.seeds)
+        progress = Progress(self.config, self.seeds)
+        (self.folder / run_folder.DONE).unlink(missing_ok=True)
+        self._summarise("running", progress)
+        for seed in self.seeds:
+            assert seed.state is not None
+            seed.state, found = self.cloner(seed.state, seed.number)
+            for epoch in found.epochs:
+                about = {"seed": seed.number, "round": epoch.number, "step": epoch.updates}
+                seed.metrics.append(about | {"held_out_loss": epoch.held_out_loss} | epoch.metrics)
+            place: dict[str, float] = {"seed": seed.number, "round": found.best.number, "step": found.best.updates}
+            if not self._judge(seed, seed.state, place):
+                break
+            self.record.save(seed, self._policy(seed, seed.state, found.best.updates), "last")
+            self._tell_clone(seed, found)
+        self.record.flush(self.seeds)
+        complete = all(seed.last or seed.frozen for seed in self.seeds)
+        self._summarise("done" if complete else "interrupted", progress)
+        if complete:
+            run_folder.write_atomically(self.folder / run_folder.DONE, b"")
+        return "done" if complete else "interrupted"
+
+    def _warm_start(self) -> None:
+        """Cloned actors for the seeds that begin; those that go on have theirs from the checkpoint."""
+        for seed in self.seeds:
+            if self.cloner is not None and seed.next_round == 0 and seed.state is not None:
+                seed.state, found = self.cloner(seed.state, seed.number)
+                self._tell_clone(seed, found)
+
+    def _tell_clone(self, seed: Seed, found: Cloned) -> None:
+        loss = found.best.held_out_loss
+        self.watcher.line(f"seed {seed.number}: cloned in {len(found.epochs)} epochs, least held-out loss {loss:.4g}")
 
     def _load(self) -> dict[str, Any]:
         loaded = self.checkpoints.load(self.seeds, self.config.rounds)
@@ -321,15 +341,19 @@ class _Run:
 
     def _evaluate(self, execution: Execution, seed: Seed) -> None:
         assert seed.unevaluated is not None
-        row = self._place(seed, seed.unevaluated)
+        if self._judge(seed, execution.state(seed), self._place(seed, seed.unevaluated)):
+            seed.unevaluated = None
+
+    def _judge(self, seed: Seed, state: TrainState, row: dict[str, float]) -> bool:
+        """Evaluate the seed in ``state``, record it in ``row`` and keep its policy if it is the best. False where a
+        stop came meanwhile, and nothing is recorded."""
         if seed.frozen is None:
-            state = execution.state(seed)
             policy = self._policy(seed, state, int(row["step"]))
             arguments = (self.parts, self.constants, seed, state, policy, self.held_out, self.probability, self.stop)
             try:
                 row |= evaluate(*arguments)
             except StoppedError:
-                return
+                return False
             except Fault as fault:
                 seed.frozen = Frozen(int(row["step"]), f"in evaluation: {fault.cause}")
         if seed.frozen is not None:
@@ -340,7 +364,7 @@ class _Run:
                 seed.best, seed.best_policy = row, policy
                 self.record.save(seed, policy, "best")
         seed.evaluations.append(row)
-        seed.unevaluated = None
+        return True
 
     def _policy(self, seed: Seed, state: Any, step: int) -> Policy:
         about = {"learner": self.config.learner, "seed": str(seed.number), "steps": str(step)}

@@ -54,6 +54,9 @@ class Record:
         save_policy(path, policy)
 
     def steps_done(self, seed: Seed) -> int:
+        """Environment steps; minibatches of the policy kept by behavioural cloning, which steps no environment."""
+        if self._config.learner == "bc":
+            return int((seed.last or {}).get("step", 0))
         return seed.frozen.step if seed.frozen else seed.next_round * self._config.steps_per_round
 
     def summarise(self, state: str, rounds: int, seconds: float, seeds: Sequence[Seed]) -> None:

@@ -55,7 +55,7 @@ def relabelled(
     if discriminator.layout.absorbing:
         absorbing = reward_of_logit(parts, logit(discriminator.layout.absorbed()))
         absorbing = absorbing if scale is None else absorbing / scale
-        discount = parts.config.learner_config.discount
+        discount = parts.config.discount
         reward = reward + batches.terminated.astype(jnp.float32) * (absorbing * (discount / (1.0 - discount)))
         metrics["absorbing_reward"] = absorbing
     return state, reward, metrics

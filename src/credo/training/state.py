@@ -16,6 +16,9 @@ from credo.policies import Policy
 from credo.random import Purpose, device_key
 from credo.types import Array, EnvironmentSpec
 
+SPLIT_SEED = 0
+"""Which episodes are held out is the same for every seed of every run."""
+
 
 class TrainState(NamedTuple):
     """Everything compiled code carries from round to round, for one seed."""
@@ -63,7 +66,7 @@ def make_parts(config: RunConfig, spec: EnvironmentSpec) -> Parts:
             config.reward,
             spec.observation_size,
             spec.action_size,
-            config.learner_config.discount,
+            config.discount,
             learner.log_prob,
         )
     return Parts(config, spec, learner, discriminator)

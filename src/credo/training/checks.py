@@ -1,0 +1,39 @@
+"""What is looked at before a run begins: memory, and settings that work but probably not as meant."""
+
+from __future__ import annotations
+
+from credo.config import RunConfig, idle_settings, unused_settings
+from credo.discriminator.credo import threshold_warning
+from credo.discriminator.rewards import absorbing_warning, sign_warning
+from credo.experience import bytes_needed
+from credo.storage import available_memory
+from credo.training.seed import replay_slots
+from credo.types import CredoError, EnvironmentSpec
+
+
+def check_memory(config: RunConfig, spec: EnvironmentSpec, available: int | None = None) -> None:
+    """Refuse, before training starts, a replay that cannot fit (CredoError with the arithmetic)."""
+    if available is None:
+        available = available_memory()
+    slots = replay_slots(config)
+    each = bytes_needed(slots, spec.observation_size, spec.action_size)
+    needed = each * config.seeds
+    if needed > 0.9 * available:
+        raise CredoError(
+            f"replay_capacity: {config.seeds} seeds x {slots:,} transitions x {each / slots:.0f} bytes = "
+            f"{needed / 2**30:.1f} GiB does not fit in the {available / 2**30:.1f} GiB that are free; "
+            "lower --replay-capacity, --seeds or --steps"
+        )
+
+
+def doubts(config: RunConfig, spec: EnvironmentSpec) -> list[str]:
+    """One line each on settings that work but probably not as meant."""
+    lines = [unused_settings(config)]
+    if config.adversarial:
+        absorbing = config.discriminator.absorbing_states
+        lines += [
+            idle_settings(config.discriminator),
+            threshold_warning(config.credo, config.reward),
+            absorbing_warning(spec.name) if absorbing else sign_warning(config.reward, spec.name),
+        ]
+    return [line for line in lines if line]

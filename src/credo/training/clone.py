@@ -1,0 +1,145 @@
+"""Behavioural cloning on demonstrations: as a learner's first actor, or as a baseline by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from credo import networks
+from credo.config import BCConfig
+from credo.demonstrations import Demonstrations
+from credo.gradients import gradient_metrics, over_updates
+from credo.learners.cloning import Cloning
+from credo.networks import Network
+from credo.random import Purpose, host_generator
+from credo.training.state import SPLIT_SEED, Constants, Parts, TrainState
+from credo.types import Array, Metrics
+
+_EPOCH = 2
+"""Tells the order of an epoch's samples from the other random numbers about demonstrations."""
+VALIDATION_CHUNK = 16_384
+"""Held-out samples scored at once."""
+
+
+class Data(NamedTuple):
+    """Demonstrations as the networks see them; held out by episode."""
+
+    observation: Array
+    """[n, O] float32."""
+    action: Array
+    """[n, A] float32."""
+    held_observation: Array
+    """[m, O] float32."""
+    held_action: Array
+    """[m, A] float32."""
+
+
+class Epoch(NamedTuple):
+    """One pass through the demonstrations."""
+
+    number: int
+    """From 0."""
+    updates: int
+    """Minibatches seen so far, this epoch's included."""
+    held_out_loss: float
+    metrics: dict[str, float]
+    """clone_loss, and the actor's gradient: its largest entry and norm over the epoch."""
+
+
+class Cloned(NamedTuple):
+    network: Network
+    """Of the epoch with the least held-out loss."""
+    best: Epoch
+    epochs: tuple[Epoch, ...]
+
+
+Cloner = Callable[[Network, int], Cloned]
+
+
+def make_cloner(cloning: Cloning, settings: BCConfig, data: Data) -> Cloner:
+    """A function of (first network, seed number) that trains until ``patience`` epochs in a row have not brought the
+    held-out loss down, or for all epochs. It compiles once and depends on its arguments alone."""
+    rows = len(data.action)
+    size = min(settings.batch_size, rows)
+    steps = rows // size
+    adam = optax.adam(settings.learning_rate)
+
+    def one_step(carry: tuple[Network, Any], inputs: tuple[Array, Array]) -> tuple[tuple[Network, Any], Metrics]:
+        network, optimiser = carry
+        loss, gradient = jax.value_and_grad(cloning.loss)(network, *inputs)
+        changes, optimiser = adam.update(gradient, optimiser)
+        metrics = {"clone_loss": loss, **gradient_metrics("actor", gradient)}
+        return (optax.apply_updates(network, changes), optimiser), metrics
+
+    @jax.jit
+    def one_epoch(
+        network: Network, optimiser: Any, observation: Array, action: Array, order: Array
+    ) -> tuple[Network, Any, Metrics]:
+        def batch_step(carry: tuple[Network, Any], chosen: Array) -> tuple[tuple[Network, Any], Metrics]:
+            return one_step(carry, (observation[chosen], action[chosen]))
+
+        (network, optimiser), metrics = jax.lax.scan(batch_step, (network, optimiser), order)
+        return network, optimiser, over_updates(metrics)
+
+    loss = jax.jit(cloning.loss)
+
+    def held_out_loss(network: Network) -> float:
+        total = 0.0
+        for start in range(0, len(data.held_action), VALIDATION_CHUNK):
+            part = slice(start, start + VALIDATION_CHUNK)
+            action = data.held_action[part]
+            total += float(loss(network, data.held_observation[part], action)) * len(action)
+        return total / len(data.held_action)
+
+    def clone(network: Network, seed: int) -> Cloned:
+        optimiser = adam.init(network)
+        kept, best, epochs = network, None, []
+        for number in range(settings.epochs):
+            order = host_generator(seed, Purpose.DEMONSTRATIONS, _EPOCH, number).permutation(rows)
+            order = order[: steps * size].reshape(steps, size).astype(np.int32)
+            network, optimiser, metrics = one_epoch(network, optimiser, data.observation, data.action, order)
+            told = {name: float(value) for name, value in metrics.items()}
+            epoch = Epoch(number, (number + 1) * steps, held_out_loss(network), told)
+            epochs.append(epoch)
+            if best is None or epoch.held_out_loss < best.held_out_loss:
+                kept, best = network, epoch
+            elif number - best.number >= settings.patience:
+                break
+        assert best is not None
+        return Cloned(kept, best, tuple(epochs))
+
+    return clone
+
+
+def make_data(parts: Parts, constants: Constants, demonstrations: Demonstrations) -> Data:
+    """The demonstrations, divided into what is trained on and what training stops by as every run divides them."""
+    split = demonstrations.split_held_out(parts.config.held_out, SPLIT_SEED)
+
+    def seen(observation: np.ndarray) -> Array:
+        return constants.normalise(jnp.asarray(observation))
+
+    training, held = split.training, split.held_out
+    return Data(
+        seen(training.observation), jnp.asarray(training.action), seen(held.observation), jnp.asarray(held.action)
+    )
+
+
+def make_state_cloner(
+    parts: Parts, constants: Constants, demonstrations: Demonstrations
+) -> Callable[[TrainState, int], tuple[TrainState, Cloned]]:
+    """A function of (a seed's first state, its number): the state with a cloned actor, and how that went."""
+    cloning = parts.learner.cloning
+    assert cloning is not None
+    clone = make_cloner(cloning, parts.config.bc, make_data(parts, constants, demonstrations))
+
+    def cloned_state(state: TrainState, seed: int) -> tuple[TrainState, Cloned]:
+        found = clone(cloning.get(state.learner), seed)
+        # Copies: a donated state must not hold one buffer twice.
+        return state._replace(learner=networks.copy(cloning.put(state.learner, found.network))), found
+
+    return cloned_state

@@ -1,0 +1,175 @@
+"""Behavioural cloning: it learns, stops by held-out episodes, and starts any learner."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from credo import run_folder
+from credo.config import BCConfig, DDPGConfig, RunConfig, SACConfig, SD3Config, TD3Config
+from credo.demonstrations import from_episodes
+from credo.environments import environment_spec, rollout_episodes
+from credo.environments.probes import PointMass, point_mass_expert
+from credo.learners import LEARNERS
+from credo.learners.cloning import negative_log_likelihood
+from credo.policies import load_policy
+from credo.random import Purpose
+from credo.training.clone import Data, make_cloner, make_data, make_state_cloner
+from credo.training.state import initial_state, make_constants, make_parts
+from training.training_runs import assert_same_arrays, rows, run
+
+CLONE = RunConfig(
+    environment="PointMass",
+    demonstrations="given",
+    learner="bc",
+    seeds=2,
+    evaluation_episodes=5,
+    held_out=0.25,
+    bc=BCConfig(hidden=(32,), batch_size=32, epochs=30, learning_rate=5e-3),
+    ddpg=DDPGConfig(hidden=(8,)),
+    td3=TD3Config(hidden=(8,)),
+    sd3=SD3Config(hidden=(8,), noise_samples=2),
+    sac=SACConfig(hidden=(8,)),
+)
+
+
+@pytest.fixture(scope="module")
+def demonstrations():
+    episodes = rollout_episodes(PointMass, point_mass_expert, 8, seed=0, purpose=Purpose.DEMONSTRATIONS)
+    return from_episodes(episodes, "PointMass")
+
+
+@pytest.fixture(scope="module")
+def cloned(demonstrations, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("clone") / "run"
+    lines = []
+    assert run(folder, CLONE, PointMass, demonstrations, lines=lines) == "done"
+    assert sum("least held-out loss" in line for line in lines) == 2
+    return folder
+
+
+def mean_return(policy):
+    played = rollout_episodes(PointMass, policy, 10, seed=11, purpose=Purpose.EVALUATION)
+    return np.mean([episode.reward.sum() for episode in played])
+
+
+def test_a_clone_does_as_the_expert(cloned):
+    expert = mean_return(point_mass_expert)
+    for seed in range(2):
+        for which in ("best", "last"):
+            policy = load_policy(run_folder.policy_path(cloned, seed, which))
+            assert mean_return(policy.normalised_action) > 0.9 * expert
+            assert mean_return(lambda observation: np.zeros((len(observation), 2))) < 0.8 * expert
+
+
+def test_the_run_folder_is_a_runs(cloned, demonstrations):
+    assert (cloned / run_folder.DONE).exists()
+    summary = run_folder.read_summary(cloned)
+    assert summary["state"] == "done"
+    for seed in range(2):
+        evaluations, metrics = (rows(cloned, kind, seed) for kind in (run_folder.EVALUATIONS, run_folder.METRICS))
+        best = int(np.argmin(metrics["held_out_loss"]))
+        assert evaluations["step"].tolist() == [metrics["step"][best]]
+        assert evaluations["action_error"][0] < 0.2
+        assert np.isnan(evaluations["expert_probability_policy"][0]), "there is no discriminator"
+        assert summary["seeds"][str(seed)]["steps"] == metrics["step"][best]
+        assert (metrics["actor_gradient_norm"] >= metrics["actor_gradient_max"]).all()
+        batches = int(0.75 * len(demonstrations)) // 32
+        np.testing.assert_array_equal(metrics["step"], batches * (1 + metrics["round"]))
+    policies = [load_policy(run_folder.policy_path(cloned, seed)) for seed in range(2)]
+    assert not np.array_equal(policies[0].layers[0].weight, policies[1].layers[0].weight)
+
+
+def test_a_clone_is_made_once_and_the_same_again(cloned, demonstrations, tmp_path):
+    lines = []
+    assert run(cloned, CLONE, PointMass, demonstrations, lines=lines) == "done"
+    assert lines == []
+    alone = dataclasses.replace(CLONE, seeds=1, first_seed=1)
+    run(tmp_path / "again", alone, PointMass, demonstrations)
+    for kind in (run_folder.METRICS, run_folder.EVALUATIONS):
+        assert_same_arrays(rows(tmp_path / "again", kind, 1), rows(cloned, kind, 1))
+
+
+def tiny_data(noise=0.0, count=40):
+    generator = np.random.default_rng(0)
+    observation = generator.standard_normal((2 * count, 3)).astype(np.float32)
+    action = np.tanh(observation[:, :2] + noise * generator.standard_normal((2 * count, 2))).astype(np.float32)
+    return Data(*(jnp.asarray(x) for x in (observation[:count], action[:count], observation[count:], action[count:])))
+
+
+def test_the_network_of_the_least_held_out_loss_is_kept_and_patience_ends():
+    """Noisy actions and a wide network: the held-out loss falls, then rises."""
+    learner = LEARNERS["td3"](TD3Config(hidden=(64,)), 3, 2)
+    data = tiny_data(noise=1.0)
+    settings = BCConfig(batch_size=8, epochs=60, patience=4, learning_rate=1e-2)
+    found = make_cloner(learner.cloning, settings, data)(learner.init(jax.random.key(0)).actor, 0)
+    losses = [epoch.held_out_loss for epoch in found.epochs]
+    assert found.best.number == int(np.argmin(losses))
+    assert len(losses) == found.best.number + 1 + 4 < 60
+    kept = learner.cloning.loss(found.network, data.held_observation, data.held_action)
+    assert float(kept) == pytest.approx(min(losses), rel=1e-5)
+
+
+def test_a_gaussian_clone_learns_mean_and_spread():
+    # Standard Gaussian at 1 of a mean of 0: z = 1, log 1 = 0: half; twice as wide: 1/8 + log 2.
+    action = jnp.full((1, 1), float(np.tanh(1.0)))
+    for log_std, expected in ((0.0, 0.5), (np.log(2.0), 0.125 + np.log(2.0))):
+        found = negative_log_likelihood(jnp.zeros((1, 1)), jnp.full((1, 1), log_std, jnp.float32), action)
+        assert float(found) == pytest.approx(expected, rel=1e-5)
+    bound = negative_log_likelihood(jnp.zeros((1, 1)), jnp.zeros((1, 1)), jnp.ones((1, 1)))
+    assert np.isfinite(float(bound))
+    learner = LEARNERS["sac"](SACConfig(hidden=(16,)), 3, 2)
+    settings = BCConfig(batch_size=50, epochs=60, patience=60, learning_rate=1e-2)
+    data = tiny_data(noise=0.3, count=500)
+    state = learner.init(jax.random.key(0))
+    found = make_cloner(learner.cloning, settings, data)(learner.cloning.get(state), 0)
+    from credo.learners.sac import gaussian
+
+    mean, log_std = gaussian(found.network, data.held_observation)
+    assert float(jnp.sqrt(jnp.mean(jnp.square(mean - data.held_observation[:, :2])))) < 0.2
+    assert float(jnp.mean(jnp.exp(log_std))) == pytest.approx(0.3, rel=0.25)
+
+
+@pytest.mark.parametrize("name", [name for name in LEARNERS if hasattr(CLONE, name)])
+def test_any_learner_starts_as_a_clone_targets_included(name, demonstrations):
+    settings = dataclasses.replace(CLONE.bc, epochs=2)
+    config = dataclasses.replace(CLONE, learner=name, warm_start="bc", bc=settings)
+    environment = PointMass()
+    parts = make_parts(config, environment_spec(environment, "PointMass"))
+    if parts.learner.cloning is None:
+        pytest.skip(f"{name} has no cloning")
+    constants = make_constants(parts, demonstrations.statistics(), demonstrations.observation, demonstrations.action)
+    state = initial_state(parts, 0)
+    warm, found = make_state_cloner(parts, constants, demonstrations)(state, 0)
+    data = make_data(parts, constants, demonstrations)
+    losses = [
+        float(parts.learner.cloning.loss(parts.learner.cloning.get(each.learner), data.observation, data.action))
+        for each in (state, warm)
+    ]
+    assert losses[1] < losses[0]
+    assert len(found.epochs) == 2
+    pointers = [leaf.unsafe_buffer_pointer() for leaf in jax.tree.leaves(warm.learner)]
+    assert len(pointers) == len(set(pointers))
+    for online, target in (("actor", "target_actor"), ("actors", "target_actors")):
+        if hasattr(warm.learner, target):
+            pairs = zip(
+                jax.tree.leaves(getattr(warm.learner, online)),
+                jax.tree.leaves(getattr(warm.learner, target)),
+                strict=True,
+            )
+            for one, other in pairs:
+                np.testing.assert_array_equal(one, other)
+    for old, new in zip(jax.tree.leaves(state.learner.critics), jax.tree.leaves(warm.learner.critics), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_training_and_held_out_samples_are_of_different_episodes(demonstrations):
+    parts = make_parts(CLONE, environment_spec(PointMass(), "PointMass"))
+    constants = make_constants(parts, None, demonstrations.observation, demonstrations.action)
+    data = make_data(parts, constants, demonstrations)
+    assert len(data.action) == 6 * 50
+    assert len(data.held_action) == 2 * 50
+    seen = {row.tobytes() for row in np.asarray(data.observation)}
+    assert not any(row.tobytes() in seen for row in np.asarray(data.held_observation))
