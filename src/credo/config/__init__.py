@@ -9,7 +9,7 @@ from credo.config.credo import CredoConfig, CredoMode, CredoReading, ThresholdUn
 from credo.config.discriminator import Activation, DiscriminatorConfig, RegulariserName
 from credo.config.learners import PPOConfig, SACConfig, TD3Config
 from credo.config.run import LearnerName, RewardName, RunConfig, from_dict, identity, run_id
-from credo.config.validate import unused_settings, validate
+from credo.config.validate import on_policy_notes, validate
 
 __all__ = [
     "Activation",
@@ -27,8 +27,8 @@ __all__ = [
     "ThresholdUnit",
     "from_dict",
     "identity",
+    "on_policy_notes",
     "run_id",
     "to_dict",
-    "unused_settings",
     "validate",
 ]

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from credo import run_folder
-from credo.config import RunConfig, unused_settings
+from credo.config import RunConfig, on_policy_notes
 from credo.demonstrations import Demonstrations
 from credo.discriminator.credo import threshold_warning
 from credo.discriminator.rewards import sign_warning
@@ -89,7 +89,7 @@ def check_memory(config: RunConfig, spec: EnvironmentSpec, available: int | None
 
 def announce(config: RunConfig, spec: EnvironmentSpec, watcher: Watcher) -> None:
     """One line each on settings that work but probably not as meant."""
-    lines = [unused_settings(config)]
+    lines: list[str | None] = [*on_policy_notes(config)]
     if config.adversarial:
         lines += [threshold_warning(config.credo, config.reward), sign_warning(config.reward, spec.name)]
     for line in lines:
