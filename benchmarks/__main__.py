@@ -82,6 +82,8 @@ def measure(pairs: int, peer_python: Path) -> dict[str, Any]:
     raw["startup"] = {s: run_once("benchmarks.startup", s, str(time.monotonic())) for s in report.SCHEDULES}
     say("peak memory with full replays")
     raw["memory"] = run_once("benchmarks.memory")
+    say("PPO-GAIL beside bare stepping")
+    raw["on_policy"] = run_once("benchmarks.on_policy", "--json")
     say("one round, part by part")
     with Worker(sys.executable, "benchmarks.parts") as parts:
         raw["parts"] = {schedule: parts.ask(schedule=schedule) for schedule in report.SCHEDULES}

@@ -11,6 +11,7 @@ PEER_TARGET = 4.0
 CEILING_TARGET = 0.5
 STARTUP_TARGET = 20.0
 MEMORY_TARGET = 2.0
+ON_POLICY_TARGET = 8_000.0
 
 
 def summarise(raw: dict[str, Any]) -> dict[str, Any]:
@@ -95,7 +96,38 @@ def _targets(summary: dict[str, Any], raw: dict[str, Any]) -> list[dict[str, Any
             memory < MEMORY_TARGET,
         )
     )
+    steps = raw["on_policy"]["rounds"]["steps_per_second"]
+    found.append(
+        _target(
+            "PPO-GAIL, environment steps/s, all seeds",
+            steps,
+            f"at least {ON_POLICY_TARGET:,.0f}",
+            steps >= ON_POLICY_TARGET,
+        )
+    )
     return found
+
+
+def on_policy_section(found: dict[str, Any]) -> list[str]:
+    """Markdown lines of what ``benchmarks.on_policy`` measured; shares are of a step's processor time."""
+    whole, bare = found["rounds"], found["parts"]["bare stepping"]
+    inside = {name: value for name, value in found["parts"].items() if name != "bare stepping"}
+    inside["all"] = total = sum(inside.values())
+    return [
+        f"## PPO-GAIL on HalfCheetah-v5, {whole['seeds']} seeds",
+        "",
+        f"Preset `paper-ppo`, whole rounds in threads on {found['cores']} cores: {whole['steps_per_second']:,.0f} "
+        f"environment steps/s in all, beside {whole['bare_steps_per_second']:,.0f} of bare Gymnasium stepping in one "
+        f"thread in between. A step takes {whole['microseconds_per_step']:.0f} us of processor time.",
+        "",
+        *table(
+            [
+                ["part of a step of one seed", "processor time (us)", "share", "in bare steps"],
+                *([name, f"{us:.1f}", f"{us / total:.0%}", f"{us / bare:.2f}"] for name, us in inside.items()),
+                ["a bare Gymnasium step", f"{bare:.1f}", "", "1.00"],
+            ]
+        ),
+    ]
 
 
 def _target(name: str, value: float, right: str, met: bool) -> dict[str, Any]:
@@ -178,6 +210,8 @@ def markdown(raw: dict[str, Any], summary: dict[str, Any]) -> str:
                     ),
                 ]
             ),
+            "",
+            *on_policy_section(raw["on_policy"]),
             "",
             "## Versions",
             "",

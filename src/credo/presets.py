@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from credo.config import CredoConfig, DDPGConfig, DiscriminatorConfig, RunConfig, SACConfig, SD3Config, TD3Config
+from credo.config import (
+    CredoConfig,
+    DDPGConfig,
+    DiscriminatorConfig,
+    PPOConfig,
+    RunConfig,
+    SACConfig,
+    SD3Config,
+    TD3Config,
+)
 from credo.types import CredoError
 
 _PAPER = RunConfig(
@@ -82,6 +91,21 @@ _SAM = replace(
     ),
 )
 
+_PAPER_PPO = replace(
+    _PAPER,
+    learner="ppo",
+    environments_per_seed=8,
+    steps_per_round=2048,
+    credo=CredoConfig(mode="off"),
+    discriminator=replace(_PAPER.discriminator, updates_per_round=32),
+    ppo=PPOConfig(hidden=(100, 100), minibatch_size=128, normalise_rewards=True),
+    # Unused: as at the start, so that no line is spent on them.
+    replay_capacity=RunConfig.replay_capacity,
+    updates_per_round=RunConfig.updates_per_round,
+    random_steps=RunConfig.random_steps,
+    learning_starts=RunConfig.learning_starts,
+)
+
 EXPERT = RunConfig(
     demonstrations="",
     learner="sac",
@@ -97,6 +121,7 @@ PRESETS: dict[str, RunConfig] = {
     "paper-ddpg": replace(_PAPER, learner="ddpg"),
     "paper-td3": _PAPER,
     "paper-sd3": replace(_PAPER, learner="sd3"),
+    "paper-ppo": _PAPER_PPO,
     "paper-tssg": replace(_PAPER, learner="sac"),
     "paper-credo": replace(_PAPER, learner="sd3", credo=_CREDO),
     "sam": _SAM,
@@ -109,6 +134,7 @@ DESCRIPTIONS: dict[str, str] = {
     "paper-ddpg": "the paper's DDPG-GAIL (Table 2, and for what it leaves open the same family of code)",
     "paper-td3": "the paper's TD3-GAIL, the same way",
     "paper-sd3": "the paper's SD3-GAIL, the same way",
+    "paper-ppo": "the paper's PPO-GAIL, without CREDO; discriminator as in paper, PPO's own settings the usual ones",
     "paper-tssg": "the paper's TSSG: SAC inside GAIL, 64 steps per round, rewards from the newest discriminator",
     "paper-credo": "the paper's CREDO (Algorithm 1, c = 5) on SD3-GAIL, as in its Figures 5, 6, 10 and 11",
     "sam": "SAM (Blonde and Kalousis 2019): DDPG, gradient penalty; of its exploration and returns the plain kind "

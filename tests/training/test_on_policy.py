@@ -141,10 +141,12 @@ def test_settings_without_meaning_are_told_in_one_line():
     def told(**changes):
         return doubts(RunConfig(reward="environment", **changes), pendulum())
 
-    assert told(learner="ppo") == told(learner="sac", replay_capacity=500) == []
-    (line,) = told(learner="ppo", replay_capacity=500, random_steps=7)
+    assert told(learner="ppo", steps_per_round=2048) == told(learner="sac", replay_capacity=500) == []
+    (line,) = told(learner="ppo", steps_per_round=2048, replay_capacity=500, random_steps=7)
     assert "replay_capacity, random_steps" in line or "random_steps, replay_capacity" in line
     assert "learning_starts" not in line
+    (line,) = told(learner="ppo")
+    assert "64 steps" in line
 
 
 def test_the_policy_of_the_run_folder_is_the_mode_of_the_learner(group):

@@ -9,7 +9,7 @@ from credo.config.credo import CredoConfig, CredoMode, CredoReading, ThresholdUn
 from credo.config.discriminator import Activation, DiscriminatorConfig, RegulariserName, idle_settings, needs_density
 from credo.config.learners import BCConfig, DDPGConfig, PPOConfig, SACConfig, SD3Config, TD3Config
 from credo.config.run import LearnerName, RewardName, RunConfig, from_dict, identity, run_id
-from credo.config.validate import check_action_free, unused_settings, validate
+from credo.config.validate import check_action_free, on_policy_notes, validate
 
 __all__ = [
     "Activation",
@@ -33,8 +33,8 @@ __all__ = [
     "identity",
     "idle_settings",
     "needs_density",
+    "on_policy_notes",
     "run_id",
     "to_dict",
-    "unused_settings",
     "validate",
 ]

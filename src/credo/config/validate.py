@@ -13,6 +13,9 @@ DETERMINISTIC = ("ddpg", "td3", "sd3")
 NOT_RISING = ("fairl",)
 """Rewards that do not rise with the logit."""
 
+SHORT_ROLLOUT = 256
+"""Steps of a round below which a learner of rollouts is told that it has few."""
+
 
 def validate(config: RunConfig) -> None:
     """Refuse what cannot work (CredoError naming field, value and what would be right)."""
@@ -39,13 +42,18 @@ def validate(config: RunConfig) -> None:
         refuse("ppo.minibatch_size", config.ppo.minibatch_size, right)
 
 
-def unused_settings(config: RunConfig) -> str | None:
-    """One line on settings that were changed and do nothing with this learner; None where there are none."""
-    default = RunConfig()
+def on_policy_notes(config: RunConfig) -> list[str]:
+    """One line each on settings that do nothing, or little good, with a learner of the round's steps alone."""
+    if not config.on_policy:
+        return []
+    lines, default = [], RunConfig()
     changed = [name for name in config.unused if getattr(config, name) != getattr(default, name)]
-    if not changed:
-        return None
-    return f"learner {config.learner} learns from the steps of each round alone: {', '.join(changed)} unused"
+    if changed:
+        lines.append(f"learner {config.learner} learns from each round's steps alone: {', '.join(changed)} unused")
+    if config.steps_per_round < SHORT_ROLLOUT:
+        steps = f"the {config.steps_per_round} steps of a round"
+        lines.append(f"learner {config.learner} learns from {steps} alone; --steps-per-round of 1024 or more is usual")
+    return lines
 
 
 def _check_run(config: RunConfig) -> None:

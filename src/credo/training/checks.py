@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from credo.config import RunConfig, idle_settings, unused_settings
+from credo.config import RunConfig, idle_settings, on_policy_notes
 from credo.discriminator.credo import threshold_warning
 from credo.discriminator.rewards import absorbing_warning, sign_warning
 from credo.experience import bytes_needed
@@ -28,7 +28,7 @@ def check_memory(config: RunConfig, spec: EnvironmentSpec, available: int | None
 
 def doubts(config: RunConfig, spec: EnvironmentSpec) -> list[str]:
     """One line each on settings that work but probably not as meant."""
-    lines = [unused_settings(config)]
+    lines: list[str | None] = [*on_policy_notes(config)]
     if config.adversarial:
         absorbing = config.discriminator.absorbing_states
         lines += [
