@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo demo-credo test check bench learning clean
+.PHONY: demo demo-credo test check bench learning soak clean
 
 $(READY): pyproject.toml constraints.txt scripts/setup.sh
 	PYTHON=$(PYTHON) VENV=$(VENV) bash scripts/setup.sh
@@ -20,6 +20,9 @@ test: $(READY)  ## the test suite
 
 learning: $(READY)  ## slow learning tests
 	$(BIN)/python -m pytest tests/learning
+
+soak: $(READY)  ## faults in number: kills, full disks, damage, every learner cut and gone on with (hours)
+	$(BIN)/python -m pytest tests/soak
 
 check: $(READY)  ## lint, format, types, layering
 	$(BIN)/ruff check .

@@ -152,6 +152,96 @@ def test_a_damaged_part_is_named(tmp_path):
         run_folder.read_parts(tmp_path, run_folder.METRICS)
 
 
+def test_where_problems_are_collected_the_rest_is_read(tmp_path):
+    created(tmp_path)
+    for index in range(3):
+        run_folder.write_part(tmp_path, run_folder.METRICS, index, [row(0, index, loss=1.0)])
+    (tmp_path / run_folder.METRICS / "part-000001.parquet").write_bytes(b"PAR1 not really")
+    problems = []
+    columns = run_folder.read_parts(tmp_path, run_folder.METRICS, problems=problems)
+    assert columns["round"].tolist() == [0, 2]
+    (line,) = problems
+    assert "part-000001" in line
+    assert "\n" not in line
+
+
+def test_final_rows_are_read_with_the_others_until_they_are_dropped(tmp_path):
+    created(tmp_path)
+    run_folder.write_part(tmp_path, run_folder.EVALUATIONS, 0, [row(0, 0, failed=0.0), row(1, 0, failed=0.0)])
+    run_folder.write_final(tmp_path, run_folder.EVALUATIONS, 0, [row(0, 3, failed=1.0)])
+    assert run_folder.read_parts(tmp_path, run_folder.EVALUATIONS)["round"].tolist() == [0, 3, 0]
+    run_folder.drop_parts_from(tmp_path, run_folder.EVALUATIONS, 1)
+    run_folder.drop_final(tmp_path, run_folder.EVALUATIONS, 1)
+    assert len(run_folder.read_parts(tmp_path, run_folder.EVALUATIONS)["round"]) == 3
+    run_folder.drop_final(tmp_path, run_folder.EVALUATIONS, 0)
+    assert run_folder.read_parts(tmp_path, run_folder.EVALUATIONS)["round"].tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("left", ["nothing", "temporary", "folders"])
+def test_what_a_kill_at_the_beginning_left_is_taken(left, tmp_path):
+    """Killed before config.json was there."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / run_folder.LOCK).write_text("process 1 on elsewhere")
+    if left != "nothing":
+        (folder / ".config.json.123.tmp").write_text("{")
+    if left == "folders":
+        (folder / run_folder.METRICS).mkdir()
+        (folder / run_folder.CHECKPOINTS).mkdir()
+    with run_folder.opened(folder, RunConfig(), DEMONSTRATIONS, "credo imitate") as known:
+        assert known is False
+        assert not list(folder.rglob("*.tmp"))
+    assert run_folder.read_config(folder)[0] == RunConfig()
+    (tmp_path / "other" / run_folder.METRICS).mkdir(parents=True)
+    (tmp_path / "other" / run_folder.METRICS / "mine.csv").write_text("")
+    with pytest.raises(CredoError, match="not a run"):
+        created(tmp_path / "other")
+
+
+def test_a_process_that_finds_the_lock_held_changes_nothing(tmp_path):
+    with run_folder.opened(tmp_path / "run", RunConfig(), DEMONSTRATIONS, "first"):
+        before = contents(tmp_path / "run")
+        with (
+            pytest.raises(CredoError, match="another process"),
+            run_folder.opened(tmp_path / "run", RunConfig(steps=128_000), DEMONSTRATIONS, "second"),
+        ):
+            pass
+        assert contents(tmp_path / "run") == before
+
+
+def test_a_folder_that_may_not_be_written_to_is_refused_in_one_line(tmp_path, monkeypatch):
+    created(tmp_path / "run")
+
+    def refused(*arguments, **options):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("builtins.open", refused)  # the tests may run as a user whom no permission stops
+    with (
+        pytest.raises(CredoError, match=r"out: .*run cannot be written to \(Permission denied\)"),
+        run_folder.opened(tmp_path / "run", RunConfig(), DEMONSTRATIONS, "again"),
+    ):
+        pass
+
+
+def test_a_setting_that_did_not_exist_when_the_run_began_had_its_default(tmp_path):
+    created(tmp_path)
+    stored = run_folder.read_json(tmp_path / run_folder.CONFIG)
+    for tree in (stored["config"]["td3"], stored["identity"]["td3"]):
+        del tree["preactivation_penalty"]
+    run_folder.write_json(tmp_path / run_folder.CONFIG, stored)
+    assert created(tmp_path) is True
+
+
+def test_versions_that_have_changed_since_are_named(tmp_path):
+    created(tmp_path)
+    assert run_folder.changed_versions(tmp_path) == []
+    stored = run_folder.read_json(tmp_path / run_folder.CONFIG)
+    stored["versions"]["jax"] = "0.0.1"
+    run_folder.write_json(tmp_path / run_folder.CONFIG, stored)
+    (line,) = run_folder.changed_versions(tmp_path)
+    assert 'jax: "0.0.1", not' in line
+
+
 def test_a_part_opens_in_any_reader_of_parquet(tmp_path):
     import pyarrow.parquet
 

@@ -10,9 +10,14 @@ import pytest
 from credo import run_folder
 from credo.environments.probes import Fragile
 from credo.random import Purpose, episode_seed
-from credo.training import loop
+from credo.storage import read_tensors
+from credo.training import execution as training_execution
+from credo.training import faults, loop
+from credo.training.seed import Recorder, draw_experience
+from credo.types import CredoError
 from training.training_runs import (
     REWARDED,
+    assert_same_arrays,
     assert_same_seed,
     changed,
     demonstrations,
@@ -84,6 +89,48 @@ def test_an_environment_that_returns_nan(how, execution, clean, tmp_path):
         assert len(rows(tmp_path / "run", run_folder.METRICS, 2)["step"]) == 6
 
 
+def test_an_environment_that_raises(clean, tmp_path):
+    lines = []
+    assert run(tmp_path / "run", PROBE, source(how="raise"), lines=lines) == "done"
+    (line,) = [line for line in lines if "frozen" in line]
+    for part in (f"seed {BAD}", "step 15", "FragileForOne", "RuntimeError", "the simulator failed at step 6"):
+        assert part in line
+    assert_others_untouched(tmp_path / "run", clean)
+
+
+class NeverBegins(FragileForOne):
+    licensed = False
+
+    def reset(self, *, seed=None, options=None):
+        if not self.licensed and seed == episode_seed(BAD, Purpose.ENVIRONMENT, 0, 0):
+            raise OSError("no licence")
+        return super().reset(seed=seed, options=options)
+
+
+def test_an_environment_that_never_begins(clean, tmp_path):
+    lines = []
+    never = functools.partial(NeverBegins, only=None)
+    assert run(tmp_path / "run", PROBE, never, lines=lines) == "done"
+    (line,) = [line for line in lines if "frozen" in line]
+    for part in (f"seed {BAD}", "step 0", "first reset", "OSError", "no licence"):
+        assert part in line
+    assert rows(tmp_path / "run", run_folder.EVALUATIONS, BAD)["failed"].tolist() == [1, 1, 1]
+    assert_others_untouched(tmp_path / "run", clean)
+    with pytest.raises(CredoError, match=r"no seed can begin; .*no licence"):
+        run(tmp_path / "alone", changed(PROBE, seeds=1, first_seed=BAD), never)
+
+
+def test_a_seed_with_a_checkpoint_is_not_frozen_because_its_environment_cannot_begin_today(tmp_path, monkeypatch):
+    config, never = changed(PROBE, seeds=2, steps=48), functools.partial(NeverBegins, only=None)
+    with monkeypatch.context() as today:
+        today.setattr(NeverBegins, "licensed", True)
+        run(tmp_path / "run", config, never)
+    before = states(tmp_path / "run")
+    with pytest.raises(CredoError, match=r"seed 1 cannot go on: .*no licence"):
+        run(tmp_path / "run", changed(config, steps=96), never)
+    assert_same_arrays(states(tmp_path / "run")[BAD], before[BAD])
+
+
 def test_an_environment_that_fails_in_an_evaluation(clean, tmp_path):
     assert run(tmp_path / "run", PROBE, source(purpose=Purpose.EVALUATION)) == "done"
     frozen = run_folder.read_summary(tmp_path / "run")["seeds"][str(BAD)]["frozen"]
@@ -91,6 +138,74 @@ def test_an_environment_that_fails_in_an_evaluation(clean, tmp_path):
     assert "evaluation" in frozen["cause"]
     assert rows(tmp_path / "run", run_folder.EVALUATIONS, BAD)["failed"].tolist() == [1, 1, 1]
     assert_others_untouched(tmp_path / "run", clean)
+
+
+def evidence(folder):
+    """What was kept of the frozen seed: arrays and the description."""
+    told = run_folder.read_json(folder / run_folder.FROZEN / f"seed-{BAD}.json")
+    summary = run_folder.read_summary(folder)["seeds"][str(BAD)]["frozen"]
+    assert (told["step"], told["cause"]) == (summary["step"], summary["cause"])
+    path = folder / run_folder.FROZEN / f"seed-{BAD}.safetensors"
+    arrays, _ = read_tensors(path, format=faults.FORMAT, version=faults.VERSION)
+    state = {name: array for name, array in arrays.items() if name.startswith("state/")}
+    assert state
+    return told, arrays
+
+
+@pytest.mark.parametrize(
+    ("execution", "name"),
+    [("threads", "observation"), ("threads", "action"), ("threads", "reward"), ("vmap", "observation")],
+)
+def test_nan_in_the_replay(execution, name, clean, tmp_path, monkeypatch):
+    """Found in the round that draws it: here the first that learns, whose replay is spoilt."""
+
+    def spoilt(config, seed, fresh, round_number):
+        if seed.number == BAD and round_number == 3:
+            getattr(seed.replay, name)[:] = np.nan
+        return draw_experience(config, seed, fresh, round_number)
+
+    monkeypatch.setattr(training_execution, "draw_experience", spoilt)
+    assert run(tmp_path / "run", changed(PROBE, execution=execution), source(only=None)) == "done"
+    told, arrays = evidence(tmp_path / "run")
+    assert told["step"] == 64
+    assert name in told["cause"]
+    assert "replay" in told["cause"]
+    assert np.isnan(arrays[f"experience.batches.{name}"]).all()
+    if execution == "threads":
+        assert_others_untouched(tmp_path / "run", clean)
+
+
+def test_nan_in_an_action(clean, tmp_path, monkeypatch):
+    take = Recorder.take
+
+    def spoilt(self, seed, index, action):
+        bad = seed.number == BAD and seed.next_round == 4 and index == 7
+        take(self, seed, index, action * np.float32(np.nan) if bad else action)
+
+    monkeypatch.setattr(Recorder, "take", spoilt)
+    assert run(tmp_path / "run", PROBE, source(only=None)) == "done"
+    told, arrays = evidence(tmp_path / "run")
+    assert told["step"] == 4 * 16 + 7
+    assert "action" in told["cause"]
+    assert np.isnan(arrays["action"]).all()
+    assert arrays["observation"].shape == (8, 1, 1)
+    assert_others_untouched(tmp_path / "run", clean)
+
+
+def infinite_logits(state):
+    """Weights that are finite and whose logits are not."""
+    network = jax.tree.map(lambda x: jnp.full_like(x, 1e30), state.discriminator.network)
+    return state._replace(discriminator=state.discriminator._replace(network=network))
+
+
+def test_a_logit_that_is_not_finite_is_found_though_the_reward_is_clipped(tmp_path, monkeypatch):
+    config = changed(learner="sac", seeds=2, steps=64, environment="probe", normalise_observations=False)
+    poisoned(monkeypatch, infinite_logits)
+    run(tmp_path / "run", config, source(only=None), demonstrations(1, 1))
+    told, _ = evidence(tmp_path / "run")
+    assert told["step"] == 32
+    assert "logit" in told["cause"]
+    assert run_folder.read_summary(tmp_path / "run")["seeds"]["0"]["frozen"] is None
 
 
 def poisoned(monkeypatch, poison):
@@ -124,6 +239,9 @@ def test_a_nan_in_the_parameters(execution, clean, tmp_path, monkeypatch):
     metrics = rows(tmp_path / "run", run_folder.METRICS, BAD)
     assert metrics["step"].tolist() == [16, 32], "the bad round is on record, and none after it"
     assert np.isnan(metrics["critic_loss"][-1])
+    told, arrays = evidence(tmp_path / "run")
+    assert told["metrics"][-1]["critic_loss"] == "nan"
+    assert np.isfinite(arrays["experience.batches.observation"]).all()
     assert rows(tmp_path / "run", run_folder.EVALUATIONS, BAD)["failed"].tolist() == [1, 1, 1]
     if execution == "threads":
         assert_others_untouched(tmp_path / "run", clean)
@@ -171,8 +289,11 @@ def test_a_run_with_a_frozen_seed_goes_on_and_takes_more_seeds(tmp_path):
 
 
 def test_a_run_whose_seeds_are_all_frozen_ends_and_is_done(tmp_path):
-    config = changed(PROBE, seeds=1, first_seed=BAD)
+    config = changed(PROBE, seeds=1, first_seed=BAD, steps=80)
     assert run(tmp_path / "run", config, source()) == "done"
+    evaluations = rows(tmp_path / "run", run_folder.EVALUATIONS, BAD)
+    assert evaluations["step"].tolist() == [32, 64, 80]
+    assert evaluations["failed"].tolist() == [1, 1, 1]
     assert run_folder.read_summary(tmp_path / "run")["state"] == "done"
     again = []
     assert run(tmp_path / "run", config, source(), on_round=again.append) == "done"

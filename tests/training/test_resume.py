@@ -1,17 +1,26 @@
 """A run that stopped and went on is the run that never stopped, bit by bit."""
 
 import dataclasses
+import itertools
+import os
 import shutil
 import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
 
+import gymnasium
 import numpy as np
 import pytest
 
 from credo import run_folder
 from credo.config import BCConfig
-from credo.policies import FORMAT, VERSION
+from credo.policies import FORMAT, VERSION, load_policy
 from credo.storage import read_tensors
 from credo.training.checkpoint import all_checkpoints
+from credo.training.stopping import Stop
 from credo.types import CredoError
 from training.training_runs import (
     ON_POLICY,
@@ -183,12 +192,134 @@ def test_a_seed_added_to_a_finished_run(straight, tmp_path):
     assert_same_run(tmp_path / "run", straight(case), 2)
 
 
-def test_more_steps_for_a_finished_run(tmp_path):
-    """The straight run's steps are a multiple of the evaluation interval, else the shorter run's end adds a row."""
-    run(tmp_path / "run", changed(REWARDED, steps=128))
+@pytest.mark.parametrize("steps", [128, 144, 96])
+def test_more_steps_for_a_finished_run(steps, rewarded, tmp_path):
+    """Ends on the grid of evaluations, between two of them, and before the first."""
+    run(tmp_path / "run", changed(REWARDED, steps=steps))
+    evaluated = rows(tmp_path / "run", run_folder.EVALUATIONS, 0)["step"].tolist()
+    assert evaluated == sorted({128, steps} if steps >= 128 else {steps})
+    assert run_folder.policy_path(tmp_path / "run", 0, "best").is_file()
     run(tmp_path / "run", REWARDED)
-    run(tmp_path / "straight", REWARDED)
-    assert_same_run(tmp_path / "run", tmp_path / "straight", 1)
+    assert_same_run(tmp_path / "run", rewarded, 1)
+
+
+def test_the_policy_kept_at_an_end_between_evaluations_is_given_up_in_a_longer_run(rewarded, tmp_path, monkeypatch):
+    """Even where it was the best by far and every later one is worse."""
+    from credo.training import loop
+
+    monkeypatch.setattr(loop, "badness", lambda row: {144: -1e9, 128: -1e6}.get(row["step"], row["step"]))
+    run(tmp_path / "run", changed(REWARDED, steps=144))
+    assert run_folder.read_summary(tmp_path / "run")["seeds"]["0"]["selected_step"] == 144
+    run(tmp_path / "run", REWARDED)
+    monkeypatch.undo()
+    assert run_folder.read_summary(tmp_path / "run")["seeds"]["0"]["selected_step"] == 128
+    policy = load_policy(run_folder.policy_path(tmp_path / "run", 0))
+    assert policy.metadata["steps"] == "128"
+
+
+def test_a_seed_that_is_left_out_for_a_while_keeps_its_state_and_its_rows(tmp_path, rewarded):
+    two = changed(REWARDED, seeds=2, steps=96, evaluation_interval=64)
+    run(tmp_path / "run", two)
+    run(tmp_path / "run", changed(two, seeds=1, steps=160))
+    assert set(run_folder.read_summary(tmp_path / "run")["seeds"]) == {"0", "1"}
+    assert rows(tmp_path / "run", run_folder.EVALUATIONS, 1)["step"].tolist() == [64, 96]
+    run(tmp_path / "run", changed(two, steps=256))
+    run(tmp_path / "straight", changed(two, steps=256))
+    assert_same_run(tmp_path / "run", tmp_path / "straight", 2)
+
+
+@pytest.mark.parametrize("rounds", [1, 2, 3, 9, 14])
+def test_cuts_around_the_first_update_and_in_a_wrapped_replay(rounds, wrapped, tmp_path):
+    """The first update is in the second round; the replay holds four rounds, and a file of it is joined or left."""
+    folder, config = wrapped
+    with pytest.raises(KilledError):
+        run(tmp_path / "run", config, data=demonstrations(), on_round=crash_after(rounds))
+    assert all_checkpoints(tmp_path / "run")[-1].name == f"round-{rounds:08d}"
+    assert run(tmp_path / "run", config, data=demonstrations()) == "done"
+    assert_same_run(tmp_path / "run", folder, 1)
+
+
+@pytest.fixture(scope="module")
+def wrapped(tmp_path_factory):
+    config = changed(replay_capacity=64, checkpoint_interval=16)
+    folder = tmp_path_factory.mktemp("wrapped") / "run"
+    run(folder, config, data=demonstrations())
+    return folder, config
+
+
+@pytest.fixture(scope="module")
+def rewarded(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("rewarded") / "run"
+    run(folder, REWARDED)
+    return folder
+
+
+def test_a_stop_in_the_middle_of_an_evaluation_leaves_it_for_later(rewarded, tmp_path):
+    """A run on a slow environment must not wait for its evaluations to end before it stops."""
+
+    class Stopping(gymnasium.envs.classic_control.PendulumEnv):
+        steps = 0
+
+        def step(self, action):
+            Stopping.steps += 1
+            if Stopping.steps == 128 + 30:  # the training's steps until then, and some of the evaluation's
+                signal.pthread_kill(threading.main_thread().ident, signal.SIGTERM)
+            return super().step(action)
+
+    def pendulum():
+        return gymnasium.wrappers.TimeLimit(Stopping(), 200)
+
+    assert run(tmp_path / "run", REWARDED, pendulum) == "interrupted"
+    assert Stopping.steps < 128 + 40
+    assert not (tmp_path / "run" / run_folder.EVALUATIONS / "part-000000.parquet").exists()
+    assert run(tmp_path / "run", REWARDED, pendulum) == "done"
+    for kind in (run_folder.METRICS, run_folder.EVALUATIONS):
+        assert_same_arrays(rows(tmp_path / "run", kind, 0), rows(rewarded, kind, 0))
+
+
+def test_while_a_program_compiles_a_signal_is_not_waited_with():
+    stop = Stop()
+    before = signal.getsignal(signal.SIGTERM)
+    with stop.listening():
+        assert signal.getsignal(signal.SIGTERM) != before
+        with stop.at_once():
+            assert signal.getsignal(signal.SIGTERM) == before
+        signal.raise_signal(signal.SIGTERM)
+        assert stop.is_set()
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_a_clock_that_jumps_back_changes_nothing(rewarded, tmp_path, monkeypatch):
+    now = itertools.count(2_000_000_000, -3600)
+    monkeypatch.setattr(time, "time", lambda: float(next(now)))
+    with pytest.raises(KilledError):
+        run(tmp_path / "run", REWARDED, on_round=crash_after(6))
+    run(tmp_path / "run", REWARDED)
+    assert_same_run(tmp_path / "run", rewarded, 1)
+    assert run_folder.read_summary(tmp_path / "run")["wall_seconds"] >= 0
+
+
+GO_ON = """
+import sys
+from pathlib import Path
+import conftest  # as strict as the tests, and compiled as they are
+from training.training_runs import REWARDED, run
+kill = len(sys.argv) > 2
+def on_round(progress):
+    if kill and progress.round == 11:
+        import os, signal
+        os.kill(os.getpid(), signal.SIGKILL)
+sys.exit(run(Path(sys.argv[1]), REWARDED, on_round=on_round) != "done")
+"""
+
+
+def test_a_run_killed_in_one_process_goes_on_in_another(rewarded, tmp_path):
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])}
+    words = [sys.executable, "-c", GO_ON, str(tmp_path / "run")]
+    killed = subprocess.run([*words, "kill"], env=environment, capture_output=True, text=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert run(tmp_path / "run", REWARDED) == "done"
+    assert_same_run(tmp_path / "run", rewarded, 1)
 
 
 def test_going_on_with_a_finished_run_changes_nothing(straight):
