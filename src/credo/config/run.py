@@ -14,7 +14,7 @@ from credo.config.codec import rebuild, to_dict
 from credo.config.credo import CredoConfig
 from credo.config.discriminator import DiscriminatorConfig
 from credo.config.learners import SACConfig, TD3Config
-from credo.config.limits import Count, Positive, Share, WholeNumber
+from credo.config.limits import Count, Positive, Seeds, Share, Steps, WholeNumber
 
 LearnerName = Literal["td3", "sac"]
 RewardName = Literal["plr", "plr-literal", "cr", "r3", "r4", "r5", "r6", "r7", "r8", "environment"]
@@ -35,9 +35,9 @@ class RunConfig:
     """The policy's learner."""
     reward: RewardName = "plr"
     """The policy's reward as a function of the logit; environment: the environment's own, without a discriminator."""
-    steps: int = 100_000
+    steps: Steps = 100_000
     """Environment steps per seed."""
-    seeds: Count = 1
+    seeds: Seeds = 1
     """Independent seeds trained side by side."""
     first_seed: WholeNumber = 0
     """The seeds are first-seed, first-seed + 1, ..."""
