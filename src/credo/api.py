@@ -50,9 +50,11 @@ class Run:
     def best_seed(self) -> int:
         """The seed whose kept policy is nearest to the demonstrations (or, without any, earns most)."""
         scores = {}
-        for seed, told in self.summary.get("seeds", {}).items():
-            if told.get("selected_badness") is not None:
-                scores[int(seed)] = told["selected_badness"]
+        seeds = self.summary.get("seeds")
+        for seed, told in seeds.items() if isinstance(seeds, dict) else ():
+            badness = told.get("selected_badness") if isinstance(told, dict) else None
+            if isinstance(badness, int | float) and seed.isdecimal() and len(seed) < 11:
+                scores[int(seed)] = badness
         if not scores:
             raise CredoError(f"run: {self.folder} has no evaluated policy yet")
         return min(scores, key=lambda seed: scores[seed])

@@ -20,6 +20,7 @@ import json
 import os
 import platform
 import shutil
+import stat
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
@@ -30,6 +31,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from credo.config import RunConfig, from_dict, identity, run_id, to_dict
+from credo.config.limits import MAXIMUM_SEEDS, MAXIMUM_STEPS
 from credo.types import CredoError
 
 FORMAT = 1
@@ -38,6 +40,9 @@ FROZEN = "frozen"
 CONFIG, SUMMARY, DONE, LOCK = "config.json", "summary.json", "DONE", "lock"
 _FOLDERS = (METRICS, EVALUATIONS, CHECKPOINTS, POLICIES)
 _KEYS = {"seed": pa.int32(), "round": pa.int32(), "step": pa.int64()}
+_MAXIMUM_JSON_BYTES = 64 << 20
+_MAXIMUM_ROWS, _MAXIMUM_COLUMNS = 5_000_000, 1_000
+"""Of one Parquet part: a few hundred bytes can announce billions of rows."""
 _VERSIONED = ("credo-imitation", "jax", "jaxlib", "numpy", "gymnasium", "mujoco", "optax")
 
 
@@ -82,16 +87,31 @@ def write_json(path: Path, tree: dict[str, Any]) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Parse a JSON object; CredoError names the file where it is not one."""
+    """Parse a JSON object; CredoError names the file where it is not one, or no regular file, or larger than 64 MB."""
     try:
-        tree = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise CredoError(f"{path}: no such file") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise CredoError(f"{path}: not readable as JSON ({error})") from None
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode):
+            raise CredoError(f"{path}: is not a regular file; JSON was expected")
+        if status.st_size > _MAXIMUM_JSON_BYTES:
+            raise CredoError(f"{path}: larger than {_MAXIMUM_JSON_BYTES} bytes; not what Credo writes")
+        tree = json.loads(path.read_bytes())
+    # ValueError: no JSON, no UTF-8, or a number of thousands of digits.
+    except (OSError, ValueError, RecursionError) as error:
+        raise CredoError(f"{path}: not readable as JSON ({' '.join(str(error).split())[:200]})") from None
     if not isinstance(tree, dict):
         raise CredoError(f"{path}: expected a JSON object")
     return tree
+
+
+def check_links(folder: Path) -> None:
+    """Refuse (CredoError) a run folder that holds a link to something outside it: what is read or written there would
+    be somebody else's."""
+    inside = os.path.realpath(folder) + os.sep
+    for path, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            entry = os.path.join(path, name)
+            if os.path.islink(entry) and not os.path.realpath(entry).startswith(inside):
+                raise CredoError(f"{entry}: is a link out of the run folder; replace it by what it points to")
 
 
 def versions() -> dict[str, str]:
@@ -205,9 +225,13 @@ def read_config(folder: Path) -> tuple[RunConfig, dict[str, Any]]:
     """The settings of a run and the whole of its config.json; CredoError where the folder is not a run."""
     if not (folder / CONFIG).is_file():
         raise CredoError(f"run: {folder} is not a run folder (it has no {CONFIG})")
+    check_links(folder)
     stored = read_json(folder / CONFIG)
     check_version(folder / CONFIG, stored.get("format"), FORMAT)
-    return from_dict(stored.get("config", {}), where=str(folder / CONFIG)), stored
+    config = from_dict(stored.get("config", {}), where=str(folder / CONFIG))
+    if config.seeds > MAXIMUM_SEEDS or abs(config.steps) > MAXIMUM_STEPS or abs(config.first_seed) > 2**31:
+        raise CredoError(f"{folder / CONFIG}: seeds or steps beyond anything that Credo runs")
+    return config, stored
 
 
 def read_summary(folder: Path) -> dict[str, Any]:
@@ -244,7 +268,8 @@ def _write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
 def drop_parts_from(folder: Path, kind: str, index: int) -> None:
     """Remove parts written after a checkpoint: their rounds will be run again."""
     for path in sorted((folder / kind).glob("part-*.parquet")):
-        if int(path.stem.split("-")[1]) >= index:
+        number = path.stem.removeprefix("part-")
+        if number.isdecimal() and int(number) >= index:
             path.unlink()
 
 
@@ -259,29 +284,51 @@ def read_parts(
     for path in [*sorted((folder / kind).glob("part-*.parquet")), *sorted((folder / kind).glob("final-*.parquet"))]:
         try:
             file = pq.ParquetFile(path)
+            _check_part(path, file)
             wanted = None if columns is None else [c for c in columns if c in file.schema_arrow.names]
             tables.append(file.read(columns=wanted))
         except (pa.ArrowException, OSError) as error:
-            line = f"{path}: not a readable Parquet file ({' '.join(str(error).split())})"
+            line = f"{path}: not a readable Parquet file ({' '.join(str(error).split())[:200]})"
             if problems is None:
                 raise CredoError(line) from None
             problems.append(line)
     if not tables:
         return {}
-    table = pa.concat_tables(tables, promote_options="default")
+    try:
+        table = pa.concat_tables(tables, promote_options="default")
+    except pa.ArrowException as error:
+        raise CredoError(f"{folder / kind}: its parts do not fit together ({' '.join(str(error).split())})") from None
     if {"seed", "step"} <= set(table.column_names):
         table = table.sort_by([("seed", "ascending"), ("step", "ascending")])
     return {name: table[name].to_numpy() for name in table.column_names}
+
+
+def _check_part(path: Path, file: pq.ParquetFile) -> None:
+    """Refuse what is not a modest table of numbers."""
+    schema, rows = file.schema_arrow, file.metadata.num_rows
+    if rows > _MAXIMUM_ROWS or len(schema) > _MAXIMUM_COLUMNS:
+        raise CredoError(f"{path}: {rows} rows of {len(schema)} columns; not what Credo writes")
+    if len(set(schema.names)) != len(schema):
+        raise CredoError(f"{path}: has two columns of one name")
+    for column in schema:
+        number = pa.types.is_integer if column.name in _KEYS else _is_number
+        if not number(column.type):
+            raise CredoError(f"{path}: column {column.name[:60]!r} is of type {column.type}; numbers expected")
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
 
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Hold the run's lock; CredoError if another process holds it. The system drops it when its holder dies."""
     try:
-        file = open(folder / LOCK, "a+")  # noqa: SIM115 (held open below)
+        # Not through a link: what it points to would be emptied.
+        descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
     except OSError as error:
         raise CredoError(f"out: {folder} cannot be written to ({error.strerror})") from None
-    with file:
+    with open(descriptor, "r+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -6,6 +6,7 @@ The one sign convention: a discriminator gives a logit l(s, a); a **positive log
 
 from __future__ import annotations
 
+import re
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +21,13 @@ Metrics = dict[str, Array]
 
 class CredoError(Exception):
     """An error that a user can cause and mend: one line naming the thing, its value and what would be right."""
+
+
+def printable(text: object) -> str:
+    """Text from a stranger's file or file name, fit for a terminal: control characters (ANSI escapes among them) and
+    what turns the direction of writing appear as escapes, line breaks as spaces."""
+    words = re.sub(r"[\t\n\v\f\r]+", " ", str(text))
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in words)
 
 
 class EnvironmentSpec(NamedTuple):

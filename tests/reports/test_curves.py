@@ -101,7 +101,7 @@ def test_the_files_are_an_image_and_a_page_that_needs_no_network(make_run, tmp_p
     outside = re.sub(r"<script>.*?</script>", "", text, flags=re.DOTALL)
     assert not re.search(r"src=|href=|http|@import|url\(", outside)
     assert text.count("</script>") == 2
-    assert "\\/script><b>x-v1" in text
+    assert "\\u003c/script>\\u003cb>x-v1" in text
     assert text.count("<script>") >= 2
     assert np.all([name in text for name in ADVERSARIAL])
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["curves.html", "curves.png"]

@@ -6,7 +6,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-from credo.types import CredoError
+from credo.types import CredoError, printable
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "imitate": ("credo.cli.train:imitate", "train imitators of demonstrations, many seeds side by side"),
@@ -70,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         _dispatch(words)
     except CredoError as error:
-        print(f"credo: {error}", file=sys.stderr)
+        print(printable(f"credo: {error}"), file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("credo: interrupted", file=sys.stderr)

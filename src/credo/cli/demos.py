@@ -13,9 +13,10 @@ import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
-from credo.cli.parse import find_local_modules, parse
-from credo.types import CredoError
+from credo.cli.parse import find_local_modules, parse, say
+from credo.types import CredoError, printable
 
 if TYPE_CHECKING:
     from credo.demonstrations import Demonstrations
@@ -144,7 +145,7 @@ def generate(words: Sequence[str]) -> None:
         )
     save_demonstrations(options.out, data, overwrite=options.overwrite)
     _show(console, data)
-    console.print(f"written to {options.out}", soft_wrap=True, highlight=False)
+    say(console, f"written to {options.out}")
 
 
 def _expert(name: str, environment: str | None) -> tuple[Expert, str]:
@@ -313,9 +314,9 @@ def _show(console: Console, data) -> None:
     from credo.demonstrations.inspect import inspect, lines
 
     found = inspect(data)
-    table = Table(show_header=False, title=found.environment, title_justify="left")
+    table = Table(show_header=False, title=Text(printable(found.environment)), title_justify="left")
     table.add_column(justify="right", style="bold")
     table.add_column()
     for name, text in lines(found):
-        table.add_row(name, text)
+        table.add_row(name, Text(printable(text)))
     console.print(table)

@@ -11,6 +11,10 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
+
+from credo.cli.parse import say
+from credo.types import printable
 
 if TYPE_CHECKING:
     from credo.training.loop import Progress, Watcher
@@ -63,7 +67,7 @@ class Board:
         config = progress.config
         done = progress.round * config.steps_per_round
         parts = [
-            f"{config.environment} {config.learner}",
+            f"{printable(config.environment)} {config.learner}",
             f"{done:,} of {config.steps:,} steps",
             f"{progress.steps_per_second:,.0f} steps/s",
             f"{clock(progress.seconds)} gone, {clock(progress.seconds_left)} left",
@@ -76,7 +80,7 @@ class Board:
         """One seed's row: return, distance, P(expert) on expert and policy samples, gradient peak, filtered share."""
         row, last = self.newest.get(seed.number, {}), seed.last or {}
         if seed.frozen is not None:
-            return [str(seed.number), f"frozen at {seed.frozen.step:,}: {seed.frozen.cause}", *["-"] * 5]
+            return [str(seed.number), f"frozen at {seed.frozen.step:,}: {printable(seed.frozen.cause)}", *["-"] * 5]
         filtered = row.get("filtered_share")
         return [
             str(seed.number),
@@ -89,7 +93,7 @@ class Board:
         ]
 
     def __rich__(self) -> Table:
-        table = Table(title=self.headline(), title_justify="left", expand=False)
+        table = Table(title=Text(self.headline()), title_justify="left", expand=False)
         for name in (
             "seed",
             "return",
@@ -101,7 +105,7 @@ class Board:
         ):
             table.add_column(name, justify="right")
         for seed in self.progress.seeds if self.progress else ():
-            table.add_row(*self.cells(seed))
+            table.add_row(*map(Text, self.cells(seed)))
         return table
 
     def tell(self) -> None:
@@ -110,11 +114,11 @@ class Board:
         if self.progress is None or now - self.told < LINES_EVERY:
             return
         self.told = now
-        self.console.print(self.headline(), soft_wrap=True, highlight=False)
+        say(self.console, self.headline())
         for seed in self.progress.seeds:
             names = ("seed", "return", "distance", "P(expert)", "policy", "gradient", "filtered")
             pairs = zip(names, self.cells(seed), strict=True)
-            self.console.print("  " + "  ".join(f"{n} {c}" for n, c in pairs), soft_wrap=True, highlight=False)
+            say(self.console, "  " + "  ".join(f"{n} {c}" for n, c in pairs))
 
 
 @contextlib.contextmanager
@@ -123,7 +127,7 @@ def watching(console: Console, expert_return: float | None, quiet: bool) -> Iter
     from credo.training.loop import Watcher
 
     def line(text: str) -> None:
-        console.print(text, soft_wrap=True, highlight=False, markup=False)
+        say(console, text)
 
     board = Board(console, expert_return)
     if quiet:

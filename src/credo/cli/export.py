@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import tyro
 from rich.console import Console
 
-from credo.cli.parse import parse
+from credo.cli.parse import parse, say
 
 
 @dataclass(frozen=True)
@@ -43,5 +43,4 @@ def export(words: Sequence[str]) -> None:
         policy=options.policy,
         overwrite=options.overwrite,
     )
-    console = Console()
-    console.print(f"written to {path}", soft_wrap=True, highlight=False, markup=False)
+    say(Console(), f"written to {path}")

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import tyro
 
-from credo.types import CredoError
+from credo.types import CredoError, printable
 
 Options = TypeVar("Options")
 
@@ -31,6 +31,11 @@ def parse(kind: type[Options], words: Sequence[str], command: str, about: str, d
     finally:
         if not captured.closed and "usage" in captured.getvalue():
             sys.stderr.write(captured.getvalue())
+
+
+def say(console: Any, text: str) -> None:
+    """Print one line as it is: no markup, no control characters from a file's name, no breaks."""
+    console.print(printable(text), soft_wrap=True, highlight=False, markup=False)
 
 
 def find_local_modules(environment: str) -> None:

@@ -12,11 +12,12 @@ import numpy as np
 import tyro
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from credo.cli.parse import find_local_modules, parse
+from credo.cli.parse import find_local_modules, parse, say
 from credo.policies import Policy, load_policy
 from credo.presets import DESCRIPTIONS, PRESETS
-from credo.types import CredoError
+from credo.types import CredoError, printable
 
 if TYPE_CHECKING:
     from credo.api import Run
@@ -101,12 +102,13 @@ def evaluate(words: Sequence[str]) -> None:
         raise CredoError(f"which: {options.which!r} is not best or last")
     from credo import run_folder
     from credo.environments import rollout_episodes
+    from credo.reports.load import expert_return_of
 
     policies: dict[str, Policy] = {}
     expert_return = None
     if Path(options.run).is_dir():
         config, stored = run_folder.read_config(Path(options.run))
-        expert_return = stored.get("demonstrations", {}).get("return_mean")
+        expert_return = expert_return_of(stored)
         for seed in config.seed_numbers if options.seed is None else (options.seed,):
             policies[f"seed {seed}"] = find_policy(options.run, seed, options.which)
     else:
@@ -127,7 +129,7 @@ def evaluate(words: Sequence[str]) -> None:
             length = np.mean([len(episode.action) for episode in episodes])
             share = f"{returns.mean() / expert_return:.0%}" if expert_return else "-"
             values = (returns.mean(), returns.std(), returns.min(), returns.max(), length)
-            table.add_row(name, *[f"{value:,.1f}" for value in values], share)
+            table.add_row(Text(printable(name)), *[f"{value:,.1f}" for value in values], share)
     console.print(table)
 
 
@@ -148,11 +150,7 @@ def video(words: Sequence[str]) -> None:
             # The process that draws reads the policy from a file: the one there is, or one written for it.
             given = path if path.is_file() else policy
             result = record_video(environment_of(policy, options.environment), given, out)
-    console.print(
-        f"{result.path}: {result.length} steps, return {result.episode_return:,.1f}",
-        soft_wrap=True,
-        highlight=False,
-    )
+    say(console, f"{result.path}: {result.length} steps, return {result.episode_return:,.1f}")
 
 
 def record(run: Run, seed: int | None, out: Path | None, environment: str | None) -> Any:

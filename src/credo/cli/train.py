@@ -11,7 +11,7 @@ from typing import Annotated
 import tyro
 from rich.console import Console
 
-from credo.cli.parse import find_local_modules, parse
+from credo.cli.parse import find_local_modules, parse, say
 from credo.config import RunConfig
 from credo.presets import EXPERT, PRESETS, preset
 from credo.types import CredoError
@@ -79,7 +79,7 @@ def _train(options: TrainOptions) -> None:
         console.print("stopped; the same command goes on from here", highlight=False)
         sys.exit(130)
     seconds = run.summary["wall_seconds"]
-    console.print(f"trained in {clock(seconds)}; everything is in {run.folder}", soft_wrap=True, highlight=False)
+    say(console, f"trained in {clock(seconds)}; everything is in {run.folder}")
 
 
 def finish(console: Console, run, config: RunConfig, with_video: bool) -> None:
@@ -92,7 +92,7 @@ def finish(console: Console, run, config: RunConfig, with_video: bool) -> None:
 
         try:
             result = record(run, None, None, config.environment)
-            console.print(f"video: {result.path}", soft_wrap=True, highlight=False)
+            say(console, f"video: {result.path}")
         except CredoError as error:
-            console.print(f"no video: {error}", soft_wrap=True, highlight=False, markup=False)
-    console.print(f"curves: {run.folder / 'curves.html'}", soft_wrap=True, highlight=False)
+            say(console, f"no video: {error}")
+    say(console, f"curves: {run.folder / 'curves.html'}")

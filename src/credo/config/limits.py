@@ -25,7 +25,7 @@ class Limit:
 
     def allows(self, value: float) -> bool:
         return (
-            math.isfinite(value)
+            (isinstance(value, int) or math.isfinite(value))
             and (self.above is None or value > self.above)
             and (self.least is None or value >= self.least)
             and (self.below is None or value < self.below)
@@ -47,15 +47,22 @@ Rate = Annotated[float, Limit(above=0, most=1)]
 """In (0, 1]."""
 Discount = Annotated[float, Limit(above=0, below=1)]
 Count = Annotated[int, Limit(least=1)]
+MAXIMUM_SEEDS, MAXIMUM_STEPS = 10_000, 10**15
+"""Bounds that hold for run folders from strangers too."""
+Seeds = Annotated[int, Limit(least=1, most=MAXIMUM_SEEDS)]
 WholeNumber = Annotated[int, Limit(least=0)]
 """A whole number, 0 included."""
+Steps = Annotated[int, Limit(most=MAXIMUM_STEPS)]
+"""A number of environment steps; what is too few depends on other settings."""
 Widths = tuple[Count, ...]
 """Hidden layer widths; never empty."""
 
 
 def refuse(name: str, value: Any, right: str) -> typing.NoReturn:
     """One line that names the setting, its value and what would be right."""
-    raise CredoError(f"{name}: {value!r} is not possible; it must be {right}")
+    shown = repr(value)
+    shown = shown if len(shown) <= 80 else f"{shown[:77]}..."
+    raise CredoError(f"{name}: {shown} is not possible; it must be {right}")
 
 
 def check_limits(part: Any, prefix: str = "") -> None:

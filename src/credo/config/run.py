@@ -14,7 +14,7 @@ from credo.config.codec import rebuild, to_dict
 from credo.config.credo import CredoConfig
 from credo.config.discriminator import DiscriminatorConfig, unused_settings
 from credo.config.learners import BCConfig, DDPGConfig, PPOConfig, SACConfig, SD3Config, TD3Config
-from credo.config.limits import Count, Positive, Share, WholeNumber
+from credo.config.limits import Count, Positive, Seeds, Share, Steps, WholeNumber
 
 LearnerName = Literal["ddpg", "td3", "sd3", "sac", "ppo", "bc"]
 ON_POLICY: tuple[LearnerName, ...] = ("ppo",)
@@ -41,9 +41,9 @@ class RunConfig:
     """What the actor starts as. none: random weights; bc: a clone of the demonstrations (see the settings of bc)."""
     reward: RewardName = "plr"
     """The policy's reward as a function of the logit; environment: the environment's own, without a discriminator."""
-    steps: int = 100_000
+    steps: Steps = 100_000
     """Environment steps per seed."""
-    seeds: Count = 1
+    seeds: Seeds = 1
     """Independent seeds trained side by side."""
     first_seed: WholeNumber = 0
     """The seeds are first-seed, first-seed + 1, ..."""

@@ -16,6 +16,7 @@ from credo.diagnostics.divergence import KINDS
 from credo.reports.load import Columns, LoadedRun, load_run, thin
 from credo.reports.style import FONT, SHORT_NUMBER, colours, log_ticks
 from credo.run_folder import write_atomically
+from credo.types import printable
 
 PANEL_WIDTH, PANEL_HEIGHT, PER_ROW = 500, 190, 2
 """Two panels with their axes are about 1,200 pixels."""
@@ -115,7 +116,7 @@ def write_curves(folder: Path, out: Path | None = None) -> tuple[Path, Path]:
     png_path, html_path = out / "curves.png", out / "curves.html"
     still = json.dumps(figure(run, interactive=False))
     write_atomically(png_path, vl_convert.vegalite_to_png(still, vl_version=version, scale=PNG_SCALE))
-    page = _page(figure(run, interactive=True), f"Credo: {run.folder.resolve().name}", version)
+    page = _page(figure(run, interactive=True), f"Credo: {printable(run.folder.resolve().name)}", version)
     write_atomically(html_path, page.encode())
     return png_path, html_path
 
@@ -166,29 +167,30 @@ def figure(run: LoadedRun, interactive: bool) -> dict[str, Any]:
 
 def headings(run: LoadedRun) -> tuple[str, list[str]]:
     """Title and lines below it: what was run, how far it came, what became of the seeds."""
-    config = run.config
+    # Control characters in a name from a stranger's file would end the process: the converter aborts on them.
+    config, environment = run.config, printable(run.config.environment)
     learner = config.learner.upper()
     if config.adversarial:
-        title = f"{learner} imitates an expert on {config.environment}"
+        title = f"{learner} imitates an expert on {environment}"
         credo = config.credo
         clipping = (
             "off"
             if credo.mode == "off"
             else f"{credo.mode} at {credo.threshold:g} ({credo.threshold_unit}, {credo.reading})"
         )
-        settings = f"{Path(config.demonstrations).name}; reward {config.reward}; CREDO {clipping}"
+        settings = f"{printable(Path(config.demonstrations).name)}; reward {config.reward}; CREDO {clipping}"
     elif config.imitates:
-        title = f"{learner} imitates an expert on {config.environment}"
-        settings = f"{Path(config.demonstrations).name}; behavioural cloning, steps are minibatches"
+        title = f"{learner} imitates an expert on {environment}"
+        settings = f"{printable(Path(config.demonstrations).name)}; behavioural cloning, steps are minibatches"
     else:
-        title = f"{learner} on {config.environment}"
+        title = f"{learner} on {environment}"
         settings = "the environment's own reward"
     if run.expert_return is not None:
         settings += f"; the expert's mean return is {run.expert_return:,.0f}"
     counts = Counter(verdict.kind for verdict in run.verdicts.values())
     verdicts = ", ".join(f"{counts[kind]} {kind}" for kind in KINDS if counts[kind])
     seeds = f"{len(run.seeds)} seed{'s' if len(run.seeds) != 1 else ''}"
-    progress = f"{seeds}, {run.steps_done:,} of {config.steps:,} steps each ({run.state}): {verdicts}"
+    progress = f"{seeds}, {run.steps_done:,} of {config.steps:,} steps each ({printable(run.state)}): {verdicts}"
     return title, [settings, progress]
 
 
@@ -307,7 +309,7 @@ def _events(run: LoadedRun, panel: Panel, labels: dict[int, str]) -> list[dict[s
         step, value = _finite((run.metrics if panel.kind == "metrics" else run.evaluations)[seed], panel.column)
         if len(step) and (event != "explosion" or panel.kind == "metrics"):
             height = float(value[min(int(np.searchsorted(step, at)), len(step) - 1)])
-            reason = run.verdicts[seed].reason
+            reason = printable(run.verdicts[seed].reason)
             events.append({"seed": labels[seed], "step": at, "value": _short(height), "event": event, "reason": reason})
     return events
 
@@ -339,8 +341,8 @@ def vega_lite_version() -> str:
 
 def _page(spec: dict[str, Any], title: str, version: str) -> str:
     """A page with the drawing library and the data inside."""
-    # "</script>" in a name, or in the library's own text, would end the script.
-    data = json.dumps(spec, separators=(",", ":")).replace("</", "<\\/")
+    # "</script>" or "<!--" in a name would end the script, or keep it from ending.
+    data = json.dumps(spec, separators=(",", ":")).replace("<", "\\u003c")
     library = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", version).replace("</script", "<\\/script")
     hint = "Click a seed in the legend to see it alone (shift-click adds one); point at a line for its numbers."
     return f"""<!doctype html>

@@ -12,8 +12,11 @@ import numpy as np
 
 from credo import run_folder
 from credo.config import RunConfig
+from credo.config.limits import MAXIMUM_SEEDS, MAXIMUM_STEPS
 from credo.diagnostics.divergence import VERDICT_METRICS, Criteria, Verdict, verdict
 from credo.types import CredoError
+
+_LARGEST = float(np.finfo(np.float64).max)
 
 Columns = dict[str, np.ndarray]
 """Name to values, all of one length, one row a round (or evaluation) in rising ``step``."""
@@ -50,7 +53,8 @@ class LoadedRun:
     def steps_done(self) -> int:
         """Environment steps per seed so far."""
         steps = [int(c["step"][-1]) for c in (*self.metrics.values(), *self.evaluations.values()) if len(c["step"])]
-        return max([int(self.summary.get("steps") or 0), *steps])
+        told = self.summary.get("steps")
+        return max([told if isinstance(told, int) and told <= MAXIMUM_STEPS else 0, *steps])
 
     def seed_summary(self, seed: int) -> dict[str, Any]:
         """What summary.json holds of a seed; empty where it has nothing yet."""
@@ -84,7 +88,9 @@ def load_run(folder: Path, criteria: Criteria = Criteria(), metrics_columns: Seq
     evaluations = _columns(folder, run_folder.EVALUATIONS, problems)
     recorded = {int(seed) for columns in (metrics, evaluations) for seed in np.unique(columns.get("seed", ()))}
     seeds = sorted({*config.seed_numbers, *recorded})
-    expert_return = _expert_return(stored)
+    if len(seeds) > MAXIMUM_SEEDS:
+        raise CredoError(f"{folder}: rows of {len(seeds)} seeds; at most {MAXIMUM_SEEDS} are possible")
+    expert_return = expert_return_of(stored)
     metrics_of = {seed: _rows_of(metrics, seed) for seed in seeds}
     evaluations_of = {seed: _rows_of(evaluations, seed) for seed in seeds}
     return LoadedRun(
@@ -190,10 +196,11 @@ def _rows_of(columns: Columns, seed: int) -> Columns:
     return {name: column[rows] for name, column in columns.items() if name != "seed"}
 
 
-def _expert_return(stored: dict[str, Any]) -> float | None:
+def expert_return_of(stored: dict[str, Any]) -> float | None:
+    """The demonstrations' mean return in a run's config.json; None where it is unknown."""
     demonstrations = stored.get("demonstrations")
     value = demonstrations.get("return_mean") if isinstance(demonstrations, dict) else None
-    return float(value) if isinstance(value, int | float) and np.isfinite(value) else None
+    return float(value) if isinstance(value, int | float) and abs(value) <= _LARGEST else None
 
 
 def _is_run(folder: Path) -> bool:

@@ -12,9 +12,10 @@ from rich.text import Text
 
 from credo.diagnostics.divergence import KINDS
 from credo.reports.load import Columns, LoadedRun, find_runs, load_run
-from credo.types import CredoError
+from credo.types import CredoError, printable
 
 _STYLES = {"healthy": "green", "recovered": "green", "exploded": "red", "dead": "red", "non-finite": "red"}
+_LARGEST = float(np.finfo(np.float64).max)
 _LATE_ROUNDS = 50
 """Rounds at the end whose mean stands for a seed's last P(expert) and filtered share."""
 
@@ -108,7 +109,7 @@ def run_rows(folder: Path) -> list[RunRow | tuple[Path, str]]:
 
 def list_table(folder: Path) -> Table:
     """The runs in a folder as a table; CredoError if there is no such folder."""
-    table = Table(title=Text(f"runs in {folder}"), title_justify="left")
+    table = Table(title=Text(f"runs in {printable(folder)}"), title_justify="left")
     table.add_column("run", overflow="fold", min_width=12)
     table.add_column("settings", overflow="fold")
     table.add_column("steps", no_wrap=True)
@@ -117,16 +118,16 @@ def list_table(folder: Path) -> Table:
     rows = run_rows(folder)
     for row in rows:
         if not isinstance(row, RunRow):
-            table.add_row(Text(_relative(row[0], folder)), "", "", Text(row[1], style="red"), "")
+            table.add_row(Text(printable(_relative(row[0], folder))), "", "", Text(printable(row[1]), style="red"), "")
             continue
         credo = "" if row.credo == "-" else f", credo {row.credo}"
         returns = Text(f"best {_numbers(row.best_returns)}\nlast {_numbers(row.last_returns)}")
         if row.problem:
-            returns.append(f"\n{row.problem}", style="red")
+            returns.append(f"\n{printable(row.problem)}", style="red")
         table.add_row(
-            Text(_relative(row.folder, folder)),
-            Text(f"{row.environment}\n{row.learner}{credo}"),
-            f"{_steps(row.steps_done)} of {_steps(row.steps_wanted)}\n{row.state}",
+            Text(printable(_relative(row.folder, folder))),
+            Text(f"{printable(row.environment)}\n{row.learner}{credo}"),
+            Text(f"{_steps(row.steps_done)} of {_steps(row.steps_wanted)}\n{printable(row.state)}"),
             returns,
             _verdict_counts(row.verdicts),
         )
@@ -147,7 +148,7 @@ def summary_table(folder: Path) -> Table:
     run = load_run(Path(folder))
     rows = seed_rows(run)
     about = "" if run.expert_return is None else f"; the expert's mean return is {run.expert_return:,.0f}"
-    table = Table(title=Text(f"{run.config.environment}{about}"), title_justify="left")
+    table = Table(title=Text(f"{printable(run.config.environment)}{about}"), title_justify="left")
     # A column of which nothing is known is left out: a run without a discriminator, demonstrations without returns.
     columns: list[tuple[str, list[Text | str]]] = [
         ("seed", [str(row.seed) for row in rows]),
@@ -167,7 +168,7 @@ def summary_table(folder: Path) -> Table:
     reasons = [f"seed {row.seed}: {row.reason}" for row in rows if row.verdict in ("exploded", "dead", "non-finite")]
     notes = [*reasons, *run.problems]
     if notes:
-        table.caption, table.caption_justify = Text("\n".join(notes)), "left"
+        table.caption, table.caption_justify = Text("\n".join(map(printable, notes))), "left"
     return table
 
 
@@ -205,7 +206,9 @@ def _late_mean(columns: Columns, name: str) -> float | None:
 
 
 def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and np.isfinite(value) else None
+    if isinstance(value, int | float) and abs(value) <= _LARGEST:
+        return float(value)
+    return None
 
 
 def _optional(value: float | None, form: str) -> str:

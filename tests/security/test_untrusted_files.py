@@ -1,0 +1,276 @@
+"""What a stranger's file can do at worst is be refused in one line: nothing is run, imported, followed or allocated."""
+
+import json
+import os
+import sys
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from credo import load_policy, run_folder
+from credo.api import Run
+from credo.cli import main
+from credo.demonstrations import load_demonstrations
+from credo.demonstrations.files import FORMAT as DEMONSTRATIONS
+from credo.policies import save_policy
+from credo.reports.curves import write_curves
+from credo.reports.load import load_run
+from credo.reports.tables import list_table
+from credo.storage import read_tensors
+from credo.types import CredoError, printable
+from security import hostile
+
+ROOM = 64 << 20
+"""What refusing a small file may allocate (bytes); the announced sizes are far above it."""
+
+
+def refusal(function, *arguments, words=""):
+    """The one line of a refusal, which allocates little."""
+    tracemalloc.start()
+    try:
+        with pytest.raises(CredoError) as caught:
+            function(*arguments)
+        assert tracemalloc.get_traced_memory()[1] < ROOM
+    finally:
+        tracemalloc.stop()
+    text = str(caught.value)
+    assert "\n" not in text
+    assert words in text
+    return text
+
+
+def command(words, capsys):
+    """Exit status and output of a command."""
+    status = 0
+    try:
+        main([str(word) for word in words])
+    except SystemExit as stop:
+        status = stop.code
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+@pytest.mark.parametrize("case", hostile.SAFETENSORS)
+@pytest.mark.parametrize(
+    "reader",
+    [load_policy, load_demonstrations, lambda path: read_tensors(path, format="credo-checkpoint", version=1)],
+    ids=["policy", "demonstrations", "checkpoint"],
+)
+def test_hostile_arrays(case, reader, tmp_path):
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(hostile.SAFETENSORS[case])
+    assert refusal(reader, path).startswith(str(path))
+
+
+def test_a_pipe_and_a_device_are_no_files(tmp_path):
+    os.mkfifo(tmp_path / "pipe.safetensors")
+    (tmp_path / "zero.onnx").symlink_to("/dev/zero")
+    refusal(load_policy, tmp_path / "pipe.safetensors", words="regular file")
+    pytest.importorskip("onnx", reason="the extra onnx is not installed")
+    refusal(load_policy, tmp_path / "zero.onnx", words="regular file")
+
+
+def test_names_and_formats_are_not_mixed_up(tmp_path):
+    save_policy(tmp_path / "x.safetensors", hostile.policy())
+    refusal(load_demonstrations, tmp_path / "x.safetensors", words=DEMONSTRATIONS)
+
+
+@pytest.mark.parametrize("name", [run_folder.CONFIG, run_folder.SUMMARY])
+@pytest.mark.parametrize("case", hostile.JSON)
+def test_hostile_json(name, case, tmp_path, capsys):
+    """A run is refused, or reported without what cannot be read; the list goes on with the other runs."""
+    folder, good = hostile.run(tmp_path / "runs" / "bad"), hostile.run(tmp_path / "runs" / "good")
+    (folder / name).write_bytes(hostile.JSON[case])
+    assert refusal(run_folder.read_json, folder / name).startswith(str(folder / name))
+    for words in (["list", tmp_path / "runs"], ["evaluate", folder, "--episodes", 1, "--env", "Pendulum-v1"]):
+        status, out, err = command(words, capsys)
+        assert status in (0, 2)
+        assert "Traceback" not in out + err
+    assert "good" in command(["list", tmp_path / "runs"], capsys)[1]
+    assert load_run(good).problems == ()
+
+
+@pytest.mark.parametrize("case", hostile.SETTINGS)
+def test_hostile_settings(case, tmp_path, capsys):
+    folder = hostile.run(tmp_path / "run")
+    tree = json.loads((folder / run_folder.CONFIG).read_text())
+    tree["config"] |= hostile.SETTINGS[case]
+    (folder / run_folder.CONFIG).write_text(json.dumps(tree))
+    assert len(refusal(load_run, folder)) < 1000
+    assert command(["list", tmp_path], capsys)[0] == 0
+    assert command(["evaluate", folder], capsys)[0] == 2
+
+
+@pytest.mark.parametrize(
+    "summary",
+    [
+        {"seeds": []},
+        {"seeds": {"x": 1, "-1": {}, "9" * 500: {"selected_badness": 1.0}}},
+        {"seeds": {"0": {"selected_badness": "low", "selected_return": [1], "selected_step": 1e400}}},
+        {"steps": 10**400, "state": hostile.NAME, "seeds": {"0": []}},
+        {"steps": "many", "wall_seconds": {}},
+    ],
+    ids=range(5),
+)
+def test_hostile_summaries_are_shown_without_what_makes_no_sense(summary, tmp_path, capsys):
+    folder = hostile.run(tmp_path / "run")
+    (folder / run_folder.DONE).unlink(missing_ok=True)
+    (folder / run_folder.SUMMARY).write_text(json.dumps(summary))
+    if "state" in summary:
+        write_curves(folder)  # the picture's converter would abort on a control character
+    status, out, _ = command(["list", tmp_path], capsys)
+    assert status == 0
+    assert "\x1b]0" not in out
+    refusal(Run(folder).policy, words="no evaluated policy")
+
+
+@pytest.mark.parametrize("demonstrations", [[], {"return_mean": "much"}, {"return_mean": 10**400}, None])
+def test_hostile_records_of_demonstrations(demonstrations, tmp_path, capsys):
+    folder = hostile.run(tmp_path / "run", demonstrations=demonstrations)
+    assert load_run(folder).expert_return is None
+    assert command(["evaluate", folder, "--episodes", 1], capsys)[0] == 0
+
+
+@pytest.mark.parametrize("case", hostile.parts())
+def test_hostile_metrics(case, tmp_path, capsys):
+    folder = hostile.run(tmp_path / "run")
+    (folder / run_folder.METRICS / "part-000001.parquet").write_bytes(hostile.parts()[case])
+    refusal(run_folder.read_parts, folder, run_folder.METRICS)
+    loaded = load_run(folder)
+    assert len(loaded.problems) == 1
+    assert command(["list", tmp_path], capsys)[0] == 0
+
+
+def test_parts_that_do_not_fit_together(tmp_path):
+    folder = hostile.run(tmp_path / "run")
+    (folder / run_folder.METRICS / "part-000001.parquet").write_bytes(hostile.parquet({"seed": [0], "step": [9]}))
+    assert "do not fit together" in refusal(run_folder.read_parts, folder, run_folder.METRICS)
+
+
+def test_rows_of_more_seeds_than_there_can_be(tmp_path):
+    folder = hostile.run(tmp_path / "run")
+    rows = np.arange(30_000)
+    (folder / run_folder.METRICS / "part-000000.parquet").unlink()
+    (folder / run_folder.METRICS / "part-000001.parquet").write_bytes(hostile.parquet({"seed": rows, "step": rows}))
+    refusal(load_run, folder, words="30000 seeds")
+
+
+@pytest.mark.parametrize("given", [(), ("--env", "Pendulum-v1")])
+def test_no_command_imports_a_module_that_a_file_names(given, tmp_path, monkeypatch, capsys):
+    """``module:Id`` in a run folder, a policy and demonstrations; without --env it is refused by that name."""
+    mark = hostile.plant_module(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    folder = hostile.run(tmp_path / "run", f"{hostile.MODULE}:Evil-v0")
+    policy = run_folder.policy_path(folder, 0)
+    for words in (["evaluate", folder], ["evaluate", policy], ["video", folder], ["video", policy]):
+        if words[0] == "video" and given:
+            continue  # drawing takes seconds, and the environment is then the user's own
+        status, _, err = command([*words, *given], capsys)
+        assert status == (0 if given else 2)
+        assert given or f"give --env {hostile.MODULE}:Evil-v0" in err
+    status, _, err = command(["demos", "generate", "--expert", folder, "--out", tmp_path / "d.safetensors"], capsys)
+    assert (status, "give --env" in err) == (2, True)
+    for words in (["list", tmp_path], ["export", folder, "--format", "numpy", "--out", tmp_path / "e.safetensors"]):
+        assert command(words, capsys)[0] == 0
+    assert not mark.exists()
+    assert hostile.MODULE not in sys.modules
+
+
+LINKED = ["config.json", "summary.json", "metrics", "checkpoints", "policies/seed-0/best.safetensors", "lock", "DONE"]
+
+
+@pytest.mark.parametrize("name", LINKED)
+def test_links_out_of_a_run_folder_are_refused(name, tmp_path, capsys):
+    folder, outside = hostile.run(tmp_path / "runs" / "run"), tmp_path / "outside"
+    path = folder / name
+    if path.exists():
+        path.rename(outside)
+    else:
+        outside.write_text("mine")
+    path.symlink_to(outside)
+    before = None if outside.is_dir() else outside.read_bytes()
+    assert "link out of the run folder" in refusal(run_folder.read_config, folder)
+    for words in (
+        ["list", tmp_path / "runs"],
+        ["evaluate", folder],
+        ["export", folder, "--format", "numpy", "--out", tmp_path / "e.safetensors"],
+        ["expert", "--env", "Pendulum-v1", "--out", folder, "--steps", 64],
+    ):
+        status, _, err = command(words, capsys)
+        assert status == (0 if words[0] == "list" else 2), err
+    assert before is None or outside.read_bytes() == before
+
+
+def test_links_within_a_run_folder_are_followed(tmp_path):
+    folder = hostile.run(tmp_path / "run")
+    (folder / "policies" / "seed-1").symlink_to("seed-0")
+    (tmp_path / "elsewhere").symlink_to(folder)
+    assert Run(tmp_path / "elsewhere").policy(1).action_size == 1
+
+
+def test_a_lock_that_is_a_link_empties_nothing(tmp_path):
+    folder, mine = hostile.run(tmp_path / "run"), tmp_path / "mine"
+    mine.write_text("precious")
+    (folder / run_folder.LOCK).symlink_to(mine)
+    with pytest.raises(OSError), run_folder.locked(folder):
+        pass
+    assert mine.read_text() == "precious"
+
+
+def plain(text):
+    """Printed text without what would drive a terminal or be taken for markup."""
+    assert "\x1b[2J" not in text
+    assert "\x1b]" not in text
+    assert "\x07" not in text
+    assert "\u202e" not in text
+    return text
+
+
+def test_names_of_strangers_do_not_drive_the_terminal(tmp_path, capsys):
+    name = hostile.NAME.replace("/", "|")
+    folder = hostile.run(tmp_path / "runs" / name, hostile.NAME)
+    out = plain(command(["list", tmp_path / "runs"], capsys)[1])
+    assert "[red]" in out.replace("\n", "")
+    for words in (["evaluate", folder], ["video", folder], ["evaluate", folder, "--env", hostile.NAME]):
+        status, out, err = command(words, capsys)
+        assert status == 2
+        plain(out + err)
+        assert len(err.splitlines()) == 1
+    path = run_folder.policy_path(folder, 0)
+    save_policy(path, hostile.policy("Pendulum-v1"))
+    copy = tmp_path / f"{name}.safetensors"
+    copy.write_bytes(path.read_bytes())
+    status, out, _ = command(["evaluate", copy, "--episodes", 1], capsys)
+    assert status == 0
+    assert "[red]" in plain(out).replace("\n", "").replace(" ", "")
+
+
+def test_names_of_strangers_are_no_html(tmp_path):
+    folder = hostile.run(tmp_path / hostile.NAME.replace("/", "|"), hostile.NAME)
+    _, page = write_curves(folder)
+    text = page.read_text()
+    own = text[text.rindex("vegaEmbed(") :]
+    assert "alert(1)" in own, "the name is in the data"
+    assert own.count("<script") == 0
+    assert own.count("</script>") == 1
+    assert "<!--" not in own
+    title = text[text.index("<title>") : text.index("</title>")]
+    assert "<script" not in title
+    assert "&lt;script" in title
+
+
+def test_a_list_shows_markup_as_it_is(tmp_path):
+    hostile.run(tmp_path / "run", "[bold]x[/bold]")
+    from rich.console import Console
+
+    console = Console(width=200, record=True, file=open(os.devnull, "w"))  # noqa: SIM115
+    console.print(list_table(tmp_path))
+    console.file.close()
+    assert "[bold]x[/bold]" in console.export_text()
+
+
+def test_printable_keeps_writing_and_shows_the_rest():
+    assert printable("Möbius 環境  [x]") == "Möbius 環境  [x]"
+    assert printable("a\x1b[31m\nb\u202e\x9b") == "a\\x1b[31m b\\u202e\\x9b"
