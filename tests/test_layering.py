@@ -23,6 +23,7 @@ LAYERS = (
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 WITHOUT_JAX = (
     "reports",
+    "studies",
     "run_folder",
     "config",
     "presets",

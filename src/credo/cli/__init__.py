@@ -33,6 +33,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "list": ("credo.cli.runs:list_runs", "list the runs in a folder, with state, returns and verdicts"),
     "report": ("credo.cli.report:report", "report on any set of runs: one page with verdicts and figures"),
     "presets": ("credo.cli.runs:presets", "print the presets side by side"),
+    "study run": ("credo.cli.study:run", "run a study, or go on with it: methods x environments x seeds"),
+    "study status": ("credo.cli.study:status", "show how far the cells of a study are, and their verdicts so far"),
+    "study report": ("credo.cli.study:report", "compute the tables of a study: rates, tests, samples, scores"),
+    "study list": ("credo.cli.study:list_studies", "list the studies that come with Credo"),
     "theory": (
         "credo.cli.theory:theory",
         "compute the paper's theory exactly: figures and a page of findings",

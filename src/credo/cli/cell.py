@@ -1,0 +1,46 @@
+"""``python -m credo.cli.cell ROOT STUDY CELL CORES STALE_AFTER``: one cell of a study in a process of its own.
+
+Started by ``credo study run``, which has written the cells. Exit status 0, whatever became of the cell: files tell.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from credo.cli.parse import find_local_modules
+from credo.config import RunConfig, from_dict
+from credo.studies.cores import claim_cores
+from credo.studies.execute import end_with_parent, run_cell
+from credo.studies.store import Placed, Store, read_record
+from credo.studies.study import Cell
+from credo.types import CredoError
+
+
+def train(config: RunConfig, folder: Path) -> None:
+    """Train a run as ``credo imitate`` does."""
+    from credo.api import imitate
+    from credo.training.loop import Watcher
+
+    find_local_modules(config.environment)
+    imitate(config, out=folder, watcher=Watcher(line=lambda text: print(text, flush=True)))
+
+
+def main(words: Sequence[str]) -> None:
+    """Run one cell of the record."""
+    root, study, name, cores, stale_after = words
+    end_with_parent()
+    claim_cores(int(cores))
+    store = Store(Path(root), float(stale_after))
+    told = read_record(store.study(study)).get("cells", {}).get(name)
+    if told is None:
+        raise CredoError(f"cell: {name!r} is not in {store.study(study)}")
+    config = from_dict(told["config"], name)
+    ended = run_cell(store, Placed(Cell(name, "", "", config), told["run"]), train)
+    print(f"process {os.getpid()}: {ended.state} {ended.about}".rstrip(), flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,287 @@
+"""``credo study run``, ``status``, ``report`` and ``list``."""
+
+from __future__ import annotations
+
+import contextlib
+import fnmatch
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from credo.cli.parse import find_local_modules, parse
+from credo.config.limits import Count, NotNegative, check_limits
+from credo.diagnostics.divergence import KINDS
+from credo.studies import store as stores
+from credo.studies.estimate import seconds_left
+from credo.studies.execute import Ended, run_study
+from credo.studies.lease import STALE_AFTER
+from credo.studies.shipped import FOLDER, find_study, shipped_names
+from credo.studies.store import Placed, Progress, Store
+from credo.studies.study import Study, load_study
+from credo.types import CredoError
+
+_STYLES = {stores.DONE: "green", stores.RUNNING: "cyan", stores.FAILED: "red", stores.STOPPED: "yellow"}
+_Positional = tyro.conf.Positional
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    file: Annotated[str, _Positional]
+    """A study file, or a shipped study's name (credo study list)."""
+    out: Path = Path("runs")
+    """Folder for store/ (one run per identity, shared by all studies) and studies/NAME/; on a cluster a shared one."""
+    only: tuple[str, ...] = ()
+    """Cells by name; * stands for any text."""
+    jobs: Count = 1
+    """Cells at once on this machine. One cell uses all cores for its seeds: more help where cells have few seeds."""
+    on: Literal["local", "ray"] = "local"
+    """Where: this machine, or a Ray cluster."""
+    address: str | None = None
+    """ray: the running cluster (HOST:PORT, or auto); default: Ray on this machine alone."""
+    cores: NotNegative = 0
+    """Cores for each cell; 0: all of the machine, shared among --jobs (on ray: 1)."""
+    gpus: NotNegative = 0.0
+    """ray: GPUs for each cell; 0.5 lets two share one."""
+    stale_after: NotNegative = STALE_AFTER
+    """Seconds without a sign of life after which another process's cell is taken over."""
+
+
+@dataclass(frozen=True)
+class StatusOptions:
+    file: Annotated[str, _Positional]
+    """A study file, or a shipped study's name."""
+    out: Path = Path("runs")
+    """The folder that the study runs in."""
+    stale_after: NotNegative = STALE_AFTER
+    """Seconds without a sign of life after which a cell counts as stopped."""
+
+
+@dataclass(frozen=True)
+class ReportOptions:
+    file: Annotated[str, _Positional]
+    """A study file, or a shipped study's name."""
+    out: Path = Path("runs")
+    """The folder that the study runs in; the report goes to studies/NAME/report."""
+
+
+@dataclass(frozen=True)
+class ListOptions:
+    folder: Annotated[Path, _Positional] = FOLDER
+    """A folder of study files; default: those that come with Credo."""
+
+
+def run(words: Sequence[str]) -> None:
+    """Run a study, or go on with it."""
+    about = "Run the cells of a study that are not done; the same command goes on after an interruption."
+    options = parse(RunOptions, words, "study run", about)
+    check_limits(options)
+    console = Console()
+    study = load_study(find_study(options.file))
+    store = Store(options.out, options.stale_after)
+    placed = _begin(console, study, store)
+    chosen = _chosen(placed, options.only)
+    for cell in chosen:
+        if cell.problem:
+            _line(console, f"{cell.cell.name}: {cell.problem}", "red")
+    progress = [store.progress(p) for p in chosen]
+    _line(console, _headline(study, chosen, progress))
+
+    def tell(cell: Placed, how: Ended) -> None:
+        names = ", ".join(p.cell.name for p in chosen if p.run == cell.run)
+        if how.state == stores.DONE:
+            _line(console, f"{names}: done, {_kinds(store, cell)}", "green")
+        else:
+            _line(console, f"{names}: {how.state} {how.about}".rstrip(), _STYLES[how.state])
+
+    try:
+        if options.on == "ray":
+            _on_ray(store, chosen, options, tell)
+        else:
+            cores = int(options.cores) or max(len(os.sched_getaffinity(0)) // options.jobs, 1)
+            run_study(store, chosen, lambda cell: _start(store, study, cell, cores), options.jobs, tell)
+    except KeyboardInterrupt:
+        _line(console, "stopped; the same command goes on from here")
+        sys.exit(130)
+    progress = [store.progress(p) for p in chosen]
+    console.print(_grid(study, store, chosen, progress))
+    if any(now.state != stores.DONE for now in progress):
+        sys.exit(1)
+
+
+def status(words: Sequence[str]) -> None:
+    """How far a study is."""
+    options = parse(
+        StatusOptions, words, "study status", "Show the cells of a study: state, progress, verdicts so far."
+    )
+    console = Console()
+    study = load_study(find_study(options.file))
+    store = Store(options.out, options.stale_after)
+    record = stores.read_record(store.study(study.name))
+    for line in stores.edits(record, study.cells):
+        _line(console, f"edited: {line}")
+    placed = stores.place(study, dict(record.get("demonstrations", {})), load=False)
+    progress = [store.progress(p) for p in placed]
+    console.print(_grid(study, store, placed, progress))
+    _line(console, _headline(study, placed, progress))
+
+
+def report(words: Sequence[str]) -> None:
+    """The tables of a study."""
+    options = parse(ReportOptions, words, "study report", "Compute the tables of a study from what has run so far.")
+    from credo.studies.analysis import analyse
+    from credo.studies.present import csv_text, markdown, rich_table
+
+    console = Console()
+    study = load_study(find_study(options.file))
+    store = Store(options.out)
+    record = stores.read_record(store.study(study.name))
+    placed = stores.place(study, dict(record.get("demonstrations", {})), load=False)
+    begun = [p for p in placed if p.run is not None and (store.folder(p.run) / "config.json").exists()]
+    if not begun:
+        raise CredoError(f"study: nothing of {study.name} has run in {options.out}; credo study run {options.file}")
+    tables = analyse([_method_run(store, p) for p in begun])
+    folder = store.study(study.name) / "report"
+    folder.mkdir(parents=True, exist_ok=True)
+    for table in tables:
+        console.print(rich_table(table))
+        (folder / f"{table.name}.csv").write_text(csv_text(table))
+    (folder / "tables.md").write_text("\n".join(markdown(table) for table in tables))
+    unfinished = sum(store.progress(p).state != stores.DONE for p in placed)
+    if unfinished:
+        _line(console, f"{unfinished} of {len(placed)} cells are not done: the tables are of what there is", "yellow")
+    _line(console, f"tables: {folder}")
+
+
+def list_studies(words: Sequence[str]) -> None:
+    """The shipped studies."""
+    options = parse(ListOptions, words, "study list", "List study files with what they compare.")
+    table = Table(title="studies", title_justify="left")
+    for name in ("study", "cells", "seeds", "about"):
+        table.add_column(name, overflow="fold")
+    names = shipped_names() if options.folder == FOLDER else sorted(p.stem for p in options.folder.glob("*.toml"))
+    for name in names:
+        try:
+            study = load_study(options.folder / f"{name}.toml")
+            seeds = "-".join(map(str, sorted({cell.config.seeds for cell in study.cells})))
+            table.add_row(name, str(len(study.cells)), seeds, Text(study.description))
+        except CredoError as error:
+            table.add_row(name, "", "", Text(str(error), style="red"))
+    Console().print(table)
+
+
+def _begin(console: Console, study: Study, store: Store) -> tuple[Placed, ...]:
+    """Place the cells, say what an edit changes, and remember them."""
+    folder = store.study(study.name)
+    record = stores.read_record(folder)
+    for line in stores.edits(record, study.cells):
+        _line(console, f"edited: {line}")
+    for environment in {cell.config.environment for cell in study.cells}:
+        find_local_modules(environment)
+    # Files may have changed since; an expert's demonstrations are what their name says.
+    known: dict[str, str] = {}
+    placed = stores.place(study, known, lambda text: _line(console, text))
+    before = {name: told["run"] for name, told in record.get("cells", {}).items()}
+    for p in placed:
+        if p.run and before.get(p.cell.name) not in (None, p.run) and not stores.edits(record, [p.cell]):
+            _line(console, f"edited: cell {p.cell.name} has other demonstrations under the same name")
+    stores.write_record(folder, placed, known)
+    return placed
+
+
+def _chosen(placed: Sequence[Placed], only: Sequence[str]) -> tuple[Placed, ...]:
+    names = [p.cell.name for p in placed]
+    for pattern in only:
+        if not fnmatch.filter(names, pattern):
+            raise CredoError(f"only: {pattern!r} is no cell of this study; the cells are {', '.join(names)}")
+    return tuple(p for p in placed if not only or any(fnmatch.fnmatchcase(p.cell.name, o) for o in only))
+
+
+def _start(store: Store, study: Study, cell: Placed, cores: int) -> subprocess.Popen[Any]:
+    logs = store.root / "store" / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    words = [str(store.root), study.name, cell.cell.name, str(cores), str(store.stale_after)]
+    with open(logs / f"{cell.run}.log", "ab") as log:
+        return subprocess.Popen([sys.executable, "-m", "credo.cli.cell", *words], stdout=log, stderr=log)
+
+
+def _on_ray(store: Store, chosen: Sequence[Placed], options: RunOptions, tell: Any) -> None:
+    from credo.cli.cell import train
+    from credo.studies.on_ray import run_on_ray
+
+    shared = Store(store.root.resolve(), store.stale_after)
+    run_on_ray(shared, chosen, train, options.address, int(options.cores) or 1, options.gpus, tell)
+
+
+def _method_run(store: Store, placed: Placed) -> Any:
+    from credo.studies.read import MethodRun
+
+    cell = placed.cell
+    assert placed.run is not None
+    return MethodRun(
+        cell.method, cell.environment, store.folder(placed.run), cell.config.steps, cell.config.seed_numbers
+    )
+
+
+def _headline(study: Study, placed: Sequence[Placed], progress: Sequence[Progress]) -> str:
+    states = Counter(now.state for now in progress)
+    parts = ", ".join(f"{states[state]} {state}" for state in stores.STATES if states[state])
+    text = f"{study.name}: {len(placed)} cells ({parts})"
+    seconds, guessed = seconds_left(placed, progress)
+    if not seconds:
+        return text
+    source = "a documented speed on two cores" if guessed else "the speed of what has run"
+    return f"{text}; about {_duration(seconds)} left on one machine, by {source}"
+
+
+def _grid(study: Study, store: Store, placed: Sequence[Placed], progress: Sequence[Progress]) -> Table:
+    table = Table(title=Text(study.name), title_justify="left", caption_justify="left")
+    for name in ("cell", "state", "progress", "verdicts so far", "left"):
+        table.add_column(name, overflow="fold")
+    for p, now in zip(placed, progress, strict=True):
+        share = now.steps / now.steps_wanted
+        left, guessed = seconds_left([p], [now])
+        state = Text(now.state, style=_STYLES.get(now.state, ""))
+        if now.about:
+            state.append(f"\n{now.about}", style="dim")
+        about = Text("-") if not now.steps else Text(_kinds(store, p))
+        table.add_row(
+            Text(p.cell.name),
+            state,
+            f"{share:.0%}",
+            about,
+            f"{'~' if guessed else ''}{_duration(left)}" if left else "-",
+        )
+    return table
+
+
+def _kinds(store: Store, placed: Placed) -> str:
+    from credo.studies.read import read_curves
+
+    kinds: Counter[str] = Counter()
+    with contextlib.suppress(CredoError):
+        kinds.update(curve.verdict.kind for curve in read_curves([_method_run(store, placed)]))
+    return ", ".join(f"{kinds[kind]} {kind}" for kind in KINDS if kinds[kind]) or "-"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 90 * 60:
+        return f"{seconds / 60:.0f} min"
+    if seconds < 48 * 3600:
+        return f"{seconds / 3600:.1f} h"
+    return f"{seconds / 86400:.1f} days"
+
+
+def _line(console: Console, text: str, style: str = "") -> None:
+    console.print(Text(text, style=style), soft_wrap=True, highlight=False)

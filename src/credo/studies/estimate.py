@@ -1,0 +1,57 @@
+"""How long a study will take: from the speed of what has run, else from documented measurements."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from credo.config import RunConfig
+from credo.studies.store import DONE, Placed, Progress
+
+MEASURED = 1.35e10
+"""Weights times samples learned from per second, over all seeds, on two cores: what ``work`` gives for the ``fast``
+preset at 360 environment steps a second and for ``paper`` at 290 (docs/studies.md). Used until something has run."""
+
+
+def work(config: RunConfig) -> float:
+    """What one environment step of one seed costs: weights times samples learned from, a rough proxy of the time."""
+    learner = config.learner_config
+    # Forward through the target networks once for each smoothing sample, if the learner draws many.
+    passes = 3 + 0.2 * getattr(learner, "noise_samples", 0)
+    policy = _weights(learner.hidden) * passes * getattr(learner, "batch_size", 128) * config.updates_per_round
+    judge = 0.0
+    if config.adversarial:
+        judge = _weights(config.discriminator.hidden) * 2 * config.discriminator.batch_size
+    return max(policy + judge * config.discriminator.updates_per_round, 1.0) / config.steps_per_round
+
+
+def seconds_left(placed: Sequence[Placed], progress: Sequence[Progress], machines: int = 1) -> tuple[float, bool]:
+    """(seconds until all cells are done, whether any of it rests on the documented speed alone).
+
+    The speed of a cell is its own so far, else that of the cells that have run, scaled by ``work``, else the documented
+    one. Cells that run side by side on one machine share its cores, and are no faster together.
+    """
+    pairs = list(zip(placed, progress, strict=True))
+    measured = [(p.cell.config, now) for p, now in pairs if now.seconds > 0 and now.run_steps > 0]
+    rates = sorted(now.run_steps / now.seconds * work(config) for config, now in measured)
+    typical = rates[len(rates) // 2] if rates else None
+    left, guessed = 0.0, False
+    counted = set()
+    for p, now in pairs:
+        if now.state == DONE or p.problem or p.run in counted:
+            continue
+        counted.add(p.run or p.cell.name)
+        if now.seconds > 0 and now.run_steps > 0:
+            rate = now.run_steps / now.seconds
+        elif typical is not None:
+            rate = typical / work(p.cell.config)
+        else:
+            rate, guessed = MEASURED / work(p.cell.config), True
+        left += (now.steps_wanted - now.steps) / rate
+    return left / machines, guessed
+
+
+def _weights(hidden: Sequence[int]) -> float:
+    """Weights of a network, roughly: its hidden layers, and inputs and outputs of some 20."""
+    widths = (20, *hidden, 1)
+    return float(sum(a * b for a, b in pairwise(widths)))

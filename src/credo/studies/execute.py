@@ -1,0 +1,173 @@
+"""Running the cells of a study: one at a time for each job, each in a process of its own, shared by leases."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from credo import run_folder
+from credo.config import RunConfig
+from credo.studies import lease
+from credo.studies.store import DONE, FAILED, RUNNING, STOPPED, Placed, Store
+from credo.types import CredoError
+
+POLL = 1.0
+"""Seconds between looks at the processes and the other cells."""
+
+Train = Callable[[RunConfig, Path], Any]
+"""Trains a run in its folder, going on with what is there; raises CredoError in one line where that cannot be."""
+
+
+class Ended(NamedTuple):
+    """What became of a cell's start."""
+
+    state: str
+    """done, failed, stopped (interrupted; it can go on), or running (by another process)."""
+    about: str = ""
+
+
+def run_cell(store: Store, placed: Placed, train: Train, lost: Callable[[], None] | None = None) -> Ended:
+    """Run or go on with one cell in this process, unless it is done or another process works on it. A failure is
+    recorded beside the run in one line; only interruptions are raised. ``lost`` is called where another process takes
+    the cell over while this one trains; by default this process is asked to end."""
+    if placed.run is None:
+        return Ended(FAILED, placed.problem or "its demonstrations are not known")
+    mine = lease.acquire(store.leases(placed.run), store.stale_after)
+    if mine is None:
+        return Ended(RUNNING)
+    with lease.held(mine, store.stale_after, lost or _end_this_process):
+        if store.progress(placed).state == DONE:
+            return Ended(DONE)
+        folder = store.folder(placed.run)
+        if _locked_elsewhere(folder):
+            return Ended(RUNNING)
+        store.forget_failure(placed.run)
+        try:
+            train(store.wanted(placed), folder)
+        except CredoError as error:
+            return _failed(store, placed.run, str(error))
+        except Exception as error:
+            return _failed(store, placed.run, " ".join(f"{type(error).__name__}: {error}".split()))
+        return Ended(DONE if _complete(store, placed) else STOPPED)
+
+
+def run_study(
+    store: Store,
+    placed: Sequence[Placed],
+    start: Callable[[Placed], subprocess.Popen[Any]],
+    jobs: int = 1,
+    tell: Callable[[Placed, Ended], None] = lambda placed, ended: None,
+) -> dict[str, Ended]:
+    """Run all cells that are not done, ``jobs`` at a time, and return how each run ended, by its identity.
+
+    ``start`` starts a process that calls ``run_cell``. Cells that other processes work on are waited for, and taken
+    over where those stop renewing their lease. Each cell is started once: one that fails is told of and the others go
+    on. Ctrl-C and SIGTERM end the processes at a checkpoint and raise KeyboardInterrupt.
+    """
+    todo = {p.run: p for p in placed if p.run is not None}
+    ended: dict[str, Ended] = {}
+    active: dict[str, subprocess.Popen[Any]] = {}
+
+    def end(run: str, how: Ended) -> None:
+        ended[run] = how
+        tell(todo[run], how)
+
+    with _terminate_as_interrupt():
+        try:
+            while len(ended) < len(todo):
+                for run, process in list(active.items()):
+                    if process.poll() is not None:
+                        del active[run]
+                        how = _how_it_ended(store, todo[run], process.returncode)
+                        if how.state != RUNNING:
+                            end(run, how)
+                for run in todo:
+                    if len(active) >= jobs:
+                        break
+                    if run in ended or run in active:
+                        continue
+                    state = store.progress(todo[run]).state
+                    if state == DONE:
+                        end(run, Ended(DONE))
+                    elif state != RUNNING:
+                        active[run] = start(todo[run])
+                if len(ended) < len(todo):
+                    time.sleep(POLL)
+        finally:
+            for process in active.values():
+                process.terminate()
+            for process in active.values():
+                process.wait()
+    return ended
+
+
+def end_with_parent(interval: float = 1.0) -> None:
+    """Ask this process to end at its next checkpoint once the process that started it is gone."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(interval)
+        _end_this_process()
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _end_this_process() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+@contextmanager
+def _terminate_as_interrupt() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(number: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _how_it_ended(store: Store, placed: Placed, code: int) -> Ended:
+    now = store.progress(placed)
+    if now.state in (DONE, RUNNING, FAILED):
+        return Ended(now.state, now.about)
+    if code < 0:
+        what = f"its process was ended by signal {-code} ({signal.Signals(-code).name})"
+    elif code:
+        what = f"its process ended with status {code}"
+    else:
+        return Ended(STOPPED)
+    assert placed.run is not None
+    return _failed(store, placed.run, what)
+
+
+def _complete(store: Store, placed: Placed) -> bool:
+    return store.progress(placed).state == DONE
+
+
+def _failed(store: Store, run: str, line: str) -> Ended:
+    store.write_failure(run, line)
+    return Ended(FAILED, line)
+
+
+def _locked_elsewhere(folder: Path) -> bool:
+    if not folder.exists():
+        return False
+    try:
+        with run_folder.locked(folder):
+            return False
+    except CredoError:
+        return True

@@ -1,0 +1,155 @@
+"""Who works on what, told by files in a shared folder: leases that end when their holder stops renewing them.
+
+Leases of one thing are files 000001.json, 000002.json, ...; the highest number is the current one, and numbers are
+never used again. Whoever may take over (the current lease is released or stale) makes the next number, which the file
+system lets only one succeed in. A lease is stale when its file has not been touched for a while, by the clock of the
+file system itself: neither process ids, which mean nothing on another machine, nor the clocks of machines are compared.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import platform
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from credo.run_folder import write_atomically
+
+STALE_AFTER = 60.0
+"""Seconds without a renewal after which a lease may be taken over."""
+RENEWALS = 6
+"""Renewals in the time after which a lease would be stale."""
+
+
+class Holder(NamedTuple):
+    """What a lease says of itself."""
+
+    number: int
+    host: str
+    process: int
+    token: str
+    released: bool
+    age: float
+    """Seconds since it was renewed, by the file system's clock."""
+
+    def holds(self, stale_after: float = STALE_AFTER) -> bool:
+        return not self.released and self.age < stale_after
+
+    def __str__(self) -> str:
+        return f"process {self.process} on {self.host}"
+
+
+class Lease:
+    """A lease that this process holds; ``held`` renews it."""
+
+    def __init__(self, path: Path, token: str):
+        self.path, self.token = path, token
+        self.number = int(path.stem)
+
+    def renew(self) -> bool:
+        """Touch the lease; False where it has been taken over, and what it covers must not be written any more."""
+        try:
+            mine = json.loads(self.path.read_text()).get("token") == self.token
+            os.utime(self.path)
+        except (OSError, ValueError):
+            return False
+        return mine and max(_numbers(self.path.parent), default=0) == self.number
+
+    def release(self) -> None:
+        with contextlib.suppress(OSError):
+            write_atomically(self.path, _content(self.token, released=True))
+
+
+def current(folder: Path) -> Holder | None:
+    """The current lease in a folder of leases; None where there has never been one."""
+    for number in sorted(_numbers(folder), reverse=True):
+        found = _read(folder, number)
+        if found is not None:
+            return found
+    return None
+
+
+def acquire(folder: Path, stale_after: float = STALE_AFTER) -> Lease | None:
+    """Take the lease, or None where another holds it (or was quicker)."""
+    folder.mkdir(parents=True, exist_ok=True)
+    number = max(_numbers(folder), default=0)
+    if number:
+        holder = _read(folder, number)
+        if holder is None or holder.holds(stale_after):
+            return None
+    token = uuid.uuid4().hex
+    target, temporary = folder / f"{number + 1:06d}.json", folder / f".{token}.tmp"
+    temporary.write_bytes(_content(token, released=False))
+    try:
+        # A link appears whole or not at all, and fails where the name is taken, on network file systems too.
+        os.link(temporary, target)
+    except FileExistsError:
+        return None
+    finally:
+        temporary.unlink()
+    return Lease(target, token)
+
+
+@contextlib.contextmanager
+def held(lease: Lease, stale_after: float, lost: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Renew a lease in the background while the body runs, and release it after. ``lost`` is called once, from another
+    thread, where another process has taken it over (after this one stood still for too long)."""
+    done = threading.Event()
+
+    def renewing() -> None:
+        while not done.wait(stale_after / RENEWALS):
+            if not lease.renew():
+                lost()
+                return
+
+    thread = threading.Thread(target=renewing, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+        lease.release()
+
+
+def _numbers(folder: Path) -> list[int]:
+    try:
+        return [int(path.stem) for path in folder.glob("[0-9]*.json")]
+    except OSError:
+        return []
+
+
+def _read(folder: Path, number: int) -> Holder | None:
+    try:
+        with open(folder / f"{number:06d}.json") as file:
+            told: dict[str, Any] = json.load(file)
+            # Of the open file: over a network only opening makes sure that the time is the newest.
+            renewed = os.fstat(file.fileno()).st_mtime
+        age = _now(folder) - renewed
+        return Holder(number, told["host"], told["process"], told["token"], told["released"], age)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _now(folder: Path) -> float:
+    """The file system's own time."""
+    probe = folder / f".{uuid.uuid4().hex}.now"
+    try:
+        probe.touch()
+        return probe.stat().st_mtime
+    except OSError:
+        return time.time()
+    finally:
+        with contextlib.suppress(OSError):
+            probe.unlink()
+
+
+def _content(token: str, released: bool) -> bytes:
+    told = {"host": platform.node(), "process": os.getpid(), "token": token, "released": released}
+    return json.dumps(told).encode()

@@ -1,0 +1,87 @@
+"""The cells of a study on a Ray cluster: one task a cell, runs in a folder that all nodes share.
+
+A task that dies with its node is started again by Ray on another one, waits until the dead node's lease is stale, and
+goes on from the run's newest checkpoint. Ray is the extra ``[ray]`` and imported here alone.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from credo.studies.cores import claim_cores
+from credo.studies.execute import POLL, Ended, Train, run_cell
+from credo.studies.store import RUNNING, Placed, Store
+from credo.types import CredoError
+
+RETRIES = 5
+"""Starts of a task after the first, where its node or process died."""
+
+
+def run_on_ray(
+    store: Store,
+    placed: Sequence[Placed],
+    train: Train,
+    address: str | None = None,
+    cores: int = 1,
+    gpus: float = 0.0,
+    tell: Callable[[Placed, Ended], None] = lambda placed, ended: None,
+) -> dict[str, Ended]:
+    """Run all cells on a cluster and return how each run ended, by its identity; each is told of once.
+
+    Args:
+        store: its root must be the same folder on every node.
+        placed: the cells.
+        train: a function of a module, since nodes import it by name.
+        address: of a running cluster ("auto": the one of this machine); None: start Ray on this machine alone, without
+            its dashboard.
+        cores: that each task asks for and is bound to.
+        gpus: that each task asks for; a share lets several use one.
+        tell: called as each run ends.
+    """
+    ray = _ray()
+    started = not ray.is_initialized()
+    if started:
+        options: dict[str, Any] = {"include_dashboard": False} if address is None else {}
+        ray.init(address=address, log_to_driver=False, **options)
+    try:
+        task = ray.remote(num_cpus=cores, num_gpus=gpus, max_retries=RETRIES, max_calls=1)(_task)
+        todo = {p.run: p for p in placed if p.run is not None}
+        waiting = {task.remote(store, p, train, cores): run for run, p in todo.items()}
+        ended: dict[str, Ended] = {}
+        while waiting:
+            ready, _ = ray.wait(list(waiting), num_returns=1)
+            for reference in ready:
+                run = waiting.pop(reference)
+                try:
+                    how = Ended(*ray.get(reference))
+                except ray.exceptions.RayError as error:
+                    how = Ended("failed", f"Ray: {str(error).strip().splitlines()[0]}")
+                ended[run] = how
+                tell(todo[run], how)
+        return ended
+    finally:
+        if started:
+            ray.shutdown()
+
+
+def _task(store: Store, placed: Placed, train: Train, cores: int) -> tuple[str, str]:
+    claim_cores(cores)
+    while True:
+        # A worker whose lease was taken over must end at once: the run is another's.
+        how = run_cell(store, placed, train, lost=lambda: os._exit(1))
+        if how.state != RUNNING:
+            return how.state, how.about
+        time.sleep(POLL)
+
+
+def _ray() -> Any:
+    # Ray would otherwise tell its makers of every use.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        return importlib.import_module("ray")
+    except ImportError:
+        raise CredoError("on: ray is not installed; pip install credo-imitation[ray]") from None

@@ -1,0 +1,191 @@
+"""Where the runs of studies lie, and how far they are: files alone tell. Imports no JAX.
+
+ROOT/store/ID/               one run folder per identity: studies share it
+ROOT/store/leases/ID/        who works on it
+ROOT/store/failures/ID.json  why its last start failed
+ROOT/studies/NAME/cells.json the cells when the study was last run
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from credo import run_folder
+from credo.config import RunConfig, run_id, to_dict
+from credo.demonstrations import load_demonstrations
+from credo.run_folder import read_json, write_json
+from credo.studies import lease
+from credo.studies.study import Cell, Study
+from credo.types import CredoError
+
+DONE, RUNNING, FAILED, STOPPED, WAITING = "done", "running", "failed", "stopped", "waiting"
+STATES = (DONE, RUNNING, FAILED, STOPPED, WAITING)
+_FORMAT = 1
+
+
+class Placed(NamedTuple):
+    """A cell and where its run lies."""
+
+    cell: Cell
+    run: str | None
+    """Identity of its run; None where its demonstrations are not known (yet)."""
+    problem: str | None = None
+    """Why they cannot be."""
+
+
+class Progress(NamedTuple):
+    """How far a cell is."""
+
+    state: str
+    """One of ``STATES``."""
+    steps: int
+    """Environment steps done of those wanted, over all seeds."""
+    steps_wanted: int
+    seconds: float
+    """Wall-clock of its run so far, whoever asked for it."""
+    run_steps: int
+    """Environment steps of its run over all seeds, which may be more than this study wants."""
+    about: str = ""
+    """Who works on it, or why it failed."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Store:
+    """A folder of runs that studies share."""
+
+    root: Path
+    stale_after: float = lease.STALE_AFTER
+
+    def folder(self, run: str) -> Path:
+        return self.root / "store" / run
+
+    def leases(self, run: str) -> Path:
+        return self.root / "store" / "leases" / run
+
+    def failure(self, run: str) -> Path:
+        return self.root / "store" / "failures" / f"{run}.json"
+
+    def study(self, name: str) -> Path:
+        return self.root / "studies" / name
+
+    def write_failure(self, run: str, line: str) -> None:
+        self.failure(run).parent.mkdir(parents=True, exist_ok=True)
+        write_json(self.failure(run), {"error": line})
+
+    def forget_failure(self, run: str) -> None:
+        self.failure(run).unlink(missing_ok=True)
+
+    def progress(self, placed: Placed) -> Progress:
+        """How far a cell is, from its files."""
+        config, run = placed.cell.config, placed.run
+        wanted = config.rounds * config.steps_per_round * config.seeds
+        if run is None:
+            return Progress(FAILED if placed.problem else WAITING, 0, wanted, 0.0, 0, placed.problem or "")
+        summary: dict[str, Any] = {}
+        with contextlib.suppress(CredoError):
+            summary = run_folder.read_summary(self.folder(run))
+        done, complete = seed_steps(summary, config)
+        told = summary.get("seeds") or {}
+        run_steps = sum(int(seed.get("steps") or 0) for seed in told.values() if isinstance(seed, dict))
+        seconds = float(summary.get("wall_seconds") or 0.0)
+        holder = lease.current(self.leases(run))
+        if complete:
+            state, about = DONE, ""
+        elif holder is not None and holder.holds(self.stale_after):
+            state, about = RUNNING, str(holder)
+        elif self.failure(run).exists():
+            state, about = FAILED, _failure(self.failure(run))
+        else:
+            state, about = (STOPPED if done else WAITING), ""
+        return Progress(state, done, wanted, seconds, run_steps, about)
+
+    def wanted(self, placed: Placed) -> RunConfig:
+        """The configuration to run a cell with: its own, but never fewer seeds than its run has already, nor fewer
+        steps than it has done: other studies share it."""
+        config = placed.cell.config
+        if placed.run is None or not (self.folder(placed.run) / run_folder.CONFIG).exists():
+            return config
+        stored, _ = run_folder.read_config(self.folder(placed.run))
+        first = min(stored.first_seed, config.first_seed)
+        last = max(stored.seed_numbers[-1], config.seed_numbers[-1])
+        told = run_folder.read_summary(self.folder(placed.run)).get("seeds") or {}
+        done = max((int(seed.get("steps") or 0) for seed in told.values()), default=0)
+        steps = max(config.steps, done)
+        return dataclasses.replace(config, first_seed=first, seeds=last - first + 1, steps=steps)
+
+
+def seed_steps(summary: dict[str, Any], config: RunConfig) -> tuple[int, bool]:
+    """(steps done of those that ``config`` wants, over its seeds; whether that is all). A frozen seed has done all."""
+    wanted = config.rounds * config.steps_per_round
+    told = summary.get("seeds") or {}
+    done = []
+    for number in config.seed_numbers:
+        seed = told.get(str(number)) or {}
+        done.append(wanted if seed.get("frozen") else min(int(seed.get("steps") or 0), wanted))
+    return sum(done), all(steps == wanted for steps in done)
+
+
+def place(
+    study: Study, known: dict[str, str], line: Callable[[str], None] = lambda line: None, load: bool = True
+) -> tuple[Placed, ...]:
+    """Where each cell's run lies. ``known`` holds the SHA-256 of demonstrations by name, and is filled; without
+    ``load`` those that are missing are not read."""
+    problems: dict[str, str] = {}
+    placed = []
+    for cell in study.cells:
+        name = cell.config.demonstrations if cell.config.adversarial else ""
+        if name and load and name not in known and name not in problems:
+            line(f"reading demonstrations {name}")
+            try:
+                known[name] = load_demonstrations(name).sha256
+            except CredoError as error:
+                problems[name] = str(error)
+        if name and name not in known:
+            placed.append(Placed(cell, None, problems.get(name)))
+        else:
+            placed.append(Placed(cell, run_id(cell.config, known.get(name, ""))))
+    return tuple(placed)
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """What was written when the study was last run; empty where it never was."""
+    if not (folder / "cells.json").exists():
+        return {}
+    record = read_json(folder / "cells.json")
+    if record.get("format") != _FORMAT or not isinstance(record.get("cells"), dict):
+        raise CredoError(f"{folder / 'cells.json'}: format {record.get('format')!r}; this version reads {_FORMAT}")
+    return record
+
+
+def write_record(folder: Path, placed: Sequence[Placed], demonstrations: dict[str, str]) -> None:
+    """Remember the cells: an edit of the study is told by them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    cells = {p.cell.name: {"run": p.run, "config": to_dict(p.cell.config)} for p in placed}
+    write_json(folder / "cells.json", {"format": _FORMAT, "demonstrations": demonstrations, "cells": cells})
+
+
+def edits(record: dict[str, Any], cells: Iterable[Cell]) -> list[str]:
+    """One line for each cell that is new, gone or has other settings since the record was written."""
+    if not record:
+        return []
+    before = record["cells"]
+    now = {cell.name: cell for cell in cells}
+    lines = [f"cell {name} is new" for name in now if name not in before]
+    lines += [f"cell {name} is gone (its run is kept)" for name in before if name not in now]
+    for name, cell in now.items():
+        if name in before:
+            changed = run_folder.differences(to_dict(cell.config), before[name]["config"])
+            if changed:
+                lines.append(f"cell {name} changes: {'; '.join(changed)}")
+    return lines
+
+
+def _failure(path: Path) -> str:
+    try:
+        return str(read_json(path).get("error", "unknown"))
+    except CredoError as error:
+        return str(error)
