@@ -110,6 +110,8 @@ def test_the_axis_can_be_logarithmic(opened):
 def test_pointing_at_a_curve_shows_its_seed_alone(opened):
     opened.run("document.querySelector('#figure-return').scrollIntoView({behavior: 'instant', block: 'center'})")
     assert lines(opened) == 3
+    # A scroll that is still under way would hide what the pointer shows.
+    opened.run("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 100))))")
     # The dead seed lies at the bottom of the first panel.
     spot = opened.run(
         "(() => { const paths = [...document.querySelectorAll('#figure-return .chart')[0]"
