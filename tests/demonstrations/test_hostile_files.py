@@ -187,7 +187,7 @@ from credo.demonstrations.formats import hdf5, imitation, lerobot, robomimic, to
 from credo.types import CredoError
 hdf5.library()
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
-resource.setrlimit(resource.RLIMIT_AS, (used + (250 << 20), used + (250 << 20)))
+resource.setrlimit(resource.RLIMIT_AS, (used + (200 << 20), used + (200 << 20)))
 for path in map(Path, sys.argv[1:]):
     try:
         read_file(path)
@@ -201,10 +201,9 @@ for path in map(Path, sys.argv[1:]):
 def test_bombs_are_refused_before_they_are_allocated(tmp_path):
     """Under a limit of memory that any of them would pass, in one process of their own."""
     zeros = tmp_path / "zeros.npz"
-    with zipfile.ZipFile(zeros, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive, archive.open("observations.npy", "w") as member:
-        member.write(npy((1 << 25, 3)))
-        for _ in range(384):
-            member.write(bytes(1 << 20))
+    with zipfile.ZipFile(zeros, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("observations.npy", npy((1 << 31, 3), data=bytes(1 << 20)))
+        archive.getinfo("observations.npy").file_size = 24 << 30  # what the directory of the archive will say
     paths, expected = [zeros], ["observations: declares"]
 
     def hdf5_file(name, message):
@@ -217,12 +216,12 @@ def test_bombs_are_refused_before_they_are_allocated(tmp_path):
         file["actions"] = np.zeros((3, 2))
         file["terminals"] = np.zeros(3, bool)
     with hdf5_file("compressed", "observations: declares") as file:
-        file.create_dataset("observations", (1 << 26, 3), "f4", chunks=(1 << 22, 3), compression="gzip")
-        file["observations"][-(1 << 22) :] = 0
+        file.create_dataset("observations", (1 << 26, 3), "f4", chunks=(1 << 18, 3), compression="gzip")
+        file["observations"][-1] = 0
         file["actions"] = np.zeros((3, 2))
     with hdf5_file("inflating", "inflates to more") as file:  # a chunk that is larger than it says
         data = file.create_dataset("observations", (4, 3), "f4", chunks=(4, 3), compression="gzip")
-        data.id.write_direct_chunk((0, 0), zlib.compress(bytes(1 << 28), 1))
+        data.id.write_direct_chunk((0, 0), zlib.compress(bytes(1 << 27), 1))
         file["actions"] = np.zeros((4, 2))
         file["terminals"] = np.zeros(4, bool)
     limited = subprocess.run([sys.executable, "-c", BOMBS, *map(str, paths)], capture_output=True, text=True)
@@ -352,7 +351,10 @@ def metadata(folder, change):
         (put("observation_space", 3), "observation_space: missing"),
         (put("observation_space", '{"type": "Discrete", "n": 3}'), "Discrete found; Box"),
         (put("observation_space", '{"type": "Box", "shape": [99999999999999], "low": 0, "high": 1}'), "shape"),
-        (put("observation_space", '{"type": "Box", "shape": [4], "low": 0, "high": 1}'), r"observations: shape \(5, 3\)"),
+        (
+            put("observation_space", '{"type": "Box", "shape": [4], "low": 0, "high": 1}'),
+            r"observations: shape \(5, 3\)",
+        ),
         (put("action_space", "[" * 100_000), "action_space: nested too deeply|not valid JSON"),
         (put("action_space", '{"type": "Box", "shape": [2], "low": [0, 0], "high": [0, 1]}'), "low is not below high"),
         (put("action_space", '{"type": "Box", "shape": [2], "low": [0], "high": [1]}'), "low and high of 2 numbers"),
@@ -378,7 +380,7 @@ def test_unbounded_actions_are_not_scaled(minari):
 
 def test_json_bombs(minari):
     (minari / "data" / "metadata.json").write_text('{"a":' * 200_000)
-    with pytest.raises(CredoError, match="metadata.json: nested too deeply"):
+    with pytest.raises(CredoError, match=r"metadata\.json: nested too deeply"):
         read_file(minari)
 
 
@@ -387,7 +389,7 @@ def test_a_million_empty_episodes(tmp_path):
     folder = tmp_path / "bad-v0" / "data"
     shutil.copytree(FIXTURES / "minari-arrow-v0" / "data", folder)
     metadata(folder.parent, put("total_episodes", 1_000_000))
-    with pytest.raises(CredoError, match="3: no .arrow file"):
+    with pytest.raises(CredoError, match=r"3: no \.arrow file"):
         read_file(folder.parent)
     empty = pa.table({name: pa.array([0.0]) for name in ("observations", "actions", "rewards")})
     with pa.OSFile(str(folder / "0" / "part-0.arrow"), "wb") as sink, pa.ipc.new_file(sink, empty.schema) as writer:
@@ -501,15 +503,16 @@ def test_damaged_files(name, sound):
         for place, value in changes:
             raw[int(place * len(raw))] = value
         damaged.write_bytes(raw if cut is None else raw[: int(cut * len(raw))])
+        error = None
         try:
             if name == "sb3":
                 load_stable_baselines3(damaged, pendulum)
             else:
                 found = load_demonstrations(dataset, fitting=SPEC)
                 assert np.isfinite(found.observation).all()
-        except CredoError as error:
-            assert "\n" not in str(error)
-            assert dataset.name in str(error)
+        except CredoError as raised:
+            error = str(raised)
+        assert error is None or (dataset.name in error and "\n" not in error)
 
     try:
         damage()

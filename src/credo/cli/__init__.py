@@ -14,7 +14,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "credo.cli.train:expert",
         "train an expert from the environment's own reward, in the same loop",
     ),
-    "experts": ("credo.cli.demos:experts", "list the shipped experts, with how they were trained and how good they are"),
+    "experts": (
+        "credo.cli.demos:experts",
+        "list the shipped experts, with how they were trained and how good they are",
+    ),
     "demos generate": ("credo.cli.demos:generate", "roll an expert out into a demonstrations file"),
     "demos inspect": (
         "credo.cli.demos:inspect",
