@@ -15,6 +15,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -468,6 +469,22 @@ def sound(tmp_path_factory, make_demonstrations):
     for file in ("data-00000-of-00001.arrow", "state.json"):
         name = f"imitation-{len(files)}"
         files[f"imitation {file}"] = (shutil.copytree(FIXTURES / "imitation", folder / name), file)
+    files["lerobot"] = (folder / "lerobot", "data/chunk-000/file-000.parquet")
+    table = {
+        "observation.state": list(np.ones((5, 3))),
+        "action": list(np.zeros((5, 2))),
+        "episode_index": [0, 0, 1, 1, 1],
+    }
+    (folder / "lerobot/meta").mkdir(parents=True)
+    (folder / "lerobot/data/chunk-000").mkdir(parents=True)
+    description = {"codebase_version": "v3.0", "features": {key: {} for key in table}}
+    (folder / "lerobot/meta/info.json").write_text(json.dumps(description))
+    pq.write_table(pa.table(table), folder / "lerobot/data/chunk-000/file-000.parquet")
+    files["robomimic"] = (folder / "r.hdf5", "")
+    with h5py.File(folder / "r.hdf5", "w") as file:
+        file.create_group("data").attrs["env_args"] = '{"env_name": "Lift"}'
+        file.create_dataset("data/demo_0/obs/state", data=np.ones((4, 3)), compression="gzip", chunks=(2, 3))
+        file["data/demo_0/actions"] = np.zeros((4, 2))
     files["sb3"] = (Path(shutil.copy(FIXTURES / "ppo.zip", folder)), "")
     return files
 
@@ -482,8 +499,16 @@ NAMES = (
     "d4rl",
     "imitation data-00000-of-00001.arrow",
     "imitation state.json",
+    "lerobot",
+    "robomimic",
     "sb3",
 )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_sound_files_are_read(name, sound):
+    if name != "sb3":
+        assert load_demonstrations(sound[name][0], fitting=SPEC).observation_size == 3
 
 
 @pytest.mark.parametrize("name", NAMES)
