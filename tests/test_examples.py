@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from credo import experts
+from credo.demonstrations import load_demonstrations
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -46,6 +47,16 @@ def test_credo_acts_beside_a_run_without_it(tmp_path):
     assert np.nanmax(with_credo["filtered_share"]) > 0.1
     assert np.nanmax(without["filtered_share"]) == 0.0
     assert with_credo["seed"].tolist() == without["seed"].tolist()
+
+
+def test_own_recordings_become_demonstrations(tmp_path, capsys):
+    load("own_demonstrations").main(tmp_path)
+    assert "Pendulum-v1" in capsys.readouterr().out
+    data = load_demonstrations(tmp_path / "pendulum.safetensors")
+    assert data.lengths.tolist() == [200] * 5
+    assert data.returns[0] == pytest.approx(data.reward[:200].sum(), rel=1e-5)
+    assert data.returns.mean() > -500  # random torques: about -1,200
+    assert {path.name for path in tmp_path.iterdir()} == {"recorded.npz", "pendulum.safetensors", "pendulum.png"}
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)

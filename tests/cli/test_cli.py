@@ -12,7 +12,7 @@ import pytest
 
 from credo import run_folder
 from credo.cli import COMMANDS, main
-from credo.demonstrations import from_episodes, save_demonstrations
+from credo.demonstrations import from_episodes, load_demonstrations, save_demonstrations
 from credo.environments import rollout_episodes
 from credo.environments.probes import PointMass, point_mass_expert
 
@@ -90,6 +90,12 @@ def failure(words, capsys):
         ("imitat", ["imitat", "imitate"]),
         ("demos", ["demos generate"]),
         ("demos inspect missing", ["missing"]),
+        ("demos convert missing.npz a.npz", ["missing.npz", "no such file"]),
+        ("demos convert hopper-expert:1 a", ["a", "which format", "minari"]),
+        ("demos subsample a.npz b.npz", ["--every"]),
+        ("demos generate --expert no_such_module:f --out a.safetensors --env Pendulum-v1", ["no_such_module"]),
+        ("demos generate --expert no_such_module:f --out a.safetensors", ["--env"]),
+        ("experts hoper", ["hoper", "hopper-expert"]),
         ("evaluate missing", ["missing"]),
         ("list missing", ["missing"]),
         ("evaluate . --episodes 0", ["episodes", "0"]),
@@ -112,7 +118,8 @@ def test_every_command_has_help(name, capsys):
 def test_help_and_usage_errors_do_not_import_jax():
     script = (
         "import sys\nfrom credo.cli import main\n"
-        "for words in (['--help'], ['imitate', '--help'], ['imitate', '--reward', 'foo'], ['presets']):\n"
+        "for words in (['--help'], ['demos', '--help'], ['experts'], ['imitate', '--help'], ['presets'],\n"
+        "              ['imitate', '--reward', 'foo']):\n"
         "    try:\n        main(words)\n    except SystemExit:\n        pass\n"
         "assert 'jax' not in sys.modules, 'JAX was imported'\n"
     )
@@ -204,3 +211,40 @@ def test_an_interrupt_keeps_everything_and_the_same_command_goes_on(demonstratio
     assert run_folder.read_summary(out)["state"] == "interrupted"
     assert list((out / run_folder.CHECKPOINTS).glob("round-*"))
     assert not (out / run_folder.DONE).exists()
+
+
+def test_demonstrations_are_converted_merged_split_and_thinned(demonstrations, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
+    given = load_demonstrations(demonstrations)
+    for words in (
+        ["convert", demonstrations, tmp_path / "a.npz"],
+        ["convert", tmp_path / "a.npz", "minari:bb-v0"],
+        ["merge", "minari:bb-v0", "minari:bb-v0", "--out", tmp_path / "c.safetensors"],
+        ["split", tmp_path / "c.safetensors", tmp_path / "d.npz", tmp_path / "e.npz", "--fraction", "0.5"],
+        ["subsample", tmp_path / "c.safetensors", tmp_path / "f.npz", "--every", "10"],
+        ["subsample", tmp_path / "c.safetensors", tmp_path / "g.npz", "--episodes", "1"],
+        ["inspect", tmp_path / "f.npz", "--picture", tmp_path / "f.svg"],
+    ):
+        main(["demos", *map(str, words)])
+    assert "do not say their action box" in capsys.readouterr().out
+    parts = {name: load_demonstrations(tmp_path / f"{name}.npz") for name in "adefg"}
+    assert parts["a"].sha256 == given.sha256
+    assert parts["d"].episodes + parts["e"].episodes == 2 * given.episodes
+    assert parts["f"].lengths.tolist() == given.lengths.tolist() * 2
+    assert len(parts["f"]) < len(given) / 2
+    assert parts["g"].episodes == 1
+    assert (tmp_path / "f.svg").is_file()
+    before = (tmp_path / "a.npz").read_bytes()
+    assert "exists" in failure(["demos", "convert", str(demonstrations), str(tmp_path / "a.npz")], capsys)
+    assert (tmp_path / "a.npz").read_bytes() == before
+
+
+def test_experts_from_elsewhere_are_rolled_out(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "own_expert.py").write_text("def act(observation):\n    return 0.5 + 0 * observation[:, :1]\n")
+    fixture = Path(__file__).parents[1] / "demonstrations" / "fixtures" / "sac.zip"
+    for expert, name in (("own_expert:act", "a"), (str(fixture), "b")):
+        main(f"demos generate --expert {expert} --env Pendulum-v1 --episodes 1 --noise 0 --out {name}.npz".split())
+    assert np.all(load_demonstrations(tmp_path / "a.npz").action == 0.5)
+    assert load_demonstrations(tmp_path / "b.npz").lengths.tolist() == [200]

@@ -15,6 +15,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -187,7 +188,7 @@ from credo.demonstrations.formats import hdf5, imitation, lerobot, robomimic, to
 from credo.types import CredoError
 hdf5.library()
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
-resource.setrlimit(resource.RLIMIT_AS, (used + (250 << 20), used + (250 << 20)))
+resource.setrlimit(resource.RLIMIT_AS, (used + (200 << 20), used + (200 << 20)))
 for path in map(Path, sys.argv[1:]):
     try:
         read_file(path)
@@ -201,13 +202,9 @@ for path in map(Path, sys.argv[1:]):
 def test_bombs_are_refused_before_they_are_allocated(tmp_path):
     """Under a limit of memory that any of them would pass, in one process of their own."""
     zeros = tmp_path / "zeros.npz"
-    with (
-        zipfile.ZipFile(zeros, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
-        archive.open("observations.npy", "w") as member,
-    ):
-        member.write(npy((1 << 25, 3)))
-        for _ in range(384):
-            member.write(bytes(1 << 20))
+    with zipfile.ZipFile(zeros, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("observations.npy", npy((1 << 31, 3), data=bytes(1 << 20)))
+        archive.getinfo("observations.npy").file_size = 24 << 30  # what the directory of the archive will say
     paths, expected = [zeros], ["observations: declares"]
 
     def hdf5_file(name, message):
@@ -220,12 +217,12 @@ def test_bombs_are_refused_before_they_are_allocated(tmp_path):
         file["actions"] = np.zeros((3, 2))
         file["terminals"] = np.zeros(3, bool)
     with hdf5_file("compressed", "observations: declares") as file:
-        file.create_dataset("observations", (1 << 26, 3), "f4", chunks=(1 << 22, 3), compression="gzip")
-        file["observations"][-(1 << 22) :] = 0
+        file.create_dataset("observations", (1 << 26, 3), "f4", chunks=(1 << 18, 3), compression="gzip")
+        file["observations"][-1] = 0
         file["actions"] = np.zeros((3, 2))
     with hdf5_file("inflating", "inflates to more") as file:  # a chunk that is larger than it says
         data = file.create_dataset("observations", (4, 3), "f4", chunks=(4, 3), compression="gzip")
-        data.id.write_direct_chunk((0, 0), zlib.compress(bytes(1 << 28), 1))
+        data.id.write_direct_chunk((0, 0), zlib.compress(bytes(1 << 27), 1))
         file["actions"] = np.zeros((4, 2))
         file["terminals"] = np.zeros(4, bool)
     limited = subprocess.run([sys.executable, "-c", BOMBS, *map(str, paths)], capture_output=True, text=True)
@@ -384,7 +381,7 @@ def test_unbounded_actions_are_not_scaled(minari):
 
 def test_json_bombs(minari):
     (minari / "data" / "metadata.json").write_text('{"a":' * 200_000)
-    with pytest.raises(CredoError, match="metadata.json: nested too deeply"):
+    with pytest.raises(CredoError, match=r"metadata\.json: nested too deeply"):
         read_file(minari)
 
 
@@ -393,7 +390,7 @@ def test_a_million_empty_episodes(tmp_path):
     folder = tmp_path / "bad-v0" / "data"
     shutil.copytree(FIXTURES / "minari-arrow-v0" / "data", folder)
     metadata(folder.parent, put("total_episodes", 1_000_000))
-    with pytest.raises(CredoError, match="3: no .arrow file"):
+    with pytest.raises(CredoError, match=r"3: no \.arrow file"):
         read_file(folder.parent)
     empty = pa.table({name: pa.array([0.0]) for name in ("observations", "actions", "rewards")})
     with pa.OSFile(str(folder / "0" / "part-0.arrow"), "wb") as sink, pa.ipc.new_file(sink, empty.schema) as writer:
@@ -472,6 +469,22 @@ def sound(tmp_path_factory, make_demonstrations):
     for file in ("data-00000-of-00001.arrow", "state.json"):
         name = f"imitation-{len(files)}"
         files[f"imitation {file}"] = (shutil.copytree(FIXTURES / "imitation", folder / name), file)
+    files["lerobot"] = (folder / "lerobot", "data/chunk-000/file-000.parquet")
+    table = {
+        "observation.state": list(np.ones((5, 3))),
+        "action": list(np.zeros((5, 2))),
+        "episode_index": [0, 0, 1, 1, 1],
+    }
+    (folder / "lerobot/meta").mkdir(parents=True)
+    (folder / "lerobot/data/chunk-000").mkdir(parents=True)
+    description = {"codebase_version": "v3.0", "features": {key: {} for key in table}}
+    (folder / "lerobot/meta/info.json").write_text(json.dumps(description))
+    pq.write_table(pa.table(table), folder / "lerobot/data/chunk-000/file-000.parquet")
+    files["robomimic"] = (folder / "r.hdf5", "")
+    with h5py.File(folder / "r.hdf5", "w") as file:
+        file.create_group("data").attrs["env_args"] = '{"env_name": "Lift"}'
+        file.create_dataset("data/demo_0/obs/state", data=np.ones((4, 3)), compression="gzip", chunks=(2, 3))
+        file["data/demo_0/actions"] = np.zeros((4, 2))
     files["sb3"] = (Path(shutil.copy(FIXTURES / "ppo.zip", folder)), "")
     return files
 
@@ -486,8 +499,16 @@ NAMES = (
     "d4rl",
     "imitation data-00000-of-00001.arrow",
     "imitation state.json",
+    "lerobot",
+    "robomimic",
     "sb3",
 )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_sound_files_are_read(name, sound):
+    if name != "sb3":
+        assert load_demonstrations(sound[name][0], fitting=SPEC).observation_size == 3
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -507,15 +528,16 @@ def test_damaged_files(name, sound):
         for place, value in changes:
             raw[int(place * len(raw))] = value
         damaged.write_bytes(raw if cut is None else raw[: int(cut * len(raw))])
+        error = None
         try:
             if name == "sb3":
                 load_stable_baselines3(damaged, pendulum)
             else:
                 found = load_demonstrations(dataset, fitting=SPEC)
                 assert np.isfinite(found.observation).all()
-        except CredoError as error:
-            assert "\n" not in str(error)
-            assert dataset.name in str(error)
+        except CredoError as raised:
+            error = str(raised)
+        assert error is None or (dataset.name in error and "\n" not in error)
 
     try:
         damage()

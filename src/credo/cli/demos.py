@@ -30,7 +30,7 @@ class GenerateOptions:
     """A shipped expert's name, a policy file, a run folder (its kept policy), a stable-baselines3 .zip, or
     module:function, a function from observations [B, O] to actions [B, A] in [-1, 1]; the last two need --env."""
     out: Path
-    """The file to write; an existing one is refused unless --overwrite."""
+    """The file to write, .safetensors or .npz; an existing one is refused unless --overwrite."""
     environment: Annotated[str | None, tyro.conf.arg(name="env")] = None
     """Gymnasium id or module:Id; default: the expert's own."""
     episodes: int | None = None
@@ -119,7 +119,7 @@ class SubsampleOptions(_Reading):
 def generate(words: Sequence[str]) -> None:
     """Roll an expert out into a file."""
     options = parse(GenerateOptions, words, "demos generate", "Roll an expert out into a demonstrations file.")
-    from credo.demonstrations import generate_demonstrations, save_demonstrations
+    from credo.demonstrations import generate_demonstrations, write_file
 
     if options.out.exists() and not options.overwrite:
         raise CredoError(f"out: {options.out} exists; give another name or --overwrite")
@@ -143,7 +143,7 @@ def generate(words: Sequence[str]) -> None:
             processes=options.processes,
             on_progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
-    save_demonstrations(options.out, data, overwrite=options.overwrite)
+    write_file(options.out, data, "npz" if options.out.suffix == ".npz" else "credo", options.overwrite)
     _show(console, data)
     say(console, f"written to {options.out}")
 
@@ -206,9 +206,10 @@ def experts(words: Sequence[str]) -> None:
     if options.name is not None:
         console.print_json(data=dataclasses.asdict(load_card(options.name)))
         return
-    table = Table()
+    table = Table(box=None, pad_edge=False)
     for name in ("expert", "environment", "algorithm", "steps", "return", "least", "episodes"):
-        table.add_column(name, justify="left" if name in ("expert", "environment", "algorithm") else "right")
+        text = name in ("expert", "environment", "algorithm")
+        table.add_column(name, justify="left" if text else "right", no_wrap=True)
     for card in map(load_card, expert_names()):
         returns = f"{card.return_mean:,.0f} ± {card.return_std:,.0f}"
         numbers = (f"{card.steps:,}", returns, f"{card.return_min:,.0f}", str(card.episodes))
@@ -305,6 +306,13 @@ def _write(out: Path, data: Demonstrations, options: _Reading) -> None:
         out.parent.mkdir(parents=True, exist_ok=True)
     _check_absent(out, options.overwrite)
     label = write_file(out, data, format, options.overwrite)
+    if data.action_bounds is None:
+        Console().print(
+            "note: the demonstrations do not say their action box; their actions are taken to be in [-1, 1] already, "
+            "unless --env names an environment",
+            soft_wrap=True,
+            highlight=False,
+        )
     Console().print(
         f"{data.episodes} episodes, {len(data)} transitions written to {out} ({label})", soft_wrap=True, highlight=False
     )

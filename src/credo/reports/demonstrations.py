@@ -43,6 +43,7 @@ def picture(demonstrations: Demonstrations) -> dict[str, Any]:
     charts = [
         _histogram("episode lengths", "steps", demonstrations.lengths.astype(float)),
         _ranges("observation: 5% to 95%, and all, of each dimension", demonstrations.observation),
+        _ranges("action: likewise; -1 and 1 are the bounds", demonstrations.action),
         _saturation(demonstrations),
     ]
     if demonstrations.returns is not None:
@@ -51,8 +52,12 @@ def picture(demonstrations: Demonstrations) -> dict[str, Any]:
         f"{found.episodes} episodes, {found.transitions} transitions; {found.terminated_share:.0%} terminated, "
         f"{found.truncated_share:.0%} truncated"
     )
-    chart = alt.concat(*charts, columns=2, spacing=40).properties(
-        title=alt.TitleParams(_title(found), subtitle=subtitle, fontSize=18, subtitleFontSize=13, offset=14)
+    chart = (
+        alt.concat(*charts, columns=2, spacing=40)
+        .resolve_scale(color="independent")
+        .properties(
+            title=alt.TitleParams(_title(found), subtitle=subtitle, fontSize=18, subtitleFontSize=13, offset=14)
+        )
     )
     return chart.to_dict() | {"config": STYLE}
 
@@ -74,7 +79,8 @@ def _histogram(title: str, axis: str, values: np.ndarray) -> Any:
         .encode(
             x=alt.X("from:Q", title=axis, scale=alt.Scale(zero=False, nice=False)),
             x2="to:Q",
-            y=alt.Y("episodes:Q", title="episodes", axis=alt.Axis(tickMinStep=1)),
+            y=alt.Y("episodes:Q", title="episodes", axis=alt.Axis(values=_whole(int(counts.max())), format="d")),
+            y2=alt.datum(0),
         )
         .properties(title=title, width=WIDTH, height=HEIGHT)
     )
@@ -112,11 +118,19 @@ def _saturation(demonstrations: Demonstrations) -> Any:
             x=alt.X("dimension:O", title="dimension", axis=_dimensions(action.shape[1])),
             y=alt.Y("share:Q", title="share of steps", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format=".0%")),
             color=alt.Color(
-                "bound:N", title="at the bound", scale=alt.Scale(domain=["low", "high"], range=[_BLUE, _ORANGE])
+                "bound:N",
+                title="at the bound",
+                legend=alt.Legend(orient="top-right"),
+                scale=alt.Scale(domain=["low", "high"], range=[_BLUE, _ORANGE]),
             ),
         )
         .properties(title="action: saturation", width=WIDTH, height=HEIGHT)
     )
+
+
+def _whole(largest: int) -> list[int]:
+    """Whole-numbered ticks from 0 on, six at most."""
+    return list(range(0, largest + 1, max(1, -(-largest // 5))))
 
 
 def _dimensions(count: int) -> alt.Axis:
