@@ -1,6 +1,7 @@
 """The examples run as they stand, on small budgets where they take one."""
 
 import importlib.util
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -46,6 +47,22 @@ def test_credo_acts_beside_a_run_without_it(tmp_path):
     assert np.nanmax(with_credo["filtered_share"]) > 0.1
     assert np.nanmax(without["filtered_share"]) == 0.0
     assert with_credo["seed"].tolist() == without["seed"].tolist()
+
+
+def test_a_reward_and_a_regulariser_of_ones_own(tmp_path, capsys):
+    from credo.config.names import REGISTERED
+    from credo.discriminator.regularisers import REGULARISERS
+    from credo.discriminator.rewards import REWARDS
+
+    try:
+        load("own_reward").main(tmp_path / "run", 1280)
+        assert "gentle: rewards up to" in capsys.readouterr().out
+        kept = json.loads((tmp_path / "run" / "config.json").read_text())
+        assert set(kept["identity"]["plugins"]) == {"reward.gentle", "regulariser.centred"}
+    finally:
+        for kind, name, table in (("reward", "gentle", REWARDS), ("regulariser", "centred", REGULARISERS)):
+            REGISTERED[kind].pop(name, None)
+            table.pop(name, None)
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from credo.api import Run, imitate, train_expert
     from credo.config import RunConfig
     from credo.demonstrations import Demonstrations, load_demonstrations
+    from credo.plugins import register_learner, register_regulariser, register_reward
     from credo.policies import Policy, load_policy
     from credo.presets import preset
     from credo.types import CredoError
@@ -30,6 +31,9 @@ _ROOMS = {
     "Policy": "credo.policies",
     "load_policy": "credo.policies",
     "preset": "credo.presets",
+    "register_learner": "credo.plugins",
+    "register_regulariser": "credo.plugins",
+    "register_reward": "credo.plugins",
     "CredoError": "credo.types",
 }
 
@@ -43,6 +47,9 @@ __all__ = [
     "load_demonstrations",
     "load_policy",
     "preset",
+    "register_learner",
+    "register_regulariser",
+    "register_reward",
     "train_expert",
 ]
 

@@ -133,7 +133,10 @@ def read_config(folder: Path) -> tuple[RunConfig, dict[str, Any]]:
     stored = read_json(folder / CONFIG)
     if stored.get("format") != FORMAT:
         raise CredoError(f"{folder / CONFIG}: format {stored.get('format')!r}; this version reads {FORMAT}")
-    return from_dict(stored.get("config", {}), where=str(folder / CONFIG)), stored
+    # What a plug-in gave the run is named in it; reading needs the name alone.
+    plugins = stored.get("identity", {}).get("plugins", {})
+    names = frozenset(name.partition(".")[2] for name in plugins) if isinstance(plugins, dict) else frozenset()
+    return from_dict(stored.get("config", {}), where=str(folder / CONFIG), also=names), stored
 
 
 def read_summary(folder: Path) -> dict[str, Any]:
