@@ -27,6 +27,7 @@ from credo.config import (
 )
 from credo.config.discriminator import REGULARISER_SETTINGS
 from credo.config.discriminator import unused_settings as idle
+from credo.config.names import Names
 from credo.presets import PRESETS, preset
 from credo.types import CredoError
 
@@ -34,8 +35,11 @@ from credo.types import CredoError
 def values_of(hint):
     """Any value of a type of the settings."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is typing.Annotated:
+        names = [extra for extra in arguments[1:] if isinstance(extra, Names)]
+        return st.sampled_from(names[0].known) if names else values_of(arguments[0])
     if dataclasses.is_dataclass(hint):
-        hints = typing.get_type_hints(hint)
+        hints = typing.get_type_hints(hint, include_extras=True)
         fields = {field.name: values_of(hints[field.name]) for field in dataclasses.fields(hint)}
         return st.builds(hint, **fields)
     if origin is typing.Literal:

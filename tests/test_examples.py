@@ -1,6 +1,7 @@
 """The examples run as they stand, on small budgets where they take one."""
 
 import importlib.util
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -57,6 +58,22 @@ def test_own_recordings_become_demonstrations(tmp_path, capsys):
     assert data.returns[0] == pytest.approx(data.reward[:200].sum(), rel=1e-5)
     assert data.returns.mean() > -500  # random torques: about -1,200
     assert {path.name for path in tmp_path.iterdir()} == {"recorded.npz", "pendulum.safetensors", "pendulum.png"}
+
+
+def test_a_reward_and_a_regulariser_of_ones_own(tmp_path, capsys):
+    from credo.config.names import REGISTERED
+    from credo.discriminator.regularisers import REGULARISERS
+    from credo.discriminator.rewards import REWARDS
+
+    try:
+        load("own_reward").main(tmp_path / "run", 1280)
+        assert "gentle: rewards up to" in capsys.readouterr().out
+        kept = json.loads((tmp_path / "run" / "config.json").read_text())
+        assert set(kept["identity"]["plugins"]) == {"reward.gentle", "regulariser.centred"}
+    finally:
+        for kind, name, table in (("reward", "gentle", REWARDS), ("regulariser", "centred", REGULARISERS)):
+            REGISTERED[kind].pop(name, None)
+            table.pop(name, None)
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)

@@ -14,7 +14,7 @@ LAYERS = (
     ("types", "config", "random", "storage", "gradients", "networks", "policies", "presets", "run_folder"),
     ("environments", "demonstrations", "experts", "experience"),
     ("discriminator", "learners"),
-    ("diagnostics",),
+    ("diagnostics", "plugins"),
     ("training",),
     ("studies",),
     ("reports",),
@@ -32,6 +32,7 @@ WITHOUT_JAX = (
     "environments",
     "diagnostics.divergence",
     "diagnostics.imitation",
+    "plugins",
     "cli",
     "theory",
 )

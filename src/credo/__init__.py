@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from credo.config import RunConfig
     from credo.demonstrations import Demonstrations, load_demonstrations
     from credo.exporting import export
+    from credo.plugins import register_learner, register_regulariser, register_reward
     from credo.policies import Policy, load_policy
     from credo.presets import preset
     from credo.types import CredoError
@@ -32,6 +33,9 @@ _ROOMS = {
     "Policy": "credo.policies",
     "load_policy": "credo.policies",
     "preset": "credo.presets",
+    "register_learner": "credo.plugins",
+    "register_regulariser": "credo.plugins",
+    "register_reward": "credo.plugins",
     "CredoError": "credo.types",
 }
 
@@ -46,6 +50,9 @@ __all__ = [
     "load_demonstrations",
     "load_policy",
     "preset",
+    "register_learner",
+    "register_regulariser",
+    "register_reward",
     "train_expert",
 ]
 

@@ -228,7 +228,10 @@ def read_config(folder: Path) -> tuple[RunConfig, dict[str, Any]]:
     check_links(folder)
     stored = read_json(folder / CONFIG)
     check_version(folder / CONFIG, stored.get("format"), FORMAT)
-    config = from_dict(stored.get("config", {}), where=str(folder / CONFIG))
+    # What a plug-in gave the run is named in it; reading needs the name alone.
+    plugins = stored.get("identity", {}).get("plugins", {})
+    names = frozenset(name.partition(".")[2] for name in plugins) if isinstance(plugins, dict) else frozenset()
+    config = from_dict(stored.get("config", {}), where=str(folder / CONFIG), also=names)
     if config.seeds > MAXIMUM_SEEDS or abs(config.steps) > MAXIMUM_STEPS or abs(config.first_seed) > 2**31:
         raise CredoError(f"{folder / CONFIG}: seeds or steps beyond anything that Credo runs")
     return config, stored

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import os
 import re
 import sys
@@ -40,8 +41,30 @@ def say(console: Any, text: str) -> None:
 
 def find_local_modules(environment: str) -> None:
     """Let ``module:Id`` name a module in the current folder, as ``python -m`` would."""
-    if ":" in environment and os.getcwd() not in sys.path:
+    if ":" in environment:
+        _look_in_the_current_folder()
+
+
+def _look_in_the_current_folder() -> None:
+    if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
+
+
+def load_plugins(words: Sequence[str]) -> None:
+    """Import the modules that follow ``--plugin``, and installed plug-ins, before the words are parsed: the choices of
+    an option are the names known then."""
+    from credo import plugins
+
+    modules: list[str] = []
+    for index, word in enumerate(words):
+        if word.startswith("--plugin="):
+            modules.append(word.removeprefix("--plugin="))
+        elif word == "--plugin":
+            modules += itertools.takewhile(lambda following: not following.startswith("-"), words[index + 1 :])
+    if modules:
+        _look_in_the_current_folder()
+    plugins.load(modules)
+    plugins.load_installed()
 
 
 def one_line(box: str) -> str:

@@ -11,7 +11,7 @@ from typing import Annotated
 import tyro
 from rich.console import Console
 
-from credo.cli.parse import find_local_modules, parse, say
+from credo.cli.parse import find_local_modules, load_plugins, parse, say
 from credo.config import RunConfig
 from credo.presets import EXPERT, PRESETS, preset
 from credo.types import CredoError
@@ -24,6 +24,9 @@ class TrainOptions:
     config: Annotated[RunConfig, tyro.conf.arg(name="")] = field(default_factory=RunConfig)
     preset: str = "fast"
     """A whole set of settings to start from; the other options change it. See credo presets."""
+    plugin: tuple[str, ...] = ()
+    """Modules to import that register rewards, regularisers or learners of your own; in the current folder, or
+    installed."""
     out: Path | None = None
     """Run folder; one that holds the same run is gone on with. Default: runs/ and a name from the settings."""
     video: bool = False
@@ -34,6 +37,7 @@ class TrainOptions:
 
 def imitate(words: Sequence[str]) -> None:
     """Train imitators and say how they did."""
+    load_plugins(words)
     default = TrainOptions(config=preset(_preset_name(words)), preset=_preset_name(words))
     about = f"Train imitators of demonstrations, many seeds side by side. Presets: {', '.join(PRESETS)}."
     _train(parse(TrainOptions, words, "imitate", about, default))
@@ -41,6 +45,7 @@ def imitate(words: Sequence[str]) -> None:
 
 def expert(words: Sequence[str]) -> None:
     """Train from the environment's reward."""
+    load_plugins(words)
     about = "Train an expert from the environment's own reward, in the same loop as imitators."
     options = parse(TrainOptions, words, "expert", about, TrainOptions(config=EXPERT, preset="expert"))
     if options.config.imitates:

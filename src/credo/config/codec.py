@@ -6,8 +6,9 @@ import dataclasses
 import json
 import types
 import typing
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from credo.config.names import Names
 from credo.types import CredoError
 
 
@@ -16,33 +17,41 @@ def to_dict(config: Any) -> dict[str, Any]:
     return json.loads(json.dumps(dataclasses.asdict(config)))
 
 
-def rebuild(tree: Any, kind: type, where: str) -> Any:
-    """A dataclass from ``to_dict``'s form; CredoError on an unknown name or a wrong type, ``where`` first."""
+def rebuild(tree: Any, kind: type, where: str, also: frozenset[str] = frozenset()) -> Any:
+    """A dataclass from ``to_dict``'s form; CredoError on an unknown name or a wrong type, ``where`` first. ``also`` are
+    names of plug-ins to let pass, known here or not."""
     if not isinstance(tree, dict):
         raise CredoError(f"{where}: expected a table of settings, not {tree!r}")
-    hints = typing.get_type_hints(kind)
+    hints = typing.get_type_hints(kind, include_extras=True)
     names = [f.name for f in dataclasses.fields(kind)]
     for name in tree:
         if name not in names:
             raise CredoError(f"{where}.{name}: no such setting; known are {', '.join(names)}")
-    values = {name: _convert(value, hints[name], f"{where}.{name}") for name, value in tree.items()}
+    values = {name: _convert(value, hints[name], f"{where}.{name}", also) for name, value in tree.items()}
     return kind(**values)
 
 
-def _convert(value: Any, hint: Any, where: str) -> Any:
+def _convert(value: Any, hint: Any, where: str, also: frozenset[str]) -> Any:
     if dataclasses.is_dataclass(hint):
-        return rebuild(value, typing.cast(type, hint), where)
+        return rebuild(value, typing.cast(type, hint), where, also)
+    if typing.get_origin(hint) is Annotated:
+        inner, *extras = typing.get_args(hint)
+        value = _convert(value, inner, where, also)
+        for extra in extras:
+            if isinstance(extra, Names) and isinstance(value, str):
+                extra.check(value, where, also)
+        return value
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is Literal:
         if value not in arguments:
             raise CredoError(f"{where}: {value!r} is not one of {', '.join(map(str, arguments))}")
         return value
     if origin in (types.UnionType, typing.Union):
-        return None if value is None else _convert(value, arguments[0], where)
+        return None if value is None else _convert(value, arguments[0], where, also)
     if origin is tuple:
         if not isinstance(value, list | tuple):
             raise CredoError(f"{where}: {value!r} is not a list")
-        return tuple(_convert(item, arguments[0], where) for item in value)
+        return tuple(_convert(item, arguments[0], where, also) for item in value)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if type(value) is not hint:

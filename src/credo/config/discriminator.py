@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import typing
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from credo.config.limits import Count, Limit, NotNegative, Positive, Share, Widths
+from credo.config.names import Choice, Names
 
 RegulariserName = Literal[
     "gradient-penalty",
@@ -24,6 +26,7 @@ RegulariserName = Literal[
     "instance-noise",
 ]
 Activation = Literal["relu", "tanh"]
+_REGULARISERS = Names("regulariser", typing.get_args(RegulariserName))
 DiscriminatorKind = Literal["gail", "airl-state", "airl-state-action"]
 DiscriminatorInputs = Literal["s", "sa", "ss", "sas"]
 
@@ -75,7 +78,7 @@ class DiscriminatorConfig:
     policy_samples: Literal["auto", "fresh", "replay"] = "auto"
     """Where the policy's side comes from. fresh: this round's steps alone; replay: the replay buffer; auto: fresh for
     PPO, replay for every other learner."""
-    regularisers: tuple[RegulariserName, ...] = ("gradient-penalty",)
+    regularisers: tuple[Annotated[str, _REGULARISERS, Choice(_REGULARISERS)], ...] = ("gradient-penalty",)
     """Regularisers, in the order in which samples pass through them; none: an empty list. The settings below are used
     by the one that they name."""
     gradient_penalty: NotNegative = 1.0

@@ -11,6 +11,7 @@ import typing
 from dataclasses import dataclass
 from typing import Annotated, Any
 
+from credo.config.names import Names
 from credo.types import CredoError
 
 
@@ -81,6 +82,8 @@ def _check(name: str, value: Any, hint: Any) -> None:
         for limit in extras:
             if isinstance(limit, Limit) and not limit.allows(value):
                 refuse(name, value, str(limit))
+            if isinstance(limit, Names) and isinstance(value, str):
+                limit.check(value, name)
         _check(name, value, inner)
     elif typing.get_origin(hint) is tuple:
         if hint == Widths and not value:

@@ -15,6 +15,7 @@ from credo.config.credo import CredoConfig
 from credo.config.discriminator import DiscriminatorConfig, unused_settings
 from credo.config.learners import BCConfig, DDPGConfig, PPOConfig, SACConfig, SD3Config, TD3Config
 from credo.config.limits import Count, Positive, Seeds, Share, Steps, WholeNumber
+from credo.config.names import REGISTERED, Choice, Kind, Names
 
 LearnerName = Literal["ddpg", "td3", "sd3", "sac", "ppo", "bc"]
 ON_POLICY: tuple[LearnerName, ...] = ("ppo",)
@@ -23,6 +24,8 @@ UNUSED_ON_POLICY = ("updates_per_round", "random_steps", "learning_starts")
 """Settings that such a learner has no use for; nor for a replay, where its discriminator has none."""
 RewardName = Literal["plr", "plr-literal", "cr", "r3", "r4", "r5", "r6", "r7", "r8", "fairl", "environment"]
 
+_LEARNERS = Names("learner", typing.get_args(LearnerName))
+_REWARDS = Names("reward", typing.get_args(RewardName))
 _named = tyro.conf.arg
 
 
@@ -35,11 +38,11 @@ class RunConfig:
     demonstrations: Annotated[str, _named(name="demos")] = "hopper-expert"
     """A demonstrations file, or a shipped expert: NAME, NAME:EPISODES, with @subsample=N for every Nth transition.
     Unused with --reward environment."""
-    learner: LearnerName = "td3"
+    learner: Annotated[str, _LEARNERS, Choice(_LEARNERS)] = "td3"
     """The policy's learner; bc: behavioural cloning alone, which takes no environment steps."""
     warm_start: Literal["none", "bc"] = "none"
     """What the actor starts as. none: random weights; bc: a clone of the demonstrations (see the settings of bc)."""
-    reward: RewardName = "plr"
+    reward: Annotated[str, _REWARDS, Choice(_REWARDS)] = "plr"
     """The policy's reward as a function of the logit; environment: the environment's own, without a discriminator."""
     steps: Steps = 100_000
     """Environment steps per seed."""
@@ -141,7 +144,21 @@ class RunConfig:
 
     @property
     def learner_config(self) -> DDPGConfig | TD3Config | SD3Config | SACConfig | PPOConfig | BCConfig:
-        return getattr(self, self.learner)
+        registered = REGISTERED["learner"].get(self.learner)
+        return getattr(self, self.learner) if registered is None else registered.settings
+
+    @property
+    def plugins(self) -> dict[str, str]:
+        """What of plug-ins this run uses: kind.name to module:name."""
+        used: dict[Kind, tuple[str, ...]] = {"learner": (self.learner,), "reward": (self.reward,)}
+        if self.adversarial:
+            used["regulariser"] = self.discriminator.regularisers
+        return {
+            f"{kind}.{name}": REGISTERED[kind][name].source
+            for kind, names in used.items()
+            for name in names
+            if name in REGISTERED[kind]
+        }
 
     @property
     def discount(self) -> float:
@@ -196,6 +213,11 @@ def identity(config: RunConfig, demonstrations_sha256: str = "") -> dict[str, An
         tree["credo"] = {name: tree["credo"][name] for name in _used_by_credo(config.credo)}
         for name in unused_settings(config.discriminator):
             del tree["discriminator"][name]
+    if config.plugins:
+        tree["plugins"] = config.plugins
+        registered = REGISTERED["learner"].get(config.learner)
+        if registered is not None:
+            tree[config.learner] = to_dict(registered.settings)
     tree["demonstrations_sha256"] = demonstrations_sha256
     return tree
 
@@ -216,6 +238,7 @@ def run_id(config: RunConfig, demonstrations_sha256: str = "") -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def from_dict(tree: dict[str, Any], where: str = "config") -> RunConfig:
-    """The settings that ``to_dict`` wrote; CredoError on an unknown name or a wrong type."""
-    return rebuild(tree, RunConfig, where)
+def from_dict(tree: dict[str, Any], where: str = "config", also: frozenset[str] = frozenset()) -> RunConfig:
+    """The settings that ``to_dict`` wrote; CredoError on an unknown name or a wrong type. ``also`` are plug-ins' names
+    to let pass, for reading what a run was."""
+    return rebuild(tree, RunConfig, where, also)

@@ -5,13 +5,19 @@ from __future__ import annotations
 from credo.config.discriminator import needs_density
 from credo.config.learners import SD3Config
 from credo.config.limits import check_limits, refuse
+from credo.config.names import REGISTERED
 from credo.config.run import RunConfig
 from credo.types import CredoError
 
 DETERMINISTIC = ("ddpg", "td3", "sd3")
 """Learners whose actions have no density."""
-NOT_RISING = ("fairl",)
-"""Rewards that do not rise with the logit."""
+
+
+def rises(reward: str) -> bool:
+    """Whether a reward rises with the logit."""
+    registered = REGISTERED["reward"].get(reward)
+    return reward != "fairl" if registered is None else registered.rising
+
 
 SHORT_ROLLOUT = 256
 """Steps of a round below which a learner of rollouts is told that it has few."""
@@ -106,7 +112,7 @@ def check_discriminator(config: RunConfig) -> None:
         if settings.absorbing_states:
             right = "off with AIRL: a policy has no density in the absorbing state"
             refuse("discriminator.absorbing_states", settings.absorbing_states, right)
-    if config.reward in NOT_RISING and config.credo.mode != "off":
+    if not rises(config.reward) and config.credo.mode != "off":
         _check_not_rising(config)
 
 

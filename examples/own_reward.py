@@ -1,0 +1,53 @@
+"""A reward and a regulariser of one's own, registered from outside the package.
+
+    python examples/own_reward.py runs/own-reward
+
+The same from the command line, in this folder:
+
+    credo imitate --plugin own_reward --reward gentle --discriminator.regularisers centred gradient-penalty
+"""
+
+import math
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+
+import credo
+from credo.config import CredoConfig, DiscriminatorConfig
+
+
+@credo.register_reward("gentle", bounds=(-1.0, 1.0), inverse=lambda reward: 2.0 * math.atanh(reward))
+def gentle(logit: jax.Array) -> jax.Array:
+    """2 D - 1: the sign of ``cr`` with the bounds of ``r4``."""
+    return jnp.tanh(logit / 2)
+
+
+@credo.register_regulariser("centred")
+def centred(loss, logit, settings):
+    """Pulls the mean logit of the policy's samples to 0."""
+
+    def wrapped(network, expert, policy, key):
+        return loss(network, expert, policy, key) + 0.01 * jnp.square(jnp.mean(logit(network, policy.inputs)))
+
+    return wrapped
+
+
+def main(folder: Path, steps: int = 20_000) -> None:
+    run = credo.imitate(
+        environment="Hopper-v5",
+        demonstrations="hopper-expert:5",
+        reward="gentle",
+        credo=CredoConfig(threshold=0.98),
+        discriminator=DiscriminatorConfig(regularisers=("centred", "gradient-penalty")),
+        steps=steps,
+        out=folder,
+    )
+    print(
+        f"{run.config.reward}: rewards up to {max(run.metrics()['reward_max'][-10:]):.3f}; everything is in {run.folder}"
+    )
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path("runs/own-reward"))

@@ -1,0 +1,78 @@
+"""Names that a setting may take: the built-in ones and those that plug-ins have registered.
+
+A plug-in registers from its own code (``credo.plugins``); only its names are known here, so that help and checks import
+nothing of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import tyro
+
+from credo.types import CredoError
+
+Kind = Literal["learner", "reward", "regulariser"]
+
+
+class Registered(NamedTuple):
+    """What the settings know of a plug-in's entry."""
+
+    source: str
+    """module:name of the code, which is part of a run's identity."""
+    settings: Any = None
+    """A learner's own settings."""
+    rising: bool = True
+    """Whether a reward rises with the logit."""
+
+
+REGISTERED: dict[Kind, dict[str, Registered]] = {"learner": {}, "reward": {}, "regulariser": {}}
+"""Kind to name to entry."""
+
+
+@dataclass(frozen=True)
+class Names:
+    """Written beside the type of a setting that is a name."""
+
+    kind: Kind
+    built_in: tuple[str, ...]
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        """Every name that there is now."""
+        return (*self.built_in, *REGISTERED[self.kind])
+
+    def check(self, value: str, where: str, also: frozenset[str] = frozenset()) -> None:
+        """Refuse (CredoError) a name that nobody knows; ``also`` are names to let pass."""
+        if value not in self.known and value not in also:
+            raise CredoError(f"{where}: {value!r} is not one of {', '.join(self.known)}")
+
+
+class Choice(tyro.constructors.PrimitiveConstructorSpec[str]):
+    """How the command line reads a name: one of those known when it is parsed, where tyro's own kind is of those known
+    when the settings are written."""
+
+    names: Names
+    nargs = 1
+    _action = None
+
+    def __init__(self, names: Names):
+        object.__setattr__(self, "names", names)
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        return self.names.known
+
+    @property
+    def metavar(self) -> str:
+        return "{" + ",".join(self.names.known) + "}"
+
+    def instance_from_str(self, words: list[str]) -> str:
+        return words[0]
+
+    def str_from_instance(self, name: str) -> list[str]:
+        return [name]
+
+    def is_instance(self, value: Any) -> bool:
+        return isinstance(value, str)

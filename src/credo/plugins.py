@@ -1,0 +1,119 @@
+"""Rewards, regularisers and learners from outside the package.
+
+A module that registers one is imported by the user's own code, named on the command line (``--plugin module``), or
+installed with an entry point in the group ``credo.plugins`` that names it. No file of a run, of settings or of
+demonstrations can name a module to import.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import re
+import typing
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from credo.config import DiscriminatorConfig, LearnerName, RegulariserName, RewardName
+from credo.config.names import REGISTERED, Kind, Registered
+from credo.types import CredoError
+
+if TYPE_CHECKING:
+    from credo.discriminator.losses import Logit, Loss
+    from credo.learners import Learner
+
+GROUP = "credo.plugins"
+"""Entry points of this group are modules that register on import."""
+_BUILT_IN: dict[Kind, Any] = {"learner": LearnerName, "reward": RewardName, "regulariser": RegulariserName}
+
+
+def register_reward(
+    name: str,
+    *,
+    bounds: tuple[float, float],
+    inverse: Callable[[float], float] | None = None,
+    formula: str = "",
+) -> Callable[[Callable[[Any], Any]], Callable[[Any], Any]]:
+    """Decorator: a reward, from a function of logits [...] in JAX.
+
+    ``bounds`` are its infimum and supremum. ``inverse``, from a reward to its logit (host floats), says that the reward
+    rises with the logit; without one CREDO takes no threshold in rewards. ``formula`` is for people.
+    """
+
+    def register(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        from credo.discriminator.rewards import REWARDS, Reward
+
+        _enter("reward", name, Registered(_source(function), rising=inverse is not None))
+        REWARDS[name] = Reward(function, inverse, bounds, formula)
+        return function
+
+    return register
+
+
+def register_regulariser(
+    name: str, **parts: Callable[..., Any]
+) -> Callable[[Callable[[Loss, Logit, DiscriminatorConfig], Loss]], Any]:
+    """Decorator: a regulariser, from a function that wraps the discriminator's loss: (loss, logit, settings) -> loss.
+
+    ``parts`` are other parts of ``credo.discriminator.regularisers.Regulariser``, such as ``output`` or ``network``.
+    """
+
+    def register(function: Callable[[Loss, Logit, DiscriminatorConfig], Loss]) -> Any:
+        from credo.discriminator.regularisers import REGULARISERS, Regulariser
+
+        _enter("regulariser", name, Registered(_source(function)))
+        REGULARISERS[name] = Regulariser(loss=function, **parts)
+        return function
+
+    return register
+
+
+def register_learner(name: str, *, settings: Any) -> Callable[[Callable[[Any, int, int], Learner]], Any]:
+    """Decorator: a learner, from a function of (settings, observation size, action size), see
+    ``credo.learners.interface``.
+
+    ``settings`` is an instance of a frozen dataclass with at least ``batch_size`` and ``discount``; its fields are part
+    of a run's identity.
+    """
+    if not dataclasses.is_dataclass(settings) or not {"batch_size", "discount"} <= set(vars(settings)):
+        raise CredoError(f"learner {name}: settings must be a dataclass with batch_size and discount")
+
+    def register(function: Callable[[Any, int, int], Learner]) -> Any:
+        from credo.learners import LEARNERS
+
+        _enter("learner", name, Registered(_source(function), settings))
+        LEARNERS[name] = function
+        return function
+
+    return register
+
+
+def load(modules: Sequence[str]) -> None:
+    """Import modules that register, by name; CredoError for one that cannot be imported."""
+    for module in modules:
+        try:
+            importlib.import_module(module)
+        except ImportError as error:
+            raise CredoError(f"plugin: {module!r} cannot be imported: {error}") from None
+
+
+def load_installed() -> None:
+    """Import the plug-ins that installed packages announce; CredoError for one that cannot be imported."""
+    from importlib.metadata import entry_points
+
+    load([entry.value for entry in entry_points(group=GROUP)])
+
+
+def _source(function: Any) -> str:
+    return f"{function.__module__}:{function.__qualname__}"
+
+
+def _enter(kind: Kind, name: str, entry: Registered) -> None:
+    if not re.fullmatch(r"[a-z][a-z0-9-]*", name):
+        raise CredoError(f"{kind}: {name!r} is no name; lower-case letters, digits and dashes make one")
+    if name in typing.get_args(_BUILT_IN[kind]):
+        raise CredoError(f"{kind}: {name!r} is built in; give yours another name")
+    known = REGISTERED[kind].get(name)
+    if known is not None and known.source != entry.source:
+        raise CredoError(f"{kind}: {name!r} is registered by {known.source} already; give yours another name")
+    REGISTERED[kind][name] = entry

@@ -1,0 +1,156 @@
+"""Rewards, regularisers and learners from outside the package: their names everywhere, and what may not name code."""
+
+import dataclasses
+import json
+import sys
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from credo import cli, plugins
+from credo.config import DiscriminatorConfig, RunConfig, SACConfig, from_dict, identity, run_id, to_dict, validate
+from credo.config.names import REGISTERED
+from credo.discriminator.regularisers import REGULARISERS
+from credo.discriminator.rewards import REWARDS
+from credo.learners import LEARNERS, make_learner
+from credo.learners.sac import sac
+from credo.types import CredoError
+
+TABLES = {"reward": REWARDS, "regulariser": REGULARISERS, "learner": LEARNERS}
+
+
+@pytest.fixture(autouse=True)
+def _forgotten():
+    """What a test registers is gone after it."""
+    yield
+    for kind, entries in REGISTERED.items():
+        for name in list(entries):
+            del entries[name], TABLES[kind][name]
+
+
+def register_all():
+    plugins.register_reward("doubled", bounds=(-np.inf, np.inf), inverse=lambda reward: reward / 2)(doubled)
+    plugins.register_regulariser("nothing")(nothing)
+    plugins.register_learner("my-sac", settings=SACConfig(hidden=(4,), discount=0.9))(sac)
+
+
+def doubled(logit):
+    return 2 * logit
+
+
+def nothing(loss, logit, settings):
+    return loss
+
+
+OWN = RunConfig(
+    reward="doubled", learner="my-sac", discriminator=DiscriminatorConfig(regularisers=("nothing", "gradient-penalty"))
+)
+
+
+def test_registered_names_are_names_like_any_other():
+    with pytest.raises(CredoError, match="doubled"):
+        validate(dataclasses.replace(RunConfig(), reward="doubled"))
+    register_all()
+    validate(OWN)
+    assert from_dict(json.loads(json.dumps(to_dict(OWN)))) == OWN
+    assert float(REWARDS[OWN.reward](jnp.float32(3.0))) == 6.0
+    assert OWN.learner_config.hidden == (4,)
+    assert make_learner(OWN, 3, 1).log_prob is not None
+    with pytest.raises(CredoError) as error:
+        from_dict({"reward": "tripled"})
+    assert "doubled" in str(error.value)
+
+
+def test_the_identity_names_the_code_and_a_learners_settings():
+    register_all()
+    tree = identity(OWN)
+    assert tree["plugins"] == {
+        "learner.my-sac": "credo.learners.sac:sac",
+        "reward.doubled": f"{__name__}:doubled",
+        "regulariser.nothing": f"{__name__}:nothing",
+    }
+    assert tree["my-sac"]["discount"] == 0.9
+    assert "plugins" not in identity(RunConfig())
+    before = run_id(OWN)
+    plugins.register_learner("my-sac", settings=SACConfig(hidden=(5,)))(sac)
+    assert run_id(OWN) != before
+
+
+def test_a_finished_run_is_read_without_its_plugin():
+    register_all()
+    tree = json.loads(json.dumps(to_dict(OWN)))
+    names = {name.partition(".")[2] for name in OWN.plugins}
+    for entries in REGISTERED.values():
+        entries.clear()
+    try:
+        assert from_dict(tree, also=frozenset(names)).reward == "doubled"
+        with pytest.raises(CredoError, match="my-sac' is not one of"):
+            from_dict(tree)
+        with pytest.raises(CredoError, match="my-sac' is not one of"):
+            validate(from_dict(tree, also=frozenset(names)))
+    finally:
+        for name, kind in (("doubled", "reward"), ("nothing", "regulariser"), ("my-sac", "learner")):
+            del TABLES[kind][name]
+
+
+def test_a_reward_without_an_inverse_takes_no_threshold_in_rewards():
+    plugins.register_reward("square", bounds=(0.0, np.inf))(doubled)
+    with pytest.raises(CredoError, match="threshold_unit"):
+        validate(dataclasses.replace(RunConfig(), reward="square"))
+
+
+@pytest.mark.parametrize("name", ["plr", "Gentle", "", "a b"])
+def test_names_that_cannot_be_given(name):
+    with pytest.raises(CredoError) as error:
+        plugins.register_reward(name, bounds=(0, 1))(doubled)
+    assert "\n" not in str(error.value)
+    assert name not in REGISTERED["reward"]
+
+
+def test_a_name_is_given_once():
+    plugins.register_reward("doubled", bounds=(0, 1))(doubled)
+    plugins.register_reward("doubled", bounds=(0, 1))(doubled)  # a module that is imported again
+    with pytest.raises(CredoError, match="already"):
+        plugins.register_reward("doubled", bounds=(0, 1))(nothing)
+
+
+def test_a_learner_needs_its_settings():
+    with pytest.raises(CredoError, match="batch_size"):
+        plugins.register_learner("mine", settings={"batch_size": 3})
+
+
+MODULE = """
+import credo
+
+@credo.register_reward("from-a-file", bounds=(-1.0, 1.0), inverse=lambda reward: reward)
+def from_a_file(logit):
+    return logit
+"""
+
+
+def test_the_command_line_imports_a_plugin_and_lists_it(tmp_path, monkeypatch, capsys):
+    (tmp_path / "my_plugin.py").write_text(MODULE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["imitate", "--plugin", "my_plugin", "--help"])
+    assert stop.value.code == 0
+    assert "from-a-file" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["imitate", "--plugin", "my_plugin", "--reward", "from-a-fil"])
+    assert stop.value.code == 2
+    assert "from-a-file" in capsys.readouterr().err
+    sys.modules.pop("my_plugin")
+
+
+def test_a_plugin_that_is_not_there_is_one_line(capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["imitate", "--plugin=no_such_module"])
+    assert stop.value.code == 2
+    assert "no_such_module" in capsys.readouterr().err
+
+
+def test_no_file_names_a_module():
+    with pytest.raises(CredoError, match="plugin"):
+        from_dict({"plugin": ["os"]})
