@@ -1,6 +1,6 @@
 """The error of SD3's softmax target for few noise samples, on critics from real training.
 
-Usage: python -m benchmarks.softmax_error [--steps 10000] [--out results/learners]. A few minutes on one core.
+Usage: python -m benchmarks.softmax_error [--steps 5000] [--out results/learners]. About ten minutes on one core.
 
 SD3 is trained three times for ``--steps`` steps: on the environment's own reward on Hopper and HalfCheetah, and by GAIL
 on Hopper. Then the value of replayed next states, which a critic's target is made of, is computed with few samples of
@@ -128,21 +128,25 @@ def markdown(rows: list[dict[str, Any]], command: str) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.softmax_error", description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=10_000, help="environment steps of each training (default 10000)")
+    parser.add_argument("--steps", type=int, default=5_000, help="environment steps of each training (default 5000)")
     parser.add_argument("--out", type=Path, default=ROOT / "results" / "learners", help="folder of the results")
     chosen = parser.parse_args()
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name, config in cases(chosen.steps).items():
         print(name, flush=True)
         rows += measure(name, config)
-    chosen.out.mkdir(parents=True, exist_ok=True)
-    with open(chosen.out / "softmax-error.csv", "w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
+        write(rows, chosen.out, f"python -m benchmarks.softmax_error --steps {chosen.steps}")
+
+
+def write(rows: list[dict[str, Any]], folder: Path, command: str) -> None:
+    """What has been measured so far, as softmax-error.csv and .md."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / "softmax-error.csv", "w", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows({key: f"{v:.6g}" if isinstance(v, float) else v for key, v in row.items()} for row in rows)
-    text = markdown(rows, f"python -m benchmarks.softmax_error --steps {chosen.steps}")
-    (chosen.out / "softmax-error.md").write_text(text)
-    print(text)
+    (folder / "softmax-error.md").write_text(markdown(rows, command) + "\n")
+    print(markdown(rows, command), flush=True)
 
 
 if __name__ == "__main__":

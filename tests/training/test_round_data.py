@@ -8,6 +8,8 @@ import pytest
 from credo import run_folder
 from credo.environments.probes import AutoresetProbe, TimeLimitProbe
 from credo.random import Purpose, host_generator
+from credo.training.seed import Recorder, draw_experience, make_seed
+from credo.types import Transition
 from training.training_runs import REWARDED, changed, rows, run
 
 
@@ -81,3 +83,17 @@ def test_episode_returns_are_recorded_when_episodes_end(tmp_path):
     metrics = rows(tmp_path / "run", run_folder.METRICS, 0)
     np.testing.assert_array_equal(metrics["episode_return"], [np.nan, 20, 20, 20])
     np.testing.assert_array_equal(metrics["episode_length"], [np.nan, 20, 20, 20])
+
+
+@pytest.mark.parametrize(("learner", "batches"), [("ddpg", 1), ("td3", 1), ("sd3", 2), ("sac", 1)])
+def test_an_update_gets_a_batch_for_each_pair_that_it_trains(learner, batches):
+    config = changed(REWARDED, learner=learner, environment="Pendulum-v1")
+    seed = make_seed(config, config.environment, 0, None)
+    try:
+        steps = Recorder(config, seed).steps
+        seed.replay.add(Transition(*(np.zeros_like(x) for x in steps)), np.zeros(steps.reward.shape, bool))
+        drawn = draw_experience(config, seed, steps, 0).batches
+    finally:
+        seed.environments.close()
+        seed.evaluator.close()
+    assert drawn.reward.shape == (config.updates_per_round, batches * config.learner_config.batch_size)
