@@ -161,18 +161,28 @@ def read_parts(folder: Path, kind: str, columns: list[str] | None = None) -> dic
     """All rows of ``metrics`` or ``evaluations`` as columns, ordered by seed, then step; empty where there are none."""
     tables = []
     for path in sorted((folder / kind).glob("part-*.parquet")):
-        try:
-            file = pq.ParquetFile(path)
-            wanted = None if columns is None else [c for c in columns if c in file.schema_arrow.names]
-            tables.append(file.read(columns=wanted))
-        except (pa.ArrowInvalid, OSError) as error:
-            raise CredoError(f"{path}: not a readable Parquet file ({error})") from None
+        tables.append(_read_part(path, columns))
     if not tables:
         return {}
     table = pa.concat_tables(tables, promote_options="default")
     if {"seed", "step"} <= set(table.column_names):
         table = table.sort_by([("seed", "ascending"), ("step", "ascending")])
     return {name: table[name].to_numpy() for name in table.column_names}
+
+
+def read_part(path: Path) -> dict[str, np.ndarray]:
+    """The rows of one part as columns, as they were written; CredoError where it cannot be read."""
+    table = _read_part(path, None)
+    return {name: table[name].to_numpy() for name in table.column_names}
+
+
+def _read_part(path: Path, columns: list[str] | None) -> pa.Table:
+    try:
+        file = pq.ParquetFile(path)
+        wanted = None if columns is None else [c for c in columns if c in file.schema_arrow.names]
+        return file.read(columns=wanted)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise CredoError(f"{path}: not a readable Parquet file ({error})") from None
 
 
 @contextlib.contextmanager
