@@ -286,15 +286,11 @@ def read_parts(
     tables = []
     for path in [*sorted((folder / kind).glob("part-*.parquet")), *sorted((folder / kind).glob("final-*.parquet"))]:
         try:
-            file = pq.ParquetFile(path)
-            _check_part(path, file)
-            wanted = None if columns is None else [c for c in columns if c in file.schema_arrow.names]
-            tables.append(file.read(columns=wanted))
-        except (pa.ArrowException, OSError) as error:
-            line = f"{path}: not a readable Parquet file ({' '.join(str(error).split())[:200]})"
+            tables.append(_read_part(path, columns))
+        except CredoError as error:
             if problems is None:
-                raise CredoError(line) from None
-            problems.append(line)
+                raise
+            problems.append(str(error))
     if not tables:
         return {}
     try:
@@ -304,6 +300,23 @@ def read_parts(
     if {"seed", "step"} <= set(table.column_names):
         table = table.sort_by([("seed", "ascending"), ("step", "ascending")])
     return {name: table[name].to_numpy() for name in table.column_names}
+
+
+def read_part(path: Path) -> dict[str, np.ndarray]:
+    """The rows of one part as columns, as they were written; CredoError where it cannot be read."""
+    table = _read_part(path, None)
+    return {name: table[name].to_numpy() for name in table.column_names}
+
+
+def _read_part(path: Path, columns: list[str] | None) -> pa.Table:
+    try:
+        file = pq.ParquetFile(path)
+        _check_part(path, file)
+        wanted = None if columns is None else [c for c in columns if c in file.schema_arrow.names]
+        return file.read(columns=wanted)
+    except (pa.ArrowException, OSError) as error:
+        line = " ".join(str(error).split())[:200]
+        raise CredoError(f"{path}: not a readable Parquet file ({line})") from None
 
 
 def _check_part(path: Path, file: pq.ParquetFile) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+import subprocess
 import sys
 import types
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +19,7 @@ from made_runs import STEPS
 from credo import run_folder
 from credo.cli import main
 from credo.config import CredoConfig, DiscriminatorConfig, RunConfig, SACConfig
-from credo.reports import collect
+from credo.reports import collect, draw
 from credo.reports.charts import axis_of
 from credo.reports.clips import chosen_seeds
 from credo.reports.collect import Reader
@@ -237,6 +239,20 @@ def test_every_figure_and_table_is_written_in_every_form(make_run, tmp_path):
     assert {path.stem for path in (tmp_path / "out" / "tables").iterdir()} == {"overview", "seeds", "samples"}
 
 
+@pytest.mark.parametrize("few", [0, 12], ids=["processes", "here"])
+def test_figures_are_drawn_here_or_by_processes(tmp_path, monkeypatch, few):
+    monkeypatch.setattr(draw, "_FEW", few)
+    monkeypatch.setattr(draw.os, "cpu_count", lambda: 2)
+    bar = {"data": {"values": [{"x": 1}]}, "mark": "bar", "encoding": {"x": {"field": "x", "type": "quantitative"}}}
+    draw.draw(tmp_path, {"one": bar, "two": bar})
+    assert {path.name for path in tmp_path.iterdir()} == {
+        f"{name}.{kind}" for name in ("one", "two") for kind in ("png", "svg", "pdf")
+    }
+    with pytest.raises(CredoError, match=r"report: .*broken cannot be drawn") as told:
+        draw.draw(tmp_path, {"one": bar, "broken": bar | {"data": {"values": 7}, "mark": {"type": "no such mark"}}})
+    assert "\n" not in str(told.value)
+
+
 def test_file_names_are_plain_and_differ():
     assert slug_of("../../etc/passwd") == "etc-passwd"
     assert slug_of("<>") == "unnamed"
@@ -300,9 +316,13 @@ def test_tables_of_the_studies_follow_the_reports_own(make_run, monkeypatch):
     module.analyse = lambda runs: seen.append(runs) or [Table("more", "More", ("a",), ((1,),))]
     monkeypatch.setitem(sys.modules, "credo.studies.analysis", module)
     folder = make_run("run", ("healthy",))
-    found = tables(Reader().collect([folder]))
-    assert found[-1].name == "more"
-    assert seen == [[("td3", "Hopper-v5", folder)]]
+    make_run("empty", ())
+    collection = Reader().collect([folder, folder.parent / "empty"])
+    assert [table.name for table in tables(collection)] == ["overview", "seeds", "samples", "settings", "more"]
+    assert seen == [[("td3", "Hopper-v5", folder, None, (0,))]]
+    assert "more" not in [table.name for table in tables(collection, statistics=False)]
+    module.analyse = lambda runs: [Table("sample-efficiency", "Better", ("a",), ((1,),))]
+    assert "samples" not in [table.name for table in tables(collection)]
 
 
 def test_every_figure_has_its_own_name_and_column():
@@ -313,3 +333,12 @@ def test_out_may_not_be_missing_a_folder_that_cannot_be_made(make_run, tmp_path)
     folder = make_run("run", ("healthy",))
     with pytest.raises(CredoError, match="cannot be written"):
         write_report([folder], folder / "config.json" / "x", figures=False)
+
+
+def test_the_example_tells_the_verdicts(make_run, tmp_path):
+    folder = make_run("run", ("healthy", "dead"))
+    command = [sys.executable, Path(__file__).parents[2] / "examples" / "report_runs.py", folder, tmp_path / "out"]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert said[0] == "td3 on Hopper-v5: 1 of 2 seeds diverged"
+    assert said[1].startswith("  seed 1: dead (actor inactive from step 2,048")
+    assert (tmp_path / "out" / "report.html").exists()

@@ -14,6 +14,7 @@ from rich.console import Console
 from credo.cli.parse import find_local_modules, load_plugins, parse, say
 from credo.config import RunConfig
 from credo.presets import EXPERT, PRESETS, preset
+from credo.reports.loggers import LoggerName
 from credo.types import CredoError
 
 
@@ -33,6 +34,9 @@ class TrainOptions:
     """Record a video of the kept policy at the end."""
     quiet: bool = False
     """No progress, only messages."""
+    log: LoggerName | None = None
+    """Log to TensorBoard (files in logs/ of the run folder), Weights & Biases or trackio too; each needs the extra of
+    its name."""
 
 
 def imitate(words: Sequence[str]) -> None:
@@ -65,9 +69,10 @@ def _preset_name(words: Sequence[str]) -> str:
 
 def _train(options: TrainOptions) -> None:
     from credo import api
-    from credo.cli.display import clock, watching
+    from credo.cli.display import clock, followed, watching
     from credo.config import validate
     from credo.demonstrations import load_demonstrations
+    from credo.reports.loggers import logging_to
 
     console = Console()
     config = options.config
@@ -77,8 +82,12 @@ def _train(options: TrainOptions) -> None:
     if config.imitates:
         data = load_demonstrations(config.demonstrations, fitting=api.specification(config.environment))
     expert_return = api.describe_demonstrations(data).get("return_mean")
-    with watching(console, expert_return, options.quiet) as watcher:
-        run = api.imitate(config, demonstrations=data, out=options.out, watcher=watcher)
+    out = options.out or api.default_folder(config, data.sha256 if data is not None else "")
+    with (
+        watching(console, expert_return, options.quiet) as watcher,
+        logging_to(options.log, out) as log,
+    ):
+        run = api.imitate(config, demonstrations=data, out=out, watcher=followed(watcher, log))
     finish(console, run, config, options.video)
     if run.summary["state"] == "interrupted":
         console.print("stopped; the same command goes on from here", highlight=False)

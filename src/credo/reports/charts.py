@@ -81,14 +81,15 @@ def panel(figure: Figure) -> dict[str, Any]:
     y = _quantitative("value", figure.axis)
     colour = _nominal("group", ["healthy"], ["black"])
     dashes = [DASHES.get(kind, [1, 0]) for kind in KINDS]
-    # Dashes of a curve that shakes cannot be seen.
-    dash = _nominal("verdict", list(KINDS), dashes) if figure.kind == "evaluations" else {"value": [1, 0]}
     shape = _nominal("event", list(EVENTS), list(EVENTS.values()))
     rule: dict[str, Any] = {"type": "rule", "strokeDash": [6, 4], "strokeWidth": 1.2, "color": {"expr": "ink"}}
     text: dict[str, Any] = {"type": "text", "align": "left", "baseline": "bottom", "dx": 4, "dy": -3, "fontSize": 11}
     text |= {"color": {"expr": "ink"}}
     line: dict[str, Any] = {"x": x, "y": y, "detail": {"field": "seed"}, "color": colour, "opacity": _OPACITY}
-    line |= {"strokeWidth": _WIDTH, "strokeDash": dash}
+    line |= {"strokeWidth": _WIDTH}
+    if figure.kind == "evaluations":
+        # Dashes of a curve that shakes cannot be seen, and cost most of the time of a picture.
+        line["strokeDash"] = _nominal("verdict", list(KINDS), dashes)
     mark = {"type": "point", "filled": True, "size": 90}
     return {
         # chosen: the seed that is shown before the others.
@@ -102,7 +103,7 @@ def panel(figure: Figure) -> dict[str, Any]:
             },
             {
                 "data": {"name": "lines"},
-                "mark": {"type": "line", "strokeJoin": "round", "clip": True},
+                "mark": {"type": "line", "strokeJoin": "round"},
                 "encoding": line,
             },
             {
@@ -226,7 +227,7 @@ def still(collection: Collection, environment: str, figure: Figure) -> dict[str,
             layer["data"] = {"name": f"{name}-{index}"}
             _set_scales(layer["encoding"], figure, axis, collection.extent(environment))
             if "color" in layer["encoding"]:
-                layer["encoding"] |= {"color": _still_colour(kinds), "opacity": {"value": 0.9}}
+                layer["encoding"] |= {"color": _still_colour(kinds), "opacity": {"value": 1}}
             if "strokeWidth" in layer["encoding"]:
                 layer["encoding"]["strokeWidth"] = {"value": 1.5}
         datasets |= {f"lines-{index}": lines, f"marks-{index}": marks, f"expert-{index}": expert_rows(cell, figure)}

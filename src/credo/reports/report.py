@@ -34,6 +34,7 @@ def write_report(
     out: Path,
     figures: bool = True,
     videos: bool = False,
+    statistics: bool = True,
     reader: Reader | None = None,
     reload: float | None = None,
     line: Line = lambda line: None,
@@ -45,6 +46,7 @@ def write_report(
         out: made where it is missing; files of an earlier report are replaced.
         figures: each figure as PNG, SVG, PDF and its numbers as CSV too.
         videos: of the median and the worst seed of each method (seconds each).
+        statistics: the tables of ``credo.studies`` too, which read every run once more.
         reader: one that has read these folders before reads only what has changed.
         reload: seconds after which the page loads itself again; None: never.
         line: gets messages.
@@ -54,7 +56,7 @@ def write_report(
     """
     out = Path(out)
     collection = (reader or Reader()).collect([Path(folder) for folder in folders])
-    found = tables(collection)
+    found = tables(collection, statistics)
     try:
         out.mkdir(parents=True, exist_ok=True)
         write_tables(found, out)
@@ -91,7 +93,7 @@ def watch_report(
     try:
         while True:
             began = time.monotonic()
-            report = write_report(folders, out, False, False, reader, reload=seconds)
+            report = write_report(folders, out, False, False, False, reader, reload=seconds)
             if report.collection.done:
                 line("every run is done")
                 break
@@ -100,7 +102,7 @@ def watch_report(
             wait(max(seconds - (time.monotonic() - began), 1.0))
     except KeyboardInterrupt:
         line("stopped; writing the report once more")
-    return write_report(folders, out, figures, videos, reader, line=line)
+    return write_report(folders, out, figures, videos, reader=reader, line=line)
 
 
 def command_line(folders: Sequence[Path], out: Path, figures: bool, videos: bool) -> str:

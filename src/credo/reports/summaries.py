@@ -16,19 +16,29 @@ from credo.studies.tables import Cell as Value
 from credo.studies.tables import Table
 
 
-def tables(collection: Collection) -> list[Table]:
-    """Every table of a report, in the order of the page."""
+def tables(collection: Collection, statistics: bool = True) -> list[Table]:
+    """Every table of a report, in the order of the page; ``statistics``: those of the studies too."""
     found = [overview(collection), seeds(collection), efficiency(collection), settings(collection)]
-    return [table for table in found if table.rows] + further_tables(collection)
+    further = further_tables(collection) if statistics else []
+    if any(table.name == "sample-efficiency" for table in further):
+        # The same with intervals.
+        found = [table for table in found if table.name != "samples"]
+    return [table for table in found if table.rows] + further
 
 
 def further_tables(collection: Collection) -> list[Table]:
-    """Tables of ``credo.studies.analysis.analyse``, where that is there: it gets (method, environment, run folder) of
-    every run, and reads what it needs."""
+    """Tables of ``credo.studies.analysis.analyse``, where that is there: of every run it gets (method, environment, run
+    folder, None, the seeds that are shown of it), and reads what it needs."""
     if importlib.util.find_spec("credo.studies.analysis") is None:
         return []
     analyse = importlib.import_module("credo.studies.analysis").analyse
-    return list(analyse([(run.method, run.environment, run.folder) for run in collection.runs]))
+    runs = []
+    for cell in collection.cells.values():
+        for run in cell.runs:
+            shown = tuple(number for number, seed in cell.seeds.items() if seed.folder == run.folder)
+            if shown:
+                runs.append((run.method, run.environment, run.folder, None, shown))
+    return list(analyse(runs))
 
 
 def headline(collection: Collection) -> tuple[str, str]:

@@ -1,0 +1,152 @@
+"""A run's rows to TensorBoard, Weights & Biases or trackio while it trains.
+
+They follow the run's own files: what is logged is what was written, and training knows nothing of them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+
+from credo import run_folder
+from credo.types import CredoError
+
+LoggerName = Literal["tensorboard", "wandb", "trackio"]
+FOLDER = "logs"
+_MODULES = {"tensorboard": "tensorboardX", "wandb": "wandb", "trackio": "trackio"}
+_KINDS = (run_folder.METRICS, run_folder.EVALUATIONS)
+_NO_VALUES = ("seed", "round", "step")
+
+Values = dict[str, float]
+
+
+class Sink(Protocol):
+    """Where values go."""
+
+    def write(self, seed: int, step: int, values: Values) -> None:
+        """The values of one row, by "metrics/NAME" or "evaluations/NAME"."""
+
+    def close(self) -> None: ...
+
+
+class Follower:
+    """Gives a sink what a run has written since the last time; of a run that goes on only what was not given before."""
+
+    def __init__(self, folder: Path, name: LoggerName, open_sink: Callable[[Path], Sink]):
+        self.folder, self.name, self.open_sink = folder, name, open_sink
+        self.sink: Sink | None = None
+        self.given: dict[str, int] = {}
+        self.seen: set[Path] = set()
+
+    def poll(self) -> None:
+        """Write all new rows."""
+        for kind in _KINDS:
+            for path in sorted((self.folder / kind).glob("part-*.parquet")):
+                if path not in self.seen:
+                    self._start()
+                    self.seen.add(path)
+                    self._write(kind, run_folder.read_part(path))
+
+    def close(self) -> None:
+        """Write the last rows and close the sink."""
+        self.poll()
+        if self.sink is not None:
+            self.sink.close()
+
+    @property
+    def _state(self) -> Path:
+        return self.folder / FOLDER / f"{self.name}.json"
+
+    def _start(self) -> None:
+        if self.sink is None:
+            (self.folder / FOLDER).mkdir(exist_ok=True)
+            if self._state.exists():
+                self.given = {kind: int(step) for kind, step in run_folder.read_json(self._state).items()}
+            self.sink = self.open_sink(self.folder)
+
+    def _write(self, kind: str, columns: dict[str, np.ndarray]) -> None:
+        assert self.sink is not None
+        if not {"seed", "step"} <= set(columns) or not len(columns["step"]):
+            return
+        # A run that was killed does its last rounds again, with the same numbers: they are given once.
+        last = self.given.get(kind, -1)
+        for row in np.flatnonzero(columns["step"] > last):
+            values = {
+                f"{kind}/{name}": float(column[row])
+                for name, column in columns.items()
+                if name not in _NO_VALUES and np.isfinite(column[row])
+            }
+            self.sink.write(int(columns["seed"][row]), int(columns["step"][row]), values)
+        self.given[kind] = max(last, int(columns["step"].max()))
+        run_folder.write_json(self._state, dict(self.given))
+
+
+@contextlib.contextmanager
+def logging_to(name: LoggerName | None, folder: Path) -> Iterator[Callable[[], None]]:
+    """A function to call after each round; None logs nothing.
+
+    Raises:
+        CredoError: the library is not installed; before anything is written.
+    """
+    if name is None:
+        yield lambda: None
+        return
+    module = load(name)
+    follower = Follower(folder, name, lambda run: _SINKS[name](module, run))
+    try:
+        yield follower.poll
+    finally:
+        follower.close()
+
+
+def load(name: LoggerName) -> Any:
+    """The library of a logger; CredoError names the extra that brings it."""
+    try:
+        return importlib.import_module(_MODULES[name])
+    except ImportError as error:
+        raise CredoError(
+            f"log: {name} needs a package that is not here ({error}); pip install 'credo-imitation[{name}]'"
+        ) from None
+
+
+class TensorBoard:
+    """One folder of event files for each seed, so that TensorBoard draws seeds as runs."""
+
+    def __init__(self, module: Any, folder: Path):
+        self.module, self.folder = module, folder
+        self.writers: dict[int, Any] = {}
+
+    def write(self, seed: int, step: int, values: Values) -> None:
+        if seed not in self.writers:
+            place = self.folder / FOLDER / "tensorboard" / f"seed-{seed}"
+            self.writers[seed] = self.module.SummaryWriter(str(place))
+        for name, value in values.items():
+            self.writers[seed].add_scalar(name, value, step)
+
+    def close(self) -> None:
+        for writer in self.writers.values():
+            writer.close()
+
+
+class Tracker:
+    """Weights & Biases or trackio: one run, seeds as prefixes, against the environment steps."""
+
+    def __init__(self, module: Any, folder: Path):
+        stored = run_folder.read_config(folder)[1]
+        self.run = module.init(
+            project="credo", name=folder.resolve().name, config=stored.get("config", {}), resume="allow"
+        )
+
+    def write(self, seed: int, step: int, values: Values) -> None:
+        self.run.log({f"seed-{seed}/{name}": value for name, value in values.items()} | {"step": step})
+
+    def close(self) -> None:
+        self.run.finish()
+
+
+_SINKS: dict[str, Callable[[Any, Path], Sink]] = {"tensorboard": TensorBoard, "wandb": Tracker, "trackio": Tracker}

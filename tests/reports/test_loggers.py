@@ -1,0 +1,118 @@
+"""Logging follows what a run writes: every row once, also when the run was killed and went on."""
+
+from __future__ import annotations
+
+import struct
+import types
+
+import pytest
+from made_runs import STEPS
+from tensorboardX.proto.event_pb2 import Event
+
+from credo import run_folder
+from credo.cli import main
+from credo.reports import loggers
+from credo.reports.loggers import Follower, logging_to
+from credo.types import CredoError
+
+
+class Recorder:
+    def __init__(self, folder):
+        self.rows = []
+        self.closed = False
+
+    def write(self, seed, step, values):
+        self.rows.append((seed, step, values))
+
+    def close(self):
+        self.closed = True
+
+
+def events(folder):
+    """(tag, step, value) of every scalar in TensorBoard's event files: length, its sum, record, its sum."""
+    found = []
+    for path in sorted(folder.rglob("events.*")):
+        content, at = path.read_bytes(), 0
+        while at < len(content):
+            (size,) = struct.unpack_from("<Q", content, at)
+            event = Event.FromString(content[at + 12 : at + 12 + size])
+            found += [(value.tag, event.step, value.simple_value) for value in event.summary.value]
+            at += 16 + size
+    return found
+
+
+def test_tensorboard_gets_every_finite_number_of_every_seed(make_run):
+    folder = make_run("run", ("healthy", "dead"))
+    with logging_to("tensorboard", folder) as log:
+        log()
+    for seed in (0, 1):
+        scalars = events(folder / "logs" / "tensorboard" / f"seed-{seed}")
+        returns = [(step, value) for tag, step, value in scalars if tag == "evaluations/return_mean"]
+        assert len(returns) == 10
+        assert returns[-1] == (STEPS, 2900 if seed == 0 else 20)
+        # Nothing is told of the rounds before learning begins at step 1,000.
+        gradients = [step for tag, step, _ in scalars if tag == "metrics/actor_gradient_max"]
+        assert gradients == list(range(1024, STEPS + 1, 64))
+
+
+def test_new_parts_are_given_once_and_repeated_rounds_not_again(make_run):
+    folder = make_run("run", ())
+    opened = []
+
+    def open_sink(path):
+        opened.append(Recorder(path))
+        return opened[-1]
+
+    def part(index, steps):
+        rows = [{"seed": 0, "round": step, "step": step, "q_mean": float(step)} for step in steps]
+        run_folder.write_part(folder, run_folder.METRICS, index, rows)
+
+    follower = Follower(folder, "wandb", open_sink)
+    follower.poll()
+    assert opened == []
+    part(0, (1, 2))
+    follower.poll()
+    follower.poll()
+    part(1, (3,))
+    follower.close()
+    assert opened[0].rows == [(0, step, {"metrics/q_mean": float(step)}) for step in (1, 2, 3)]
+    assert opened[0].closed
+    # Killed after step 3, gone on from step 2: the next process does step 3 again.
+    part(1, (3, 4))
+    again = Follower(folder, "wandb", open_sink)
+    again.close()
+    assert opened[1].rows == [(0, 4, {"metrics/q_mean": 4.0})]
+
+
+def test_trackers_get_seeds_as_prefixes(make_run, monkeypatch):
+    folder = make_run("run", ("healthy",))
+    logged, told = [], {}
+    run = types.SimpleNamespace(log=logged.append, finish=lambda: told.update(finished=True))
+    module = types.SimpleNamespace(init=lambda **options: told.update(options) or run)
+    monkeypatch.setattr(loggers, "load", lambda name: module)
+    with logging_to("trackio", folder) as log:
+        log()
+    assert (told["project"], told["name"], told["finished"]) == ("credo", "run", True)
+    assert told["config"]["environment"] == "Hopper-v5"
+    assert (logged[-1]["step"], logged[-1]["seed-0/evaluations/return_mean"]) == (STEPS, 2900)
+    assert len(logged) == STEPS // 64 + 10
+    assert all(name == "step" or name.startswith("seed-0/") for row in logged for name in row)
+
+
+def test_a_missing_package_is_named_before_anything_is_written(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(loggers._MODULES, "wandb", "no_such_module")
+    with pytest.raises(CredoError, match=r"pip install 'credo-imitation\[wandb\]'"), logging_to("wandb", tmp_path):
+        pass
+    out = tmp_path / "run"
+    with pytest.raises(SystemExit) as stop:
+        main(["imitate", "--log", "wandb", "--out", str(out), "--steps", "64"])
+    assert stop.value.code == 2
+    assert "credo-imitation[wandb]" in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_nothing_is_logged_unless_asked_for(make_run):
+    folder = make_run("run", ("healthy",))
+    with logging_to(None, folder) as log:
+        log()
+    assert not (folder / "logs").exists()
