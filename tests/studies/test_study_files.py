@@ -217,7 +217,7 @@ def shipped():
         yield pytest.param(name, marks=marks)
 
 
-@pytest.mark.parametrize("name", shipped())
+@pytest.mark.parametrize("name", list(shipped()))
 def test_shipped_studies_expand(name):
     study = load_study(find_study(name))
     assert study.name == name
