@@ -50,6 +50,14 @@ def pretend(seconds):
     return train
 
 
+SLOWLY = 20.0
+
+
+def slowly(config, folder):
+    """A pretended training of ``SLOWLY`` seconds, which other processes can import."""
+    pretend(SLOWLY)(config, folder)
+
+
 if __name__ == "__main__":
     root, stale_after, name, seconds = sys.argv[1:]
     run_cell(Store(Path(root), float(stale_after)), placed(name), pretend(float(seconds)))

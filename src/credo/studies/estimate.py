@@ -8,13 +8,16 @@ from itertools import pairwise
 from credo.config import RunConfig
 from credo.studies.store import DONE, Placed, Progress
 
-MEASURED = 1.35e10
-"""Weights times samples learned from per second, over all seeds, on two cores: what ``work`` gives for the ``fast``
-preset at 360 environment steps a second and for ``paper`` at 290 (docs/studies.md). Used until something has run."""
+MEASURED = 1.58e10
+"""``work`` done per second over all seeds on two cores: 380 environment steps of the ``fast`` preset, 290 of ``paper``,
+1,230 of the small studies' networks (docs/studies.md). Used until something has run."""
+HOST = 5.5e6
+"""Work that stepping an environment and drawing the batches comes to, for each environment step (0.7 ms of a core)."""
 
 
 def work(config: RunConfig) -> float:
-    """What one environment step of one seed costs: weights times samples learned from, a rough proxy of the time."""
+    """What one environment step of one seed costs: weights times samples learned from, a rough proxy of the time, and
+    the host's part."""
     learner = config.learner_config
     # Forward through the target networks once for each smoothing sample, if the learner draws many.
     passes = 3 + 0.2 * getattr(learner, "noise_samples", 0)
@@ -22,7 +25,7 @@ def work(config: RunConfig) -> float:
     judge = 0.0
     if config.adversarial:
         judge = _weights(config.discriminator.hidden) * 2 * config.discriminator.batch_size
-    return max(policy + judge * config.discriminator.updates_per_round, 1.0) / config.steps_per_round
+    return (policy + judge * config.discriminator.updates_per_round) / config.steps_per_round + HOST
 
 
 def seconds_left(placed: Sequence[Placed], progress: Sequence[Progress], machines: int = 1) -> tuple[float, bool]:
