@@ -9,8 +9,8 @@ from credo.config import RunConfig
 from credo.studies.store import DONE, Placed, Progress
 
 MEASURED = 1.58e10
-"""``work`` done per second over all seeds on two cores. Fitted to what one core was measured to do: 187 environment steps
-a second of the ``fast`` preset, 147 of ``paper``, 577 with the small studies' networks. Used until something has run."""
+"""``work`` done per second over all seeds on two cores. Fitted to what one core was measured to do a second: 187
+environment steps of ``fast``, 147 of ``paper``, 577 with the small studies' networks. Used until something has run."""
 HOST = 5.5e6
 """Work that stepping an environment and drawing the batches comes to, for each environment step (0.7 ms of a core)."""
 
