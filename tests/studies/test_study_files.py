@@ -7,8 +7,9 @@ import pytest
 
 from credo.config import RegulariserName, RunConfig, run_id, to_dict
 from credo.presets import PRESETS
+from credo.studies.estimate import seconds_left
 from credo.studies.shipped import FOLDER, find_study, shipped_names
-from credo.studies.store import edits
+from credo.studies.store import Placed, Store, edits
 from credo.studies.study import load_study
 from credo.studies.toml_lines import find_line
 from credo.types import CredoError
@@ -217,13 +218,17 @@ def shipped():
         yield pytest.param(name, marks=marks)
 
 
-@pytest.mark.parametrize("name", sorted(shipped()))
-def test_shipped_studies_expand(name):
+@pytest.mark.parametrize("name", list(shipped()))
+def test_shipped_studies_expand(name, tmp_path):
     study = load_study(find_study(name))
     assert study.name == name
     assert study.description
     seeds = 5 if name.endswith("-small") else 11
     assert {cell.config.seeds for cell in study.cells} == {seeds}
+    if seeds == 5:
+        cells = [Placed(cell, run_id(cell.config)) for cell in study.cells]
+        seconds, _ = seconds_left(cells, [Store(tmp_path).progress(p) for p in cells])
+        assert seconds < 3600
 
 
 def test_every_study_of_the_issue_is_shipped():

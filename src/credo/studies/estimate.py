@@ -8,21 +8,29 @@ from itertools import pairwise
 from credo.config import RunConfig
 from credo.studies.store import DONE, Placed, Progress
 
-MEASURED = 1.35e10
-"""Weights times samples learned from per second, over all seeds, on two cores: what ``work`` gives for the ``fast``
-preset at 360 environment steps a second and for ``paper`` at 290 (docs/studies.md). Used until something has run."""
+MEASURED = 1.58e10
+"""``work`` done per second over all seeds on two cores. Fitted to what one core was measured to do a second: 187
+environment steps of ``fast``, 147 of ``paper``, 577 with the small studies' networks. Used until something has run."""
+HOST = 5.5e6
+"""Work that stepping an environment and drawing the batches comes to, for each environment step (0.7 ms of a core)."""
 
 
 def work(config: RunConfig) -> float:
-    """What one environment step of one seed costs: weights times samples learned from, a rough proxy of the time."""
+    """What one environment step of one seed costs: weights times samples learned from, a rough proxy of the time, and
+    the host's part."""
     learner = config.learner_config
-    # Forward through the target networks once for each smoothing sample, if the learner draws many.
-    passes = 3 + 0.2 * getattr(learner, "noise_samples", 0)
-    policy = _weights(learner.hidden) * passes * getattr(learner, "batch_size", 128) * config.updates_per_round
+    # A learner that smooths its targets over many samples goes forward once for each of them: with 50, in two pairs, a
+    # prototype of SD3 took 16 times as long as TD3.
+    passes = (3 + 0.45 * getattr(learner, "noise_samples", 0)) * getattr(learner, "minibatches", 1)
+    if hasattr(learner, "epochs"):
+        samples = learner.epochs * config.steps_per_round
+    else:
+        samples = learner.batch_size * config.updates_per_round
+    policy = _weights(learner.hidden) * passes * samples
     judge = 0.0
     if config.adversarial:
         judge = _weights(config.discriminator.hidden) * 2 * config.discriminator.batch_size
-    return max(policy + judge * config.discriminator.updates_per_round, 1.0) / config.steps_per_round
+    return (policy + judge * config.discriminator.updates_per_round) / config.steps_per_round + HOST
 
 
 def seconds_left(placed: Sequence[Placed], progress: Sequence[Progress], machines: int = 1) -> tuple[float, bool]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import signal
 import subprocess
 import threading
@@ -85,7 +86,7 @@ def run_study(
                 for run, process in list(active.items()):
                     if process.poll() is not None:
                         del active[run]
-                        how = _how_it_ended(store, todo[run], process.returncode)
+                        how = _how_it_ended(store, todo[run], process)
                         if how.state != RUNNING:
                             end(run, how)
                 for run in todo:
@@ -140,18 +141,21 @@ def _terminate_as_interrupt() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _how_it_ended(store: Store, placed: Placed, code: int) -> Ended:
-    now = store.progress(placed)
-    if now.state in (DONE, RUNNING, FAILED):
+def _how_it_ended(store: Store, placed: Placed, process: subprocess.Popen[Any]) -> Ended:
+    assert placed.run is not None
+    now, code = store.progress(placed), process.returncode
+    holder = lease.current(store.leases(placed.run))
+    # Its own lease outlives a process that was killed; started again at once it might be killed for ever.
+    died = holder is not None and (holder.process, holder.host) == (process.pid, platform.node()) and code != 0
+    if now.state in (DONE, FAILED) or (now.state == RUNNING and not died):
         return Ended(now.state, now.about)
     if code < 0:
-        what = f"its process was ended by signal {-code} ({signal.Signals(-code).name})"
+        what = f"signal {-code} ({signal.Signals(-code).name})"
     elif code:
-        what = f"its process ended with status {code}"
+        what = f"exit status {code}"
     else:
         return Ended(STOPPED)
-    assert placed.run is not None
-    return _failed(store, placed.run, what)
+    return _failed(store, placed.run, f"its process ended with {what}; the same command goes on from its checkpoint")
 
 
 def _complete(store: Store, placed: Placed) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import secrets
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -37,11 +38,15 @@ def run_on_ray(
         placed: the cells.
         train: a function of a module, since nodes import it by name.
         address: of a running cluster ("auto": the one of this machine); None: start Ray on this machine alone, without
-            its dashboard.
+            its dashboard and with a token of its own.
         cores: that each task asks for and is bound to.
         gpus: that each task asks for; a share lets several use one.
         tell: called as each run ends.
     """
+    if address is None:
+        # Whoever else is on this machine must not give orders to it.
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     ray = _ray()
     started = not ray.is_initialized()
     if started:

@@ -1,0 +1,130 @@
+"""``credo study`` as a user meets it: a tiny study from beginning to end, run twice, edited, reported."""
+
+import json
+
+import pytest
+
+from credo.cli import main
+from credo.demonstrations import from_episodes, save_demonstrations
+from credo.environments import rollout_episodes
+from credo.environments.probes import PointMass, point_mass_expert
+
+STUDY = """\
+[study]
+name = "tiny"
+description = "one method that works, one that cannot"
+seeds = 2
+
+[base]
+environment = "my_probe:Point-v0"
+steps = 256
+random_steps = 64
+learning_starts = 64
+updates_per_round = 4
+evaluation_interval = 64
+evaluation_episodes = 1
+discriminator.updates_per_round = 1
+discriminator.hidden = [8]
+td3.hidden = [8]
+
+[axes.method]
+works = { demonstrations = "DEMOS" }
+cannot = { demonstrations = "missing.safetensors" }
+"""
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("study")
+    episodes = rollout_episodes(PointMass, point_mass_expert, 4, seed=0)
+    save_demonstrations(folder / "demos.safetensors", from_episodes(episodes, environment="PointMass", source="test"))
+    (folder / "my_probe.py").write_text(
+        "import gymnasium\nfrom credo.environments.probes import PointMass\n"
+        "gymnasium.register(id='Point-v0', entry_point=PointMass, max_episode_steps=50)\n"
+    )
+    (folder / "tiny.toml").write_text(STUDY.replace("DEMOS", str(folder / "demos.safetensors")))
+    return folder
+
+
+@pytest.fixture
+def study(place, monkeypatch, capsys):
+    """Runs a command in the folder of the study; its status and what it printed."""
+    monkeypatch.chdir(place)
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(place / "compiled"))
+
+    def study(words):
+        status = 0
+        try:
+            main(["study", *words.split()])
+        except SystemExit as stop:
+            status = stop.code
+        printed = capsys.readouterr()
+        return status, printed.out + printed.err
+
+    return study
+
+
+def test_a_study_from_beginning_to_end(study, place):
+    status, text = study("status tiny.toml")
+    assert status == 0
+    assert "2 waiting" in text
+    status, text = study("report tiny.toml")
+    assert status == 2
+    assert "nothing of tiny has run" in text
+
+    status, text = study("run tiny.toml")
+    assert status == 1, text
+    assert "a documented speed" in text
+    assert "works: done" in text
+    assert "cannot: " in text
+    assert "missing.safetensors" in text
+    (summary,) = (place / "runs" / "store").glob("*/summary.json")
+    assert json.loads(summary.read_text())["seeds"].keys() == {"0", "1"}
+    before = summary.stat().st_mtime_ns
+
+    status, text = study("run tiny.toml --only works")
+    assert status == 0, text
+    assert "left on one machine" not in text
+    assert summary.stat().st_mtime_ns == before
+
+    status, text = study("status tiny.toml")
+    assert "done" in text
+    assert "100%" in text
+
+    status, text = study("report tiny.toml")
+    assert status == 0, text
+    tables = place / "runs" / "studies" / "tiny" / "report"
+    assert (tables / "verdicts.csv").read_text().splitlines()[1].startswith("works,my_probe:Point-v0,2,")
+    assert "Verdicts and divergence rates" in (tables / "tables.md").read_text()
+    assert "1 of 2 cells are not done" in text
+
+    # Shorter, it is done as it stands: the same run serves.
+    (place / "tiny.toml").write_text((place / "tiny.toml").read_text().replace("steps = 256", "steps = 128"))
+    status, text = study("status tiny.toml")
+    assert "cell works changes: steps: 128, not 256" in text
+    status, text = study("run tiny.toml --only works")
+    assert status == 0
+    assert summary.stat().st_mtime_ns == before
+
+
+def test_wrong_input_is_one_line(study, place):
+    (place / "wrong.toml").write_text("[base]\nstepz = 5\n")
+    status, text = study("run wrong.toml")
+    assert status == 2
+    assert text.splitlines() == ["credo: wrong.toml:2: stepz: no such setting; did you mean 'steps'?"]
+    status, text = study("run figure-99")
+    assert status == 2
+    assert "neither a file nor a shipped study" in text
+    (place / "one.toml").write_text('[axes.method]\na = { reward = "environment" }\n')
+    status, text = study("run one.toml --only b")
+    assert status == 2
+    assert "the cells are a" in text
+    assert not (place / "runs" / "store" / "b").exists()
+
+
+def test_the_shipped_studies_are_listed(study):
+    status, text = study("list")
+    assert status == 0
+    assert "threshold-small" in text
+    assert "CREDO's threshold" in text

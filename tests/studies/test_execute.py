@@ -1,0 +1,200 @@
+"""Running the cells: once each, whoever dies, however many work on them."""
+
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from study_worker import CONFIG, placed, pretend, write
+
+from credo import run_folder
+from credo.studies import lease
+from credo.studies.cores import claim_cores
+from credo.studies.estimate import seconds_left, work
+from credo.studies.execute import Ended, run_cell, run_study
+from credo.studies.store import DONE, FAILED, RUNNING, STOPPED, WAITING, Placed, Store
+
+WORKER = Path(__file__).parent / "study_worker.py"
+STALE = 3.0
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path, STALE)
+
+
+def starter(store, seconds=0.2):
+    def start(cell):
+        words = [str(store.root), str(store.stale_after), cell.cell.name, str(seconds)]
+        return subprocess.Popen([sys.executable, str(WORKER), *words])
+
+    return start
+
+
+def log(store):
+    path = store.root / "log"
+    return [line.split()[:3] for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def test_a_cell_is_run_once_and_found_done_afterwards(store):
+    cell = placed("one")
+    assert store.progress(cell)[:3] == (WAITING, 0, 640)
+    assert run_cell(store, cell, pretend(0)) == Ended(DONE)
+    assert run_cell(store, cell, pretend(0)) == Ended(DONE)
+    assert log(store) == [["begin", "run-one", "0"], ["end", "run-one", "10"]]
+    assert store.progress(cell)[:3] == (DONE, 640, 640)
+
+
+def test_a_failure_is_kept_in_one_line_and_tried_again(store):
+    assert run_cell(store, placed("bad"), pretend(0)) == Ended(FAILED, "environment: this one cannot work")
+    assert store.progress(placed("bad")).about == "environment: this one cannot work"
+    assert run_cell(store, placed("odd"), pretend(0)).about == "ValueError: two lines"
+    again = run_cell(store, placed("bad"), lambda config, folder: write(folder, config, 10))
+    assert again == Ended(DONE)
+
+
+def test_what_another_holds_is_left_alone(store):
+    mine = lease.acquire(store.leases("run-one"))
+    assert run_cell(store, placed("one"), pretend(0)) == Ended(RUNNING)
+    assert store.progress(placed("one")).state == RUNNING
+    mine.release()
+    run_folder.create(store.folder("run-one"), CONFIG, {}, "test")
+    # Without a lease, as ``credo imitate`` in that folder would.
+    with run_folder.locked(store.folder("run-one")):
+        assert run_cell(store, placed("one"), pretend(0)) == Ended(RUNNING)
+    assert log(store) == []
+
+
+def test_an_interrupted_cell_goes_on(store):
+    run_folder.create(store.folder("run-one"), CONFIG, {}, "test")
+    write(store.folder("run-one"), CONFIG, 4)
+    assert store.progress(placed("one"))[:2] == (STOPPED, 256)
+    assert run_cell(store, placed("one"), pretend(0)) == Ended(DONE)
+    assert log(store)[0] == ["begin", "run-one", "4"]
+
+
+def test_a_run_that_others_share_never_shrinks(store):
+    longer = dataclasses.replace(CONFIG, steps=6_400, seeds=3)
+    folder = store.folder("run-one")
+    run_folder.create(folder, longer, {}, "test")
+    write(folder, longer, 1)
+    # One seed of 640 steps is done already; three of 1,280 steps are not.
+    assert store.progress(placed("one")).state == DONE
+    more = Placed(placed("one").cell._replace(config=dataclasses.replace(CONFIG, seeds=2, steps=1_280)), "run-one")
+    assert store.progress(more)[:3] == (STOPPED, 1_280, 2_560)
+    wanted = store.wanted(more)
+    assert (wanted.seeds, wanted.steps) == (3, 1_280)
+
+
+def test_a_frozen_seed_has_done_all_its_steps(store):
+    folder = store.folder("run-one")
+    run_folder.create(folder, CONFIG, {}, "test")
+    seeds = {"0": {"steps": 64, "frozen": {"step": 64, "cause": "NaN"}}}
+    run_folder.write_json(folder / run_folder.SUMMARY, {"seeds": seeds})
+    assert store.progress(placed("one")).state == DONE
+
+
+def test_a_study_runs_every_cell_and_a_failing_one_stops_no_other(store):
+    cells = [placed(name) for name in ("one", "bad", "two")]
+    told = []
+    ended = run_study(store, cells, starter(store), jobs=2, tell=lambda p, how: told.append((p.cell.name, how.state)))
+    assert sorted(told) == [("bad", FAILED), ("one", DONE), ("two", DONE)]
+    assert ended["run-bad"].about == "environment: this one cannot work"
+    before = log(store)
+    assert {run: how.state for run, how in run_study(store, cells[::2], starter(store)).items()} == {
+        "run-one": DONE,
+        "run-two": DONE,
+    }
+    assert log(store) == before
+
+
+def test_cells_with_the_same_run_run_once(store):
+    twice = [placed("one"), placed("one")._replace(cell=placed("one").cell._replace(name="again"))]
+    run_study(store, twice, starter(store, 0))
+    assert [line[0] for line in log(store)] == ["begin", "end"]
+
+
+def test_a_killed_process_is_told_and_the_next_start_goes_on(store):
+    ended = run_study(store, [placed("killed")], starter(store))
+    assert ended["run-killed"].state == FAILED
+    assert "SIGKILL" in ended["run-killed"].about
+    # Its lease still stands: the next start waits until that is stale.
+    assert run_study(store, [placed("killed")], starter(store))["run-killed"] == Ended(DONE)
+    assert log(store) == [
+        ["begin", "run-killed", "0"],
+        ["begin", "run-killed", "5"],
+        ["end", "run-killed", "10"],
+    ]
+
+
+def test_two_who_run_the_same_study_share_it(store):
+    cells = [placed(f"c{number}") for number in range(3)]
+    found = []
+    threads = [
+        threading.Thread(target=lambda: found.append(run_study(store, cells, starter(store, 0.5)))) for _ in range(2)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [{how.state for how in ended.values()} for ended in found] == [{DONE}, {DONE}]
+    begun = [line[1] for line in log(store) if line[0] == "begin"]
+    assert sorted(begun) == [f"run-c{number}" for number in range(3)]
+
+
+def test_ctrl_c_ends_the_processes(store):
+    processes = []
+
+    def start(cell):
+        processes.append(starter(store, 60)(cell))
+        return processes[-1]
+
+    threading.Timer(1.5, os.kill, (os.getpid(), signal.SIGTERM)).start()
+    with pytest.raises(KeyboardInterrupt):
+        run_study(store, [placed("one")], start)
+    assert processes[0].poll() is not None
+
+
+def test_time_left_rests_on_what_has_run(store):
+    cells = [placed("one"), placed("two")]
+    guess, guessed = seconds_left(cells, [store.progress(p) for p in cells])
+    assert guessed
+    assert guess > 0
+    run_folder.create(store.folder("run-one"), CONFIG, {}, "test")
+    write(store.folder("run-one"), CONFIG, 5)
+    # 320 steps in 2 seconds: as long again for the rest, and twice that for the other.
+    assert seconds_left(cells, [store.progress(p) for p in cells]) == (pytest.approx(6.0), False)
+    heavy = cells[1]._replace(cell=cells[1].cell._replace(config=dataclasses.replace(CONFIG, updates_per_round=128)))
+    scaled, _ = seconds_left([cells[0], heavy], [store.progress(p) for p in cells])
+    assert scaled == pytest.approx(2 + 4 * work(heavy.cell.config) / work(CONFIG))
+
+
+def test_cores_are_claimed_by_one_process_at_a_time():
+    script = (
+        "from credo.studies.cores import claim_cores; import time; print(claim_cores(1), flush=True); time.sleep(30)"
+    )
+    first = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    one = first.stdout.readline()
+    second = subprocess.run(
+        [sys.executable, "-c", script.replace("30", "0")], capture_output=True, text=True, check=True
+    ).stdout
+    first.kill()
+    first.wait()
+    first.stdout.close()
+    assert one.startswith("(")
+    assert second == "()\n" or not set(eval_numbers(one)) & set(eval_numbers(second))
+    assert claim_cores(0) == ()
+
+
+def eval_numbers(text):
+    return [int(part) for part in text.strip("()\n ").split(",") if part.strip()]
+
+
+def test_time_passes_between_polls_only(store, monkeypatch):
+    monkeypatch.setattr(time, "sleep", lambda seconds: pytest.fail("nothing is left to wait for"))
+    assert run_study(store, [], starter(store)) == {}

@@ -1,0 +1,92 @@
+"""Leases: one holder at a time, whoever dies, however many ask."""
+
+import json
+import os
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from credo.studies.lease import acquire, current, held
+
+
+def aged(lease, seconds):
+    """As if the lease had last been renewed a while ago."""
+    then = time.time() - seconds
+    os.utime(lease.path, (then, then))
+
+
+def test_a_lease_excludes_until_it_is_released(tmp_path):
+    mine = acquire(tmp_path / "a")
+    assert mine is not None
+    assert acquire(tmp_path / "a") is None
+    holder = current(tmp_path / "a")
+    assert holder.holds()
+    assert holder.process == os.getpid()
+    mine.release()
+    assert not current(tmp_path / "a").holds()
+    assert acquire(tmp_path / "a").number == 2
+    assert current(tmp_path / "never") is None
+
+
+def test_a_stale_lease_is_taken_over_and_its_holder_learns_of_it(tmp_path):
+    mine = acquire(tmp_path, stale_after=30)
+    aged(mine, 29)
+    assert acquire(tmp_path, stale_after=30) is None
+    assert mine.renew()
+    aged(mine, 31)
+    theirs = acquire(tmp_path, stale_after=30)
+    assert theirs is not None
+    assert not mine.renew()
+    assert theirs.renew()
+    # The old holder's release must not free what is another's now.
+    mine.release()
+    assert acquire(tmp_path, stale_after=30) is None
+
+
+def test_process_ids_say_nothing(tmp_path):
+    mine = acquire(tmp_path)
+    told = json.loads(mine.path.read_text())
+    mine.path.write_text(json.dumps(told | {"process": 2**22 + 1, "host": "elsewhere"}))
+    assert acquire(tmp_path) is None
+
+
+@pytest.mark.parametrize("before", ["nothing", "released", "stale"])
+def test_of_many_who_ask_at_once_one_gets_it(tmp_path, before):
+    if before != "nothing":
+        first = acquire(tmp_path)
+        first.release() if before == "released" else aged(first, 1_000)
+    barrier = threading.Barrier(8)
+
+    def ask(_):
+        barrier.wait()
+        return acquire(tmp_path)
+
+    with ThreadPoolExecutor(8) as pool:
+        got = [lease for lease in pool.map(ask, range(8)) if lease is not None]
+    assert len(got) == 1
+    assert not [path for path in tmp_path.iterdir() if path.suffix == ".tmp"]
+
+
+def test_a_held_lease_is_renewed_and_then_released(tmp_path):
+    mine = acquire(tmp_path, stale_after=0.6)
+    with held(mine, stale_after=0.6):
+        time.sleep(1.0)
+        assert current(tmp_path).holds(0.6)
+    assert current(tmp_path).released
+
+
+def test_losing_a_lease_is_told_once(tmp_path):
+    lost = []
+    mine = acquire(tmp_path, stale_after=0.3)
+    with held(mine, 0.3, lambda: lost.append(True)):
+        other = tmp_path / "000002.json"
+        other.write_text(mine.path.read_text().replace(mine.token, "another"))
+        time.sleep(0.5)
+    assert lost == [True]
+
+
+def test_an_unreadable_lease_frees_nothing(tmp_path):
+    (tmp_path / "000001.json").write_text("{")
+    assert acquire(tmp_path) is None
