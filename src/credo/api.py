@@ -180,6 +180,6 @@ def _train(
                     f"note: the run began with other versions, so its numbers may differ: {'; '.join(changed)}"
                 )
         announce(config, spec, watcher)
-        train(config, source, data, folder, watcher, spec)
-        write_curves(folder)
+        if train(config, source, data, folder, watcher, spec) != "terminated":
+            write_curves(folder)
     return Run(folder)

@@ -93,4 +93,5 @@ def finish(console: Console, run, config: RunConfig, with_video: bool) -> None:
             console.print(f"video: {result.path}", soft_wrap=True, highlight=False)
         except CredoError as error:
             console.print(f"no video: {error}", soft_wrap=True, highlight=False, markup=False)
-    console.print(f"curves: {run.folder / 'curves.html'}", soft_wrap=True, highlight=False)
+    if (run.folder / "curves.html").exists():
+        console.print(f"curves: {run.folder / 'curves.html'}", soft_wrap=True, highlight=False)

@@ -117,7 +117,8 @@ def train(
     """Train all seeds of a run in its folder (made by ``run_folder.create``), going on from its newest checkpoint.
 
     ``demonstrations`` is None with the environment's own reward; ``spec`` is the environment's where it is known.
-    Returns "done" or "interrupted"; Ctrl-C and SIGTERM stop after the round under way, and a checkpoint of it is kept.
+    Returns "done", or "interrupted" (Ctrl-C) or "terminated" (SIGTERM: the caller should end at once), which stop after
+    the round under way and keep a checkpoint of it.
     A seed whose numbers turn non-finite, or whose environment fails, is frozen and the others go on.
     """
     watcher = watcher or Watcher()
@@ -134,7 +135,8 @@ def train(
             seeds.append(make_seed(config, source, number, initial_state(parts, number)))
         stop = Stop()
         with stop.listening():
-            return _Run(parts, constants, held_out, folder, seeds, watcher, stop).run()
+            state = _Run(parts, constants, held_out, folder, seeds, watcher, stop).run()
+        return "terminated" if state == "interrupted" and stop.hurried else state
     finally:
         for seed in seeds:
             for opened in (seed.environments, seed.evaluator):
