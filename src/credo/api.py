@@ -184,6 +184,6 @@ def _train(
                 )
         for doubt in doubts(config, spec):
             watcher.line(f"note: {doubt}")
-        train(config, source, data, folder, watcher, spec)
-        write_curves(folder)
+        if train(config, source, data, folder, watcher, spec) != "terminated":
+            write_curves(folder)
     return Run(folder)

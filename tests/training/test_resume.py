@@ -269,7 +269,7 @@ def test_a_stop_in_the_middle_of_an_evaluation_leaves_it_for_later(rewarded, tmp
     def pendulum():
         return gymnasium.wrappers.TimeLimit(Stopping(), 200)
 
-    assert run(tmp_path / "run", REWARDED, pendulum) == "interrupted"
+    assert run(tmp_path / "run", REWARDED, pendulum) == "terminated"
     assert Stopping.steps < 128 + 40
     assert not (tmp_path / "run" / run_folder.EVALUATIONS / "part-000000.parquet").exists()
     assert run(tmp_path / "run", REWARDED, pendulum) == "done"

@@ -109,4 +109,5 @@ def finish(console: Console, run, config: RunConfig, with_video: bool) -> None:
             say(console, f"video: {result.path}")
         except CredoError as error:
             say(console, f"no video: {error}")
-    say(console, f"curves: {run.folder / 'curves.html'}")
+    if (run.folder / "curves.html").exists():
+        say(console, f"curves: {run.folder / 'curves.html'}")

@@ -88,7 +88,8 @@ def train(
     """Train all seeds of a run in its folder (made by ``run_folder.create``), going on from its newest checkpoint.
 
     ``demonstrations`` is None with the environment's own reward; ``spec`` is the environment's where it is known.
-    Returns "done" or "interrupted"; Ctrl-C and SIGTERM stop after the round under way, and a checkpoint of it is kept.
+    Returns "done", or "interrupted" (Ctrl-C) or "terminated" (SIGTERM: the caller should end at once), which stop after
+    the round under way and keep a checkpoint of it.
     A seed whose numbers turn non-finite, or whose environment fails, is frozen and the others go on.
     """
     watcher = watcher or Watcher()
@@ -110,7 +111,8 @@ def train(
             if "bc" in (config.learner, config.warm_start):
                 assert demonstrations is not None
                 run.cloner = make_state_cloner(parts, constants, demonstrations)
-            return run.clone() if config.learner == "bc" else run.run()
+            state = run.clone() if config.learner == "bc" else run.run()
+        return "terminated" if state == "interrupted" and stop.hurried else state
     finally:
         for seed in seeds:
             for opened in (seed.environments, seed.evaluator):

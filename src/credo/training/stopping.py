@@ -18,6 +18,8 @@ class Stop:
 
     def __init__(self) -> None:
         self._event = threading.Event()
+        self.hurried = False
+        """Whether it was SIGTERM: what can be made up for later is to be left."""
         self._before: dict[int, Any] = {}
 
     def is_set(self) -> bool:
@@ -58,5 +60,6 @@ class Stop:
             signal.signal(signal.SIGTERM, self._handle)
 
     def _handle(self, number: int, frame: Any) -> None:
+        self.hurried |= number == signal.SIGTERM
         self._event.set()
         signal.signal(signal.SIGINT, self._before[signal.SIGINT])
