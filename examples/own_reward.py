@@ -44,9 +44,8 @@ def main(folder: Path, steps: int = 20_000) -> None:
         steps=steps,
         out=folder,
     )
-    print(
-        f"{run.config.reward}: rewards up to {max(run.metrics()['reward_max'][-10:]):.3f}; everything is in {run.folder}"
-    )
+    highest = run.metrics()["reward_max"][-10:].max()
+    print(f"{run.config.reward}: rewards up to {highest:.3f}; everything is in {run.folder}")
 
 
 if __name__ == "__main__":
