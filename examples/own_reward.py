@@ -44,8 +44,8 @@ def main(folder: Path, steps: int = 20_000) -> None:
         steps=steps,
         out=folder,
     )
-    largest = max(run.metrics()["reward_max"][-10:])
-    print(f"{run.config.reward}: rewards up to {largest:.3f}; everything is in {run.folder}")
+    highest = run.metrics()["reward_max"][-10:].max()
+    print(f"{run.config.reward}: rewards up to {highest:.3f}; everything is in {run.folder}")
 
 
 if __name__ == "__main__":

@@ -106,6 +106,83 @@ _PAPER_PPO = replace(
     learning_starts=RunConfig.learning_starts,
 )
 
+# Kostrikov et al. 2019, Discriminator-Actor-Critic (arXiv 1809.02925), and the authors' code (google-research/dac:
+# gail.py, ddpg_td3.py, common.py, lfd_training_worker.py): networks, step sizes, batch of 100, penalty 10, reward
+# "airl" (the logit), absorbing states, actor gradient cut at 40 and delayed by 1,000 updates, every 20th transition of a few trajectories (4 here).
+# Differs: rounds of 64 steps with as many updates of either side, where theirs are whole episodes; initial weights; and
+# the value of the absorbing state is its closed form.
+_DAC = RunConfig(
+    learner="td3",
+    reward="cr",
+    steps=1_000_000,
+    seeds=5,
+    demonstrations="hopper-expert:4@subsample=20",
+    normalise_observations=False,
+    steps_per_round=64,
+    updates_per_round=64,
+    random_steps=1_000,
+    learning_starts=1_000,
+    evaluation_interval=5_000,
+    evaluation_episodes=10,
+    credo=CredoConfig(mode="off"),
+    discriminator=DiscriminatorConfig(
+        hidden=(256, 256),
+        activation="tanh",
+        learning_rate=1e-3,
+        batch_size=100,
+        updates_per_round=64,
+        regularisers=("gradient-penalty",),
+        gradient_penalty=10.0,
+        absorbing_states=True,
+    ),
+    td3=TD3Config(
+        hidden=(400, 300),
+        actor_learning_rate=1e-3,
+        critic_learning_rate=1e-3,
+        batch_size=100,
+        exploration_noise=0.1,
+        preactivation_penalty=0.0,
+        actor_gradient_clip=40.0,
+        actor_starts=1_000,
+    ),
+)
+
+# Hoffman et al. 2020, Acme (arXiv 2006.00979), the GAIL baseline of its repository (google-deepmind/acme:
+# examples/baselines/imitation/run_gail.py, agents/jax/ail, agents/jax/td3); the discriminator is Orsini et al. 2021's.
+# Its classification loss is a mean over both sides, half of ours: coefficient 10 of its penalty is 20 here.
+# Differs: no layer normalisation in actor and critics; every layer of the discriminator has exactly its share of the
+# spectral norm, where theirs has at most that; rounds of 64 steps with as many updates of either side.
+_ACME_GAIL = RunConfig(
+    learner="td3",
+    reward="plr",
+    steps=1_000_000,
+    demonstrations="hopper-expert:11",
+    normalise_observations=False,
+    steps_per_round=64,
+    updates_per_round=64,
+    random_steps=0,
+    learning_starts=1_000,
+    evaluation_interval=50_000,
+    evaluation_episodes=10,
+    credo=CredoConfig(mode="off"),
+    discriminator=DiscriminatorConfig(
+        hidden=(64,),
+        learning_rate=1e-5,
+        batch_size=256,
+        updates_per_round=64,
+        regularisers=("spectral-normalisation", "entropy", "gradient-penalty"),
+        spectral_norm=1.0,
+        entropy=1e-3,
+        gradient_penalty=20.0,
+    ),
+    td3=TD3Config(
+        hidden=(256, 256),
+        batch_size=256,
+        exploration_noise=0.1,
+        preactivation_penalty=0.0,
+    ),
+)
+
 EXPERT = RunConfig(
     demonstrations="",
     learner="sac",
@@ -126,6 +203,8 @@ PRESETS: dict[str, RunConfig] = {
     "paper-credo": replace(_PAPER, learner="sd3", credo=_CREDO),
     "sam": _SAM,
     "dgail": replace(_PAPER, learner="ddpg", reward="r4"),
+    "dac": _DAC,
+    "acme-gail": _ACME_GAIL,
 }
 
 DESCRIPTIONS: dict[str, str] = {
@@ -140,6 +219,8 @@ DESCRIPTIONS: dict[str, str] = {
     "sam": "SAM (Blonde and Kalousis 2019): DDPG, gradient penalty; of its exploration and returns the plain kind "
     "(noise on actions, one step)",
     "dgail": "DGAIL (Zuo et al. 2020): DDPG with reward D (r4); what it leaves open as paper-ddpg",
+    "dac": "discriminator-actor-critic: TD3 on the logit, gradient penalty 10, absorbing states",
+    "acme-gail": "Acme's GAIL: TD3, a small discriminator with spectral normalisation, entropy bonus and penalty",
 }
 
 

@@ -11,7 +11,13 @@ from credo.config.discriminator import REGULARISER_SETTINGS, unused_settings
 from credo.discriminator.logits import Dropped, perceptron
 from credo.discriminator.losses import Samples, cross_entropy, positive_unlabelled
 from credo.discriminator.model import make_discriminator
-from credo.discriminator.regularisers import REGULARISERS, bernoulli_entropy, regularised_loss, spectral_norm
+from credo.discriminator.regularisers import (
+    REGULARISERS,
+    bernoulli_entropy,
+    classification_loss,
+    regularised_loss,
+    spectral_norm,
+)
 from credo.networks import Layer, apply, initialise
 
 SLOPE = jnp.array([3.0, 4.0])
@@ -36,9 +42,13 @@ def plain(network, expert, policy, key):
 
 
 def term(name, loss=zero, expert=EXPERT, scale=1.0, key=KEY, **settings):
-    """The value of a regulariser around ``loss``, on a linear logit."""
-    wrapped = REGULARISERS[name].loss(loss, linear, DiscriminatorConfig(**settings))
-    return float(jax.jit(wrapped)(jnp.float32(scale), expert, POLICY, key))
+    """The value of a regulariser around ``loss``, or of its term, on a linear logit."""
+    config, network = DiscriminatorConfig(**settings), jnp.float32(scale)
+    regulariser = REGULARISERS[name]
+    if regulariser.term is not None:
+        logits = linear(network, expert.inputs), linear(network, POLICY.inputs)
+        return float(regulariser.term(logits[0], expert, logits[1], POLICY, config))
+    return float(jax.jit(regulariser.loss(loss, linear, config))(network, expert, POLICY, key))
 
 
 def sigmoid(x):
@@ -110,7 +120,8 @@ def test_mixup_in_numpy():
     _, share_key, partner_key = jax.random.split(KEY, 3)
     share = np.asarray(jax.random.beta(share_key, alpha, alpha, (6,)), np.float64)[:, None]
     weight = np.array([0.5, 0.5, 0.0, 1 / 3, 1 / 3, 1 / 3])
-    partner = np.asarray(jax.random.categorical(partner_key, jnp.log(jnp.asarray(weight, jnp.float32)), shape=(6,)))
+    height = np.asarray(jax.random.uniform(partner_key, (6,)), np.float64) * 2.0
+    partner = np.array([np.flatnonzero(np.cumsum(weight) > at)[0] for at in height])
     inputs = np.concatenate([EXPERT.inputs, POLICY.inputs]).astype(np.float64)
     label = np.array([1.0, 1, 1, 0, 0, 0])[:, None]
     mixed = share * inputs + (1 - share) * inputs[partner]
@@ -295,17 +306,13 @@ def network_logit(network, inputs):
     return 40.0 * perceptron(network, inputs, TRAINING, key)  # steep, so that no penalty is idle
 
 
-def network_loss(network, expert, policy, key):
-    return cross_entropy(network_logit(network, expert.inputs), expert, network_logit(network, policy.inputs), policy)
-
-
 def gradient(names, expert=EXPERT):
     chosen = [REGULARISERS[name] for name in names]
-    loss = regularised_loss(network_loss, network_logit, chosen, TRAINING)
+    loss = regularised_loss(classification_loss(network_logit, chosen, TRAINING), network_logit, chosen, TRAINING)
     return np.concatenate([np.ravel(x) for x in jax.tree.leaves(jax.grad(loss)(NETWORK, expert, POLICY, KEY))])
 
 
-WRAPPING = [name for name, regulariser in REGULARISERS.items() if regulariser.loss]
+WRAPPING = [name for name, one in REGULARISERS.items() if one.loss or one.term or one.classification]
 
 
 @pytest.mark.parametrize("name", WRAPPING)
@@ -349,7 +356,7 @@ def test_samples_pass_through_the_first_one_first():
         return jnp.sum(inputs, axis=-1)
 
     config = DiscriminatorConfig(instance_noise=100.0)
-    for names, noisy in ((("instance-noise", "entropy"), True), (("entropy", "instance-noise"), False)):
+    for names, noisy in ((("instance-noise", "r1"), True), (("r1", "instance-noise"), False)):
         seen.clear()
         loss = regularised_loss(zero, logit, [REGULARISERS[name] for name in names], config)
         loss(jnp.float32(1.0), EXPERT, POLICY, KEY)

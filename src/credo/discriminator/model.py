@@ -13,9 +13,10 @@ from credo.discriminator import credo as outliers
 from credo.discriminator import statistics
 from credo.discriminator.inputs import Layout, make_layout
 from credo.discriminator.logits import LogProb, initialise, make_logit
-from credo.discriminator.losses import Logit, Loss, Samples, cross_entropy
+from credo.discriminator.losses import Logit, Loss, Samples
 from credo.discriminator.regularisers import (
     REGULARISERS,
+    classification_loss,
     regularised_logit,
     regularised_loss,
     regularised_network,
@@ -89,18 +90,7 @@ def make_discriminator(
 
     def make_loss(policy: Any) -> Loss:
         of_network = logit_for(policy)
-        classify = [regulariser.classification for regulariser in chosen if regulariser.classification]
-
-        def plain_loss(network: Any, expert: Samples, policy_samples: Samples, key: Array) -> Array:
-            sides = (
-                of_network(network, expert.inputs),
-                expert,
-                of_network(network, policy_samples.inputs),
-                policy_samples,
-            )
-            return classify[-1](*sides, config) if classify else cross_entropy(*sides)
-
-        loss = regularised_loss(plain_loss, of_network, chosen, config)
+        loss = regularised_loss(classification_loss(of_network, chosen, config), of_network, chosen, config)
         return lambda network, *rest: loss(regularised_network(network, chosen, config), *rest)
 
     def init(key: Array) -> DiscriminatorState:

@@ -19,7 +19,7 @@ import optax
 
 from credo.config import DiscriminatorConfig
 from credo.discriminator.logits import Dropped, map_networks
-from credo.discriminator.losses import Logit, Loss, Samples, expectation, positive_unlabelled
+from credo.discriminator.losses import Logit, Loss, Samples, cross_entropy, expectation, positive_unlabelled
 from credo.networks import Layer, Network
 from credo.types import Array
 
@@ -34,6 +34,8 @@ class Regulariser(NamedTuple):
     """Wraps a loss: adds a term to it, or hands it other samples."""
     classification: Callable[[Array, Samples, Array, Samples, DiscriminatorConfig], Array] | None = None
     """In the cross entropy's place: (expert logits [B], expert samples, policy logits, policy samples, settings)."""
+    term: Callable[[Array, Samples, Array, Samples, DiscriminatorConfig], Array] | None = None
+    """A scalar added to it, of the same logits."""
     network: Callable[[Network, DiscriminatorConfig], Network] | None = None
     """The network that is evaluated, for losses and rewards alike."""
     output: Callable[[Array, DiscriminatorConfig], Array] | None = None
@@ -100,29 +102,25 @@ def bernoulli_entropy(logit: Array) -> Array:
     return jax.nn.softplus(logit) - logit * jax.nn.sigmoid(logit)
 
 
-def entropy(loss: Loss, logit: Logit, config: DiscriminatorConfig) -> Loss:
-    """Takes off coefficient * (E_expert[H(D)] + E_policy[H(D)]), the entropy of the discriminator's guess (the bonus of
-    Ho and Ermon's released GAIL; a choice in Orsini et al. 2021, What Matters for Adversarial Imitation Learning)."""
-
-    def rewarded(network: Any, expert: Samples, policy: Samples, key: Array) -> Array:
-        bonus = sum(expectation(bernoulli_entropy(logit(network, side.inputs)), side) for side in (expert, policy))
-        return loss(network, expert, policy, key) - config.entropy * bonus
-
-    return rewarded
+def entropy(
+    expert_logit: Array, expert: Samples, policy_logit: Array, policy: Samples, config: DiscriminatorConfig
+) -> Array:
+    """Minus coefficient * (E_expert[H(D)] + E_policy[H(D)]), the entropy of the discriminator's guess (the bonus of Ho
+    and Ermon's released GAIL; a choice in Orsini et al. 2021, What Matters for Adversarial Imitation Learning)."""
+    bonus = expectation(bernoulli_entropy(expert_logit), expert)
+    return -config.entropy * (bonus + expectation(bernoulli_entropy(policy_logit), policy))
 
 
-def controller(loss: Loss, logit: Logit, config: DiscriminatorConfig) -> Loss:
-    """Adds k / 2 * (E_expert[(D - 1/2)^2] + E_policy[(D - 1/2)^2]): a controller that makes the equilibrium D = 1/2 a
-    stable one (Luo et al. 2024, C-GAIL, the term that it adds to the discriminator's objective)."""
+def controller(
+    expert_logit: Array, expert: Samples, policy_logit: Array, policy: Samples, config: DiscriminatorConfig
+) -> Array:
+    """k / 2 * (E_expert[(D - 1/2)^2] + E_policy[(D - 1/2)^2]): a controller that makes the equilibrium D = 1/2 a stable
+    one (Luo et al. 2024, C-GAIL, the term that it adds to the discriminator's objective)."""
 
-    def controlled(network: Any, expert: Samples, policy: Samples, key: Array) -> Array:
-        pull = sum(
-            expectation(jnp.square(jax.nn.sigmoid(logit(network, side.inputs)) - 0.5), side)
-            for side in (expert, policy)
-        )
-        return loss(network, expert, policy, key) + 0.5 * config.controller * pull
+    def pull(logit: Array, side: Samples) -> Array:
+        return expectation(jnp.square(jax.nn.sigmoid(logit) - 0.5), side)
 
-    return controlled
+    return 0.5 * config.controller * (pull(expert_logit, expert) + pull(policy_logit, policy))
 
 
 def mixup(loss: Loss, logit: Logit, config: DiscriminatorConfig) -> Loss:
@@ -141,7 +139,7 @@ def mixup(loss: Loss, logit: Logit, config: DiscriminatorConfig) -> Loss:
         weight = jnp.concatenate([_weights(side) for side in (expert, policy)])
         label = jnp.concatenate([_labels(expert, 1.0), _labels(policy, 0.0)])
         share = jax.random.beta(share_key, config.mixup, config.mixup, (sum(sizes),))
-        partner = jax.random.categorical(partner_key, jnp.log(weight), shape=(sum(sizes),))
+        partner = drawn_by_weight(partner_key, weight, sum(sizes))
         inputs = share[:, None] * inputs + (1.0 - share[:, None]) * inputs[partner]
         label = share * label + (1.0 - share) * label[partner]
         first = Samples(inputs[: sizes[0]], expert.weight, label[: sizes[0]])
@@ -149,6 +147,14 @@ def mixup(loss: Loss, logit: Logit, config: DiscriminatorConfig) -> Loss:
         return loss(network, first, second, loss_key)
 
     return mixed
+
+
+def drawn_by_weight(key: Array, weight: Array, count: int) -> Array:
+    """Indices [count] drawn with replacement in proportion to ``weight`` [n] >= 0, the last of which is above 0; one of
+    weight 0 is never drawn."""
+    reached = jnp.cumsum(weight)
+    height = jax.random.uniform(key, (count,)) * reached[-1]
+    return jnp.minimum(jnp.searchsorted(reached, height, side="right"), weight.shape[0] - 1)
 
 
 def _weights(side: Samples) -> Array:
@@ -273,13 +279,13 @@ REGULARISERS: dict[str, Regulariser] = {
     "gradient-penalty-one-sided": Regulariser(loss=gradient_penalty_one_sided),
     "r1": Regulariser(loss=r1),
     "spectral-normalisation": Regulariser(network=spectral_normalisation),
-    "entropy": Regulariser(loss=entropy),
+    "entropy": Regulariser(term=entropy),
     "mixup": Regulariser(loss=mixup),
     "label-smoothing": Regulariser(loss=label_smoothing),
     "weight-decay": Regulariser(optimiser=weight_decay),
     "dropout": Regulariser(loss=dropout),
     "positive-unlabelled": Regulariser(classification=_positive_unlabelled),
-    "controller": Regulariser(loss=controller),
+    "controller": Regulariser(term=controller),
     "logit-clamp": Regulariser(output=logit_clamp),
     "learning-rate-decay": Regulariser(optimiser=learning_rate_decay),
     "instance-noise": Regulariser(loss=instance_noise),
@@ -309,6 +315,22 @@ def regularised_network(network: Any, chosen: list[Regulariser], config: Discrim
         return part
 
     return map_networks(changed, network) if changes else network
+
+
+def classification_loss(logit: Logit, chosen: list[Regulariser], config: DiscriminatorConfig) -> Loss:
+    """The loss on the two sides' logits: the cross entropy or what stands in its place, and all terms on the same
+    logits."""
+    others = [regulariser.classification for regulariser in chosen if regulariser.classification]
+    terms = [regulariser.term for regulariser in chosen if regulariser.term]
+
+    def loss(network: Any, expert: Samples, policy: Samples, key: Array) -> Array:
+        sides = logit(network, expert.inputs), expert, logit(network, policy.inputs), policy
+        value = others[-1](*sides, config) if others else cross_entropy(*sides)
+        for term in terms:
+            value = value + term(*sides, config)
+        return value
+
+    return loss
 
 
 def regularised_loss(loss: Loss, logit: Logit, chosen: list[Regulariser], config: DiscriminatorConfig) -> Loss:
