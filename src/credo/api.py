@@ -13,8 +13,8 @@ import numpy as np
 
 from credo import run_folder
 from credo.config import RunConfig, run_id, validate
-from credo.demonstrations import Demonstrations, check_fits, load_demonstrations
-from credo.environments import EnvironmentSource, environment_spec, make_environment, source_name
+from credo.demonstrations import Demonstrations, check_actions, check_loggable, fitted, load_demonstrations
+from credo.environments import EnvironmentSource, environment_spec, make_environment, source_name, viewed
 from credo.policies import Policy, load_policy
 from credo.presets import EXPERT
 from credo.types import CredoError, EnvironmentSpec
@@ -90,13 +90,18 @@ def imitate(
     elif demonstrations is not None:
         config = dataclasses.replace(config, demonstrations=demonstrations.source)
     validate(config)
-    source = environment or config.environment
+    source = viewed(environment or config.environment, config.observation_keys, config.frame_stack)
     spec = _spec(source)
     data = None
     if config.adversarial:
         data = load_demonstrations(config.demonstrations if demonstrations is None else demonstrations)
-        check_fits(data, spec)
-    return _train(config, source, data, out, watcher)
+        data = fitted(data, spec, config.frame_stack)
+        check_actions(data, getattr(config.discriminator, "inputs", "sa"))
+    logged = None
+    if config.seed_replay is not None:
+        logged = fitted(load_demonstrations(config.seed_replay), spec, config.frame_stack)
+        check_loggable(logged, rewarded=not config.adversarial, lanes=config.environments_per_seed)
+    return _train(config, source, data, out, watcher, logged)
 
 
 def train_expert(
@@ -111,11 +116,11 @@ def train_expert(
     return imitate(config or EXPERT, environment=environment, out=out, watcher=watcher, **settings)
 
 
-def default_folder(config: RunConfig, sha256: str) -> Path:
+def default_folder(config: RunConfig, sha256: str, seed_replay_sha256: str = "") -> Path:
     """runs/ENVIRONMENT-LEARNER-CREDO-ID, from what determines the run's numbers."""
     middle = f"credo-{config.credo.mode}" if config.adversarial else "expert"
     environment = config.environment.replace("/", "_").replace(":", "_")
-    return Path("runs") / f"{environment}-{config.learner}-{middle}-{run_id(config, sha256)}"
+    return Path("runs") / f"{environment}-{config.learner}-{middle}-{run_id(config, sha256, seed_replay_sha256)}"
 
 
 def describe_demonstrations(data: Demonstrations | None) -> dict[str, Any]:
@@ -164,19 +169,23 @@ def _train(
     data: Demonstrations | None,
     out: str | Path | None,
     watcher: Watcher | None,
+    logged: Demonstrations | None,
 ) -> Run:
     from credo.reports.curves import write_curves
     from credo.training.loop import Watcher, announce, check_memory, train
 
     watcher = watcher or Watcher()
-    check_memory(config, _spec(source))
+    check_memory(config, _spec(source), logged=0 if logged is None else len(logged))
     told = describe_demonstrations(data)
-    folder = Path(out) if out is not None else default_folder(config, told.get("sha256", ""))
+    if logged is not None:
+        told["seed_replay_sha256"] = logged.sha256
+    hashes = [told.get(name, "") for name in ("sha256", "seed_replay_sha256")]
+    folder = Path(out) if out is not None else default_folder(config, *hashes)
     known = run_folder.create(folder, config, told, _command())
     with run_folder.locked(folder):
         if known and (folder / run_folder.DONE).exists():
             watcher.line(f"{folder}: going on with a run that is there already")
         announce(config, _spec(source), watcher)
-        train(config, source, data, folder, watcher)
+        train(config, source, data, folder, watcher, logged)
         write_curves(folder)
     return Run(folder)

@@ -103,11 +103,11 @@ def create(folder: Path, config: RunConfig, demonstrations: dict[str, Any], comm
     ``demonstrations`` is what is recorded of them (sha256, return_mean, ...). Refuses (CredoError) a folder that holds
     something else, or a run whose identity differs, naming the settings that do; nothing in it is touched then.
     """
-    sha256 = str(demonstrations.get("sha256", ""))
+    sha256, logged = (str(demonstrations.get(name, "")) for name in ("sha256", "seed_replay_sha256"))
     if (folder / CONFIG).exists():
         check_links(folder)
         stored = read_json(folder / CONFIG)
-        changed = differences(stored.get("identity", {}), identity(config, sha256))
+        changed = differences(stored.get("identity", {}), identity(config, sha256, logged))
         if changed:
             raise CredoError(f"out: {folder} holds another run ({'; '.join(changed)}); choose another folder")
         write_json(folder / CONFIG, stored | {"config": to_dict(config), "command": command})
@@ -124,9 +124,9 @@ def create(folder: Path, config: RunConfig, demonstrations: dict[str, Any], comm
         folder / CONFIG,
         {
             "format": FORMAT,
-            "id": run_id(config, sha256),
+            "id": run_id(config, sha256, logged),
             "config": to_dict(config),
-            "identity": identity(config, sha256),
+            "identity": identity(config, sha256, logged),
             "demonstrations": demonstrations,
             "command": command,
             "versions": versions(),

@@ -48,7 +48,7 @@ class InspectOptions:
 def generate(words: Sequence[str]) -> None:
     """Roll an expert out into a file."""
     options = parse(GenerateOptions, words, "demos generate", "Roll an expert out into a demonstrations file.")
-    from credo.cli.runs import environment_of, find_policy
+    from credo.cli.runs import find_policy, source_of
     from credo.demonstrations import generate_demonstrations, save_demonstrations
 
     if options.out.exists() and not options.overwrite:
@@ -64,7 +64,7 @@ def generate(words: Sequence[str]) -> None:
     with Progress(*columns, console=console) as bar:
         task = bar.add_task("", total=options.transitions or episodes)
         data = generate_demonstrations(
-            environment_of(policy, options.environment),
+            source_of(policy, options.environment),
             policy,
             episodes=episodes,
             transitions=options.transitions,

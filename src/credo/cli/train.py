@@ -62,20 +62,20 @@ def _train(options: TrainOptions) -> None:
     from credo import api
     from credo.cli.display import clock, watching
     from credo.config import validate
-    from credo.demonstrations import check_fits, load_demonstrations
-    from credo.environments import environment_spec, make_environment
+    from credo.demonstrations import fitted, load_demonstrations
+    from credo.environments import environment_spec, make_environment, viewed
 
     console = Console()
     config = options.config
     validate(config)
     find_local_modules(config.environment)
-    environment = make_environment(config.environment)
+    environment = make_environment(viewed(config.environment, config.observation_keys, config.frame_stack))
     spec = environment_spec(environment, config.environment)
     environment.close()
     data = None
     if config.adversarial:
         data = load_demonstrations(config.demonstrations)
-        check_fits(data, spec)
+        data = fitted(data, spec, config.frame_stack)
     expert_return = api.describe_demonstrations(data).get("return_mean")
     with watching(console, expert_return, options.quiet) as watcher:
         run = api.imitate(config, demonstrations=data, out=options.out, watcher=watcher)

@@ -6,7 +6,8 @@ from credo.demonstrations.files import read_demonstrations, save_demonstrations
 from credo.demonstrations.generate import generate_demonstrations
 from credo.demonstrations.inspect import Inspection, inspect, lines
 from credo.demonstrations.load import load_demonstrations
-from credo.demonstrations.validate import check_fits
+from credo.demonstrations.stack import fitted, stack_frames
+from credo.demonstrations.validate import check_actions, check_fits, check_loggable
 
 __all__ = [
     "DemonstratedEpisode",
@@ -14,7 +15,10 @@ __all__ = [
     "Inspection",
     "Split",
     "Statistics",
+    "check_actions",
     "check_fits",
+    "check_loggable",
+    "fitted",
     "from_episodes",
     "from_transitions",
     "generate_demonstrations",
@@ -23,4 +27,5 @@ __all__ = [
     "load_demonstrations",
     "read_demonstrations",
     "save_demonstrations",
+    "stack_frames",
 ]

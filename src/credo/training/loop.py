@@ -20,6 +20,7 @@ from credo.demonstrations import Demonstrations
 from credo.discriminator.credo import threshold_warning
 from credo.discriminator.rewards import sign_warning
 from credo.environments import EnvironmentSource, Workers, environment_spec, make_environment, source_name
+from credo.environments.view import describe_view
 from credo.experience import bytes_needed
 from credo.policies import Policy, save_policy
 from credo.training import checkpoint
@@ -72,11 +73,11 @@ class Watcher:
     progress: Callable[[Progress], None] = lambda progress: None
 
 
-def check_memory(config: RunConfig, spec: EnvironmentSpec, available: int | None = None) -> None:
+def check_memory(config: RunConfig, spec: EnvironmentSpec, available: int | None = None, logged: int = 0) -> None:
     """Refuse, before training starts, a replay that cannot fit (CredoError with the arithmetic)."""
     if available is None:
         available = _available_memory()
-    slots = replay_slots(config)
+    slots = replay_slots(config, logged)
     each = bytes_needed(slots, spec.observation_size, spec.action_size)
     needed = each * config.seeds
     if needed > 0.9 * available:
@@ -111,12 +112,13 @@ def train(
     demonstrations: Demonstrations | None,
     folder: Path,
     watcher: Watcher | None = None,
+    logged: Demonstrations | None = None,
 ) -> str:
     """Train all seeds of a run in its folder (made by ``run_folder.create``), going on from its newest checkpoint.
 
-    ``demonstrations`` is None with the environment's own reward. Returns "done" or "interrupted"; Ctrl-C and SIGTERM
-    stop after the round under way, and a checkpoint of it is kept. A seed that turns non-finite is frozen and the
-    others go on.
+    ``demonstrations`` is None with the environment's own reward; ``logged`` is what each replay begins with. Returns
+    "done" or "interrupted"; Ctrl-C and SIGTERM stop after the round under way, and a checkpoint of it is kept. A seed
+    that turns non-finite is frozen and the others go on.
     """
     watcher = watcher or Watcher()
     environment = make_environment(source)
@@ -128,7 +130,9 @@ def train(
     workers = Workers(config.environment_workers, config.environment_timeout) if config.environment_workers else None
     seeds: list[Seed] = []
     try:
-        seeds += [make_seed(config, source, n, initial_state(parts, n), workers) for n in config.seed_numbers]
+        seeds += [make_seed(config, source, n, initial_state(parts, n), workers, logged) for n in config.seed_numbers]
+        if note := seeds[0].environments.seeding_note():
+            watcher.line(f"note: {note}")
         with _stop_signal() as stopped:
             return _Run(parts, constants, held_out, folder, seeds, watcher).run(stopped)
     finally:
@@ -292,6 +296,7 @@ class _Run:
 
     def _policy(self, seed: Seed, state: Any, step: int) -> Policy:
         about = {"learner": self.config.learner, "seed": str(seed.number), "steps": str(step)}
+        about |= describe_view(self.config.observation_keys, self.config.frame_stack)
         return policy_of(self.parts, self.constants, state, about)
 
     def _save(self, policy: Policy, seed: Seed, which: str) -> None:

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from credo.config import RunConfig
+from credo.demonstrations import Demonstrations
 from credo.environments import EnvironmentBatch, EnvironmentSource, EpisodeRunner, Workers
 from credo.experience import Replay
 from credo.random import Purpose, device_key, host_generator
@@ -56,15 +57,19 @@ def make_seed(
     number: int,
     state: TrainState | None,
     workers: Workers | None = None,
+    logged: Demonstrations | None = None,
 ) -> Seed:
     environments = EnvironmentBatch(source, number, config.environments_per_seed, workers=workers)
     spec = environments.spec
-    capacity = replay_slots(config)
+    capacity = replay_slots(config, 0 if logged is None else len(logged))
+    replay = Replay(capacity, spec.observation_size, spec.action_size, config.environments_per_seed)
+    if logged is not None:
+        replay.add(*logged_steps(logged, config.environments_per_seed))
     return Seed(
         number=number,
         environments=environments,
         evaluator=EpisodeRunner(source, min(config.evaluation_episodes, 8), workers, number),
-        replay=Replay(capacity, spec.observation_size, spec.action_size, config.environments_per_seed),
+        replay=replay,
         keys={
             purpose: device_key(number, purpose) for purpose in (Purpose.ACT, Purpose.DISCRIMINATOR, Purpose.LEARNER)
         },
@@ -72,10 +77,25 @@ def make_seed(
     )
 
 
-def replay_slots(config: RunConfig) -> int:
-    """Slots of one seed's replay: no more than there are steps, and a multiple of the environments."""
+def logged_steps(logged: Demonstrations, lanes: int) -> tuple[Transition, np.ndarray]:
+    """Logged transitions as a chunk of the replay, [rows, lanes, ...], and where the next row does not follow.
+
+    Each lane gets a stretch of the log; of what does not divide, the last rows are left out. Unknown rewards are 0,
+    which nothing learns from where a discriminator gives the reward.
+    """
+    rows = len(logged) // lanes
+    order = np.arange(rows * lanes).reshape(lanes, rows).T
+    steps = logged.transitions(order)
+    ended = np.isin(order, logged.successor_row)
+    ended[-1] = True  # the run's own first observation does not follow
+    return steps._replace(reward=np.nan_to_num(steps.reward)), ended
+
+
+def replay_slots(config: RunConfig, logged: int = 0) -> int:
+    """Slots of one seed's replay: no more than there are steps and logged transitions, and a multiple of the
+    environments."""
     lanes = config.environments_per_seed
-    wanted = min(config.replay_capacity, config.rounds * config.steps_per_round)
+    wanted = min(config.replay_capacity, config.rounds * config.steps_per_round + logged)
     return max(wanted // lanes, 1) * lanes
 
 
