@@ -138,6 +138,7 @@ AT_LEAST = {
     "evaluation_episodes": 1,
     "checkpoint_interval": 1,
     "environment_workers": 0,
+    "frame_stack": 1,
 }
 REFUSED = [
     *({name: low - 1} for name, low in AT_LEAST.items()),
@@ -249,6 +250,7 @@ NOT_IDENTITY = {
     "demonstrations": "elsewhere",
     "environment_workers": 2,
     "environment_timeout": 5.0,
+    "seed_replay": "log.safetensors",
 }
 
 
@@ -361,6 +363,13 @@ def test_the_identity_follows_the_demonstrations_content_and_the_learner():
     sac = identity(RunConfig(learner="sac"))
     assert "sac" in sac
     assert "td3" not in sac
+
+
+def test_logged_transitions_are_told_apart_by_their_content():
+    logged = changed(seed_replay="log.safetensors")
+    assert run_id(logged, "a", "b") != run_id(logged, "a", "c") != run_id(RunConfig(), "a")
+    assert "observation_keys" not in identity(RunConfig())
+    assert "frame_stack" not in identity(RunConfig())
 
 
 def test_unused_settings_are_left_out():

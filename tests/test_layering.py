@@ -18,7 +18,7 @@ LAYERS = (
     ("training",),
     ("studies",),
     ("reports",),
-    ("api", "cli", "exporting", "__main__"),
+    ("api", "cli", "exporting", "preparation", "__main__"),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 WITHOUT_JAX = (

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from credo import run_folder
-from credo.config import RunConfig, run_id, validate
-from credo.demonstrations import Demonstrations, check_fits, load_demonstrations
-from credo.environments import EnvironmentSource, environment_spec, make_environment, source_name
+from credo.config import RunConfig
+from credo.demonstrations import Demonstrations
+from credo.environments import EnvironmentSource, source_name
 from credo.policies import Policy, load_policy
+from credo.preparation import Prepared, prepare
 from credo.presets import EXPERT
-from credo.types import CredoError, EnvironmentSpec
+from credo.types import CredoError
 
 if TYPE_CHECKING:
     from credo.training.loop import Watcher
@@ -89,14 +90,8 @@ def imitate(
         config = dataclasses.replace(config, demonstrations=str(demonstrations))
     elif demonstrations is not None:
         config = dataclasses.replace(config, demonstrations=demonstrations.source)
-    validate(config)
-    source = environment or config.environment
-    spec = specification(source)
-    data = None
-    if config.imitates:
-        data = load_demonstrations(config.demonstrations if demonstrations is None else demonstrations, fitting=spec)
-        check_fits(data, spec)
-    return _train(config, source, spec, data, out, watcher)
+    given = None if isinstance(demonstrations, str | Path) else demonstrations
+    return start(prepare(config, environment, given), out, watcher)
 
 
 def train_expert(
@@ -109,28 +104,6 @@ def train_expert(
 ) -> Run:
     """Train from the environment's own reward, in the same loop; SAC unless ``learner`` says otherwise."""
     return imitate(config or EXPERT, environment=environment, out=out, watcher=watcher, **settings)
-
-
-def default_folder(config: RunConfig, sha256: str) -> Path:
-    """runs/ENVIRONMENT-LEARNER-CREDO-ID, from what determines the run's numbers."""
-    middle = f"credo-{config.credo.mode}" if config.adversarial else "clone" if config.imitates else "expert"
-    environment = config.environment.replace("/", "_").replace(":", "_")
-    return Path("runs") / f"{environment}-{config.learner}-{middle}-{run_id(config, sha256)}"
-
-
-def describe_demonstrations(data: Demonstrations | None) -> dict[str, Any]:
-    """What a run's config.json keeps of its demonstrations."""
-    if data is None:
-        return {}
-    returns = data.returns
-    return {
-        "source": data.source,
-        "sha256": data.sha256,
-        "episodes": data.episodes,
-        "transitions": len(data),
-        "return_mean": None if returns is None else float(np.mean(returns)),
-        "return_std": None if returns is None else float(np.std(returns)),
-    }
 
 
 def _command() -> str:
@@ -150,31 +123,17 @@ def _merged(config: RunConfig, environment: EnvironmentSource | None, settings: 
     return dataclasses.replace(config, **settings)
 
 
-def specification(source: EnvironmentSource) -> EnvironmentSpec:
-    environment = make_environment(source)
-    try:
-        return environment_spec(environment, source_name(source))
-    finally:
-        environment.close()
-
-
-def _train(
-    config: RunConfig,
-    source: EnvironmentSource,
-    spec: EnvironmentSpec,
-    data: Demonstrations | None,
-    out: str | Path | None,
-    watcher: Watcher | None,
-) -> Run:
+def start(prepared: Prepared, out: str | Path | None = None, watcher: Watcher | None = None) -> Run:
+    """Train what was prepared in the folder ``out`` (None: a name from the settings)."""
     from credo.reports.curves import write_curves
     from credo.training.checks import check_memory, doubts
     from credo.training.loop import Watcher, train
 
     watcher = watcher or Watcher()
-    check_memory(config, spec)
-    told = describe_demonstrations(data)
-    folder = Path(out) if out is not None else default_folder(config, told.get("sha256", ""))
-    with run_folder.opened(folder, config, told, _command()) as known:
+    config, spec, logged = prepared.config, prepared.spec, prepared.logged
+    check_memory(config, spec, logged=0 if logged is None else len(logged))
+    folder = Path(out) if out is not None else prepared.default_folder
+    with run_folder.opened(folder, config, prepared.described, _command()) as known:
         if known:
             watcher.line(f"{folder}: going on with a run that is there already")
             changed = run_folder.changed_versions(folder)
@@ -184,6 +143,6 @@ def _train(
                 )
         for doubt in doubts(config, spec):
             watcher.line(f"note: {doubt}")
-        if train(config, source, data, folder, watcher, spec) != "terminated":
+        if train(config, prepared.source, prepared.demonstrations, folder, watcher, spec, logged) != "terminated":
             write_curves(folder)
     return Run(folder)

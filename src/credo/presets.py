@@ -108,7 +108,8 @@ _PAPER_PPO = replace(
 
 # Kostrikov et al. 2019, Discriminator-Actor-Critic (arXiv 1809.02925), and the authors' code (google-research/dac:
 # gail.py, ddpg_td3.py, common.py, lfd_training_worker.py): networks, step sizes, batch of 100, penalty 10, reward
-# "airl" (the logit), absorbing states, actor gradient cut at 40 and delayed by 1,000 updates, every 20th transition of a few trajectories (4 here).
+# "airl" (the logit), absorbing states, the actor's gradient cut at 40 and its first update after 1,000 of the critics',
+# every 20th transition of a few trajectories (4 here).
 # Differs: rounds of 64 steps with as many updates of either side, where theirs are whole episodes; initial weights; and
 # the value of the absorbing state is its closed form.
 _DAC = RunConfig(

@@ -152,14 +152,14 @@ def create(folder: Path, config: RunConfig, demonstrations: dict[str, Any], comm
     if stored is not None:
         write_json(folder / CONFIG, stored | {"config": to_dict(config), "command": command})
         return True
-    sha256 = str(demonstrations.get("sha256", ""))
+    hashes = _hashes(demonstrations)
     write_json(
         folder / CONFIG,
         {
             "format": FORMAT,
-            "id": run_id(config, sha256),
+            "id": run_id(config, *hashes),
             "config": to_dict(config),
-            "identity": identity(config, sha256),
+            "identity": identity(config, *hashes),
             "demonstrations": demonstrations,
             "command": command,
             "versions": versions(),
@@ -172,15 +172,21 @@ def _recognise(folder: Path, config: RunConfig, demonstrations: dict[str, Any]) 
     """config.json of the run that is there; None for a new one; CredoError for what is not to be touched."""
     if (folder / CONFIG).exists():
         stored_config, stored = read_config(folder)
-        sha256 = str(stored.get("identity", {}).get("demonstrations_sha256", ""))
+        kept = stored.get("identity", {})
+        before = [str(kept.get(name, "")) for name in ("demonstrations_sha256", "seed_replay_sha256")]
         # Reckoned anew: a setting that this version has added had its default then.
-        changed = differences(identity(stored_config, sha256), identity(config, str(demonstrations.get("sha256", ""))))
+        changed = differences(identity(stored_config, *before), identity(config, *_hashes(demonstrations)))
         if changed:
             raise CredoError(f"out: {folder} holds another run ({'; '.join(changed)}); choose another folder")
         return stored
     if folder.exists() and not (folder.is_dir() and all(_is_beginning(path) for path in folder.iterdir())):
         raise CredoError(f"out: {folder} exists and is not a run; choose another folder")
     return None
+
+
+def _hashes(demonstrations: dict[str, Any]) -> list[str]:
+    """Of the demonstrations and of the logged transitions, empty where there are none."""
+    return [str(demonstrations.get(name, "")) for name in ("sha256", "seed_replay_sha256")]
 
 
 def _is_beginning(path: Path) -> bool:

@@ -49,7 +49,7 @@ def refusal(source) -> str:
         (Box(0, 255, (64, 64, 3), np.uint8), VECTOR, ["images", "(64, 64, 3)", "flat"]),
         (Box(-1, 1, (4, 5)), VECTOR, ["(4, 5)", "flat"]),
         (Box(-1, 1, ()), VECTOR, ["()", "flat"]),
-        (gymnasium.spaces.Dict(a=VECTOR), VECTOR, ["Dict", "FlattenObservation"]),
+        (gymnasium.spaces.Dict(a=VECTOR), VECTOR, ["Dict", "choose of a", "--observation-keys"]),
         (Discrete(16), VECTOR, ["Discrete(16)", "flat"]),
     ],
 )

@@ -21,6 +21,7 @@ from credo.types import CredoError, printable
 if TYPE_CHECKING:
     from credo.demonstrations import Demonstrations
     from credo.demonstrations.generate import Expert
+    from credo.environments import EnvironmentSource
     from credo.types import EnvironmentSpec
 
 
@@ -148,15 +149,15 @@ def generate(words: Sequence[str]) -> None:
     say(console, f"written to {options.out}")
 
 
-def _expert(name: str, environment: str | None) -> tuple[Expert, str]:
+def _expert(name: str, environment: str | None) -> tuple[Expert, EnvironmentSource]:
     """What to roll out, and where."""
-    from credo.cli.runs import environment_of, find_policy
+    from credo.cli.runs import find_policy, source_of
     from credo.demonstrations.formats.stable_baselines3 import is_policy, load_stable_baselines3
 
     archive = Path(name).is_file() and is_policy(Path(name))
     if not archive and (":" not in name or Path(name).exists()):
         policy = find_policy(name)
-        return policy, environment_of(policy, environment)
+        return policy, source_of(policy, environment)
     if environment is None:
         raise CredoError(f"env: {name} does not say its environment; give --env")
     return (load_stable_baselines3(Path(name), _spec(environment)) if archive else _function(name)), environment

@@ -21,6 +21,7 @@ from credo.types import CredoError, printable
 
 if TYPE_CHECKING:
     from credo.api import Run
+    from credo.environments import EnvironmentSource
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,14 @@ def find_policy(name: str, seed: int | None = None, which: str = "best") -> Poli
     raise CredoError(f"policy: {name!r} is neither a run folder, a policy file nor a shipped expert ({known})")
 
 
+def source_of(policy: Policy, given: str | None) -> EnvironmentSource:
+    """Where to run a policy, as its file says that it is shown it; see ``environment_of``."""
+    from credo.environments import viewed
+    from credo.environments.view import described_view
+
+    return viewed(environment_of(policy, given), *described_view(policy.metadata))
+
+
 def environment_of(policy: Policy, given: str | None) -> str:
     """Where to run a policy: what the command line says, else what its file names, unless that would import code."""
     if given is not None:
@@ -120,7 +129,7 @@ def evaluate(words: Sequence[str]) -> None:
     with console.status("evaluating"):
         for name, policy in policies.items():
             episodes = rollout_episodes(
-                environment_of(policy, options.environment),
+                source_of(policy, options.environment),
                 policy.normalised_action,
                 options.episodes,
                 options.evaluation_seed,

@@ -70,24 +70,19 @@ def _preset_name(words: Sequence[str]) -> str:
 def _train(options: TrainOptions) -> None:
     from credo import api
     from credo.cli.display import clock, followed, watching
-    from credo.config import validate
-    from credo.demonstrations import load_demonstrations
     from credo.reports.loggers import logging_to
 
     console = Console()
     config = options.config
-    validate(config)
     find_local_modules(config.environment)
-    data = None
-    if config.imitates:
-        data = load_demonstrations(config.demonstrations, fitting=api.specification(config.environment))
-    expert_return = api.describe_demonstrations(data).get("return_mean")
-    out = options.out or api.default_folder(config, data.sha256 if data is not None else "")
+    prepared = api.prepare(config)
+    expert_return = prepared.described.get("return_mean")
+    out = options.out or prepared.default_folder
     with (
         watching(console, expert_return, options.quiet) as watcher,
         logging_to(options.log, out) as log,
     ):
-        run = api.imitate(config, demonstrations=data, out=out, watcher=followed(watcher, log))
+        run = api.start(prepared, out, followed(watcher, log))
     finish(console, run, config, options.video)
     if run.summary["state"] == "interrupted":
         console.print("stopped; the same command goes on from here", highlight=False)

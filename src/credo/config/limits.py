@@ -47,6 +47,7 @@ Share = Annotated[float, Limit(least=0, below=1)]
 Rate = Annotated[float, Limit(above=0, most=1)]
 """In (0, 1]."""
 Discount = Annotated[float, Limit(above=0, below=1)]
+Frames = Annotated[int, Limit(least=1, most=1_000)]
 Count = Annotated[int, Limit(least=1)]
 MAXIMUM_SEEDS, MAXIMUM_STEPS = 10_000, 10**15
 """Bounds that hold for run folders from strangers too."""

@@ -14,7 +14,7 @@ from credo.config.codec import rebuild, to_dict
 from credo.config.credo import CredoConfig
 from credo.config.discriminator import DiscriminatorConfig, unused_settings
 from credo.config.learners import BCConfig, DDPGConfig, PPOConfig, SACConfig, SD3Config, TD3Config
-from credo.config.limits import Count, Positive, Seeds, Share, Steps, WholeNumber
+from credo.config.limits import Count, Frames, Positive, Seeds, Share, Steps, WholeNumber
 from credo.config.names import REGISTERED, Choice, Kind, Names
 
 LearnerName = Literal["ddpg", "td3", "sd3", "sac", "ppo", "bc"]
@@ -35,6 +35,11 @@ class RunConfig:
 
     environment: Annotated[str, _named(name="env")] = "Hopper-v5"
     """Gymnasium id, or module:Id for an environment of your own."""
+    observation_keys: tuple[str, ...] = ()
+    """Entries of Dict observations that are shown, flattened and joined in this order. Needed for such environments."""
+    frame_stack: Frames = 1
+    """Observations shown at once (frames): the last ones, oldest first; an episode's first fills the stack.
+    Demonstrations of single frames are stacked too."""
     demonstrations: Annotated[str, _named(name="demos")] = "hopper-expert"
     """A demonstrations file, or a shipped expert: NAME, NAME:EPISODES, with @subsample=N for every Nth transition.
     Unused with --reward environment."""
@@ -81,6 +86,8 @@ class RunConfig:
     environment_timeout: Positive | None = None
     """Seconds that one step or reset may take before the worker is ended and the seed frozen; needs
     --environment-workers. Default: no limit."""
+    seed_replay: str | None = None
+    """Demonstrations file of logged transitions that each seed's replay begins with."""
     credo: Annotated[CredoConfig, tyro.conf.arg(name="")] = field(default_factory=CredoConfig)
     discriminator: DiscriminatorConfig = field(default_factory=DiscriminatorConfig)
     ddpg: DDPGConfig = field(default_factory=DDPGConfig)
@@ -185,13 +192,14 @@ _NOT_IDENTITY = (
     "demonstrations",
     "environment_workers",
     "environment_timeout",
+    "seed_replay",
 )
 
 # All that determines the numbers of a behavioural clone.
 _CLONES = ("environment", "learner", "bc", "held_out", "normalise_observations", "evaluation_episodes")
 
 
-def identity(config: RunConfig, demonstrations_sha256: str = "") -> dict[str, Any]:
+def identity(config: RunConfig, demonstrations_sha256: str = "", seed_replay_sha256: str = "") -> dict[str, Any]:
     """The settings that determine a seed's numbers; other learners' settings and unused parts are left out."""
     tree = to_dict(config)
     if config.learner == "bc":
@@ -218,7 +226,13 @@ def identity(config: RunConfig, demonstrations_sha256: str = "") -> dict[str, An
         registered = REGISTERED["learner"].get(config.learner)
         if registered is not None:
             tree[config.learner] = to_dict(registered.settings)
+    if not config.observation_keys:
+        del tree["observation_keys"]
+    if config.frame_stack == 1:
+        del tree["frame_stack"]
     tree["demonstrations_sha256"] = demonstrations_sha256
+    if seed_replay_sha256:
+        tree["seed_replay_sha256"] = seed_replay_sha256
     return tree
 
 
@@ -232,9 +246,9 @@ def _used_by_credo(credo: CredoConfig) -> list[str]:
     return used
 
 
-def run_id(config: RunConfig, demonstrations_sha256: str = "") -> str:
+def run_id(config: RunConfig, demonstrations_sha256: str = "", seed_replay_sha256: str = "") -> str:
     """Twelve hexadecimal digits that name what determines a run's numbers."""
-    text = json.dumps(identity(config, demonstrations_sha256), sort_keys=True)
+    text = json.dumps(identity(config, demonstrations_sha256, seed_replay_sha256), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 

@@ -74,6 +74,8 @@ def _check_run(config: RunConfig) -> None:
     if config.steps_per_round % config.environments_per_seed:
         right = f"a divisor of steps_per_round ({config.steps_per_round})"
         refuse("environments_per_seed", config.environments_per_seed, right)
+    if config.seed_replay is not None and (config.learner == "bc" or not config.keeps_replay):
+        refuse("seed_replay", config.seed_replay, f"left out: learner {config.learner} learns from no replay here")
     if config.environment_timeout is not None and not config.environment_workers:
         right = "left out, or --environment-workers 1 or more: only a process can be ended in the middle of a step"
         refuse("environment_timeout", config.environment_timeout, right)
@@ -129,6 +131,9 @@ def _check_not_rising(config: RunConfig) -> None:
 def check_action_free(config: RunConfig) -> None:
     """Refuse (CredoError) a discriminator that looks at actions, for demonstrations that have none."""
     settings = config.discriminator
+    if "bc" in (config.learner, config.warm_start):
+        name, value = ("learner", config.learner) if config.learner == "bc" else ("warm_start", config.warm_start)
+        refuse(name, value, "something else: the demonstrations have no actions to clone")
     if settings.kind != "gail":
         refuse("discriminator.kind", settings.kind, "gail: the demonstrations have no actions")
     if settings.inputs not in ("s", "ss"):

@@ -8,7 +8,8 @@ from credo.demonstrations.formats import FORMATS, ReadOptions, read_file, write_
 from credo.demonstrations.generate import generate_demonstrations
 from credo.demonstrations.inspect import Inspection, inspect, lines
 from credo.demonstrations.load import load_demonstrations
-from credo.demonstrations.validate import check_fits
+from credo.demonstrations.stack import fitted, stack_frames
+from credo.demonstrations.validate import check_fits, check_loggable
 
 __all__ = [
     "FORMATS",
@@ -19,6 +20,8 @@ __all__ = [
     "Split",
     "Statistics",
     "check_fits",
+    "check_loggable",
+    "fitted",
     "from_episodes",
     "from_transitions",
     "generate_demonstrations",
@@ -29,5 +32,6 @@ __all__ = [
     "read_demonstrations",
     "read_file",
     "save_demonstrations",
+    "stack_frames",
     "write_file",
 ]

@@ -83,7 +83,8 @@ class Demonstrations:
     observation: np.ndarray
     """[N, O] float32."""
     action: np.ndarray
-    """[N, A] float32 in [-1, 1], where -1 and 1 stand for the bounds of the environment's action box."""
+    """[N, A] float32 in [-1, 1], where -1 and 1 stand for the bounds of the environment's action box; A is 0 where the
+    actions are unknown."""
     terminated: np.ndarray
     """[N] bool: the episode ended in the successor; False everywhere but at episodes' last rows."""
     truncated: np.ndarray
@@ -143,6 +144,11 @@ class Demonstrations:
     @property
     def action_size(self) -> int:
         return self.action.shape[1]
+
+    @property
+    def has_actions(self) -> bool:
+        """Whether the actions are known; else ``action`` is [N, 0]."""
+        return self.action.shape[1] > 0
 
     @property
     def episodes(self) -> int:
@@ -319,9 +325,8 @@ def _check(values: dict[str, np.ndarray]) -> None:
     observation, action, episode_start = values["observation"], values["action"], values["episode_start"]
     rows, episodes = len(observation), len(episode_start) - 1
     validate.check_boundaries(episode_start, rows)
-    for name, array in (("observation", observation), ("action", action)):
-        if array.shape[1] == 0:
-            raise CredoError(f"demonstrations: field {name}: 0 dimensions found, 1 or more expected")
+    if observation.shape[1] == 0:
+        raise CredoError("demonstrations: field observation: 0 dimensions found, 1 or more expected")
     for name, shape in {
         "action": (rows, action.shape[1]),
         "terminated": (rows,),

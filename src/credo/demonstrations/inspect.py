@@ -97,7 +97,7 @@ def inspect(demonstrations: Demonstrations, return_spread: float = RETURN_SPREAD
         truncated_share=float(d.truncated[ends].mean()),
         observation=observation,
         action=action,
-        saturated_share=float(saturated.mean()),
+        saturated_share=float(saturated.mean()) if d.has_actions else 0.0,
         problems=tuple(_problems(d, observation, action, saturated, returns, return_spread)),
     )
 
@@ -127,9 +127,10 @@ def lines(inspection: Inspection) -> list[tuple[str, str]]:
         ("terminated", f"{i.terminated_share:.1%} of episodes"),
         ("truncated", f"{i.truncated_share:.1%} of episodes"),
         ("observation", _extent(i.observation)),
-        ("action", _extent(i.action)),
-        ("saturated actions", f"{i.saturated_share:.1%} of components at {SATURATION} or more"),
+        ("action", _extent(i.action) if i.action else "unknown (a discriminator of states alone can imitate them)"),
     ]
+    if i.action:
+        rows.append(("saturated actions", f"{i.saturated_share:.1%} of components at {SATURATION} or more"))
     rows += [("problem", problem) for problem in i.problems] or [("problems", "none found")]
     return rows
 
@@ -147,11 +148,9 @@ def _problems(
         constant = [i for i, values in enumerate(ranges) if values.minimum == values.maximum]
         if constant:
             problems.append(f"{name}: constant in {_named('dimension', constant)}")
-    shares = saturated.mean(axis=0)
-    if shares.mean() >= SATURATED_SHARE:
-        problems.append(
-            f"action: {shares.mean():.0%} of components are saturated; a tanh policy can only approach them"
-        )
+    share = saturated.mean() if d.has_actions else 0.0
+    if share >= SATURATED_SHARE:
+        problems.append(f"action: {share:.0%} of components are saturated; a tanh policy can only approach them")
     if d.episodes == 1:
         problems.append("episodes: only one, so none can be held out for measuring")
     if duplicates := _duplicates(d):

@@ -128,7 +128,7 @@ def check_fits(demonstrations: Demonstrations, spec: EnvironmentSpec) -> None:
     """CredoError where the demonstrations' sizes or action bounds are not those of the environment."""
     for name, found, expected in (
         ("observation", demonstrations.observation_size, spec.observation_size),
-        ("action", demonstrations.action_size, spec.action_size),
+        ("action", demonstrations.action_size, spec.action_size if demonstrations.has_actions else 0),
     ):
         if found != expected:
             raise CredoError(
@@ -146,6 +146,18 @@ def check_fits(demonstrations: Demonstrations, spec: EnvironmentSpec) -> None:
             f"demonstrations ({demonstrations.source or 'given'}): action dimension {i} was scaled from "
             f"[{low:g}, {high:g}], but {spec.name} has [{bounds[0, i]:g}, {bounds[1, i]:g}]"
         )
+
+
+def check_loggable(demonstrations: Demonstrations, *, rewarded: bool, lanes: int) -> None:
+    """CredoError where demonstrations cannot begin a replay of ``lanes`` environments; ``rewarded``: they need rewards,
+    since the environment's own is learned from."""
+    name = f"seed_replay ({demonstrations.source or 'given'})"
+    if not demonstrations.has_actions:
+        raise CredoError(f"{name}: has no actions; a replay needs them")
+    if rewarded and demonstrations.reward is None:
+        raise CredoError(f"{name}: has no rewards, which are what a run with --reward environment learns from")
+    if len(demonstrations) < lanes:
+        raise CredoError(f"{name}: {len(demonstrations)} transitions; at least one for each of {lanes} environments")
 
 
 def place(episode_start: np.ndarray, row: int) -> str:

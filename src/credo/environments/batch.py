@@ -175,6 +175,10 @@ class EnvironmentBatch:
         self.finished = [EpisodeSummary(**finished[str(index)]) for index in range(len(finished))]
         return lines
 
+    def seeding_note(self) -> str | None:
+        """One line where episodes cannot be repeated; see ``Lanes.seeding_note``."""
+        return self._lanes.seeding_note()
+
     def close(self) -> None:
         """Close the environments; safe to call twice."""
         self._lanes.close()

@@ -9,25 +9,51 @@ import inspect
 import logging
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import gymnasium
 import numpy as np
 
+from credo.environments.view import MAXIMUM_FRAMES, SelectedKeys, StackedFrames
 from credo.types import CredoError, EnvironmentSpec
 
-EnvironmentSource = str | Callable[..., gymnasium.Env]
+
+@dataclass(frozen=True)
+class ObservationView:
+    """An environment of which chosen entries, or the last frames, are shown; see ``viewed``."""
+
+    source: str | Callable[..., gymnasium.Env]
+    keys: tuple[str, ...]
+    frames: int
+
+
+EnvironmentSource = str | Callable[..., gymnasium.Env] | ObservationView
 """A Gymnasium id, ``module:Id`` (the module registers the id when imported), or a factory. A factory is
-called with ``render_mode=...`` if it has such an argument, and without arguments otherwise."""
+called with ``render_mode=...`` if it has such an argument, and without arguments otherwise. ``viewed`` gives one of
+them as a policy is shown it."""
 
 _logger = logging.getLogger(__name__)
 # warnings.catch_warnings changes state that all threads share: two of them nested would leave it wrong.
-_construction = threading.Lock()
+_construction = threading.RLock()  # a factory may call make_environment itself
+
+
+def viewed(source: EnvironmentSource, keys: Sequence[str] = (), frames: int = 1) -> EnvironmentSource:
+    """``source`` with the entries ``keys`` of its Dict observations joined in this order, and the last ``frames``
+    observations stacked, oldest first; the first of an episode fills the stack. CredoError for a number of frames that
+    is not possible; what does not suit the environment is refused when it is built."""
+    if not 1 <= frames <= MAXIMUM_FRAMES:
+        raise CredoError(f"frame_stack: {frames} is not possible; it must be from 1 to {MAXIMUM_FRAMES}")
+    if (not keys and frames == 1) or isinstance(source, ObservationView):
+        return source
+    return ObservationView(source, tuple(keys), frames)
 
 
 def source_name(source: EnvironmentSource) -> str:
     """The name of a source in messages and records: the id, or the factory's with its bound arguments."""
+    if isinstance(source, ObservationView):
+        return source_name(source.source)
     if isinstance(source, str):
         return source
     if isinstance(source, functools.partial):
@@ -51,6 +77,8 @@ def make_environment(source: EnvironmentSource, render_mode: str | None = None) 
         CredoError: the id or module is unknown, a dependency is missing, or the spaces cannot be used. What
             else a factory raises passes through unchanged.
     """
+    name, view = source_name(source), source if isinstance(source, ObservationView) else ObservationView(source, (), 1)
+    source = view.source
     if not isinstance(source, str) and not callable(source):
         raise CredoError(
             f"environment: {source!r} is not an environment; give a Gymnasium id such as 'Hopper-v5', "
@@ -64,11 +92,12 @@ def make_environment(source: EnvironmentSource, render_mode: str | None = None) 
         else:
             environment = _make_from_factory(source, render_mode)
     try:
-        _check_spaces(environment, source_name(source))
+        shown = SelectedKeys(environment, view.keys, name) if view.keys else environment
+        _check_spaces(shown, name)
+        return StackedFrames(shown, view.frames) if view.frames > 1 else shown
     except CredoError:
         environment.close()
         raise
-    return environment
 
 
 def environment_spec(environment: gymnasium.Env, name: str) -> EnvironmentSpec:
@@ -180,6 +209,12 @@ def _takes_render_mode(factory: Callable[..., gymnasium.Env], render_mode: str |
 
 def _check_spaces(environment: gymnasium.Env, name: str) -> None:
     observation_space, action_space = environment.observation_space, environment.action_space
+    if isinstance(observation_space, gymnasium.spaces.Dict):
+        known = ", ".join(map(str, observation_space.spaces))
+        raise CredoError(
+            f"environment: '{name}' has Dict observations; choose of {known[:200]} with --observation-keys "
+            "(they are joined in the order given)"
+        )
     if not isinstance(observation_space, gymnasium.spaces.Box):
         raise CredoError(
             f"environment: '{name}' has observations {_short(observation_space)}; they must be a flat vector "

@@ -9,6 +9,7 @@ import numpy as np
 
 from credo.environments.construct import EnvironmentSource, environment_spec, make_environment, one_line, source_name
 from credo.environments.errors import EnvironmentFaultError, NonFiniteActionError, NonFiniteEnvironmentError, Place
+from credo.environments.view import without_seeding
 from credo.types import EnvironmentSpec
 
 _LARGEST_REWARD = float(np.finfo(np.float32).max)
@@ -80,6 +81,8 @@ class Lane:
         self.spec: EnvironmentSpec = environment_spec(self.environment, source_name(source))
         self.scale = action_scale(self.environment)
         self.start = EpisodeStart(0, -1, 0)
+        self.takes_seed = True
+        self._begun = False
         self.total_reward = 0.0
         self.length = 0
         self.success: bool | None = None
@@ -99,13 +102,26 @@ class Lane:
         try:
             result = self.environment.reset(seed=start.reset_seed)
         except Exception as error:
-            raise self._raised(error, 0) from error
+            if self._begun:
+                raise self._raised(error, 0) from error
+            result = self._reset_without_seed(error)
+        self._begun = True
         if not isinstance(result, tuple) or len(result) != 2:
             raise self._fault("result", f"reset returned {_kind(result)}; (observation, info) expected", 0)
         first = as_float32(self.checked(result[0], 0))
         if not np.isfinite(first).all():
             raise NonFiniteEnvironmentError(self._place(0), "observation")
         return first
+
+    def _reset_without_seed(self, error: Exception) -> Any:
+        """The very first reset failed: perhaps it is the seed that the environment does not take."""
+        environment = without_seeding(self.environment)
+        try:
+            result = environment.reset()
+        except Exception:
+            raise self._raised(error, 0) from error
+        self.environment, self.takes_seed = environment, False
+        return result
 
     def step(self, scaled_action: np.ndarray) -> tuple[Any, float, bool, bool]:
         """One step with an action in the environment's own box; the observation comes back as it is."""

@@ -5,14 +5,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from credo.environments.construct import EnvironmentSource
+from credo.environments.errors import EnvironmentFaultError
 from credo.environments.lane import EpisodeStart, Lane, LaneStep, Sums, step_lanes
 from credo.environments.state import capture_simulation, has_simulation_state, restore_by_replay, restore_simulation
-from credo.types import EnvironmentSpec
+from credo.types import CredoError, EnvironmentSpec
 
 
 class Running(NamedTuple):
@@ -81,6 +83,24 @@ class Lanes:
                 return None
         lane.sums = running.sums
         return observation
+
+    def seeding_note(self) -> str | None:
+        """One line where episodes cannot be repeated, for the environment does not take a seed, or ignores it.
+
+        It is asked of an environment opened for this, since every reset may change one's own state.
+        """
+        note = "runs cannot be reproduced, evaluations begin differently, and going on begins new episodes"
+        with contextlib.suppress(EnvironmentFaultError, CredoError):
+            lane = Lane(self._source, 0)
+            try:
+                first, second = (lane.reset(EpisodeStart(0, 0, 1)) for _ in range(2))
+                if not lane.takes_seed:
+                    return f"{self.spec.name} does not take a seed: {note}"
+                if first.tobytes() != second.tobytes():
+                    return f"{self.spec.name} begins differently from the same seed: {note}"
+            finally:
+                lane.close()
+        return None
 
     def close(self) -> None:
         """Close the environments; safe to call twice."""

@@ -40,7 +40,7 @@ START_SECONDS = 120.0
 """What starting a process and building an environment in it may take at least, where there is a time-out."""
 CLOSE_SECONDS = 5.0
 """What a worker may take to close its environments before it is killed."""
-_REQUESTS = ("open", "reset", "step", "running", "capture", "restore", "close")
+_REQUESTS = ("open", "reset", "step", "running", "capture", "restore", "seeding_note", "close")
 
 
 class Workers:
@@ -141,6 +141,9 @@ class RemoteLanes:
             self._logs[index] = _Log(running, simulation, actions, [])
             self._last[index] = observation.tobytes()
         return observation
+
+    def seeding_note(self) -> str | None:
+        return self._ask("seeding_note", building=True)
 
     def close(self) -> None:
         if self._closed:

@@ -150,12 +150,15 @@ class _DrawingError(Exception):
 
 
 def _record(job: _Job) -> VideoResult:
-    from credo.environments import make_environment
+    from credo.environments import make_environment, viewed
+    from credo.environments.view import described_view
 
     broken = _import_mujoco()
     policy = load_policy(job.policy)
     try:
-        environment = make_environment(job.environment, render_mode="rgb_array")
+        environment = make_environment(
+            viewed(job.environment, *described_view(policy.metadata)), render_mode="rgb_array"
+        )
     except CredoError as error:
         raise (_DrawingError(broken) if broken else error) from error
     if environment.render_mode != "rgb_array":

@@ -11,11 +11,11 @@ from credo.training.seed import replay_slots
 from credo.types import CredoError, EnvironmentSpec
 
 
-def check_memory(config: RunConfig, spec: EnvironmentSpec, available: int | None = None) -> None:
+def check_memory(config: RunConfig, spec: EnvironmentSpec, available: int | None = None, logged: int = 0) -> None:
     """Refuse, before training starts, a replay that cannot fit (CredoError with the arithmetic)."""
     if available is None:
         available = available_memory()
-    slots = replay_slots(config)
+    slots = replay_slots(config, logged)
     each = bytes_needed(slots, spec.observation_size, spec.action_size)
     needed = each * config.seeds
     if needed > 0.9 * available:

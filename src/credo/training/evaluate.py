@@ -114,16 +114,19 @@ def evaluate(
         "failed": 0.0,
     }
     if held_out is not None:
+        known = held_out.action.shape[1]
         row["occupancy_distance"] = occupancy_distance(
             held_out.observation,
             held_out.action,
             held_out.lengths,
-            episodes,
+            # Without the expert's actions it is the distance of observations alone.
+            [episode._replace(action=episode.action[:, :known]) for episode in episodes],
             held_out.mean,
             held_out.std,
             held_out.horizon,
         )
-        row["action_error"] = action_error(policy.normalised_action, held_out.observation, held_out.action)
+        if known:
+            row["action_error"] = action_error(policy.normalised_action, held_out.observation, held_out.action)
     if held_out is not None and parts.discriminator is not None:
         generator = host_generator(seed.number, Purpose.MEASURE)
         played = (

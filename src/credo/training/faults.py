@@ -72,6 +72,9 @@ class NoEnvironments:
         self.observation = np.zeros((count, spec.observation_size), np.float32)
         self.notes: list[str] = []
 
+    def seeding_note(self) -> None:
+        return None
+
     def close(self) -> None:
         pass
 

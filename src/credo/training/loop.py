@@ -15,6 +15,7 @@ from credo import run_folder
 from credo.config import RunConfig
 from credo.demonstrations import Demonstrations
 from credo.environments import EnvironmentSource, Workers, environment_spec, make_environment, source_name
+from credo.environments.view import describe_view
 from credo.policies import Policy
 from credo.training.checkpoint import Checkpoints, named
 from credo.training.checks import check_memory
@@ -84,10 +85,12 @@ def train(
     folder: Path,
     watcher: Watcher | None = None,
     spec: EnvironmentSpec | None = None,
+    logged: Demonstrations | None = None,
 ) -> str:
     """Train all seeds of a run in its folder (made by ``run_folder.create``), going on from its newest checkpoint.
 
-    ``demonstrations`` is None with the environment's own reward; ``spec`` is the environment's where it is known.
+    ``demonstrations`` is None with the environment's own reward; ``spec`` is the environment's where it is known,
+    ``logged`` what each replay begins with.
     Returns "done", or "interrupted" (Ctrl-C) or "terminated" (SIGTERM: the caller should end at once), which stop after
     the round under way and keep a checkpoint of it.
     A seed whose numbers turn non-finite, or whose environment fails, is frozen and the others go on.
@@ -97,14 +100,16 @@ def train(
         environment = make_environment(source)
         spec = environment_spec(environment, source_name(source))
         environment.close()
-    check_memory(config, spec)
+    check_memory(config, spec, logged=0 if logged is None else len(logged))
     parts = make_parts(config, spec)
     constants, held_out = _prepare(parts, demonstrations)
     workers = Workers(config.environment_workers, config.environment_timeout) if config.environment_workers else None
     seeds: list[Seed] = []
     try:
         for number in config.seed_numbers:
-            seeds.append(make_seed(config, source, number, initial_state(parts, number), workers))
+            seeds.append(make_seed(config, source, number, initial_state(parts, number), workers, logged))
+        if note := seeds[0].environments.seeding_note():
+            watcher.line(f"note: {note}")
         stop = Stop()
         with stop.listening():
             run = _Run(parts, constants, held_out, folder, seeds, watcher, stop)
@@ -370,6 +375,7 @@ class _Run:
 
     def _policy(self, seed: Seed, state: Any, step: int) -> Policy:
         about = {"learner": self.config.learner, "seed": str(seed.number), "steps": str(step)}
+        about |= describe_view(self.config.observation_keys, self.config.frame_stack)
         return policy_of(self.parts, self.constants, state, about)
 
     def _checkpoint(self, execution: Execution, progress: Progress) -> None:

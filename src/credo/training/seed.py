@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from credo.config import RunConfig
+from credo.demonstrations import Demonstrations
 from credo.environments import EnvironmentBatch, EnvironmentSource, EpisodeRunner, Workers
 from credo.experience import Replay
 from credo.policies import Policy
@@ -64,6 +65,7 @@ def make_seed(
     number: int,
     state: TrainState | None,
     workers: Workers | None = None,
+    logged: Demonstrations | None = None,
 ) -> Seed:
     """A seed at its beginning; frozen at step 0 where its environments cannot begin."""
     evaluator = EpisodeRunner(source, min(config.evaluation_episodes, 8), workers, number)
@@ -74,12 +76,15 @@ def make_seed(
     except Exception as error:
         environments = NoEnvironments(spec, config.environments_per_seed)
         frozen = Frozen(0, f"at the first reset: {environment_fault(error, spec.name).cause}")
-    capacity = replay_slots(config)
+    capacity = replay_slots(config, 0 if logged is None else len(logged))
+    replay = Replay(capacity, spec.observation_size, spec.action_size, config.environments_per_seed)
+    if logged is not None:
+        replay.add(*logged_steps(logged, config.environments_per_seed))
     return Seed(
         number=number,
         environments=environments,
         evaluator=evaluator,
-        replay=Replay(capacity, spec.observation_size, spec.action_size, config.environments_per_seed),
+        replay=replay,
         keys={
             purpose: device_key(number, purpose) for purpose in (Purpose.ACT, Purpose.DISCRIMINATOR, Purpose.LEARNER)
         },
@@ -88,13 +93,27 @@ def make_seed(
     )
 
 
-def replay_slots(config: RunConfig) -> int:
-    """Slots of one seed's replay: no more than there are steps, and a multiple of the environments; one for each
-    environment where nothing is put into it."""
+def logged_steps(logged: Demonstrations, lanes: int) -> tuple[Transition, np.ndarray]:
+    """Logged transitions as a chunk of the replay, [rows, lanes, ...], and where the next row does not follow.
+
+    Each lane gets a stretch of the log; of what does not divide, the last rows are left out. Unknown rewards are 0,
+    which nothing learns from where a discriminator gives the reward.
+    """
+    rows = len(logged) // lanes
+    order = np.arange(rows * lanes).reshape(lanes, rows).T
+    steps = logged.transitions(order)
+    ended = np.isin(order, logged.successor_row)
+    ended[-1] = True  # the run's own first observation does not follow
+    return steps._replace(reward=np.nan_to_num(steps.reward)), ended
+
+
+def replay_slots(config: RunConfig, logged: int = 0) -> int:
+    """Slots of one seed's replay: no more than there are steps and logged transitions, and a multiple of the
+    environments; one for each environment where nothing is put into it."""
     lanes = config.environments_per_seed
     if not config.keeps_replay:
         return lanes
-    wanted = min(config.replay_capacity, config.rounds * config.steps_per_round)
+    wanted = min(config.replay_capacity, config.rounds * config.steps_per_round + logged)
     return max(wanted // lanes, 1) * lanes
 
 

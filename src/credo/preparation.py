@@ -1,0 +1,84 @@
+"""What a run needs before it starts: settings that are possible, an environment, demonstrations that fit it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from credo.config import RunConfig, check_action_free, run_id, validate
+from credo.demonstrations import Demonstrations, check_loggable, fitted, load_demonstrations
+from credo.environments import EnvironmentSource, environment_spec, make_environment, source_name, viewed
+from credo.types import EnvironmentSpec
+
+
+class Prepared(NamedTuple):
+    """A run that can start."""
+
+    config: RunConfig
+    source: EnvironmentSource
+    """The environment as the policy sees it."""
+    spec: EnvironmentSpec
+    demonstrations: Demonstrations | None
+    """None with the environment's own reward."""
+    logged: Demonstrations | None
+    """What each replay begins with."""
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """What config.json keeps of the demonstrations and of the logged transitions."""
+        told = {} if self.demonstrations is None else _describe(self.demonstrations)
+        return told if self.logged is None else told | {"seed_replay_sha256": self.logged.sha256}
+
+    @property
+    def default_folder(self) -> Path:
+        """runs/ENVIRONMENT-LEARNER-CREDO-ID, from what determines the run's numbers."""
+        config, told = self.config, self.described
+        middle = f"credo-{config.credo.mode}" if config.adversarial else "clone" if config.imitates else "expert"
+        environment = config.environment.replace("/", "_").replace(":", "_")
+        identity = run_id(config, told.get("sha256", ""), told.get("seed_replay_sha256", ""))
+        return Path("runs") / f"{environment}-{config.learner}-{middle}-{identity}"
+
+
+def prepare(
+    config: RunConfig,
+    environment: EnvironmentSource | None = None,
+    demonstrations: Demonstrations | None = None,
+) -> Prepared:
+    """Check and load what a run of ``config`` needs; ``environment`` and ``demonstrations`` stand for those that the
+    settings name. CredoError, in one line, for whatever cannot work."""
+    validate(config)
+    source = viewed(environment or config.environment, config.observation_keys, config.frame_stack)
+    spec = specification(source)
+    data = logged = None
+    if config.imitates:
+        given = config.demonstrations if demonstrations is None else demonstrations
+        data = fitted(load_demonstrations(given, fitting=spec), spec, config.frame_stack)
+        if not data.has_actions:
+            check_action_free(config)
+    if config.seed_replay is not None:
+        logged = fitted(load_demonstrations(config.seed_replay, fitting=spec), spec, config.frame_stack)
+        check_loggable(logged, rewarded=not config.adversarial, lanes=config.environments_per_seed)
+    return Prepared(config, source, spec, data, logged)
+
+
+def specification(source: EnvironmentSource) -> EnvironmentSpec:
+    """What training needs to know of an environment, which is built once for it."""
+    environment = make_environment(source)
+    try:
+        return environment_spec(environment, source_name(source))
+    finally:
+        environment.close()
+
+
+def _describe(data: Demonstrations) -> dict[str, Any]:
+    returns = data.returns
+    return {
+        "source": data.source,
+        "sha256": data.sha256,
+        "episodes": data.episodes,
+        "transitions": len(data),
+        "return_mean": None if returns is None else float(np.mean(returns)),
+        "return_std": None if returns is None else float(np.std(returns)),
+    }
