@@ -40,6 +40,21 @@ def test_point_mass_is_imitated(tmp_path, capsys):
         assert returns[f"imitator {seed}"] > middle, returns
 
 
+def test_a_robot_is_imitated_from_keys_and_frames(tmp_path):
+    """As a program, since its environment is in a worker process that imports it."""
+    result = subprocess.run(
+        [sys.executable, EXAMPLES / "robot_arm.py", tmp_path / "run", "2048"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    returns = {words[0]: float(words[1]) for words in map(str.split, result.stdout.splitlines()[:2])}
+    # The arm at rest earns 14, at random 8.
+    assert returns["expert"] > 35
+    assert returns["imitator"] > 24, result.stdout
+    assert "takes 6 numbers" in result.stdout
+
+
 def test_credo_acts_beside_a_run_without_it(tmp_path):
     load("credo_acts").main(tmp_path, 2560)
     from credo.api import Run
