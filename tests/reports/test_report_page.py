@@ -99,6 +99,13 @@ def test_the_axis_can_be_logarithmic(opened):
     click(opened, "#figure-return button.log")
     assert lines(opened) == 3
     after = opened.run(f"{ticks}.map(node => node.textContent)")
+    heights = opened.run(
+        f"{ticks}.filter(node => ['0', '100', '1k'].includes(node.textContent) &&"
+        " node.closest('.role-axis').querySelector('.role-axis-title').textContent.includes('log'))"
+        ".map(node => node.getBoundingClientRect().top)"
+    )
+    # log(101) is two thirds of log(1001).
+    assert (heights[0] - heights[1]) / (heights[0] - heights[2]) == pytest.approx(0.668, abs=0.01)
     assert "1k" in after
     assert "100" in after
     assert "100" not in before
@@ -171,6 +178,15 @@ def test_the_other_environment_has_its_own_figures_and_its_name_is_only_text(ope
     assert lines(opened) == 1
     assert opened.run("document.querySelectorAll('#figure-return .panel').length") == 1
     assert EVIL in opened.run("document.body.innerText")
+
+
+@needs_chromium
+def test_the_page_refuses_scripts_that_are_not_its_own_and_the_network(opened):
+    opened.run("document.body.append(Object.assign(document.createElement('script'), {textContent: 'hacked = 1'}))")
+    assert opened.run("fetch('https://example.invalid/').then(() => 'asked', () => 'refused')") == "refused"
+    assert opened.messages
+    assert all("Content Security Policy" in message for message in opened.messages)
+    opened.messages.clear()
 
 
 @needs_chromium
