@@ -60,6 +60,32 @@ def test_onnxruntime_gives_the_jax_policys_actions(policy, tmp_path):
     assert (loaded.environment, loaded.metadata) == (policy.environment, policy.metadata)
 
 
+def test_of_two_actors_the_one_plays_that_its_critic_values_more(tmp_path):
+    """SD3's policy: two actors and two critics with normalised layers."""
+    generator = np.random.default_rng(5)
+
+    def perceptron(*sizes):
+        return tuple(
+            (*layer, generator.uniform(0.5, 2, layer.bias.size), generator.normal(size=layer.bias.size))
+            if layer.weight.shape[1] != sizes[-1]
+            else layer
+            for layer in make_policy(sizes=sizes, seed=int(generator.integers(1000))).layers
+        )
+
+    first, second = (perceptron(5, 16, 12, 3) for _ in range(2))
+    critics = (perceptron(8, 16, 1),) * 2
+    policy = dataclasses.replace(make_policy(sizes=(5, 8, 3)), layers=first, rivals=(second,), critics=critics)
+    alone = [dataclasses.replace(policy, layers=actor, rivals=(), critics=()) for actor in (first, second)]
+    (tmp_path / "policy.onnx").write_bytes(onnx_bytes(policy))
+    observation = generator.normal(size=(2000, 5)).astype(np.float32)
+    action = load_policy(tmp_path / "policy.onnx")(observation)
+    far = [np.abs(action - one(observation)).max(axis=1) > 1e-4 for one in alone]
+    assert not (far[0] & far[1]).any()
+    assert min(far[0].mean(), far[1].mean()) > 0.1, "both play"
+    # Two critics that agree to the last digit may be told apart either way.
+    assert (np.abs(action - policy(observation)).max(axis=1) < 1e-5).mean() > 0.999
+
+
 def test_the_same_policy_gives_the_same_bytes():
     assert onnx_bytes(make_policy()) == onnx_bytes(make_policy())
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from credo.policies.policy import Policy
+from credo.policies.policy import NORMALISATION_EPSILON, Policy
 from credo.types import CredoError
 
 OPSET, IR_VERSION = 17, 8
@@ -28,6 +28,8 @@ METADATA = "credo."
 _ARITHMETIC = ("Add", "Sub", "Mul", "Div", "Min", "Max", "Clip", "Neg", "Abs", "Exp", "Sqrt", "Gemm", "MatMul")
 _ACTIVATIONS = ("Relu", "LeakyRelu", "Elu", "Selu", "Gelu", "Softplus", "Sigmoid", "Tanh", "HardSwish")
 _OTHER = ("Identity", "Constant", "Flatten", "Cast", "LayerNormalization", "BatchNormalization")
+_CHOICE = ("Concat", "Greater", "Where")
+_NORMALISED = ("scale", "offset")
 
 
 def onnx_bytes(policy: Policy) -> bytes:
@@ -45,12 +47,36 @@ def onnx_bytes(policy: Policy) -> bytes:
 
     value = node("Sub", ["observation", constant("observation_mean", policy.observation_mean)], "centred")
     value = node("Div", [value, constant("observation_std", policy.observation_std)], "normalised")
-    last = len(policy.layers) - 1
-    for index, (weight, bias) in enumerate(policy.layers):
-        names = [value, constant(f"weight_{index}", weight), constant(f"bias_{index}", bias)]
-        value = node("Gemm", names, f"layer_{index}")
-        activation = {"relu": "Relu", "tanh": "Tanh"}[policy.activation] if index < last else "Tanh"
-        value = node(activation, [value], f"activation_{index}")
+
+    def network(name: str, layers: tuple[tuple[np.ndarray, ...], ...], value: str) -> str:
+        for index, (weight, bias, *normalisation) in enumerate(layers):
+            here = f"{name}_{index}"
+            names = [value, constant(f"{here}_weight", weight), constant(f"{here}_bias", bias)]
+            value = node("Gemm", names, here)
+            if normalisation:
+                parts = [
+                    constant(f"{here}_{part}", array) for part, array in zip(_NORMALISED, normalisation, strict=True)
+                ]
+                value = node("LayerNormalization", [value, *parts], f"{here}_normalised", epsilon=NORMALISATION_EPSILON)
+            if index < len(layers) - 1:
+                value = node({"relu": "Relu", "tanh": "Tanh"}[policy.activation], [value], f"{here}_activation")
+        return value
+
+    seen = value
+    value = node("Tanh", [network("actor", policy.layers, seen)], "normalised_action")
+
+    def worth(index: int, action: str) -> str:
+        joined = node("Concat", [seen, action], f"judged_{index}", axis=1)
+        return network(f"critic_{index}", policy.critics[index], joined)
+
+    # Of several actors the one plays whose critic values its action most; the first of equals.
+    most = worth(0, value) if policy.rivals else ""
+    for index, layers in enumerate(policy.rivals, start=1):
+        rival = node("Tanh", [network(f"rival_{index}", layers, seen)], f"rival_action_{index}")
+        rival_worth = worth(index, rival)
+        better = node("Greater", [rival_worth, most], f"better_{index}")
+        value = node("Where", [better, rival, value], f"chosen_action_{index}")
+        most = node("Max", [rival_worth, most], f"most_{index}")
     # low (1 - share) + high share, as the policy itself computes it: a difference of wide bounds could overflow.
     one, half = constant("one", np.ones(1)), constant("half", np.full(1, 0.5))
     low, high = constant("action_low", policy.action_low), constant("action_high", policy.action_high)
@@ -179,7 +205,7 @@ def _check_nodes(path: Path, model: Any) -> None:
     if model.functions:
         raise CredoError(f"{path}: has functions of its own; only plain operators are taken")
     for node in model.graph.node:
-        if node.domain not in ("", "ai.onnx") or node.op_type not in (*_ARITHMETIC, *_ACTIVATIONS, *_OTHER):
+        if node.domain not in ("", "ai.onnx") or node.op_type not in (*_ARITHMETIC, *_ACTIVATIONS, *_OTHER, *_CHOICE):
             name = f"{node.domain}.{node.op_type}".lstrip(".")[:60]
             raise CredoError(f"{path}: operator {name!r} is not one that a policy may have")
         if any(attribute.HasField("g") or attribute.graphs for attribute in node.attribute):
