@@ -84,19 +84,26 @@ def test_new_parts_are_given_once_and_repeated_rounds_not_again(make_run):
     assert opened[1].rows == [(0, 4, {"metrics/q_mean": 4.0})]
 
 
-def test_trackers_get_seeds_as_prefixes(make_run, monkeypatch):
+@pytest.mark.parametrize("name", ["wandb", "trackio"])
+def test_trackers_get_seeds_as_prefixes_and_environment_steps(make_run, monkeypatch, name):
     folder = make_run("run", ("healthy",))
-    logged, told = [], {}
-    run = types.SimpleNamespace(log=logged.append, finish=lambda: told.update(finished=True))
+    logged, told, defined = [], {}, []
+    run = types.SimpleNamespace(
+        log=lambda values, step=None: logged.append((values.pop("step", step), values)),
+        define_metric=lambda *words, **options: defined.append((*words, options)),
+        finish=lambda: told.update(finished=True),
+    )
     module = types.SimpleNamespace(init=lambda **options: told.update(options) or run)
     monkeypatch.setattr(loggers, "load", lambda name: module)
-    with logging_to("trackio", folder) as log:
+    with logging_to(name, folder) as log:
         log()
     assert (told["project"], told["name"], told["finished"]) == ("credo", "run", True)
     assert told["config"]["environment"] == "Hopper-v5"
-    assert (logged[-1]["step"], logged[-1]["seed-0/evaluations/return_mean"]) == (STEPS, 2900)
+    assert defined == ([("step", {}), ("*", {"step_metric": "step"})] if name == "wandb" else [])
+    step, values = logged[-1]
+    assert (step, values["seed-0/evaluations/return_mean"]) == (STEPS, 2900)
     assert len(logged) == STEPS // 64 + 10
-    assert all(name == "step" or name.startswith("seed-0/") for row in logged for name in row)
+    assert all(name.startswith("seed-0/") for _, values in logged for name in values)
 
 
 def test_a_missing_package_is_named_before_anything_is_written(tmp_path, monkeypatch, capsys):

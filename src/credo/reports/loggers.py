@@ -133,20 +133,46 @@ class TensorBoard:
             writer.close()
 
 
-class Tracker:
-    """Weights & Biases or trackio: one run, seeds as prefixes, against the environment steps."""
+def _begin(module: Any, folder: Path) -> Any:
+    """A run of a tracking service: one for all seeds, which stand before the names of its values."""
+    stored = run_folder.read_config(folder)[1]
+    return module.init(project="credo", name=folder.resolve().name, config=stored.get("config", {}), resume="allow")
+
+
+def _named(seed: int, values: Values) -> Values:
+    return {f"seed-{seed}/{name}": value for name, value in values.items()}
+
+
+class WeightsAndBiases:
+    """Its own step must never fall, which it does from seed to seed: the environment step is a value."""
 
     def __init__(self, module: Any, folder: Path):
-        stored = run_folder.read_config(folder)[1]
-        self.run = module.init(
-            project="credo", name=folder.resolve().name, config=stored.get("config", {}), resume="allow"
-        )
+        self.run = _begin(module, folder)
+        self.run.define_metric("step")
+        self.run.define_metric("*", step_metric="step")
 
     def write(self, seed: int, step: int, values: Values) -> None:
-        self.run.log({f"seed-{seed}/{name}": value for name, value in values.items()} | {"step": step})
+        self.run.log(_named(seed, values) | {"step": step})
 
     def close(self) -> None:
         self.run.finish()
 
 
-_SINKS: dict[str, Callable[[Any, Path], Sink]] = {"tensorboard": TensorBoard, "wandb": Tracker, "trackio": Tracker}
+class Trackio:
+    """Its own step is the environment step."""
+
+    def __init__(self, module: Any, folder: Path):
+        self.run = _begin(module, folder)
+
+    def write(self, seed: int, step: int, values: Values) -> None:
+        self.run.log(_named(seed, values), step=step)
+
+    def close(self) -> None:
+        self.run.finish()
+
+
+_SINKS: dict[str, Callable[[Any, Path], Sink]] = {
+    "tensorboard": TensorBoard,
+    "wandb": WeightsAndBiases,
+    "trackio": Trackio,
+}
