@@ -72,7 +72,8 @@ def test_of_two_actors_the_one_plays_that_its_critic_values_more(tmp_path):
             for layer in make_policy(sizes=sizes, seed=int(generator.integers(1000))).layers
         )
 
-    first, second = (perceptron(5, 16, 12, 3) for _ in range(2))
+    first = perceptron(5, 16, 12, 3)
+    second = (*first[:-1], Layer(-first[-1].weight, -first[-1].bias))  # the opposite action
     critics = (perceptron(8, 16, 1),) * 2
     policy = dataclasses.replace(make_policy(sizes=(5, 8, 3)), layers=first, rivals=(second,), critics=critics)
     alone = [dataclasses.replace(policy, layers=actor, rivals=(), critics=()) for actor in (first, second)]
