@@ -72,6 +72,8 @@ class ReportOptions:
     """A study file, or a shipped study's name."""
     out: Path = Path("runs")
     """The folder that the study runs in; the report goes to studies/NAME/report."""
+    figures: bool = False
+    """Write each figure as PNG, SVG and PDF, and its numbers as CSV, too."""
 
 
 @dataclass(frozen=True)
@@ -138,6 +140,7 @@ def status(words: Sequence[str]) -> None:
 def report(words: Sequence[str]) -> None:
     """The tables of a study."""
     options = parse(ReportOptions, words, "study report", "Compute the tables of a study from what has run so far.")
+    from credo.reports.report import write_report
     from credo.studies.analysis import analyse
     from credo.studies.present import csv_text, markdown, rich_table
 
@@ -156,10 +159,13 @@ def report(words: Sequence[str]) -> None:
         console.print(rich_table(table))
         (folder / f"{table.name}.csv").write_text(csv_text(table))
     (folder / "tables.md").write_text("\n".join(markdown(table) for table in tables))
+    made = write_report(
+        [store.folder(p.run) for p in begun if p.run], folder, figures=options.figures, statistics=False
+    )
     unfinished = sum(store.progress(p).state != stores.DONE for p in placed)
     if unfinished:
         _line(console, f"{unfinished} of {len(placed)} cells are not done: the tables are of what there is", "yellow")
-    _line(console, f"tables: {folder}")
+    _line(console, f"tables: {folder}; the page is {made.page}")
 
 
 def list_studies(words: Sequence[str]) -> None:

@@ -14,6 +14,7 @@ from credo import run_folder
 from credo.config import RunConfig
 from credo.config.limits import MAXIMUM_SEEDS, MAXIMUM_STEPS
 from credo.diagnostics.divergence import VERDICT_METRICS, Criteria, Verdict, verdict
+from credo.studies.read import rows_of
 from credo.types import CredoError
 
 _LARGEST = float(np.finfo(np.float64).max)
@@ -91,8 +92,8 @@ def load_run(folder: Path, criteria: Criteria = Criteria(), metrics_columns: Seq
     if len(seeds) > MAXIMUM_SEEDS:
         raise CredoError(f"{folder}: rows of {len(seeds)} seeds; at most {MAXIMUM_SEEDS} are possible")
     expert_return = expert_return_of(stored)
-    metrics_of = {seed: _rows_of(metrics, seed) for seed in seeds}
-    evaluations_of = {seed: _rows_of(evaluations, seed) for seed in seeds}
+    metrics_of = {seed: rows_of(metrics, seed) for seed in seeds}
+    evaluations_of = {seed: rows_of(evaluations, seed) for seed in seeds}
     return LoadedRun(
         folder=folder,
         config=config,
@@ -185,15 +186,6 @@ def _columns(folder: Path, kind: str, problems: list[str], names: list[str] | No
         columns = run_folder.read_parts(folder, kind, names, problems=found)
     problems += found
     return columns
-
-
-def _rows_of(columns: Columns, seed: int) -> Columns:
-    if "seed" not in columns or "step" not in columns:
-        return {"step": np.zeros(0, np.int64)}
-    rows = np.flatnonzero(columns["seed"] == seed)
-    step = columns["step"][rows]
-    rows = rows[np.append(np.diff(step) > 0, True)] if len(rows) else rows
-    return {name: column[rows] for name, column in columns.items() if name != "seed"}
 
 
 def expert_return_of(stored: dict[str, Any]) -> float | None:

@@ -72,7 +72,7 @@ def rows_of(columns: Columns, seed: int, steps: int | None = None) -> Columns:
     rows = rows[np.append(np.diff(step) > 0, True)] if len(rows) else rows
     if steps is not None:
         rows = rows[columns["step"][rows] <= steps]
-    return {name: column[rows] for name, column in columns.items() if name not in ("seed", "round")}
+    return {name: column[rows] for name, column in columns.items() if name != "seed"}
 
 
 def _parts(folder: Path, kind: str) -> Columns:
