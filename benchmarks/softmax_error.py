@@ -1,6 +1,6 @@
 """The error of SD3's softmax target for few noise samples, on critics from real training.
 
-Usage: python -m benchmarks.softmax_error [--steps 5000] [--out results/learners]. About ten minutes on one core.
+Usage: python -m benchmarks.softmax_error [--steps 5000] [--out results/learners]. About five CPU minutes.
 
 SD3 is trained three times for ``--steps`` steps: on the environment's own reward on Hopper and HalfCheetah, and by GAIL
 on Hopper. Then the value of replayed next states, which a critic's target is made of, is computed with few samples of
@@ -145,7 +145,7 @@ def write(rows: list[dict[str, Any]], folder: Path, command: str) -> None:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows({key: f"{v:.6g}" if isinstance(v, float) else v for key, v in row.items()} for row in rows)
-    (folder / "softmax-error.md").write_text(markdown(rows, command) + "\n")
+    (folder / "softmax-error.md").write_text(markdown(rows, command))
     print(markdown(rows, command), flush=True)
 
 
