@@ -9,6 +9,7 @@ from credo.training.evaluate import evaluate, expert_probability
 from credo.training.loop import _prepare
 from credo.training.seed import make_seed
 from credo.training.state import initial_state, make_parts, policy_of
+from credo.training.stopping import Stop
 
 CONFIG = RunConfig(
     environment="Pendulum-v1",
@@ -38,7 +39,7 @@ def test_a_policy_judged_by_its_own_episodes_makes_no_error():
     own = rollout_episodes("Pendulum-v1", policy.normalised_action, 2, seed=0)
     held_out = made(own)[2]
     seed = make_seed(CONFIG, "Pendulum-v1", 0, state)
-    row = evaluate(parts, constants, seed, state, policy, held_out, expert_probability(parts))
+    row = evaluate(parts, constants, seed, state, policy, held_out, expert_probability(parts), Stop())
     assert row["action_error"] < 1e-5
     assert row["occupancy_distance"] < 0.05
     assert row["length_mean"] == 200

@@ -19,6 +19,7 @@ from credo import run_folder
 from credo.config import BCConfig
 from credo.policies import FORMAT, VERSION, load_policy
 from credo.storage import read_tensors
+from credo.training import checkpoint, execution
 from credo.training.checkpoint import all_checkpoints
 from credo.training.stopping import Stop
 from credo.types import CredoError
@@ -275,6 +276,33 @@ def test_a_stop_in_the_middle_of_an_evaluation_leaves_it_for_later(rewarded, tmp
     assert run(tmp_path / "run", REWARDED, pendulum) == "done"
     for kind in (run_folder.METRICS, run_folder.EVALUATIONS):
         assert_same_arrays(rows(tmp_path / "run", kind, 0), rows(rewarded, kind, 0))
+
+
+def test_a_stop_in_a_round_leaves_the_seeds_whose_turn_has_not_come(tmp_path, monkeypatch):
+    monkeypatch.setattr(execution, "_cores", lambda: 1)
+    config = changed(REWARDED, seeds=3, steps=160)
+    run(tmp_path / "straight", config)
+
+    class Stopping(gymnasium.envs.classic_control.PendulumEnv):
+        steps = 0
+
+        def step(self, action):
+            Stopping.steps += 1
+            if Stopping.steps == 3 * 16 * 5 + 3:  # the first seed's turn in the sixth round
+                signal.pthread_kill(threading.main_thread().ident, signal.SIGTERM)
+                time.sleep(0.2)  # until the main thread has heard of it
+            return super().step(action)
+
+    def pendulum():
+        return gymnasium.wrappers.TimeLimit(Stopping(), 200)
+
+    assert run(tmp_path / "run", config, pendulum) == "terminated"
+    newest = run_folder.read_json(all_checkpoints(tmp_path / "run")[-1] / checkpoint.MANIFEST)
+    assert [newest["seeds"][str(seed)]["next_round"] for seed in range(3)] == [6, 5, 5]
+    assert run(tmp_path / "run", config, pendulum) == "done"
+    for seed in range(3):
+        for kind in (run_folder.METRICS, run_folder.EVALUATIONS):
+            assert_same_arrays(rows(tmp_path / "run", kind, seed), rows(tmp_path / "straight", kind, seed))
 
 
 def test_while_a_program_compiles_a_signal_is_not_waited_with():

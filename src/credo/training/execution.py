@@ -49,9 +49,13 @@ def chosen(execution: str) -> str:
     return "threads" if jax.default_backend() == "cpu" else "vmap"
 
 
-def make_execution(parts: Parts, constants: Constants, seeds: Sequence[Seed]) -> Execution:
-    make = {"threads": _threads, "vmap": _vmap}[chosen(parts.config.execution)]
-    return make(parts, constants, seeds)
+def make_execution(
+    parts: Parts, constants: Constants, seeds: Sequence[Seed], stopped: Callable[[], bool] = lambda: False
+) -> Execution:
+    """``stopped``: asked by seeds that take turns; once it holds, those whose turn has not come stay where they are."""
+    if chosen(parts.config.execution) == "vmap":
+        return _vmap(parts, constants, seeds)
+    return _threads(parts, constants, seeds, stopped)
 
 
 def _act(parts: Parts) -> Callable[[Any, Constants, Array, Array, Array], Array]:
@@ -143,7 +147,7 @@ def _stacked(
     return vector_round, names
 
 
-def _threads(parts: Parts, constants: Constants, seeds: Sequence[Seed]) -> Execution:
+def _threads(parts: Parts, constants: Constants, seeds: Sequence[Seed], stopped: Callable[[], bool]) -> Execution:
     vector_round, names = _stacked(make_round(parts))
     compiled_round = jax.jit(vector_round, donate_argnums=0)
     act = jax.jit(_act(parts))
@@ -152,6 +156,8 @@ def _threads(parts: Parts, constants: Constants, seeds: Sequence[Seed]) -> Execu
 
     def advance_one(seed: Seed, round_number: int) -> None:
         assert seed.state is not None
+        if stopped():
+            return
         recorder = Recorder(parts.config, seed)
         key = seed.key(Purpose.ACT, round_number)
         uniform = random_actions(parts.config, seed, round_number)

@@ -187,7 +187,7 @@ class _Run:
             self._warm_start()
         active = [seed.next_round for seed in self.seeds if seed.frozen is None]
         first = min(active, default=self.config.rounds)
-        execution = make_execution(self.parts, self.constants, self.seeds)
+        execution = make_execution(self.parts, self.constants, self.seeds, self.stop.is_set)
         progress = Progress(self.config, self.seeds, first, first_round=first)
         (self.folder / run_folder.DONE).unlink(missing_ok=True)
         self._summarise("running", progress)
@@ -273,6 +273,8 @@ class _Run:
         present = [seed for seed in self.seeds if seed.next_round == round_number]
         execution.advance(self.seeds, round_number)
         for seed in present:
+            if self.stop.is_set() and seed.frozen is None and seed.next_round == round_number:
+                continue  # its turn did not come
             # A frozen seed's rounds count too: it has one failed evaluation for each that the others have.
             seed.next_round = round_number + 1
             while seed.environments.notes:
@@ -288,7 +290,7 @@ class _Run:
                 self._fail_until(seed, self.config.rounds)
             progress.round = self.config.rounds
         self._checkpoint(execution, progress)
-        complete = progress.round == self.config.rounds and all(seed.unevaluated is None for seed in self.seeds)
+        complete = all(s.next_round >= self.config.rounds and s.unevaluated is None for s in self.seeds)
         if complete and not self._crosses(self.config.rounds - 1, self.config.evaluation_interval):
             complete = self._evaluate_final(execution)
         for seed in self.seeds:

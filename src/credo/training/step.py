@@ -46,7 +46,7 @@ Round = Callable[[TrainState, Constants, Experience, Array, Array], tuple[TrainS
 def make_round(parts: Parts) -> Round:
     """``round(state, constants, experience, discriminator_key, learner_key) -> (state, metrics)`` for one seed.
 
-    Where a parameter, gradient or logit turns non-finite, the state of before the round comes back (the last good
+    Where a parameter or gradient turns non-finite, the state of before the round comes back (the last good
     parameters) and ``metrics["finite"]`` is 0; the host then freezes the seed.
     """
     learner, discriminator = parts.learner, parts.discriminator
@@ -91,9 +91,9 @@ def make_round(parts: Parts) -> Round:
         if discriminator is not None:
             key = jax.random.fold_in(discriminator_key, 2)
             metrics |= discriminator_diagnostics(parts, discriminator, network, constants, last, key, state.learner)
-        watched = [value for name, value in metrics.items() if "_gradient_" in name or "_logit_" in name]
+        gradients = [value for name, value in metrics.items() if "_gradient_" in name]
         floats = [leaf for leaf in jax.tree.leaves(updated) if jnp.issubdtype(leaf.dtype, jnp.floating)]
-        finite = networks.all_finite((floats, watched))
+        finite = networks.all_finite((floats, gradients))
         state = jax.tree.map(lambda new, old: jnp.where(finite, new, old), updated, state)
         return state, metrics | {"finite": finite.astype(jnp.float32)}
 
