@@ -233,7 +233,6 @@ def put(array, index, value):
         (lambda d: {"action": put(d.action, (6, 1), -3)}, "dimension 1 is -3, -1 to 1 expected"),
         (lambda d: {"action": d.action[:-1]}, r"action: shape \(6, 2\) found, \(7, 2\) expected"),
         (lambda d: {"action": np.zeros(7)}, "action: shape .* 2 axes"),
-        (lambda d: {"action": np.zeros((7, 0))}, "action: 0 dimensions"),
         (lambda d: {"action": np.full((7, 2), "a")}, "action: dtype"),
         (lambda d: {"observation": np.full((7, 3), None)}, "observation: dtype object"),
         (lambda d: {"observation": d.observation.astype(complex)}, "observation: dtype complex"),
