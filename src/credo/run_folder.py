@@ -178,9 +178,10 @@ def read_part(path: Path) -> dict[str, np.ndarray]:
 
 def _read_part(path: Path, columns: list[str] | None) -> pa.Table:
     try:
-        file = pq.ParquetFile(path)
-        wanted = None if columns is None else [c for c in columns if c in file.schema_arrow.names]
-        return file.read(columns=wanted)
+        # A part is small: to read ahead and to share its columns between threads would cost more than it saves.
+        file = pq.ParquetFile(path, pre_buffer=False)
+        known = set(file.metadata.schema.names)
+        return file.read(columns=None if columns is None else [c for c in columns if c in known], use_threads=False)
     except (pa.ArrowInvalid, OSError) as error:
         raise CredoError(f"{path}: not a readable Parquet file ({error})") from None
 
