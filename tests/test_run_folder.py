@@ -215,7 +215,7 @@ def test_a_folder_that_may_not_be_written_to_is_refused_in_one_line(tmp_path, mo
     def refused(*arguments, **options):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("builtins.open", refused)  # the tests may run as a user whom no permission stops
+    monkeypatch.setattr("os.open", refused)  # the tests may run as a user whom no permission stops
     with (
         pytest.raises(CredoError, match=r"out: .*run cannot be written to \(Permission denied\)"),
         run_folder.opened(tmp_path / "run", RunConfig(), DEMONSTRATIONS, "again"),

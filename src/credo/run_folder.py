@@ -316,10 +316,11 @@ def read_part(path: Path) -> dict[str, np.ndarray]:
 
 def _read_part(path: Path, columns: list[str] | None) -> pa.Table:
     try:
-        file = pq.ParquetFile(path)
+        # A part is small: to read ahead and to share its columns between threads would cost more than it saves.
+        file = pq.ParquetFile(path, pre_buffer=False)
         _check_part(path, file)
         wanted = None if columns is None else [c for c in columns if c in file.schema_arrow.names]
-        return file.read(columns=wanted)
+        return file.read(columns=wanted, use_threads=False)
     except (pa.ArrowException, OSError) as error:
         line = " ".join(str(error).split())[:200]
         raise CredoError(f"{path}: not a readable Parquet file ({line})") from None

@@ -102,7 +102,8 @@ class NeverBegins(FragileForOne):
     licensed = False
 
     def reset(self, *, seed=None, options=None):
-        if not self.licensed and seed == episode_seed(BAD, Purpose.ENVIRONMENT, 0, 0):
+        self.refused = getattr(self, "refused", False) or seed == episode_seed(BAD, Purpose.ENVIRONMENT, 0, 0)
+        if self.refused and not self.licensed:
             raise OSError("no licence")
         return super().reset(seed=seed, options=options)
 

@@ -152,12 +152,12 @@ def test_settings_without_meaning_are_told_in_one_line():
 def test_the_policy_of_the_run_folder_is_the_mode_of_the_learner(group):
     """A tanh network is exported as one."""
     from credo.policies import load_policy
-    from credo.training.checkpoint import _all
+    from credo.training.checkpoint import all_checkpoints
     from credo.training.state import initial_state, make_parts
     from training.training_runs import states
 
     policy = load_policy(run_folder.policy_path(group, 0, "last"))
-    assert _all(group)
+    assert all_checkpoints(group)
     parts = make_parts(SHORT, pendulum())
     learner_state = initial_state(parts, 0).learner
     arrays = states(group)[0]

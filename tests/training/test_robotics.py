@@ -71,16 +71,15 @@ def test_a_replay_begins_with_the_log(log, tmp_path):
     config = changed(REWARDED, environment="PointMass", steps=64, environments_per_seed=2, seed_replay=str(path))
     run = credo.imitate(config, environment=PointMass, out=tmp_path / "run")
     arrays = states(run.folder)[0]
-    assert len(arrays["replay/reward"]) == len(log) + 64
-    # The lanes' rings are one after the other.
     half = len(log) // 2
-    np.testing.assert_array_equal(arrays["replay/observation"][:half], log.observation[:half])
-    np.testing.assert_array_equal(arrays["replay/reward"][half + 32 : 2 * half + 32], log.reward[half:])
+    assert arrays["replay/reward"].shape == (half + 32, 2)
+    np.testing.assert_array_equal(arrays["replay/observation"][:half, 0], log.observation[:half])
+    np.testing.assert_array_equal(arrays["replay/reward"][:half, 1], log.reward[half:])
     stored = run_folder.read_json(run.folder / run_folder.CONFIG)["identity"]
     assert stored["seed_replay_sha256"] == log.sha256
     assert "seed_replay" not in stored
     longer = credo.imitate(changed(config, steps=96), environment=PointMass, out=run.folder)
-    assert len(states(longer.folder)[0]["replay/reward"]) == len(log) + 96
+    assert states(longer.folder)[0]["replay/reward"].size == len(log) + 96
     save_demonstrations(path, log.select_episodes([0, 1]), overwrite=True)
     with pytest.raises(CredoError, match="seed_replay_sha256"):
         credo.imitate(config, environment=PointMass, out=run.folder)
