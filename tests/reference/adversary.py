@@ -57,7 +57,8 @@ class Adversary:
     def update(self, expert, weight, policy, share):
         loss, gradient = loss_and_gradient(self.network, expert, weight, policy, self.activation)
         if self.coefficient is not None:
-            points = share * expert + (1.0 - share) * policy
+            # On the way to a sample that counts nothing: at the policy's own.
+            points = np.where(weight[:, None] > 0, share * expert + (1.0 - share) * policy, policy)
             loss += self.coefficient * penalty(self.network, points, self.activation)
             extra = penalty_gradient(self.network, points, self.activation)
             gradient = [

@@ -36,7 +36,7 @@ def test_successors_at_episode_ends_are_true_and_truncation_is_no_termination(te
     )
     seeds = trained_seeds(tmp_path / "run", config, functools.partial(AutoresetProbe, length, terminates))
     for seed in seeds:
-        held = seed.replay.gather(seed.replay._slots_of(seed.replay.oldest, seed.replay.written).ravel())
+        held = seed.replay.gather(seed.replay._slots_of(seed.replay.oldest, seed.replay.written).T.ravel())
         episode, step = held.observation.T
         assert len(episode) == 96
         np.testing.assert_array_equal(held.next_observation[:, 0], episode)
