@@ -193,6 +193,7 @@ def test_refused_in_one_line_that_names_field_and_value(changes):
         {"learner": "sac", "sac__target_entropy": math.nan},
         {"learner": "sac", "sac__initial_temperature": 0.0},
         {"learner": "ppo", "ppo__minibatch_size": 48},
+        {"learner": "ppo", "warm_start": "bc"},
         {"learner": "ppo", "ppo__gae_lambda": 1.1},
         {"learner": "sd3", "sd3__noise": "antithetic", "sd3__noise_samples": 7},
         {"learner": "sd3", "sd3__noise": "sobol", "sd3__noise_samples": 1},

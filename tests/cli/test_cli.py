@@ -15,6 +15,7 @@ from credo.cli import COMMANDS, main
 from credo.demonstrations import from_episodes, load_demonstrations, save_demonstrations
 from credo.environments import rollout_episodes
 from credo.environments.probes import PointMass, point_mass_expert
+from credo.presets import PRESETS
 
 ENVIRONMENT = "credo.environments.probes:PointMass"
 
@@ -84,6 +85,7 @@ def failure(words, capsys):
         ("imitate --seeds 0", ["seeds", "0", "1"]),
         ("imitate --seeds many", ["--seeds", "many"]),
         ("imitate --updates-per-round 63", ["updates_per_round", "63", "actor_delay"]),
+        ("presets best", ["preset", "best", "fast", "paper"]),
         ("imitate --preset best", ["preset", "best", "fast", "paper"]),
         ("imitate --colour red", ["--colour"]),
         ("expert --reward plr", ["reward", "plr", "imitate"]),
@@ -248,3 +250,13 @@ def test_experts_from_elsewhere_are_rolled_out(tmp_path, monkeypatch, capsys):
         main(f"demos generate --expert {expert} --env Pendulum-v1 --episodes 1 --noise 0 --out {name}.npz".split())
     assert np.all(load_demonstrations(tmp_path / "a.npz").action == 0.5)
     assert load_demonstrations(tmp_path / "b.npz").lengths.tolist() == [200]
+
+
+def test_presets_stand_side_by_side_with_whole_names(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "100")
+    main(["presets"])
+    printed = capsys.readouterr().out
+    for name in PRESETS:
+        assert f" {name} " in printed
+    assert "discriminator.updates_per_round" in printed
+    assert max(map(len, printed.splitlines())) <= 100

@@ -32,7 +32,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "export": ("credo.cli.export:export", "write a trained policy as ONNX, or as a NumPy policy with its card"),
     "list": ("credo.cli.runs:list_runs", "list the runs in a folder, with state, returns and verdicts"),
     "report": ("credo.cli.report:report", "report on any set of runs: one page with verdicts and figures"),
-    "presets": ("credo.cli.runs:presets", "print the presets side by side"),
+    "presets": ("credo.cli.presets:presets", "print the presets side by side"),
     "study run": ("credo.cli.study:run", "run a study, or go on with it: methods x environments x seeds"),
     "study status": ("credo.cli.study:status", "show how far the cells of a study are, and their verdicts so far"),
     "study report": ("credo.cli.study:report", "compute the tables of a study: rates, tests, samples, scores"),

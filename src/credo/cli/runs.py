@@ -1,8 +1,7 @@
-"""``credo evaluate``, ``video``, ``list`` and ``presets``."""
+"""``credo evaluate``, ``video`` and ``list``."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,6 @@ from rich.text import Text
 
 from credo.cli.parse import find_local_modules, parse, say
 from credo.policies import Policy, load_policy
-from credo.presets import DESCRIPTIONS, PRESETS
 from credo.types import CredoError, printable
 
 if TYPE_CHECKING:
@@ -56,12 +54,6 @@ class VideoOptions:
 class ListOptions:
     folder: Annotated[Path, tyro.conf.Positional] = Path("runs")
     """The folder to search for runs, at any depth."""
-
-
-@dataclass(frozen=True)
-class PresetOptions:
-    changed_only: bool = True
-    """Only the settings in which presets differ."""
 
 
 def find_policy(name: str, seed: int | None = None, which: str = "best") -> Policy:
@@ -178,30 +170,3 @@ def list_runs(words: Sequence[str]) -> None:
     if not options.folder.is_dir():
         raise CredoError(f"folder: {options.folder} is not a folder")
     Console().print(list_table(options.folder))
-
-
-def presets(words: Sequence[str]) -> None:
-    """The presets, side by side."""
-    options = parse(PresetOptions, words, "presets", "Print the presets side by side.")
-    trees = {name: _flat(config) for name, config in PRESETS.items()}
-    table = Table(title="presets", title_justify="left")
-    table.add_column("setting")
-    for name in trees:
-        table.add_column(name)
-    for setting in next(iter(trees.values())):
-        values = [str(tree[setting]) for tree in trees.values()]
-        if len(set(values)) > 1 or not options.changed_only:
-            table.add_row(setting, *values)
-    console = Console()
-    for name, text in DESCRIPTIONS.items():
-        console.print(f"[bold]{name}[/]: {text}", highlight=False)
-    console.print(table)
-
-
-def _flat(config: Any, prefix: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for field in dataclasses.fields(config):
-        value = getattr(config, field.name)
-        name = f"{prefix}{field.name}"
-        found |= _flat(value, f"{name}.") if dataclasses.is_dataclass(value) else {name: value}
-    return found

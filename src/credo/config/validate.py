@@ -19,6 +19,8 @@ def rises(reward: str) -> bool:
     return reward != "fairl" if registered is None else registered.rising
 
 
+WARM = ("ddpg", "td3", "sd3", "sac")
+"""Learners whose actor can begin as a clone."""
 SHORT_ROLLOUT = 256
 """Steps of a round below which a learner of rollouts is told that it has few."""
 
@@ -89,6 +91,8 @@ def _check_clone(config: RunConfig) -> None:
         refuse("held_out", config.held_out, f"above 0 with {name} bc, which stops by held-out episodes")
     if config.learner == config.warm_start:
         refuse("warm_start", "bc", "none with learner bc, which is a clone already")
+    if config.learner not in ("bc", *WARM):
+        refuse("warm_start", "bc", f"none with learner {config.learner}; {', '.join(WARM)} can begin as clones")
 
 
 def _check_noise(settings: SD3Config) -> None:
