@@ -16,7 +16,7 @@ demo-credo: $(READY)  ## a run in which CREDO acts, beside the same run without 
 	$(BIN)/python examples/credo_acts.py
 
 test: $(READY)  ## the test suite
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 learning: $(READY)  ## slow learning tests
 	$(BIN)/python -m pytest tests/learning

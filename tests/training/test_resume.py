@@ -265,6 +265,7 @@ def test_a_stop_in_the_middle_of_an_evaluation_leaves_it_for_later(rewarded, tmp
             Stopping.steps += 1
             if Stopping.steps == 128 + 30:  # the training's steps until then, and some of the evaluation's
                 signal.pthread_kill(threading.main_thread().ident, signal.SIGTERM)
+                time.sleep(0.2)  # the main thread hears of it when this one lets it run
             return super().step(action)
 
     def pendulum():
