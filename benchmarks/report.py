@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
-SCHEDULES = {"paper": "1 discriminator update a round", "fast": "64 discriminator updates a round"}
+SCHEDULES = {"paper": "1 discriminator update a round", "fast": "32 discriminator updates a round"}
 PEER_TARGET = 4.0
 CEILING_TARGET = 0.5
 STARTUP_TARGET = 20.0

@@ -255,6 +255,16 @@ def rewarded(tmp_path_factory):
     return folder
 
 
+def terminate():
+    """SIGTERM, and back when the main thread has heard of it: it gives Ctrl-C its old meaning then."""
+    before = signal.getsignal(signal.SIGINT)
+    signal.pthread_kill(threading.main_thread().ident, signal.SIGTERM)
+    for _ in range(1000):
+        if signal.getsignal(signal.SIGINT) is not before:
+            return
+        time.sleep(0.01)
+
+
 def test_a_stop_in_the_middle_of_an_evaluation_leaves_it_for_later(rewarded, tmp_path):
     """A run on a slow environment must not wait for its evaluations to end before it stops."""
 
@@ -264,8 +274,7 @@ def test_a_stop_in_the_middle_of_an_evaluation_leaves_it_for_later(rewarded, tmp
         def step(self, action):
             Stopping.steps += 1
             if Stopping.steps == 128 + 30:  # the training's steps until then, and some of the evaluation's
-                signal.pthread_kill(threading.main_thread().ident, signal.SIGTERM)
-                time.sleep(0.2)  # the main thread hears of it when this one lets it run
+                terminate()
             return super().step(action)
 
     def pendulum():
@@ -290,8 +299,7 @@ def test_a_stop_in_a_round_leaves_the_seeds_whose_turn_has_not_come(tmp_path, mo
         def step(self, action):
             Stopping.steps += 1
             if Stopping.steps == 3 * 16 * 5 + 3:  # the first seed's turn in the sixth round
-                signal.pthread_kill(threading.main_thread().ident, signal.SIGTERM)
-                time.sleep(0.2)  # until the main thread has heard of it
+                terminate()
             return super().step(action)
 
     def pendulum():
