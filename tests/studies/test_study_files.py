@@ -1,12 +1,8 @@
 """Study files: what they expand to, and what a wrong one is told."""
 
-import re
-import typing
-
 import pytest
 
-from credo.config import RegulariserName, RunConfig, run_id, to_dict
-from credo.presets import PRESETS
+from credo.config import RunConfig, run_id, to_dict
 from credo.studies.estimate import seconds_left
 from credo.studies.shipped import FOLDER, find_study, shipped_names
 from credo.studies.store import Placed, Store, edits
@@ -207,18 +203,7 @@ def test_an_edit_names_the_cells_that_change(write):
     assert edits({}, before.cells) == []
 
 
-def shipped():
-    """Every shipped study; one that names presets or regularisers that this version lacks is expected to be refused."""
-    for name in shipped_names():
-        text = find_study(name).read_text()
-        presets = set(re.findall(r'preset = "([^"]+)"', text)) - set(PRESETS)
-        listed = re.findall(r'"([^"]+)"', " ".join(re.findall(r"regularisers = \[([^]]*)\]", text)))
-        missing = presets | set(listed) - set(typing.get_args(RegulariserName))
-        marks = [pytest.mark.xfail(reason=f"not in this version: {missing}", raises=CredoError)] if missing else []
-        yield pytest.param(name, marks=marks)
-
-
-@pytest.mark.parametrize("name", list(shipped()))
+@pytest.mark.parametrize("name", list(shipped_names()))
 def test_shipped_studies_expand(name, tmp_path):
     study = load_study(find_study(name))
     assert study.name == name

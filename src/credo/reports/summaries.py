@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 from collections.abc import Sequence
 
 import numpy as np
@@ -27,17 +25,17 @@ def tables(collection: Collection, statistics: bool = True) -> list[Table]:
 
 
 def further_tables(collection: Collection) -> list[Table]:
-    """Tables of ``credo.studies.analysis.analyse``, where that is there: of every run it gets (method, environment, run
-    folder, None, the seeds that are shown of it), and reads what it needs."""
-    if importlib.util.find_spec("credo.studies.analysis") is None:
-        return []
-    analyse = importlib.import_module("credo.studies.analysis").analyse
+    """The tables of studies: of every run ``analyse`` gets where it lies and the seeds that are shown of it, and reads
+    what it needs."""
+    from credo.studies.analysis import analyse
+    from credo.studies.read import MethodRun
+
     runs = []
     for cell in collection.cells.values():
         for run in cell.runs:
             shown = tuple(number for number, seed in cell.seeds.items() if seed.folder == run.folder)
             if shown:
-                runs.append((run.method, run.environment, run.folder, None, shown))
+                runs.append(MethodRun(run.method, run.environment, run.folder, None, shown))
     return list(analyse(runs))
 
 

@@ -9,8 +9,7 @@ import numpy as np
 
 from credo.diagnostics.divergence import Verdict, expert_share
 
-METRIC_COLUMNS = (
-    "step",
+DIAGNOSTICS = (
     "actor_gradient_max",
     "critic_gradient_max",
     "discriminator_gradient_max",
@@ -23,6 +22,8 @@ METRIC_COLUMNS = (
     "critic_loss",
     "q_mean",
 )
+"""Metrics that may foretell a failure."""
+METRIC_COLUMNS = ("step", *DIAGNOSTICS)
 """The columns of a run's metrics that any statistic here reads (beside those that the verdict was made of)."""
 EVALUATION_COLUMNS = ("step", "return_mean", "occupancy_distance", "failed")
 """The columns of a run's evaluations that any statistic here reads."""

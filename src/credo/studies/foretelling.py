@@ -12,23 +12,10 @@ from typing import NamedTuple
 import numpy as np
 
 from credo.diagnostics.divergence import DIVERGED
-from credo.studies.curves import SeedCurve, column
+from credo.studies.curves import DIAGNOSTICS, SeedCurve, column
 
 FAILED = (*DIVERGED, "failed")
 """Verdicts that a warning should foretell."""
-DIAGNOSTICS = (
-    "actor_gradient_max",
-    "critic_gradient_max",
-    "discriminator_gradient_max",
-    "expert_probability_expert",
-    "expert_probability_policy",
-    "outlier_share",
-    "action_saturation",
-    "actor_preactivation",
-    "discriminator_loss",
-    "critic_loss",
-    "q_mean",
-)
 READINGS = ("largest", "latest")
 """The largest value so far; the mean over the last ``LATEST`` rounds."""
 LATEST = 20
