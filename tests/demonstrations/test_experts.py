@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from credo import experts
-from credo.experts import expert_names, load_card, load_expert, write_expert
+from credo.experts import expert_names, load_card, load_expert, write_card, write_expert
 from credo.types import CredoError
 
 
@@ -39,6 +39,14 @@ def test_shipped_cards_fit_their_weights():
         assert policy.environment == card.environment
 
 
+def test_returns_elsewhere(fake_expert):
+    told = {"return_mean": -150.0, "return_std": 1.5, "return_min": -160.0, "episodes": 100}
+    write_card(replace(fake_expert, elsewhere={"Pendulum-v0": told}), experts.FOLDER)
+    policy, card = load_expert("pendulum-expert")
+    assert card.elsewhere == {"Pendulum-v0": told}
+    assert policy.environment == card.environment == fake_expert.environment
+
+
 def test_other_weights_than_the_cards(fake_expert, pendulum_policy, tmp_path):
     (tmp_path / "other").mkdir()
     write_expert(replace(pendulum_policy, activation="tanh"), fake_expert, tmp_path / "other")
@@ -60,6 +68,8 @@ def test_other_weights_than_the_cards(fake_expert, pendulum_policy, tmp_path):
         ({"steps": True}, "field steps"),
         ({"return_mean": None}, "field return_mean"),
         ({"config": []}, "field config"),
+        ({"elsewhere": {"Pendulum-v0": {"return_mean": 1.0}}}, "field elsewhere: 'Pendulum-v0': the numbers return_mean, "),
+        ({"elsewhere": {"Pendulum-v0": 3}}, "field elsewhere"),
         ({"more": 1}, "missing or unknown: more"),
     ],
 )

@@ -212,9 +212,12 @@ def experts(words: Sequence[str]) -> None:
         text = name in ("expert", "environment", "algorithm")
         table.add_column(name, justify="left" if text else "right", no_wrap=True)
     for card in map(load_card, expert_names()):
-        returns = f"{card.return_mean:,.0f} ± {card.return_std:,.0f}"
-        numbers = (f"{card.steps:,}", returns, f"{card.return_min:,.0f}", str(card.episodes))
-        table.add_row(card.name, card.environment, card.algorithm, *numbers)
+        measured = {card.environment: dataclasses.asdict(card)} | card.elsewhere
+        for environment, told in measured.items():
+            who = (card.name, environment, card.algorithm) if environment == card.environment else ("", environment, "")
+            returns = f"{told['return_mean']:,.0f} ± {told['return_std']:,.0f}"
+            numbers = (f"{card.steps:,}", returns, f"{told['return_min']:,.0f}", str(told["episodes"]))
+            table.add_row(*who, *numbers)
     console.print(table)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from credo.types import CredoError
 FOLDER = Path(__file__).parent / "weights"
 MAXIMUM_CARD_BYTES = 1 << 20
 _KINDS: dict[str, tuple[type, ...]] = {"str": (str,), "int": (int,), "float": (int, float)}
+_MEASURED = {"return_mean": float, "return_std": float, "return_min": float, "episodes": int}
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
 
 
@@ -43,6 +44,8 @@ class ExpertCard:
     return_std: float
     return_min: float
     episodes: int
+    elsewhere: dict[str, Any] = field(default_factory=dict)
+    """The same in other environments with the same observations: id to return_mean, return_std, return_min, episodes."""
     weights: str = ""
     """File name of the weights beside the card; filled in by ``write_expert``."""
     sha256: str = ""
@@ -91,9 +94,14 @@ def write_expert(policy: Policy, card: ExpertCard, folder: str | Path) -> Expert
     weights = folder / f"{card.name}.safetensors"
     save_policy(weights, policy, overwrite=True)
     card = replace(card, weights=weights.name, sha256=file_sha256(weights))
+    write_card(card, folder)
+    return card
+
+
+def write_card(card: ExpertCard, folder: Path) -> None:
+    """Write the card alone, replacing one of that name: the weights stay the same file, byte for byte."""
     text = json.dumps(asdict(card), indent=2, sort_keys=True, allow_nan=False)
     write_text(folder / f"{card.name}.json", text + "\n", overwrite=True)
-    return card
 
 
 def nearest(name: str, names: list[str]) -> str:
@@ -115,7 +123,7 @@ def _read_card(path: Path) -> ExpertCard:
         raise CredoError(f"{path}: cannot be read ({error.strerror or error})") from None
     except (ValueError, RecursionError):
         raise CredoError(f"{path}: not valid JSON, an expert's card expected") from None
-    names = {field.name: str(field.type) for field in fields(ExpertCard)}
+    names = {known.name: str(known.type) for known in fields(ExpertCard)}
     if not isinstance(values, dict) or set(values) != set(names):
         odd = sorted(set(values) ^ set(names)) if isinstance(values, dict) else ["not an object"]
         raise CredoError(f"{path}: fields missing or unknown: {', '.join(odd)[:80]}")
@@ -123,6 +131,9 @@ def _read_card(path: Path) -> ExpertCard:
         accepted = _KINDS.get(kind, (dict,))
         if not isinstance(values[name], accepted) or isinstance(values[name], bool):
             raise CredoError(f"{path}: field {name}: {str(values[name])[:40]!r} found, {kind} expected")
+    for environment, told in values["elsewhere"].items():
+        if not isinstance(told, dict) or {n: type(v) for n, v in told.items()} != _MEASURED:
+            raise CredoError(f"{path}: field elsewhere: {environment[:40]!r}: the numbers {', '.join(_MEASURED)} expected")
     if values["weights"] != f"{values['name']}.safetensors" or not _NAME.fullmatch(values["name"]):
         raise CredoError(f"{path}: field weights: {values['weights'][:40]!r} found, the name's own file expected")
     return ExpertCard(**values)
