@@ -4,7 +4,7 @@
     python scripts/ship_expert.py NAME [--also Hopper-v4] [--episodes 100]
 
 FILE: a policy that the run kept at some time, such as one of early training; default: the best of the run. The run's
-evaluations and exact command are kept in results/experts/NAME/. Without RUN the card of a shipped expert is measured anew.
+evaluations and exact command are kept in results/experts/NAME/. Without RUN a shipped expert's card is measured anew.
 """
 
 from __future__ import annotations

@@ -68,7 +68,7 @@ def test_other_weights_than_the_cards(fake_expert, pendulum_policy, tmp_path):
         ({"steps": True}, "field steps"),
         ({"return_mean": None}, "field return_mean"),
         ({"config": []}, "field config"),
-        ({"elsewhere": {"Pendulum-v0": {"return_mean": 1.0}}}, "field elsewhere: 'Pendulum-v0': the numbers return_mean, "),
+        ({"elsewhere": {"Pendulum-v0": {"return_mean": 1.0}}}, "field elsewhere: 'Pendulum-v0': return_mean, "),
         ({"elsewhere": {"Pendulum-v0": 3}}, "field elsewhere"),
         ({"more": 1}, "missing or unknown: more"),
     ],

@@ -45,7 +45,7 @@ class ExpertCard:
     return_min: float
     episodes: int
     elsewhere: dict[str, Any] = field(default_factory=dict)
-    """The same in other environments with the same observations: id to return_mean, return_std, return_min, episodes."""
+    """The same elsewhere, where observations agree: environment's id to return_mean, return_std, return_min, episodes."""
     weights: str = ""
     """File name of the weights beside the card; filled in by ``write_expert``."""
     sha256: str = ""
@@ -133,7 +133,7 @@ def _read_card(path: Path) -> ExpertCard:
             raise CredoError(f"{path}: field {name}: {str(values[name])[:40]!r} found, {kind} expected")
     for environment, told in values["elsewhere"].items():
         if not isinstance(told, dict) or {n: type(v) for n, v in told.items()} != _MEASURED:
-            raise CredoError(f"{path}: field elsewhere: {environment[:40]!r}: the numbers {', '.join(_MEASURED)} expected")
+            raise CredoError(f"{path}: field elsewhere: {environment[:40]!r}: {', '.join(_MEASURED)} expected")
     if values["weights"] != f"{values['name']}.safetensors" or not _NAME.fullmatch(values["name"]):
         raise CredoError(f"{path}: field weights: {values['weights'][:40]!r} found, the name's own file expected")
     return ExpertCard(**values)
