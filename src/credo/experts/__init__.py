@@ -45,7 +45,7 @@ class ExpertCard:
     return_min: float
     episodes: int
     elsewhere: dict[str, Any] = field(default_factory=dict)
-    """The same elsewhere, where observations agree: environment's id to return_mean, return_std, return_min, episodes."""
+    """The same elsewhere, where observations agree: environment to return_mean, return_std, return_min, episodes."""
     weights: str = ""
     """File name of the weights beside the card; filled in by ``write_expert``."""
     sha256: str = ""
