@@ -336,3 +336,9 @@ def test_check_fits(make_demonstrations):
         with pytest.raises(CredoError, match=message):
             check_fits(d, spec._replace(**change))
     check_fits(replace(d, action_bounds=None), spec._replace(action_high=np.array([2, 1], np.float32)))
+
+
+def test_an_expert_that_fits_is_named(make_demonstrations):
+    high = np.ones(3, np.float32)
+    with pytest.raises(CredoError, match="but Hopper-v4 has 11; shipped for it: hopper-expert"):
+        check_fits(make_demonstrations([3]), EnvironmentSpec("Hopper-v4", 11, 3, -high, high, None))

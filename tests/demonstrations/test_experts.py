@@ -47,6 +47,16 @@ def test_returns_elsewhere(fake_expert):
     assert policy.environment == card.environment == fake_expert.environment
 
 
+def test_experts_of_an_environment(fake_expert, pendulum_policy, tmp_path):
+    write_expert(pendulum_policy, replace(fake_expert, name="another", environment="Another-v1"), experts.FOLDER)
+    told = {"return_mean": 0.0, "return_std": 0.0, "return_min": 0.0, "episodes": 1}
+    write_card(replace(load_card("another"), elsewhere={"Other-v2": told}), experts.FOLDER)
+    (experts.FOLDER / "damaged.json").write_text("{")
+    assert experts.names_for("Pendulum-v1") == ["pendulum-expert"]
+    assert experts.names_for("Other-v2") == experts.names_for("Another-v1") == ["another"]
+    assert experts.names_for("Pendulum-v0") == []
+
+
 def test_other_weights_than_the_cards(fake_expert, pendulum_policy, tmp_path):
     (tmp_path / "other").mkdir()
     write_expert(replace(pendulum_policy, activation="tanh"), fake_expert, tmp_path / "other")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from credo import experts
 from credo.types import CredoError, EnvironmentSpec
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ def check_fits(demonstrations: Demonstrations, spec: EnvironmentSpec) -> None:
         if found != expected:
             raise CredoError(
                 f"demonstrations ({demonstrations.source or 'given'}): {name} has {found} dimensions, "
-                f"but {spec.name} has {expected}"
+                f"but {spec.name} has {expected}{_shipped_for(spec.name)}"
             )
     if demonstrations.action_bounds is None:
         return
@@ -146,6 +147,11 @@ def check_fits(demonstrations: Demonstrations, spec: EnvironmentSpec) -> None:
             f"demonstrations ({demonstrations.source or 'given'}): action dimension {i} was scaled from "
             f"[{low:g}, {high:g}], but {spec.name} has [{bounds[0, i]:g}, {bounds[1, i]:g}]"
         )
+
+
+def _shipped_for(environment: str) -> str:
+    names = experts.names_for(environment)
+    return f"; shipped for it: {', '.join(names)}" if names else ""
 
 
 def check_loggable(demonstrations: Demonstrations, *, rewarded: bool, lanes: int) -> None:

@@ -6,6 +6,7 @@ Cards are read when asked for, not on import.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import json
 import re
@@ -55,6 +56,17 @@ class ExpertCard:
 def expert_names() -> list[str]:
     """Names of the shipped experts, sorted."""
     return sorted(path.stem for path in FOLDER.glob("*.json"))
+
+
+def names_for(environment: str) -> list[str]:
+    """Names of the shipped experts that were measured in ``environment``; a damaged card is passed over."""
+    found = []
+    for name in expert_names():
+        with contextlib.suppress(CredoError):
+            card = load_card(name)
+            if environment == card.environment or environment in card.elsewhere:
+                found.append(name)
+    return found
 
 
 def load_card(name: str) -> ExpertCard:
