@@ -45,7 +45,8 @@ def picture(demonstrations: Demonstrations) -> dict[str, Any]:
         _ranges("observation: 5% to 95%, and all, of each dimension", demonstrations.observation),
     ]
     if demonstrations.has_actions:
-        charts += [_ranges("action: likewise; -1 and 1 are the bounds", demonstrations.action), _saturation(demonstrations)]
+        charts.append(_ranges("action: likewise; -1 and 1 are the bounds", demonstrations.action))
+        charts.append(_saturation(demonstrations))
     if demonstrations.returns is not None:
         charts.insert(0, _histogram("returns", "undiscounted return", demonstrations.returns))
     subtitle = (
