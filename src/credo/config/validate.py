@@ -46,6 +46,8 @@ def validate(config: RunConfig) -> None:
     if config.learner == "ppo" and config.steps_per_round % config.ppo.minibatch_size:
         right = f"a divisor of steps_per_round ({config.steps_per_round})"
         refuse("ppo.minibatch_size", config.ppo.minibatch_size, right)
+    if config.learner == "ppo" and config.ppo.minibatch_size == 1 and config.ppo.normalise_advantages:
+        refuse("ppo.minibatch_size", 1, "2 or more with ppo.normalise_advantages, which takes a lone advantage to 0")
 
 
 def late_notes(config: RunConfig) -> list[str]:
