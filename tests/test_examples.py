@@ -91,6 +91,21 @@ def test_a_reward_and_a_regulariser_of_ones_own(tmp_path, capsys):
             table.pop(name, None)
 
 
+def test_a_learner_of_ones_own(tmp_path, capsys):
+    from credo.config.names import REGISTERED
+    from credo.learners import LEARNERS
+
+    try:
+        load("own_learner").main(tmp_path / "run", 1280)
+        assert "restless-td3: critic loss" in capsys.readouterr().out
+        kept = json.loads((tmp_path / "run" / "config.json").read_text())["identity"]
+        assert set(kept["plugins"]) == {"learner.restless-td3"}
+        assert kept["restless-td3"]["restlessness"] == 0.1
+    finally:
+        REGISTERED["learner"].pop("restless-td3", None)
+        LEARNERS.pop("restless-td3", None)
+
+
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)
 def test_every_example_says_how_to_run_it(path):
     assert f"python examples/{path.name}" in path.read_text()

@@ -8,14 +8,27 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from credo import cli, plugins
-from credo.config import DiscriminatorConfig, RunConfig, SACConfig, from_dict, identity, run_id, to_dict, validate
+from credo import cli, plugins, run_folder
+from credo.config import (
+    DiscriminatorConfig,
+    PPOConfig,
+    RunConfig,
+    SACConfig,
+    from_dict,
+    identity,
+    run_id,
+    to_dict,
+    validate,
+)
 from credo.config.names import REGISTERED
 from credo.discriminator.regularisers import REGULARISERS
 from credo.discriminator.rewards import REWARDS
+from credo.environments.probes import PointMass
 from credo.learners import LEARNERS, make_learner
+from credo.learners.ppo import ppo
 from credo.learners.sac import sac
 from credo.types import CredoError
+from training.training_runs import run
 
 TABLES = {"reward": REWARDS, "regulariser": REGULARISERS, "learner": LEARNERS}
 
@@ -118,6 +131,56 @@ def test_a_name_is_given_once():
 def test_a_learner_needs_its_settings():
     with pytest.raises(CredoError, match="batch_size"):
         plugins.register_learner("mine", settings={"batch_size": 3})
+    with pytest.raises(CredoError, match="batch_size"):
+        plugins.register_learner("mine", settings=PPOConfig())
+
+
+ON_POLICY = RunConfig(
+    environment="PointMass",
+    demonstrations="",
+    reward="environment",
+    learner="my-ppo",
+    steps=128,
+    steps_per_round=64,
+    environments_per_seed=2,
+    replay_capacity=1,
+    evaluation_interval=128,
+    evaluation_episodes=1,
+    execution="threads",
+)
+MY_PPO = PPOConfig(hidden=(8,), minibatch_size=32, epochs=2)
+
+
+def test_a_learner_of_rollouts_runs_as_the_built_in_one_does(tmp_path):
+    plugins.register_learner("my-ppo", settings=MY_PPO, experience="rollout")(ppo)
+    assert ON_POLICY.policy_samples == "fresh"
+    assert "replay_capacity" not in identity(ON_POLICY)
+    built_in = dataclasses.replace(ON_POLICY, learner="ppo", ppo=MY_PPO)
+    for name, config in (("own", ON_POLICY), ("built-in", built_in)):
+        assert run(tmp_path / name, config, PointMass) == "done"
+    own, other = (run_folder.read_parts(tmp_path / name, run_folder.METRICS) for name in ("own", "built-in"))
+    assert own["approx_kl"][-1] != 0
+    np.testing.assert_array_equal(own["approx_kl"], other["approx_kl"])
+    np.testing.assert_array_equal(own["critic_loss"], other["critic_loss"])
+
+
+def test_a_learner_is_what_it_was_registered_as():
+    plugins.register_learner("my-ppo", settings=SACConfig())(lambda settings, *sizes: ppo(MY_PPO, *sizes))
+    with pytest.raises(CredoError, match="learns from 'rollout'"):
+        make_learner(ON_POLICY, 3, 1)
+    plugins.register_learner("my-sac", settings=SACConfig(hidden=(4,)), experience="rollout")(
+        lambda settings, observation_size, action_size, lanes: sac(settings, observation_size, action_size)
+    )
+    with pytest.raises(CredoError, match="learns from 'replay'"):
+        make_learner(dataclasses.replace(ON_POLICY, learner="my-sac"), 3, 1)
+    plugins.register_learner("my-mute", settings=MY_PPO, experience="rollout")(
+        lambda *arguments: ppo(*arguments)._replace(deviation=None)
+    )
+    with pytest.raises(CredoError, match="deviation"):
+        make_learner(dataclasses.replace(ON_POLICY, learner="my-mute"), 3, 1)
+    plugins.register_learner("my-own", settings=SACConfig())(lambda *arguments: sac(*arguments)._replace(cloning=None))
+    with pytest.raises(CredoError, match="warm_start"):
+        make_learner(RunConfig(learner="my-own", warm_start="bc"), 3, 1)
 
 
 MODULE = """

@@ -12,7 +12,7 @@ import importlib
 import re
 import typing
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from credo.config import DiscriminatorConfig, LearnerName, RegulariserName, RewardName
 from credo.config.names import REGISTERED, Kind, Registered
@@ -68,20 +68,23 @@ def register_regulariser(
     return register
 
 
-def register_learner(name: str, *, settings: Any) -> Callable[[Callable[[Any, int, int], Learner]], Any]:
+def register_learner(
+    name: str, *, settings: Any, experience: Literal["replay", "rollout"] = "replay"
+) -> Callable[[Callable[..., Learner]], Any]:
     """Decorator: a learner, from a function of (settings, observation size, action size), see
-    ``credo.learners.interface``.
+    ``credo.learners.interface``; one that learns from rollouts is also given how many environments a seed steps.
 
-    ``settings`` is an instance of a frozen dataclass with at least ``batch_size`` and ``discount``; its fields are part
-    of a run's identity.
+    ``settings`` is an instance of a frozen dataclass with at least ``discount`` and, for a learner that learns from the
+    replay, ``batch_size``; its fields are part of a run's identity. ``experience`` is that of the ``Learner``.
     """
-    if not dataclasses.is_dataclass(settings) or not {"batch_size", "discount"} <= set(vars(settings)):
-        raise CredoError(f"learner {name}: settings must be a dataclass with batch_size and discount")
+    needed = ("discount",) if experience == "rollout" else ("batch_size", "discount")
+    if not dataclasses.is_dataclass(settings) or not set(needed) <= set(vars(settings)):
+        raise CredoError(f"learner {name}: settings must be a dataclass with {' and '.join(needed)}")
 
-    def register(function: Callable[[Any, int, int], Learner]) -> Any:
+    def register(function: Callable[..., Learner]) -> Any:
         from credo.learners import LEARNERS
 
-        _enter("learner", name, Registered(_source(function), settings))
+        _enter("learner", name, Registered(_source(function), settings, on_policy=experience == "rollout"))
         LEARNERS[name] = function
         return function
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TypeVar
 
 from credo.config import (
     CredoConfig,
     DDPGConfig,
+    DeterministicConfig,
     DiscriminatorConfig,
     PPOConfig,
     RunConfig,
@@ -15,6 +17,21 @@ from credo.config import (
     TD3Config,
 )
 from credo.types import CredoError
+
+Deterministic = TypeVar("Deterministic", bound=DeterministicConfig)
+
+
+def _at_the_papers_rates(settings: Deterministic) -> Deterministic:
+    return replace(
+        settings,
+        hidden=(400, 300),
+        actor_learning_rate=1e-3,
+        critic_learning_rate=1e-3,
+        batch_size=128,
+        exploration_noise=0.1,
+        preactivation_penalty=0.0,
+    )
+
 
 _PAPER = RunConfig(
     learner="td3",
@@ -39,30 +56,9 @@ _PAPER = RunConfig(
         updates_per_round=1,
         regularisers=(),
     ),
-    td3=TD3Config(
-        hidden=(400, 300),
-        actor_learning_rate=1e-3,
-        critic_learning_rate=1e-3,
-        batch_size=128,
-        exploration_noise=0.1,
-        preactivation_penalty=0.0,
-    ),
-    ddpg=DDPGConfig(
-        hidden=(400, 300),
-        actor_learning_rate=1e-3,
-        critic_learning_rate=1e-3,
-        batch_size=128,
-        exploration_noise=0.1,
-        preactivation_penalty=0.0,
-    ),
-    sd3=SD3Config(
-        hidden=(400, 300),
-        actor_learning_rate=1e-3,
-        critic_learning_rate=1e-3,
-        batch_size=128,
-        exploration_noise=0.1,
-        preactivation_penalty=0.0,
-    ),
+    ddpg=_at_the_papers_rates(DDPGConfig()),
+    td3=_at_the_papers_rates(TD3Config()),
+    sd3=_at_the_papers_rates(SD3Config()),
     sac=SACConfig(hidden=(256, 256), actor_learning_rate=3e-4, critic_learning_rate=3e-4, batch_size=256),
 )
 """TD3-GAIL; the paper's other learners are one field away."""
@@ -106,12 +102,16 @@ _PAPER_PPO = replace(
     learning_starts=RunConfig.learning_starts,
 )
 
+_HUNDREDTH = 0.0173
+"""Our last layers begin uniform within +- 1 / sqrt(inputs); this makes their standard deviation 0.01 / sqrt(inputs)."""
+
 # Kostrikov et al. 2019, Discriminator-Actor-Critic (arXiv 1809.02925), and the authors' code (google-research/dac:
 # gail.py, ddpg_td3.py, common.py, lfd_training_worker.py): networks, step sizes, batch of 100, penalty 10, reward
 # "airl" (the logit), absorbing states, the actor's gradient cut at 40 and its first update after 1,000 of the critics',
 # every 20th transition of a few trajectories (4 here).
-# Differs: rounds of 64 steps with as many updates of either side, where theirs are whole episodes; initial weights; and
-# the value of the absorbing state is its closed form.
+# The actor's last layer begins a hundredth of an orthogonal matrix, which is what last_layer_scale gives in size.
+# Differs: rounds of 64 steps with as many updates of either side, where theirs are whole episodes; the other initial
+# weights; and the value of the absorbing state is its closed form.
 _DAC = RunConfig(
     learner="td3",
     reward="cr",
@@ -145,13 +145,16 @@ _DAC = RunConfig(
         preactivation_penalty=0.0,
         actor_gradient_clip=40.0,
         actor_starts=1_000,
+        last_layer_scale=_HUNDREDTH,
     ),
 )
 
 # Hoffman et al. 2020, Acme (arXiv 2006.00979), the GAIL baseline of its repository (google-deepmind/acme:
 # examples/baselines/imitation/run_gail.py, agents/jax/ail, agents/jax/td3); the discriminator is Orsini et al. 2021's.
 # Its classification loss is a mean over both sides, half of ours: coefficient 10 of its penalty is 20 here.
-# Differs: no layer normalisation in actor and critics; every layer of the discriminator has exactly its share of the
+# The actor's last layer begins with a standard deviation of 0.01 / sqrt(inputs), which is what last_layer_scale gives.
+# Differs: every hidden layer of actor and critics is normalised and followed by ReLU, where theirs normalises the first
+# alone, tanh behind it and ELU behind the second; every layer of the discriminator has exactly its share of the
 # spectral norm, where theirs has at most that; rounds of 64 steps with as many updates of either side.
 _ACME_GAIL = RunConfig(
     learner="td3",
@@ -181,6 +184,8 @@ _ACME_GAIL = RunConfig(
         batch_size=256,
         exploration_noise=0.1,
         preactivation_penalty=0.0,
+        last_layer_scale=_HUNDREDTH,
+        layer_norm="both",
     ),
 )
 

@@ -1,5 +1,6 @@
 """The command line as a user meets it: help without JAX, one line and status 2 for wrong input, a whole small run."""
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -260,3 +261,16 @@ def test_presets_stand_side_by_side_with_whole_names(monkeypatch, capsys):
         assert f" {name} " in printed
     assert "discriminator.updates_per_round" in printed
     assert max(map(len, printed.splitlines())) <= 100
+
+
+def test_settings_of_a_learner_that_is_not_used_are_named():
+    from credo.cli.train import other_learners_settings
+    from credo.presets import preset
+
+    paper = preset("paper")
+    assert other_learners_settings(paper, paper) is None
+    given = dataclasses.replace(paper, learner="sac", td3=dataclasses.replace(paper.td3, hidden=(7,), actor_delay=1))
+    assert other_learners_settings(given, paper) == "td3.hidden, td3.actor_delay: not used with learner sac"
+    assert other_learners_settings(dataclasses.replace(given, learner="td3"), paper) is None
+    cloned = dataclasses.replace(paper, warm_start="bc", bc=dataclasses.replace(paper.bc, epochs=3))
+    assert other_learners_settings(cloned, paper) is None

@@ -1,11 +1,18 @@
 from __future__ import annotations
 
 import itertools
+import os
+import subprocess
+import sys
+import textwrap
+import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import credo
 from credo.demonstrations import generate_demonstrations
 from credo.demonstrations.generate import LANES
 from credo.policies import Layer, Policy
@@ -142,3 +149,32 @@ def test_errors_in_worker_processes_come_back_as_one_line():
         generate_demonstrations("Pendulum-v1", nan_action, episodes=40, processes=2)
     with pytest.raises(CredoError, match="cannot be sent to another process"):
         generate_demonstrations("Pendulum-v1", lambda observation: observation, episodes=40, processes=2)
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks processes up in /proc")
+def test_no_worker_outlives_a_program_that_is_killed(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        textwrap.dedent("""
+        import multiprocessing, os, signal
+        from credo.demonstrations import generate_demonstrations
+
+        def still(observation):
+            return observation[:, :1] * 0
+
+        def die(done, total):
+            print(*(child.pid for child in multiprocessing.active_children()), flush=True)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        if __name__ == "__main__":
+            generate_demonstrations("Pendulum-v1", still, episodes=400, processes=2, on_progress=die)
+        """)
+    )
+    environment = os.environ | {"PYTHONPATH": str(Path(credo.__file__).parents[1])}
+    ended = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, timeout=120)
+    workers = [Path("/proc") / number for number in ended.stdout.split()]
+    assert len(workers) == 2
+    deadline = time.monotonic() + 60
+    while any(worker.exists() for worker in workers):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

@@ -123,3 +123,6 @@ def test_rewards_that_can_be_negative_warn_where_episodes_can_end(name):
     assert (warning is not None) == (low < 0)
     assert warning is None or (name in warning and "\n" not in warning)
     assert sign_warning(name, "HalfCheetah-v5") is None
+    without = sign_warning(name, "Hopper-v5", absorbing=False)
+    assert without is None or "absorbing" not in without
+    assert warning is None or "absorbing" in warning

@@ -8,8 +8,9 @@ import pytest
 from credo import networks
 from credo.config import DDPGConfig, SD3Config, TD3Config
 from credo.gradients import clipped, global_norm
-from credo.learners import LEARNERS
+from credo.learners import LEARNERS, targets
 from credo.networks import Layer, NormalisedLayer
+from credo.presets import preset
 from credo.types import Transition
 
 KINDS = {"ddpg": DDPGConfig, "td3": TD3Config, "sd3": SD3Config}
@@ -45,6 +46,18 @@ def test_a_gradient_is_cut_to_its_limit_in_its_own_direction():
     assert clipped(gradient, 0.0) is gradient
     still = clipped({"a": jnp.zeros(2)}, 1.0)
     np.testing.assert_array_equal(still["a"], [0.0, 0.0])
+
+
+@pytest.mark.parametrize(("name", "normalised"), [("dac", False), ("acme-gail", True)])
+def test_presets_begin_their_actors_last_layer_as_the_code_that_they_reproduce(name, normalised):
+    """A standard deviation of 0.01 / sqrt(inputs): orthogonal(0.01) in DAC, variance scaling 1e-4 in Acme."""
+    settings = preset(name).td3
+    actor = targets.make_actor(settings, jax.random.key(0), 11, 30)
+    weight = np.asarray(actor[-1].weight)
+    assert weight.std() * np.sqrt(len(weight)) == pytest.approx(0.01, rel=0.03)
+    critic = targets.make_critic(settings, jax.random.key(1), 11, 3)
+    for network in (actor, critic):
+        assert all(isinstance(layer, NormalisedLayer) == normalised for layer in network[:-1])
 
 
 @pytest.mark.parametrize("name", KINDS)

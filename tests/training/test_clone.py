@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from credo import run_folder
-from credo.config import BCConfig, DDPGConfig, RunConfig, SACConfig, SD3Config, TD3Config
+from credo.config import BCConfig, DDPGConfig, PPOConfig, RunConfig, SACConfig, SD3Config, TD3Config
 from credo.demonstrations import from_episodes
 from credo.environments import environment_spec, rollout_episodes
 from credo.environments.probes import PointMass, point_mass_expert
@@ -32,6 +32,7 @@ CLONE = RunConfig(
     td3=TD3Config(hidden=(8,)),
     sd3=SD3Config(hidden=(8,), noise_samples=2),
     sac=SACConfig(hidden=(8,)),
+    ppo=PPOConfig(hidden=(8,)),
 )
 
 
@@ -138,8 +139,7 @@ def test_any_learner_starts_as_a_clone_targets_included(name, demonstrations):
     config = dataclasses.replace(CLONE, learner=name, warm_start="bc", bc=settings)
     environment = PointMass()
     parts = make_parts(config, environment_spec(environment, "PointMass"))
-    if parts.learner.cloning is None:
-        pytest.skip(f"{name} has no cloning")
+    assert parts.learner.cloning is not None
     constants = make_constants(parts, demonstrations.statistics(), demonstrations.observation, demonstrations.action)
     state = initial_state(parts, 0)
     warm, found = make_state_cloner(parts, constants, demonstrations)(state, 0)
@@ -161,8 +161,13 @@ def test_any_learner_starts_as_a_clone_targets_included(name, demonstrations):
             )
             for one, other in pairs:
                 np.testing.assert_array_equal(one, other)
-    for old, new in zip(jax.tree.leaves(state.learner.critics), jax.tree.leaves(warm.learner.critics), strict=True):
-        np.testing.assert_array_equal(old, new)
+    own = "critic" if hasattr(state.learner, "critic") else "critics"
+    old, new = (jax.tree.leaves(getattr(each.learner, own)) for each in (state, warm))
+    for one, other in zip(old, new, strict=True):
+        np.testing.assert_array_equal(one, other)
+    if name != "sac":
+        played = parts.learner.mode(warm.learner, data.observation)
+        assert float(jnp.mean(jnp.square(played - data.action))) == pytest.approx(losses[1], rel=1e-5)
 
 
 def test_training_and_held_out_samples_are_of_different_episodes(demonstrations):

@@ -142,11 +142,29 @@ def test_settings_without_meaning_are_told_in_one_line():
         return doubts(RunConfig(reward="environment", **changes), pendulum())
 
     assert told(learner="ppo", steps_per_round=2048) == told(learner="sac", replay_capacity=500) == []
+    assert told(steps=1024, learning_starts=1024, random_steps=1023) == []
+    (line,) = told(steps=1024, learning_starts=1025, random_steps=0)
+    assert "learning_starts: 1,025 of 1,024" in line
+    (line,) = told(updates_per_round=0)
+    assert "updates_per_round: 0" in line
+    (line,) = told(steps=1024, learning_starts=0, random_steps=1024)
+    assert "random_steps: 1,024 of 1,024" in line
     (line,) = told(learner="ppo", steps_per_round=2048, replay_capacity=500, random_steps=7)
     assert "replay_capacity, random_steps" in line or "random_steps, replay_capacity" in line
     assert "learning_starts" not in line
     (line,) = told(learner="ppo")
     assert "64 steps" in line
+
+
+def test_no_remedy_is_named_that_would_be_refused():
+    """AIRL refuses absorbing states."""
+    from credo.config import DiscriminatorConfig, RunConfig
+
+    hopper = pendulum()._replace(name="Hopper-v5")
+    for kind, named in (("gail", True), ("airl-state", False)):
+        config = RunConfig(learner="sac", reward="cr", discriminator=DiscriminatorConfig(kind=kind))
+        (line,) = doubts(config, hopper)
+        assert ("absorbing-states" in line) == named
 
 
 def test_the_policy_of_the_run_folder_is_the_mode_of_the_learner(group):

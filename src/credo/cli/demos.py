@@ -310,7 +310,7 @@ def _write(out: Path, data: Demonstrations, options: _Reading) -> None:
         out.parent.mkdir(parents=True, exist_ok=True)
     _check_absent(out, options.overwrite)
     label = write_file(out, data, format, options.overwrite)
-    if data.action_bounds is None:
+    if data.action_bounds is None and data.has_actions:
         Console().print(
             "note: the demonstrations do not say their action box; their actions are taken to be in [-1, 1] already, "
             "unless --env names an environment",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
+import typing
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +14,7 @@ import tyro
 from rich.console import Console
 
 from credo.cli.parse import find_local_modules, load_plugins, parse, say
-from credo.config import RunConfig
+from credo.config import LearnerName, RunConfig
 from credo.presets import EXPERT, PRESETS, preset
 from credo.reports.loggers import LoggerName
 from credo.types import CredoError
@@ -74,6 +76,8 @@ def _train(options: TrainOptions) -> None:
 
     console = Console()
     config = options.config
+    if line := other_learners_settings(config, EXPERT if options.preset == "expert" else preset(options.preset)):
+        say(console, f"note: {line}")
     find_local_modules(config.environment)
     prepared = api.prepare(config)
     expert_return = prepared.described.get("return_mean")
@@ -89,6 +93,18 @@ def _train(options: TrainOptions) -> None:
         sys.exit(130)
     seconds = run.summary["wall_seconds"]
     say(console, f"trained in {clock(seconds)}; everything is in {run.folder}")
+
+
+def other_learners_settings(config: RunConfig, default: RunConfig) -> str | None:
+    """One line on settings that were given and belong to a learner that is not used; None where there are none."""
+    given = [
+        f"{learner}.{setting.name}"
+        for learner in typing.get_args(LearnerName)
+        if learner not in (config.learner, config.warm_start)
+        for setting in dataclasses.fields(getattr(config, learner))
+        if getattr(getattr(config, learner), setting.name) != getattr(getattr(default, learner), setting.name)
+    ]
+    return f"{', '.join(given)}: not used with learner {config.learner}" if given else None
 
 
 def finish(console: Console, run, config: RunConfig, with_video: bool) -> None:

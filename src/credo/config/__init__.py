@@ -7,9 +7,17 @@ The command line is generated from these classes; the text below a field is its 
 from credo.config.codec import to_dict
 from credo.config.credo import CredoConfig, CredoMode, CredoReading, ThresholdUnit
 from credo.config.discriminator import Activation, DiscriminatorConfig, RegulariserName, idle_settings, needs_density
-from credo.config.learners import BCConfig, DDPGConfig, PPOConfig, SACConfig, SD3Config, TD3Config
+from credo.config.learners import (
+    BCConfig,
+    DDPGConfig,
+    DeterministicConfig,
+    PPOConfig,
+    SACConfig,
+    SD3Config,
+    TD3Config,
+)
 from credo.config.run import LearnerName, RewardName, RunConfig, from_dict, identity, run_id
-from credo.config.validate import check_action_free, on_policy_notes, validate
+from credo.config.validate import check_action_free, late_notes, on_policy_notes, validate
 
 __all__ = [
     "Activation",
@@ -18,6 +26,7 @@ __all__ = [
     "CredoMode",
     "CredoReading",
     "DDPGConfig",
+    "DeterministicConfig",
     "DiscriminatorConfig",
     "LearnerName",
     "PPOConfig",
@@ -32,6 +41,7 @@ __all__ = [
     "from_dict",
     "identity",
     "idle_settings",
+    "late_notes",
     "needs_density",
     "on_policy_notes",
     "run_id",

@@ -30,45 +30,15 @@ class BCConfig:
 
 
 @dataclass(frozen=True)
-class DDPGConfig:
-    """Deep deterministic policy gradient (Lillicrap et al. 2016)."""
+class DeterministicConfig:
+    """What the learners of a deterministic policy share."""
 
     hidden: Widths = (256, 256)
-    """Hidden layer widths of actor and critic (units)."""
+    """Hidden layer widths of actors and critics (units)."""
     actor_learning_rate: Positive = 3e-4
-    """Adam step size of the actor."""
+    """Adam step size of actors."""
     critic_learning_rate: Positive = 3e-4
-    """Adam step size of the critic."""
-    batch_size: Count = 128
-    """Transitions in a batch."""
-    discount: Discount = 0.99
-    """Discount gamma per step."""
-    target_rate: Rate = 0.005
-    """tau: share by which the target networks move at each update."""
-    exploration_noise: NotNegative = 0.3
-    """Standard deviation of the exploration noise, of an action in [-1, 1]."""
-    preactivation_penalty: NotNegative = 0.01
-    """Coefficient of the mean squared output before tanh in the actor's loss, against saturation; 0: none."""
-    actor_gradient_clip: NotNegative = 0.0
-    """Global norm to which the actor's gradient is cut (40 in DAC); it is recorded uncut; 0: none."""
-    actor_starts: WholeNumber = 0
-    """Updates of a critic before its actor's first one (1,000 in DAC)."""
-    last_layer_scale: Positive = 1.0
-    """Factor of the initial weights of the actor's last layer."""
-    layer_norm: LayerNorm = "none"
-    """Networks whose hidden layers are normalised (Ba et al. 2016) before their activation."""
-
-
-@dataclass(frozen=True)
-class TD3Config:
-    """Twin delayed deep deterministic policy gradient (Fujimoto et al. 2018)."""
-
-    hidden: Widths = (256, 256)
-    """Hidden layer widths of actor and critics (units)."""
-    actor_learning_rate: Positive = 3e-4
-    """Adam step size of the actor."""
-    critic_learning_rate: Positive = 3e-4
-    """Adam step size of the critics."""
+    """Adam step size of critics."""
     batch_size: Count = 128
     """Transitions in a batch."""
     discount: Discount = 0.99
@@ -77,12 +47,6 @@ class TD3Config:
     """tau: share by which the target networks move at each of their updates."""
     exploration_noise: NotNegative = 0.3
     """Standard deviation of the exploration noise, of an action in [-1, 1]."""
-    target_noise: NotNegative = 0.2
-    """Standard deviation of the target policy's smoothing noise, of an action in [-1, 1]."""
-    target_noise_clip: NotNegative = 0.5
-    """The smoothing noise is clipped to +- this, of an action in [-1, 1]."""
-    actor_delay: Count = 2
-    """Critic updates per actor update; it must divide the updates per round."""
     preactivation_penalty: NotNegative = 0.01
     """Coefficient of the mean squared output before tanh in the actor's loss, against saturation; 0: none."""
     actor_gradient_clip: NotNegative = 0.0
@@ -96,23 +60,27 @@ class TD3Config:
 
 
 @dataclass(frozen=True)
-class SD3Config:
-    """Softmax deep double deterministic policy gradients (Pan et al. 2020)."""
+class DDPGConfig(DeterministicConfig):
+    """Deep deterministic policy gradient (Lillicrap et al. 2016)."""
 
-    hidden: Widths = (256, 256)
-    """Hidden layer widths of actors and critics (units)."""
-    actor_learning_rate: Positive = 3e-4
-    """Adam step size of the actors."""
-    critic_learning_rate: Positive = 3e-4
-    """Adam step size of the critics."""
-    batch_size: Count = 128
-    """Transitions in a batch; each of the two pairs of actor and critic has a batch of its own in an update."""
-    discount: Discount = 0.99
-    """Discount gamma per step."""
-    target_rate: Rate = 0.005
-    """tau: share by which the target networks move at each update."""
-    exploration_noise: NotNegative = 0.3
-    """Standard deviation of the exploration noise, of an action in [-1, 1]."""
+
+@dataclass(frozen=True)
+class TD3Config(DeterministicConfig):
+    """Twin delayed deep deterministic policy gradient (Fujimoto et al. 2018)."""
+
+    target_noise: NotNegative = 0.2
+    """Standard deviation of the target policy's smoothing noise, of an action in [-1, 1]."""
+    target_noise_clip: NotNegative = 0.5
+    """The smoothing noise is clipped to +- this, of an action in [-1, 1]."""
+    actor_delay: Count = 2
+    """Critic updates per actor update; it must divide the updates per round."""
+
+
+@dataclass(frozen=True)
+class SD3Config(DeterministicConfig):
+    """Softmax deep double deterministic policy gradients (Pan et al. 2020). In an update each of the two pairs of actor
+    and critic has a batch of its own."""
+
     target_noise: NotNegative = 0.2
     """Standard deviation of the noise on the target policy's actions, of an action in [-1, 1]."""
     target_noise_clip: NotNegative = 0.5
@@ -126,16 +94,6 @@ class SD3Config:
     """How they are drawn. antithetic: half of them, and their mirror images; sobol: evenly, with a random shift."""
     importance_weights: bool = False
     """Divide by the density of the noise, as the paper writes and the authors' code leaves off."""
-    preactivation_penalty: NotNegative = 0.01
-    """Coefficient of the mean squared output before tanh in the actor's loss, against saturation; 0: none."""
-    actor_gradient_clip: NotNegative = 0.0
-    """Global norm to which the actor's gradient is cut (40 in DAC); it is recorded uncut; 0: none."""
-    actor_starts: WholeNumber = 0
-    """Updates of a critic before its actor's first one (1,000 in DAC)."""
-    last_layer_scale: Positive = 1.0
-    """Factor of the initial weights of the actor's last layer."""
-    layer_norm: LayerNorm = "none"
-    """Networks whose hidden layers are normalised (Ba et al. 2016) before their activation."""
 
     minibatches: ClassVar[int] = 2
     """Batches in one update."""

@@ -25,6 +25,8 @@ class Registered(NamedTuple):
     """A learner's own settings."""
     rising: bool = True
     """Whether a reward rises with the logit."""
+    on_policy: bool = False
+    """Whether a learner learns from the steps of the round alone."""
 
 
 REGISTERED: dict[Kind, dict[str, Registered]] = {"learner": {}, "reward": {}, "regulariser": {}}

@@ -119,7 +119,8 @@ class RunConfig:
     @property
     def on_policy(self) -> bool:
         """Whether the learner learns from the steps of the round alone."""
-        return self.learner in ON_POLICY
+        registered = REGISTERED["learner"].get(self.learner)
+        return self.learner in ON_POLICY if registered is None else registered.on_policy
 
     @property
     def policy_samples(self) -> Literal["replay", "fresh"]:
@@ -178,7 +179,8 @@ class RunConfig:
     def transitions_per_update(self) -> int:
         """Replayed transitions that one update of the learner sees."""
         settings = self.learner_config
-        assert not isinstance(settings, PPOConfig), "PPO replays nothing"
+        assert not self.on_policy, "such a learner replays nothing"
+        assert not isinstance(settings, PPOConfig)
         return settings.batch_size * getattr(settings, "minibatches", 1)
 
 

@@ -19,8 +19,6 @@ def rises(reward: str) -> bool:
     return reward != "fairl" if registered is None else registered.rising
 
 
-WARM = ("ddpg", "td3", "sd3", "sac")
-"""Learners whose actor can begin as a clone."""
 SHORT_ROLLOUT = 256
 """Steps of a round below which a learner of rollouts is told that it has few."""
 
@@ -48,6 +46,21 @@ def validate(config: RunConfig) -> None:
     if config.learner == "ppo" and config.steps_per_round % config.ppo.minibatch_size:
         right = f"a divisor of steps_per_round ({config.steps_per_round})"
         refuse("ppo.minibatch_size", config.ppo.minibatch_size, right)
+    if config.learner == "ppo" and config.ppo.minibatch_size == 1 and config.ppo.normalise_advantages:
+        refuse("ppo.minibatch_size", 1, "2 or more with ppo.normalise_advantages, which takes a lone advantage to 0")
+
+
+def late_notes(config: RunConfig) -> list[str]:
+    """One line each on what would only begin after the run's last step."""
+    if config.on_policy or config.learner == "bc":
+        return []
+    lines = []
+    if config.updates_per_round == 0 or config.learning_starts > config.rounds * config.steps_per_round:
+        setting = f"learning_starts: {config.learning_starts:,} of {config.steps:,} steps"
+        lines.append(f"{'updates_per_round: 0' if config.updates_per_round == 0 else setting}: nothing is learned")
+    if config.random_steps >= config.steps:
+        lines.append(f"random_steps: {config.random_steps:,} of {config.steps:,} steps: every action is a random one")
+    return lines
 
 
 def on_policy_notes(config: RunConfig) -> list[str]:
@@ -91,8 +104,6 @@ def _check_clone(config: RunConfig) -> None:
         refuse("held_out", config.held_out, f"above 0 with {name} bc, which stops by held-out episodes")
     if config.learner == config.warm_start:
         refuse("warm_start", "bc", "none with learner bc, which is a clone already")
-    if config.learner not in ("bc", *WARM):
-        refuse("warm_start", "bc", f"none with learner {config.learner}; {', '.join(WARM)} can begin as clones")
 
 
 def _check_noise(settings: SD3Config) -> None:

@@ -11,6 +11,7 @@ import math
 import multiprocessing
 import os
 import sys
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -229,7 +230,16 @@ _worker_noise = 0.0
 def _start_worker(source: EnvironmentSource, policy: Callable[[np.ndarray], np.ndarray], noise: float) -> None:
     # Environments take longer to build than a short chunk to run, so each worker process keeps its own.
     global _worker_runner, _worker_policy, _worker_noise
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     _worker_runner, _worker_policy, _worker_noise = EpisodeRunner(source, LANES), policy, noise
+
+
+def _end_with_parent() -> None:
+    """A parent that is killed shuts no pool down, and its workers would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def _run_in_worker(episodes: int, seed: int, chunk: int) -> list[Episode]:

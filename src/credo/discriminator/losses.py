@@ -56,7 +56,8 @@ def positive_unlabelled(
     non-negative risk of Kiryo et al. 2017, Eq. 6, is slack 0). With every expert sample filtered it is the policy's
     term of the cross entropy.
 
-    Differs from Kiryo et al.: a risk below the slack has no gradient, where their Algorithm 1 steps back up.
+    Differs from Kiryo et al.: a risk below the slack has no gradient, where their Algorithm 1 steps back up. Differs
+    from Acme's implementation of the same terms: the slack holds for the expectation, there for each pair of samples.
     """
     positive = prior * expectation(jax.nn.softplus(-expert_logit), expert)
     as_negative = prior * expectation(jax.nn.softplus(expert_logit), expert)

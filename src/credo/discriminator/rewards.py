@@ -70,7 +70,7 @@ REWARDS: dict[str, Reward] = {
 A Divergence Minimization Perspective on Imitation Learning Methods): 1 / e at most, at l = -1; negative for l > 0."""
 
 
-_NEVER_TERMINATE = ("HalfCheetah-", "Swimmer-", "Reacher-", "Pusher-", "Pendulum-")
+_NEVER_TERMINATE = ("HalfCheetah-", "Swimmer-", "Reacher-", "Pusher-", "Pendulum-", "HumanoidStandup-")
 
 
 def never_terminates(environment: str) -> bool:
@@ -85,8 +85,9 @@ def absorbing_warning(environment: str) -> str | None:
     return f"absorbing_states: no episode of {environment} terminates, so the setting does nothing"
 
 
-def sign_warning(name: str, environment: str) -> str | None:
+def sign_warning(name: str, environment: str, absorbing: bool = True) -> str | None:
     """One line on survival bias, for a reward that can be negative where episodes may end early; else None.
+    ``absorbing``: whether absorbing states are possible.
 
     Rewards that are positive everywhere have the opposite bias, towards staying alive, which most tasks that terminate
     share; those that end in success do not, and no environment says which kind it is, so nothing is said of them here.
@@ -97,6 +98,6 @@ def sign_warning(name: str, environment: str) -> str | None:
     when = "everywhere" if REWARDS[name].bounds[1] <= 0 else "while the discriminator wins"
     return (
         f"reward {name} is negative {when}, so it rewards an early end of the episode where one is possible "
-        f"(as in {environment}, as far as is known); plr is not, "
-        "or --discriminator.absorbing-states takes the bias away"
+        f"(as in {environment}, as far as is known); plr is not"
+        + (", or --discriminator.absorbing-states takes the bias away" if absorbing else "")
     )

@@ -12,6 +12,7 @@ from credo.learners.ppo import ppo
 from credo.learners.sac import sac
 from credo.learners.sd3 import beta_of, sd3
 from credo.learners.td3 import td3
+from credo.types import CredoError
 
 LEARNERS: dict[str, Callable[..., Learner]] = {"ddpg": ddpg, "td3": td3, "sd3": sd3, "sac": sac, "ppo": ppo}
 """Name to a function of (the learner's settings, observation size, action size); one that eats rollouts also gets the
@@ -26,7 +27,23 @@ def make_learner(config: RunConfig, observation_size: int, action_size: int) -> 
     if isinstance(settings, SD3Config) and settings.beta is None:
         settings = dataclasses.replace(settings, beta=beta_of(config.environment))
     lanes = (config.environments_per_seed,) if config.on_policy else ()
-    return LEARNERS[config.learner](settings, observation_size, action_size, *lanes)
+    learner = LEARNERS[config.learner](settings, observation_size, action_size, *lanes)
+    _check(config, learner)
+    return learner
+
+
+def _check(config: RunConfig, learner: Learner) -> None:
+    """Refuse (CredoError) a plug-in's learner that is not what it was registered as."""
+    experience = "rollout" if config.on_policy else "replay"
+    if learner.experience != experience:
+        raise CredoError(
+            f"learner {config.learner}: registered with experience {experience!r}, but learns from "
+            f"{learner.experience!r}; register it with that"
+        )
+    if config.on_policy and learner.deviation is None:
+        raise CredoError(f"learner {config.learner}: has no deviation, by which a learner of rollouts acts")
+    if config.warm_start == "bc" and learner.cloning is None:
+        raise CredoError(f"warm_start: 'bc' is not possible; it must be none with learner {config.learner}")
 
 
 def _cloned(settings: BCConfig, observation_size: int, action_size: int) -> Learner:

@@ -29,9 +29,9 @@ class Cloning(NamedTuple):
     loss: Callable[[Network, Array, Array], Array]
 
 
-def squared_error(actor: Network, observation: Array, action: Array) -> Array:
+def squared_error(actor: Network, observation: Array, action: Array, activation: str = "relu") -> Array:
     """Mean squared difference to the demonstrated actions, over samples and dimensions, of an actor's tanh."""
-    return jnp.mean(jnp.square(jnp.tanh(networks.apply(actor, observation)) - action))
+    return jnp.mean(jnp.square(jnp.tanh(networks.apply(actor, observation, activation)) - action))
 
 
 def negative_log_likelihood(mean: Array, log_std: Array, action: Array) -> Array:

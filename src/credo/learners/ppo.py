@@ -12,7 +12,8 @@ import optax
 
 from credo import networks
 from credo.config import PPOConfig
-from credo.gradients import global_norm, gradient_metrics
+from credo.gradients import clipped, gradient_metrics
+from credo.learners.cloning import Cloning, squared_error
 from credo.learners.interface import Learner
 from credo.networks import Network
 from credo.types import Array, Metrics, Rollout
@@ -142,14 +143,6 @@ def explained_variance(target: Array, value: Array) -> Array:
     return jnp.where(variance > 0.0, 1.0 - jnp.var(target - value) / jnp.maximum(variance, 1e-30), 0.0)
 
 
-def clipped(gradient: Any, largest_norm: float | None) -> Any:
-    """The gradient, shortened to ``largest_norm`` where it is longer."""
-    if largest_norm is None:
-        return gradient
-    scale = jnp.minimum(1.0, largest_norm / jnp.maximum(global_norm(gradient), 1e-12))
-    return jax.tree.map(lambda x: scale * x, gradient)
-
-
 def ppo(config: PPOConfig, observation_size: int, action_size: int, lanes: int = 1) -> Learner:
     """PPO for one seed that steps ``lanes`` environments. The policy is a Gaussian round tanh of the actor's output,
     with a deviation that is the same in every observation; the environments clip what it draws, and densities are those
@@ -209,12 +202,12 @@ def ppo(config: PPOConfig, observation_size: int, action_size: int, lanes: int =
         policy = (state.actor, state.log_std)
         (_, log_ratio), actor_gradient = jax.value_and_grad(actor_loss, has_aux=True)(policy, batch)
         changes, actor_optimiser = actor_adam.update(
-            clipped(actor_gradient, config.gradient_clip), state.actor_optimiser
+            clipped(actor_gradient, config.gradient_clip or 0.0), state.actor_optimiser
         )
         actor, log_std = optax.apply_updates(policy, changes)
         loss, critic_gradient = jax.value_and_grad(critic_loss)(state.critic, batch)
         changes, critic_optimiser = critic_adam.update(
-            clipped(critic_gradient, config.gradient_clip), state.critic_optimiser
+            clipped(critic_gradient, config.gradient_clip or 0.0), state.critic_optimiser
         )
         ratio = jnp.exp(log_ratio)
         metrics = {
@@ -286,6 +279,11 @@ def ppo(config: PPOConfig, observation_size: int, action_size: int, lanes: int =
         activation=config.activation,
         log_prob=log_prob,
         deviation=lambda state: jnp.exp(state.log_std),
+        cloning=Cloning(
+            get=lambda state: state.actor,
+            put=lambda state, actor: state._replace(actor=actor),
+            loss=lambda actor, observation, action: squared_error(actor, observation, action, config.activation),
+        ),
     )
 
 

@@ -5,7 +5,7 @@ Functions over networks and batches; a learner (one file each) says which of the
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,26 +13,10 @@ import optax
 import optax.tree_utils
 
 from credo import networks
+from credo.config import DeterministicConfig
 from credo.gradients import clipped, gradient_metrics
 from credo.networks import Network
 from credo.types import Array, Metrics, Transition
-
-
-class ActorSettings(Protocol):
-    """What of a deterministic learner's settings an actor needs."""
-
-    @property
-    def hidden(self) -> tuple[int, ...]: ...
-    @property
-    def layer_norm(self) -> str: ...
-    @property
-    def last_layer_scale(self) -> float: ...
-    @property
-    def preactivation_penalty(self) -> float: ...
-    @property
-    def actor_gradient_clip(self) -> float: ...
-    @property
-    def actor_starts(self) -> int: ...
 
 
 class Choice(NamedTuple):
@@ -106,7 +90,7 @@ def actor_loss(actor: Network, critic: Network, observation: Array, preactivatio
     return preactivation_penalty * jnp.mean(jnp.square(output)) - value
 
 
-def make_actor(settings: ActorSettings, key: Array, observation_size: int, outputs: int) -> Network:
+def make_actor(settings: DeterministicConfig, key: Array, observation_size: int, outputs: int) -> Network:
     """A new actor: layer normalisation and the initial scale of its last layer as the settings say."""
     sizes = (observation_size, *settings.hidden, outputs)
     actor = networks.initialise(key, sizes, layer_norm=settings.layer_norm in ("actor", "both"))
@@ -115,7 +99,7 @@ def make_actor(settings: ActorSettings, key: Array, observation_size: int, outpu
     return (*actor[:-1], jax.tree.map(lambda x: settings.last_layer_scale * x, actor[-1]))
 
 
-def make_critic(settings: ActorSettings, key: Array, observation_size: int, action_size: int) -> Network:
+def make_critic(settings: DeterministicConfig, key: Array, observation_size: int, action_size: int) -> Network:
     """A new critic, normalised by layer if the settings say so."""
     sizes = (observation_size + action_size, *settings.hidden, 1)
     return networks.initialise(key, sizes, layer_norm=settings.layer_norm in ("critic", "both"))
@@ -136,7 +120,7 @@ def critic_step(
 
 
 def actor_step(
-    settings: ActorSettings,
+    settings: DeterministicConfig,
     adam: optax.GradientTransformation,
     actor: Network,
     optimiser: Any,

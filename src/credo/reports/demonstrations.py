@@ -43,9 +43,10 @@ def picture(demonstrations: Demonstrations) -> dict[str, Any]:
     charts = [
         _histogram("episode lengths", "steps", demonstrations.lengths.astype(float)),
         _ranges("observation: 5% to 95%, and all, of each dimension", demonstrations.observation),
-        _ranges("action: likewise; -1 and 1 are the bounds", demonstrations.action),
-        _saturation(demonstrations),
     ]
+    if demonstrations.has_actions:
+        charts.append(_ranges("action: likewise; -1 and 1 are the bounds", demonstrations.action))
+        charts.append(_saturation(demonstrations))
     if demonstrations.returns is not None:
         charts.insert(0, _histogram("returns", "undiscounted return", demonstrations.returns))
     subtitle = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from credo.config import RunConfig, idle_settings, on_policy_notes
+from credo.config import RunConfig, idle_settings, late_notes, on_policy_notes
 from credo.discriminator.credo import threshold_warning
 from credo.discriminator.rewards import absorbing_warning, sign_warning
 from credo.experience import bytes_needed
@@ -28,12 +28,13 @@ def check_memory(config: RunConfig, spec: EnvironmentSpec, available: int | None
 
 def doubts(config: RunConfig, spec: EnvironmentSpec) -> list[str]:
     """One line each on settings that work but probably not as meant."""
-    lines: list[str | None] = [*on_policy_notes(config)]
+    lines: list[str | None] = [*on_policy_notes(config), *late_notes(config)]
     if config.adversarial:
-        absorbing = config.discriminator.absorbing_states
+        settings = config.discriminator
+        bias = sign_warning(config.reward, spec.name, absorbing=settings.kind == "gail")
         lines += [
-            idle_settings(config.discriminator),
+            idle_settings(settings),
             threshold_warning(config.credo, config.reward),
-            absorbing_warning(spec.name) if absorbing else sign_warning(config.reward, spec.name),
+            absorbing_warning(spec.name) if settings.absorbing_states else bias,
         ]
     return [line for line in lines if line]

@@ -277,9 +277,14 @@ def _environment(metadata: dict[str, Any]) -> str:
 def write_minari(path: Path, demonstrations: Demonstrations, overwrite: bool, layout: str = "hdf5") -> None:
     """Write a dataset's folder, which minari 0.5 loads where it lies in its datasets folder.
 
-    CredoError where the folder's name is no dataset's, where something is there and ``overwrite`` is False, or where
-    transitions were left out.
+    CredoError where the folder's name is no dataset's, where something is there and ``overwrite`` is False, where
+    transitions were left out, or where there are no actions.
     """
+    if not demonstrations.has_actions:
+        raise CredoError(
+            f"{path}: the demonstrations have no actions, which a Minari dataset cannot do without; "
+            ".safetensors and .npz can"
+        )
     identifier = _identifier(path)
     if path.exists() and not overwrite:
         raise CredoError(f"{path}: exists already and is left as it is; choose another name or ask to overwrite it")

@@ -2,8 +2,8 @@
 
 Written and read: ``observations``, ``actions`` (in the environment's own units), ``next_observations``,
 ``terminated``, ``truncated``; and, where known, ``rewards``, ``action_bounds``, ``environment``, ``episode_start``,
-``lengths``, ``returns``. The last four make a file that Credo wrote come back whole. Read too: the singular, and the
-names in ``ALIASES``.
+``lengths``, ``returns``. The last four make a file that Credo wrote come back whole. Unknown actions are [N, 0]. Read
+too: the singular, and the names in ``ALIASES``.
 """
 
 from __future__ import annotations
@@ -58,7 +58,8 @@ def open_npz(path: Path, options: ReadOptions) -> Recording:
             raise CredoError(f"{path}: field {ALIASES[field][0]}: missing; found {', '.join(sorted(arrays)) or 'none'}")
     for field, axes in (("observation", 2), ("action", 2), ("next_observation", 2), ("reward", 1)):
         if columns[field] is not None:
-            check_numeric(path, field, columns[field].dtype, columns[field].shape, axes)
+            array = columns[field]
+            check_numeric(path, field, array.dtype, array.shape, axes, empty=field == "action")
     for field in ("terminated", "truncated"):
         if columns[field] is not None:
             columns[field] = flags(path, field, columns[field])

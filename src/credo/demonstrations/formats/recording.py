@@ -193,11 +193,14 @@ def check_declared(path: Path, field: str, declared: int, stored: int) -> None:
         )
 
 
-def check_numeric(path: Path, field: str, dtype: np.dtype, shape: tuple[int, ...], axes: int) -> None:
-    """CredoError unless the dtype is of real numbers and the shape has ``axes`` axes, none of size 0 but the first."""
+def check_numeric(
+    path: Path, field: str, dtype: np.dtype, shape: tuple[int, ...], axes: int, empty: bool = False
+) -> None:
+    """CredoError unless the dtype is of real numbers and the shape has ``axes`` axes, none of size 0 but the first;
+    with ``empty`` any may be."""
     if dtype.kind not in "fiu":
         raise CredoError(f"{path}: field {field}: dtype {str(dtype)[:40]} found, numbers expected")
-    if len(shape) != axes or 0 in shape[1:]:
+    if len(shape) != axes or (0 in shape[1:] and not empty):
         raise CredoError(f"{path}: field {field}: shape {shape} found, {axes} axes expected")
 
 
