@@ -103,7 +103,7 @@ def test_cache_folder(monkeypatch, tmp_path):
 
 
 def test_another_environment(fake_expert):
-    with pytest.raises(CredoError, match="observation has 3 dimensions, but MountainCarContinuous-v0 has 2$"):
+    with pytest.raises(CredoError, match=r"observation has 3 dimensions, but MountainCarContinuous-v0 has 2$"):
         load_demonstrations("pendulum-expert:1", "MountainCarContinuous-v0")
     assert not cache_folder().exists()
 
