@@ -275,7 +275,7 @@ def _kinds(store: Store, placed: Placed) -> str:
 
     kinds: Counter[str] = Counter()
     with contextlib.suppress(CredoError):
-        kinds.update(curve.verdict.kind for curve in read_curves([_method_run(store, placed)]))
+        kinds.update(curve.verdict.kind for curve in read_curves(_method_run(store, placed)))
     return ", ".join(f"{kinds[kind]} {kind}" for kind in KINDS if kinds[kind]) or "-"
 
 

@@ -19,6 +19,9 @@ from credo.reports.figures import DISTANCE, FIGURES, PHASES, RETURN, Figure
 from credo.reports.load import Columns, LoadedRun, envelope, find_runs, load_run
 from credo.reports.methods import Member, name_methods
 from credo.reports.tables import SeedRow, seed_rows
+from credo.studies.curves import SeedCurve, SeedDigest
+from credo.studies.digest import digest
+from credo.studies.read import is_finished
 from credo.types import CredoError
 
 SHARES = (0.5, 0.9, 0.95)
@@ -53,6 +56,8 @@ class SeedResult(NamedTuple):
     """Steps of the first evaluation at each of ``SHARES``; None: not reached, or the expert's return is unknown."""
     steps_done: int
     folder: Path
+    digest: SeedDigest
+    """For the statistics; its method is named where they are made."""
 
 
 class RunInfo(NamedTuple):
@@ -242,19 +247,22 @@ def _seed_result(run: LoadedRun, seed: int, row: SeedRow, span: int, buckets: in
     curves = {}
     for figure in FIGURES:
         columns = (run.metrics if figure.kind == "metrics" else run.evaluations)[seed]
-        curve = _curve(columns, figure.column, span, buckets)
-        if curve is not None:
-            curves[figure.key] = curve
+        drawn = _curve(columns, figure.column, span, buckets)
+        if drawn is not None:
+            curves[figure.key] = drawn
     evaluations = run.evaluations[seed]
-    ends = [int(c["step"][-1]) for c in (run.metrics[seed], evaluations) if len(c["step"])]
+    curve = SeedCurve(
+        "", run.config.environment, seed, run.metrics[seed], evaluations, run.expert_return, run.verdicts[seed]
+    )
     return SeedResult(
         row=row,
         verdict=run.verdicts[seed],
         curves=curves,
         phases={f.key: _phases(evaluations, f.column, span) for f in (RETURN, DISTANCE) if f.key in curves},
         reached=_reached(evaluations, run.expert_return),
-        steps_done=max(ends, default=0),
+        steps_done=curve.last_step,
         folder=run.folder,
+        digest=digest(curve._replace(finished=is_finished(curve, run.config))),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import time
 from collections.abc import Callable, Sequence
@@ -10,7 +11,7 @@ from typing import NamedTuple
 
 from credo.reports.collect import Collection, Reader
 from credo.reports.page import Clip, page
-from credo.reports.stills import write_figures, write_tables
+from credo.reports.stills import write_tables, writing_figures
 from credo.reports.summaries import headline, tables
 from credo.run_folder import write_atomically
 from credo.types import CredoError
@@ -46,7 +47,7 @@ def write_report(
         out: made where it is missing; files of an earlier report are replaced.
         figures: each figure as PNG, SVG, PDF and its numbers as CSV too.
         videos: of the median and the worst seed of each method (seconds each).
-        statistics: the tables of ``credo.studies`` too, which read every run once more.
+        statistics: the tables of ``credo.studies`` too.
         reader: one that has read these folders before reads only what has changed.
         reload: seconds after which the page loads itself again; None: never.
         line: gets messages.
@@ -56,24 +57,26 @@ def write_report(
     """
     out = Path(out)
     collection = (reader or Reader()).collect([Path(folder) for folder in folders])
-    found = tables(collection, statistics)
+    command = command_line(folders, out, figures, videos)
     try:
         out.mkdir(parents=True, exist_ok=True)
-        write_tables(found, out)
-        files = write_figures(collection, out) if figures else {}
+        nothing: contextlib.AbstractContextManager[dict[tuple[str, str], dict[str, str]]] = contextlib.nullcontext({})
+        with writing_figures(collection, out) if figures else nothing as files:
+            found = tables(collection, statistics)
+            write_tables(found, out)
+            clips, notes = _clips(collection, out, line) if videos else ([], [])
+            text = page(collection, found, command, files, clips, notes, reload)
     except OSError as error:
         raise CredoError(f"out: {out} cannot be written ({error.strerror})") from None
-    clips: list[Clip] = []
-    notes: list[str] = []
-    if videos:
-        # Only where it is wanted: it needs the libraries that draw.
-        from credo.reports.clips import write_clips
-
-        clips, notes = write_clips(collection, out, line)
-    command = command_line(folders, out, figures, videos)
-    text = page(collection, found, command, files, clips, notes, reload)
     write_atomically(out / PAGE, text.encode())
     return Report(out / PAGE, collection, headline(collection)[0])
+
+
+def _clips(collection: Collection, out: Path, line: Line) -> tuple[list[Clip], list[str]]:
+    # Only where it is wanted: it needs the libraries that draw.
+    from credo.reports.clips import write_clips
+
+    return write_clips(collection, out, line)
 
 
 def watch_report(

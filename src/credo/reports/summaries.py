@@ -25,18 +25,19 @@ def tables(collection: Collection, statistics: bool = True) -> list[Table]:
 
 
 def further_tables(collection: Collection) -> list[Table]:
-    """The tables of studies: of every run ``analyse`` gets where it lies and the seeds that are shown of it, and reads
-    what it needs."""
-    from credo.studies.analysis import analyse
-    from credo.studies.read import MethodRun
+    """The tables of studies, of the seeds that are shown."""
+    # Only where they are wanted: SciPy takes a second to load.
+    from credo.studies.analysis import analyse_digests
 
-    runs = []
-    for cell in collection.cells.values():
-        for run in cell.runs:
-            shown = tuple(number for number, seed in cell.seeds.items() if seed.folder == run.folder)
-            if shown:
-                runs.append(MethodRun(run.method, run.environment, run.folder, None, shown))
-    return list(analyse(runs))
+    return list(
+        analyse_digests(
+            [
+                seed.digest._replace(method=cell.method)
+                for cell in collection.cells.values()
+                for seed in cell.seeds.values()
+            ]
+        )
+    )
 
 
 def headline(collection: Collection) -> tuple[str, str]:
