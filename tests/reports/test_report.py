@@ -7,7 +7,6 @@ import dataclasses
 import json
 import subprocess
 import sys
-import types
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +29,7 @@ from credo.reports.page_data import pack
 from credo.reports.report import watch_report, write_report
 from credo.reports.stills import slug_of, slugs
 from credo.reports.summaries import headline, overview, tables
+from credo.studies import analysis
 from credo.studies.tables import Table
 from credo.types import CredoError
 
@@ -335,18 +335,27 @@ def test_the_command_writes_a_report_or_says_in_one_line_why_not(make_run, tmp_p
 
 def test_tables_of_the_studies_follow_the_reports_own(make_run, monkeypatch):
     seen = []
-    module = types.ModuleType("credo.studies.analysis")
-    module.__spec__ = types.SimpleNamespace(name="credo.studies.analysis")
-    module.analyse = lambda runs: seen.append(runs) or [Table("more", "More", ("a",), ((1,),))]
-    monkeypatch.setitem(sys.modules, "credo.studies.analysis", module)
+    more = [Table("more", "More", ("a",), ((1,),))]
+    monkeypatch.setattr(analysis, "analyse_digests", lambda digests: seen.append(digests) or more)
     folder = make_run("run", ("healthy",))
     make_run("empty", ())
     collection = Reader().collect([folder, folder.parent / "empty"])
     assert [table.name for table in tables(collection)] == ["overview", "seeds", "samples", "settings", "more"]
-    assert seen == [[("td3", "Hopper-v5", folder, None, (0,))]]
+    assert [(d.method, d.environment, d.seed) for d in seen[0]] == [("td3", "Hopper-v5", 0)]
     assert "more" not in [table.name for table in tables(collection, statistics=False)]
-    module.analyse = lambda runs: [Table("sample-efficiency", "Better", ("a",), ((1,),))]
-    assert "samples" not in [table.name for table in tables(collection)]
+    better = [Table("sample-efficiency", "Better", ("a",), ((1,),))]
+    assert [table.name for table in tables(collection, better)][2:] == ["settings", "sample-efficiency"]
+    assert len(seen) == 1
+
+
+def test_tables_are_those_that_studies_make_of_the_same_runs(make_run):
+    one, other = make_run("one", ("healthy", "dead", "broken", "weak")), make_run("other", ("weak", "dead"), credo=OFF)
+    collection = Reader().collect([one, other], {one: "mine", other: "theirs"})
+    assert collection.methods == ("mine", "theirs")
+    found = tables(collection)
+    made = analysis.analyse([("mine", "Hopper-v5", one), ("theirs", "Hopper-v5", other)])
+    assert len(made) > 8
+    assert tuple(found[-len(made) :]) == made
 
 
 def test_every_figure_has_its_own_name_and_column():

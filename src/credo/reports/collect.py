@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -142,14 +142,19 @@ class Reader:
     def __init__(self) -> None:
         self._kept: dict[tuple[Path, int, int], tuple[object, Any]] = {}
 
-    def collect(self, folders: Sequence[Path]) -> Collection:
+    def collect(self, folders: Sequence[Path], names: Mapping[Path, str] | None = None) -> Collection:
         """Read all runs in the folders.
+
+        Args:
+            folders: run folders, or folders that hold runs at any depth.
+            names: of the runs' methods, by run folder; the others are named by the settings in which they differ.
 
         Raises:
             CredoError: a folder is missing, or there is no run in any of them.
         """
         members, problems = _members(folders)
-        names = name_methods(members)
+        given = names or {}
+        names_of = [given.get(m.folder, name) for m, name in zip(members, name_methods(members), strict=True)]
         spans: dict[str, int] = defaultdict(int)
         for member in members:
             spans[member.config.environment] = max(spans[member.config.environment], member.config.steps)
@@ -162,7 +167,7 @@ class Reader:
         with ThreadPoolExecutor(min(os.cpu_count() or 1, 4)) as pool:
             found = list(pool.map(read, members))
         cells: dict[tuple[str, str], Cell] = {}
-        for member, name, result in zip(members, names, found, strict=True):
+        for member, name, result in zip(members, names_of, found, strict=True):
             if isinstance(result, str):
                 problems.append(result)
                 continue
@@ -173,7 +178,7 @@ class Reader:
         if not cells:
             raise CredoError(f"report: no run in {_listed(folders)} can be read ({'; '.join(problems[:3])})")
         return Collection(
-            methods=tuple(dict.fromkeys(name for name in names if any(name == key[1] for key in cells))),
+            methods=tuple(dict.fromkeys(name for name in names_of if any(name == key[1] for key in cells))),
             environments=tuple(dict.fromkeys(key[0] for key in cells)),
             cells=cells,
             spans=dict(spans),

@@ -62,7 +62,8 @@ def drawing(folder: Path, figures: Mapping[str, dict[str, Any]]) -> Iterator[Non
         finally:
             for process in processes:
                 process.kill()
-                process.wait()
+                # Waits, and closes its pipe.
+                process.__exit__(None, None, None)
     for process, text in zip(processes, said, strict=True):
         if process.returncode:
             last = (text.strip().splitlines() or [f"status {process.returncode}"])[-1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import shlex
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +14,7 @@ from credo.reports.page import Clip, page
 from credo.reports.stills import write_tables, writing_figures
 from credo.reports.summaries import headline, tables
 from credo.run_folder import write_atomically
+from credo.studies.tables import Table
 from credo.types import CredoError
 
 PAGE = "report.html"
@@ -35,8 +36,9 @@ def write_report(
     out: Path,
     figures: bool = True,
     videos: bool = False,
-    statistics: bool = True,
+    statistics: bool | Sequence[Table] = True,
     reader: Reader | None = None,
+    names: Mapping[Path, str] | None = None,
     reload: float | None = None,
     line: Line = lambda line: None,
 ) -> Report:
@@ -47,7 +49,8 @@ def write_report(
         out: made where it is missing; files of an earlier report are replaced.
         figures: each figure as PNG, SVG, PDF and its numbers as CSV too.
         videos: of the median and the worst seed of each method (seconds each).
-        statistics: the tables of ``credo.studies`` too.
+        statistics: the tables of ``credo.studies`` too: of the runs that are shown, or those given here.
+        names: of the runs' methods, by run folder; the others are named by the settings in which they differ.
         reader: one that has read these folders before reads only what has changed.
         reload: seconds after which the page loads itself again; None: never.
         line: gets messages.
@@ -56,7 +59,7 @@ def write_report(
         CredoError: a folder is missing, none holds a run, or ``out`` cannot be written.
     """
     out = Path(out)
-    collection = (reader or Reader()).collect([Path(folder) for folder in folders])
+    collection = (reader or Reader()).collect([Path(folder) for folder in folders], names)
     command = command_line(folders, out, figures, videos)
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -96,7 +99,7 @@ def watch_report(
     try:
         while True:
             began = time.monotonic()
-            report = write_report(folders, out, False, False, False, reader, reload=seconds)
+            report = write_report(folders, out, False, False, False, reader=reader, reload=seconds)
             if report.collection.done:
                 line("every run is done")
                 break

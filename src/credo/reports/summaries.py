@@ -14,10 +14,10 @@ from credo.studies.tables import Cell as Value
 from credo.studies.tables import Table
 
 
-def tables(collection: Collection, statistics: bool = True) -> list[Table]:
-    """Every table of a report, in the order of the page; ``statistics``: those of the studies too."""
+def tables(collection: Collection, statistics: bool | Sequence[Table] = True) -> list[Table]:
+    """Every table of a report, in the order of the page; ``statistics``: those of the studies too, or these."""
     found = [overview(collection), seeds(collection), efficiency(collection), settings(collection)]
-    further = further_tables(collection) if statistics else []
+    further = further_tables(collection) if statistics is True else list(statistics or ())
     if any(table.name == "sample-efficiency" for table in further):
         # The same with intervals.
         found = [table for table in found if table.name != "samples"]
