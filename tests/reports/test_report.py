@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import itertools
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -19,7 +21,7 @@ from credo import run_folder
 from credo.cli import main
 from credo.config import CredoConfig, DiscriminatorConfig, RunConfig, SACConfig
 from credo.reports import collect, draw
-from credo.reports.charts import axis_of
+from credo.reports.charts import axis_of, still_boxes
 from credo.reports.clips import chosen_seeds
 from credo.reports.collect import Reader
 from credo.reports.figures import FIGURES, RETURN
@@ -356,6 +358,18 @@ def test_tables_are_those_that_studies_make_of_the_same_runs(make_run):
     made = analysis.analyse([("mine", "Hopper-v5", one), ("theirs", "Hopper-v5", other)])
     assert len(made) > 8
     assert tuple(found[-len(made) :]) == made
+
+
+def test_boxes_of_many_methods_stand_side_by_side(make_run, tmp_path):
+    folders = [make_run(f"run-{t}", ("healthy", "weak"), credo=CredoConfig(threshold=t)) for t in range(1, 8)]
+    with draw.drawing(tmp_path, {"boxes": still_boxes(Reader().collect(folders), "Hopper-v5", RETURN)}):
+        pass
+    found = re.findall(
+        r'aria-roledescription="box"[^>]* d="M([-0-9.]+),[-0-9.]+h([0-9.]+)v', (tmp_path / "boxes.svg").read_text()
+    )
+    boxes = sorted((float(left), float(width)) for left, width in found)
+    assert len(boxes) == 7 * 4
+    assert all(left + width <= following for (left, width), (following, _) in itertools.pairwise(boxes))
 
 
 def test_every_figure_has_its_own_name_and_column():
