@@ -319,7 +319,8 @@ def _read_part(path: Path, columns: list[str] | None) -> pa.Table:
         # A part is small: to read ahead and to share its columns between threads would cost more than it saves.
         file = pq.ParquetFile(path, pre_buffer=False)
         _check_part(path, file)
-        wanted = None if columns is None else [c for c in columns if c in file.schema_arrow.names]
+        names = file.schema_arrow.names
+        wanted = None if columns is None else [column for column in columns if column in names]
         return file.read(columns=wanted, use_threads=False)
     except (pa.ArrowException, OSError) as error:
         line = " ".join(str(error).split())[:200]

@@ -98,6 +98,9 @@ def test_a_study_from_beginning_to_end(study, place):
     assert (tables / "verdicts.csv").read_text().splitlines()[1].startswith("works,my_probe:Point-v0,2,")
     assert "Verdicts and divergence rates" in (tables / "tables.md").read_text()
     assert "1 of 2 cells are not done" in text
+    page = (tables / "report.html").read_text()
+    assert "Verdicts and divergence rates" in page
+    assert '<th scope="row">works</th>' in page
 
     # Shorter, it is done as it stands: the same run serves.
     (place / "tiny.toml").write_text((place / "tiny.toml").read_text().replace("steps = 256", "steps = 128"))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import itertools
 import json
+import re
 import subprocess
 import sys
-import types
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from credo import run_folder
 from credo.cli import main
 from credo.config import CredoConfig, DiscriminatorConfig, RunConfig, SACConfig
 from credo.reports import collect, draw
-from credo.reports.charts import axis_of
+from credo.reports.charts import axis_of, still_boxes
 from credo.reports.clips import chosen_seeds
 from credo.reports.collect import Reader
 from credo.reports.figures import FIGURES, RETURN
@@ -30,6 +31,7 @@ from credo.reports.page_data import pack
 from credo.reports.report import watch_report, write_report
 from credo.reports.stills import slug_of, slugs
 from credo.reports.summaries import headline, overview, tables
+from credo.studies import analysis
 from credo.studies.tables import Table
 from credo.types import CredoError
 
@@ -244,13 +246,37 @@ def test_figures_are_drawn_here_or_by_processes(tmp_path, monkeypatch, few):
     monkeypatch.setattr(draw, "_FEW", few)
     monkeypatch.setattr(draw.os, "cpu_count", lambda: 2)
     bar = {"data": {"values": [{"x": 1}]}, "mark": "bar", "encoding": {"x": {"field": "x", "type": "quantitative"}}}
-    draw.draw(tmp_path, {"one": bar, "two": bar})
+    with draw.drawing(tmp_path, {"one": bar, "two": bar}):
+        pass
     assert {path.name for path in tmp_path.iterdir()} == {
         f"{name}.{kind}" for name in ("one", "two") for kind in ("png", "svg", "pdf")
     }
-    with pytest.raises(CredoError, match=r"report: .*broken cannot be drawn") as told:
-        draw.draw(tmp_path, {"one": bar, "broken": bar | {"data": {"values": 7}, "mark": {"type": "no such mark"}}})
+    broken = {"one": bar, "broken": bar | {"data": {"values": 7}, "mark": {"type": "no such mark"}}}
+    with (
+        pytest.raises(CredoError, match=r"report: .*broken cannot be drawn") as told,
+        draw.drawing(tmp_path, broken),
+    ):
+        pass
     assert "\n" not in str(told.value)
+
+
+def test_processes_that_draw_end_with_a_failure_beside_them(tmp_path, monkeypatch):
+    monkeypatch.setattr(draw, "_FEW", 0)
+    monkeypatch.setattr(draw.os, "cpu_count", lambda: 2)
+    started, popen = [], draw.subprocess.Popen
+    monkeypatch.setattr(draw.subprocess, "Popen", lambda *a, **k: started.append(popen(*a, **k)) or started[-1])
+    with pytest.raises(ZeroDivisionError), draw.drawing(tmp_path, {"one": {}}):
+        raise ZeroDivisionError
+    assert len(started) == 2
+    assert all(process.poll() is not None for process in started)
+
+
+def test_only_a_thicket_of_curves_is_drawn_without_smoothing(monkeypatch):
+    svg = '<path d="M0,0L1,100L2,0" stroke-linejoin="round" opacity="1"/><path d="M0,0L9,900"/>'
+    monkeypatch.setattr(draw, "_THICKET", 201)
+    assert draw._quick(svg) == svg
+    monkeypatch.setattr(draw, "_THICKET", 200)
+    assert draw._quick(svg).count('shape-rendering="crispEdges"') == 1
 
 
 def test_file_names_are_plain_and_differ():
@@ -311,18 +337,39 @@ def test_the_command_writes_a_report_or_says_in_one_line_why_not(make_run, tmp_p
 
 def test_tables_of_the_studies_follow_the_reports_own(make_run, monkeypatch):
     seen = []
-    module = types.ModuleType("credo.studies.analysis")
-    module.__spec__ = types.SimpleNamespace(name="credo.studies.analysis")
-    module.analyse = lambda runs: seen.append(runs) or [Table("more", "More", ("a",), ((1,),))]
-    monkeypatch.setitem(sys.modules, "credo.studies.analysis", module)
+    more = [Table("more", "More", ("a",), ((1,),))]
+    monkeypatch.setattr(analysis, "analyse_digests", lambda digests: seen.append(digests) or more)
     folder = make_run("run", ("healthy",))
     make_run("empty", ())
     collection = Reader().collect([folder, folder.parent / "empty"])
     assert [table.name for table in tables(collection)] == ["overview", "seeds", "samples", "settings", "more"]
-    assert seen == [[("td3", "Hopper-v5", folder, None, (0,))]]
+    assert [(d.method, d.environment, d.seed) for d in seen[0]] == [("td3", "Hopper-v5", 0)]
     assert "more" not in [table.name for table in tables(collection, statistics=False)]
-    module.analyse = lambda runs: [Table("sample-efficiency", "Better", ("a",), ((1,),))]
-    assert "samples" not in [table.name for table in tables(collection)]
+    better = [Table("sample-efficiency", "Better", ("a",), ((1,),))]
+    assert [table.name for table in tables(collection, better)][2:] == ["settings", "sample-efficiency"]
+    assert len(seen) == 1
+
+
+def test_tables_are_those_that_studies_make_of_the_same_runs(make_run):
+    one, other = make_run("one", ("healthy", "dead", "broken", "weak")), make_run("other", ("weak", "dead"), credo=OFF)
+    collection = Reader().collect([one, other], {one: "mine", other: "theirs"})
+    assert collection.methods == ("mine", "theirs")
+    found = tables(collection)
+    made = analysis.analyse([("mine", "Hopper-v5", one), ("theirs", "Hopper-v5", other)])
+    assert len(made) > 8
+    assert tuple(found[-len(made) :]) == made
+
+
+def test_boxes_of_many_methods_stand_side_by_side(make_run, tmp_path):
+    folders = [make_run(f"run-{t}", ("healthy", "weak"), credo=CredoConfig(threshold=t)) for t in range(1, 8)]
+    with draw.drawing(tmp_path, {"boxes": still_boxes(Reader().collect(folders), "Hopper-v5", RETURN)}):
+        pass
+    found = re.findall(
+        r'aria-roledescription="box"[^>]* d="M([-0-9.]+),[-0-9.]+h([0-9.]+)v', (tmp_path / "boxes.svg").read_text()
+    )
+    boxes = sorted((float(left), float(width)) for left, width in found)
+    assert len(boxes) == 7 * 4
+    assert all(left + width <= following for (left, width), (following, _) in itertools.pairwise(boxes))
 
 
 def test_every_figure_has_its_own_name_and_column():

@@ -4,6 +4,7 @@ import numpy as np
 
 from credo.diagnostics.divergence import Criteria, verdict
 from credo.studies.curves import SeedCurve
+from credo.studies.digest import digest
 
 EXPERT = 1000.0
 STEPS, INTERVAL = 40_000, 1_000
@@ -34,6 +35,10 @@ def curve(fate="healthy", method="one", environment="Hopper", seed=0, level=900.
     told = {"expert_return": EXPERT, "finished": True} | changes
     judged = verdict(metrics, evaluations, told["expert_return"], criteria)
     return SeedCurve(method, environment, seed, metrics, evaluations, verdict=judged, **told)
+
+
+def digests(curves, criteria=Criteria()):
+    return [digest(each, criteria) for each in curves]
 
 
 def group(method, environment, healthy, dead=0, **changes):

@@ -2,16 +2,16 @@
 
 import numpy as np
 import pytest
-from made_up_curves import curve, group
+from made_up_curves import curve, digests, group
 
 from credo.diagnostics.divergence import Criteria
-from credo.studies.analysis import analyse_curves
+from credo.studies.analysis import analyse_digests
 from credo.studies.association import signs, together
 from credo.studies.curves import RETURN
 
 
 def tables(curves, **options):
-    return {table.name: table for table in analyse_curves(curves, **options)}
+    return {table.name: table for table in analyse_digests(digests(curves), **options)}
 
 
 def column(table, name):
@@ -80,8 +80,8 @@ def test_scores_and_improvement(found):
 
 
 def test_the_association_is_tested_within_methods(study):
-    of = [signs(c, RETURN, Criteria()) for c in study]
-    found = together(study, of)
+    seeds = digests(study)
+    found = together(seeds, [signs(seed, RETURN, Criteria()) for seed in seeds])
     pair = found["P(expert) near 1", "return near 0"]
     assert pair[:4] == (7, 0, 0, 37)
     # Within plain alone: 1 / C(11, 4) and 1 / C(11, 3); credo says nothing.
@@ -90,9 +90,9 @@ def test_the_association_is_tested_within_methods(study):
 
 
 def test_an_explosion_is_a_sign():
-    of = signs(curve("exploded"), RETURN, Criteria())
-    assert of == (True, True, True)
-    assert signs(curve("healthy"), RETURN, Criteria()) == (False, False, False)
+    exploded, healthy = digests([curve("exploded"), curve("healthy")])
+    assert signs(exploded, RETURN, Criteria()) == (True, True, True)
+    assert signs(healthy, RETURN, Criteria()) == (False, False, False)
 
 
 def test_power_names_what_the_seeds_can_show(found):
@@ -133,7 +133,7 @@ def test_half_done_and_empty_seeds_are_told():
     assert "1 of 2 seeds have not done" in found["verdicts"].note
     assert column(found["sample-efficiency"], "reached") == [1, 1, 0]
     assert column(found["scores"], "seeds") == [1]
-    assert analyse_curves([]) == ()
+    assert analyse_digests([]) == ()
 
 
 def test_without_a_true_reward_the_tables_stand_on_the_distance():

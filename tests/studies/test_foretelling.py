@@ -2,13 +2,22 @@
 
 import numpy as np
 import pytest
-from made_up_curves import group
+from made_up_curves import digests, group
 
-from credo.studies.foretelling import failure_step, forecasts, landmarks, leave_one_out, read
+from credo.studies.curves import DIAGNOSTICS
+from credo.studies.foretelling import (
+    LANDMARKS,
+    READINGS,
+    failure_step,
+    forecasts,
+    landmarks,
+    leave_one_out,
+    readings,
+)
 
 
 def test_a_diagnostic_that_separates_foretells_with_its_lead():
-    curves = group("one", "Hopper", healthy=6, dead=5)
+    curves = digests(group("one", "Hopper", healthy=6, dead=5))
     every, chosen = forecasts(curves)
     best = next(f for f in every if (f.diagnostic, f.reading, f.step) == ("action_saturation", "largest", 5_000))
     assert (best.at_risk, best.failures, best.warned, best.right) == (11, 5, 5, 5)
@@ -21,15 +30,20 @@ def test_a_diagnostic_that_separates_foretells_with_its_lead():
 
 
 def test_saturation_before_it_begins_foretells_nothing():
-    every, _ = forecasts(group("one", "Hopper", healthy=6, dead=5))
+    every, _ = forecasts(digests(group("one", "Hopper", healthy=6, dead=5)))
     early = next(f for f in every if (f.diagnostic, f.reading, f.step) == ("action_saturation", "latest", 2_000))
     assert early.f1 < 0.75
 
 
 def test_seeds_that_have_failed_are_no_longer_at_risk():
-    every, _ = forecasts(group("one", "Hopper", healthy=6, dead=5))
+    every, _ = forecasts(digests(group("one", "Hopper", healthy=6, dead=5)))
     assert {f.step for f in every} == {1_000, 2_000, 5_000}
-    assert landmarks(group("one", "Hopper", healthy=1)) == (1_000, 2_000, 5_000, 10_000, 20_000)
+    assert landmarks(digests(group("one", "Hopper", healthy=1))) == (1_000, 2_000, 5_000, 10_000, 20_000)
+
+
+def warned_for(values, fails):
+    (warned,), _ = leave_one_out(np.array([values], float), np.asarray(fails))
+    return warned
 
 
 def test_noise_foretells_no_better_than_chance():
@@ -37,7 +51,7 @@ def test_noise_foretells_no_better_than_chance():
     right = warned = 0
     for _ in range(60):
         fails = np.arange(12) < 4
-        given = leave_one_out(generator.standard_normal(12), fails)
+        given = warned_for(generator.standard_normal(12), fails)
         warned, right = warned + given.sum(), right + (given & fails).sum()
     # Chosen on the seed itself the rule would be right far more often than one in three.
     assert right / warned < 0.4
@@ -46,20 +60,59 @@ def test_noise_foretells_no_better_than_chance():
 def test_the_seed_itself_does_not_choose():
     # One failure far above all others: on the rest there is nothing to learn, so nothing is warned for.
     fails = np.array([True, False, False, False, False])
-    assert not leave_one_out(np.array([100.0, 1, 2, 3, 4]), fails)[0]
+    assert not warned_for(np.array([100.0, 1, 2, 3, 4]), fails)[0]
 
 
 def test_a_warning_may_lie_below_and_unknown_is_never_warned_for():
     fails = np.array([True, True, True, False, False, False])
     values = np.array([0.1, 0.2, np.nan, 0.8, 0.9, 1.0])
-    assert leave_one_out(values, fails).tolist() == [True, True, False, False, False, False]
+    assert warned_for(values, fails).tolist() == [True, True, False, False, False, False]
     infinite = np.array([np.inf, np.inf, np.inf, 1.0, 2.0, 3.0])
-    assert leave_one_out(infinite, fails).tolist() == fails.tolist()
+    assert warned_for(infinite, fails).tolist() == fails.tolist()
 
 
 def test_reading_takes_nothing_from_later():
     (one,) = group("one", "Hopper", healthy=0, dead=1)
-    assert read(one, "action_saturation", "largest", 3_900) < 0.31
-    assert read(one, "action_saturation", "latest", 8_000) == pytest.approx(0.9)
-    assert np.isnan(read(one, "action_saturation", "latest", 50))
-    assert np.isnan(read(one, "q_mean", "largest", 5_000))
+    found = readings(one._replace(metrics=one.metrics | {"step": one.metrics["step"] + 1_000}))
+
+    def read(diagnostic, reading, step):
+        return found[LANDMARKS.index(step), DIAGNOSTICS.index(diagnostic), READINGS.index(reading)]
+
+    # Saturated from step 5,000 on, as moved here.
+    assert read("action_saturation", "largest", 2_000) < 0.31
+    assert read("action_saturation", "largest", 5_000) == 0.9
+    assert read("action_saturation", "latest", 5_000) < 0.4
+    assert read("action_saturation", "latest", 10_000) == pytest.approx(0.9)
+    assert np.isnan(read("action_saturation", "latest", 1_000))
+    assert np.isnan(read("q_mean", "largest", 5_000))
+
+
+def best_rule(values, fails):
+    """(F1, direction, threshold) of the best rule, by trying all."""
+    best = (0.0, 1, np.inf)
+    for sign in (1, -1):
+        signed = sign * values[~np.isnan(values)]
+        different = np.unique(signed)[::-1]
+        for value, following in zip(different, np.append(different, -np.inf)[1:], strict=True):
+            warned = sign * values >= value
+            right = int((warned & fails).sum())
+            f1 = 2 * right / (warned.sum() + fails.sum())
+            if f1 > best[0]:
+                best = (f1, sign, -np.inf if np.isinf(following) else value / 2 + following / 2)
+    return best
+
+
+def test_all_at_once_is_as_one_seed_after_the_other():
+    generator = np.random.default_rng(1)
+    for n in (2, 3, 7, 12):
+        for _ in range(20):
+            # Few different values, so that there are ties; some are unknown.
+            values = generator.integers(0, 6, (5, n)).astype(float)
+            values[generator.uniform(size=values.shape) < 0.2] = np.nan
+            fails = generator.uniform(size=n) < 0.4
+            warned, f1 = leave_one_out(values, fails)
+            for row in range(5):
+                for seed in range(n):
+                    score, sign, threshold = best_rule(np.delete(values[row], seed), np.delete(fails, seed))
+                    assert f1[row, seed] == score
+                    assert warned[row, seed] == (sign * values[row, seed] > threshold)

@@ -8,7 +8,7 @@ import pytest
 from credo import run_folder
 from credo.config import RunConfig
 from credo.studies.analysis import analyse
-from credo.studies.read import MethodRun, read_curves
+from credo.studies.read import MethodRun, read_curves, read_digests
 
 CONFIG = dataclasses.replace(RunConfig(), steps=1_000, seeds=2, steps_per_round=100)
 
@@ -31,36 +31,35 @@ def folder(tmp_path):
 
 
 def test_every_seed_has_its_own_rows(folder):
-    one, other = read_curves([("a", "Hopper", folder)])
+    one, other = read_curves(("a", "Hopper", folder))
     assert (one.method, one.environment, one.seed, one.expert_return) == ("a", "Hopper", 0, 100.0)
     assert one.metrics["step"].tolist() == list(range(100, 1_001, 100))
     assert one.evaluations["return_mean"].tolist() == [50, 100]
-    assert "reward_mean" not in one.metrics
     assert (one.finished, other.finished) == (True, False)
     assert other.last_step == 600
 
 
 def test_curves_are_cut_to_the_steps_and_seeds_that_a_study_wants(folder):
-    (one,) = read_curves([MethodRun("a", "Hopper", folder, steps=550, seeds=(1,))])
+    (one,) = read_curves(MethodRun("a", "Hopper", folder, steps=550, seeds=(1,)))
     assert one.seed == 1
     assert one.last_step == 500
     assert one.finished
-    (missing,) = read_curves([MethodRun("a", "Hopper", folder, seeds=(7,))])
+    (missing,) = read_curves(MethodRun("a", "Hopper", folder, seeds=(7,)))
     assert missing.last_step == 0
     assert missing.verdict.kind == "undecided"
 
 
 def test_damage_leaves_curves_empty_and_no_run_is_left_out(folder, tmp_path):
     (folder / "metrics" / "part-000001.parquet").write_bytes(b"PAR1 and nothing")
-    one, _ = read_curves([("a", "Hopper", folder), ("b", "Hopper", tmp_path / "nothing")])
-    assert len(one.metrics["step"]) == 0
+    one, _ = read_digests([("a", "Hopper", folder), ("b", "Hopper", tmp_path / "nothing")])
+    assert not one.measured
     assert len(one.evaluations["step"]) == 2
 
 
-def test_a_broken_loss_is_judged_though_its_column_is_let_go(folder):
+def test_a_broken_loss_is_judged(folder):
     run_folder.write_part(folder, run_folder.METRICS, 1, [{"seed": 1, "round": 7, "step": 700, "reward_mean": np.inf}])
     run_folder.write_part(folder, run_folder.METRICS, 2, [{"seed": 1, "round": 8, "step": 800, "reward_mean": np.inf}])
-    assert read_curves([("a", "Hopper", folder)])[1].verdict[:2] == ("non-finite", 700)
+    assert read_curves(("a", "Hopper", folder))[1].verdict[:2] == ("non-finite", 700)
 
 
 def test_tables_come_straight_from_folders(folder):

@@ -103,7 +103,7 @@ def evaluate(words: Sequence[str]) -> None:
         raise CredoError(f"which: {options.which!r} is not best or last")
     from credo import run_folder
     from credo.environments import rollout_episodes
-    from credo.reports.load import expert_return_of
+    from credo.studies.read import expert_return_of
 
     policies: dict[str, Policy] = {}
     expert_return = None

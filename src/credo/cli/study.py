@@ -159,9 +159,8 @@ def report(words: Sequence[str]) -> None:
         console.print(rich_table(table))
         (folder / f"{table.name}.csv").write_text(csv_text(table))
     (folder / "tables.md").write_text("\n".join(markdown(table) for table in tables))
-    made = write_report(
-        [store.folder(p.run) for p in begun if p.run], folder, figures=options.figures, statistics=False
-    )
+    names = {store.folder(p.run): p.cell.method for p in begun if p.run}
+    made = write_report(list(names), folder, figures=options.figures, statistics=tables, names=names)
     unfinished = sum(store.progress(p).state != stores.DONE for p in placed)
     if unfinished:
         _line(console, f"{unfinished} of {len(placed)} cells are not done: the tables are of what there is", "yellow")
@@ -275,7 +274,7 @@ def _kinds(store: Store, placed: Placed) -> str:
 
     kinds: Counter[str] = Counter()
     with contextlib.suppress(CredoError):
-        kinds.update(curve.verdict.kind for curve in read_curves([_method_run(store, placed)]))
+        kinds.update(curve.verdict.kind for curve in read_curves(_method_run(store, placed)))
     return ", ".join(f"{kinds[kind]} {kind}" for kind in KINDS if kinds[kind]) or "-"
 
 

@@ -337,10 +337,11 @@ def _onset(activity: _Activity, outcome: _Outcome, begin: int, criteria: Criteri
 
 def _recovery(outcome: _Outcome, inactive: np.ndarray, criteria: Criteria) -> tuple[int, int] | None:
     """(first step of the last death that it came back from, first step that is not low after it), if any."""
-    dead = outcome.low & inactive
-    for back in np.flatnonzero(~outcome.low)[::-1]:
+    low = outcome.low
+    dead = low & inactive
+    for back in np.flatnonzero(low[:-1] & ~low[1:])[::-1] + 1:
         # Low but active evaluations may lie between a death and the return.
-        before = _final_stretch(outcome.low[:back])
+        before = _final_stretch(low[:back])
         stretch = dead[back - before : back]
         died = np.flatnonzero(stretch)
         if died.size and _longest(stretch) >= criteria.recovered_evaluations:

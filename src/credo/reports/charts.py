@@ -134,7 +134,9 @@ def boxes(outcome: Figure) -> dict[str, Any]:
     offset = {"field": "method", "type": "nominal", "scale": {"domain": ["method"]}}
     y = _quantitative("value", outcome.axis)
     shared = {"x": x, "xOffset": offset, "y": y, "color": _nominal("method", ["method"], ["black"])}
-    box: dict[str, Any] = {"type": "boxplot", "extent": "min-max", "size": {"expr": "clamp(width / 14, 6, 34)"}}
+    # Four phases share the width, and the methods that of a phase, with room between.
+    size = f"clamp(0.65 * width / {len(PHASES)} / length(domain('xOffset')), 2, 34)"
+    box: dict[str, Any] = {"type": "boxplot", "extent": "min-max", "size": {"expr": size}}
     box |= {"median": {"color": "white", "strokeWidth": 2}, "opacity": 0.75}
     points = {"type": "point", "filled": True, "size": 16, "opacity": 0.9}
     return {

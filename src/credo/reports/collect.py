@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +19,9 @@ from credo.reports.figures import DISTANCE, FIGURES, PHASES, RETURN, Figure
 from credo.reports.load import Columns, LoadedRun, envelope, find_runs, load_run
 from credo.reports.methods import Member, name_methods
 from credo.reports.tables import SeedRow, seed_rows
+from credo.studies.curves import SeedCurve, SeedDigest
+from credo.studies.digest import digest
+from credo.studies.read import is_finished
 from credo.types import CredoError
 
 SHARES = (0.5, 0.9, 0.95)
@@ -53,6 +56,8 @@ class SeedResult(NamedTuple):
     """Steps of the first evaluation at each of ``SHARES``; None: not reached, or the expert's return is unknown."""
     steps_done: int
     folder: Path
+    digest: SeedDigest
+    """For the statistics; its method is named where they are made."""
 
 
 class RunInfo(NamedTuple):
@@ -137,14 +142,19 @@ class Reader:
     def __init__(self) -> None:
         self._kept: dict[tuple[Path, int, int], tuple[object, Any]] = {}
 
-    def collect(self, folders: Sequence[Path]) -> Collection:
+    def collect(self, folders: Sequence[Path], names: Mapping[Path, str] | None = None) -> Collection:
         """Read all runs in the folders.
+
+        Args:
+            folders: run folders, or folders that hold runs at any depth.
+            names: of the runs' methods, by run folder; the others are named by the settings in which they differ.
 
         Raises:
             CredoError: a folder is missing, or there is no run in any of them.
         """
         members, problems = _members(folders)
-        names = name_methods(members)
+        given = names or {}
+        names_of = [given.get(m.folder, name) for m, name in zip(members, name_methods(members), strict=True)]
         spans: dict[str, int] = defaultdict(int)
         for member in members:
             spans[member.config.environment] = max(spans[member.config.environment], member.config.steps)
@@ -157,7 +167,7 @@ class Reader:
         with ThreadPoolExecutor(min(os.cpu_count() or 1, 4)) as pool:
             found = list(pool.map(read, members))
         cells: dict[tuple[str, str], Cell] = {}
-        for member, name, result in zip(members, names, found, strict=True):
+        for member, name, result in zip(members, names_of, found, strict=True):
             if isinstance(result, str):
                 problems.append(result)
                 continue
@@ -168,7 +178,7 @@ class Reader:
         if not cells:
             raise CredoError(f"report: no run in {_listed(folders)} can be read ({'; '.join(problems[:3])})")
         return Collection(
-            methods=tuple(dict.fromkeys(name for name in names if any(name == key[1] for key in cells))),
+            methods=tuple(dict.fromkeys(name for name in names_of if any(name == key[1] for key in cells))),
             environments=tuple(dict.fromkeys(key[0] for key in cells)),
             cells=cells,
             spans=dict(spans),
@@ -242,19 +252,22 @@ def _seed_result(run: LoadedRun, seed: int, row: SeedRow, span: int, buckets: in
     curves = {}
     for figure in FIGURES:
         columns = (run.metrics if figure.kind == "metrics" else run.evaluations)[seed]
-        curve = _curve(columns, figure.column, span, buckets)
-        if curve is not None:
-            curves[figure.key] = curve
+        drawn = _curve(columns, figure.column, span, buckets)
+        if drawn is not None:
+            curves[figure.key] = drawn
     evaluations = run.evaluations[seed]
-    ends = [int(c["step"][-1]) for c in (run.metrics[seed], evaluations) if len(c["step"])]
+    curve = SeedCurve(
+        "", run.config.environment, seed, run.metrics[seed], evaluations, run.expert_return, run.verdicts[seed]
+    )
     return SeedResult(
         row=row,
         verdict=run.verdicts[seed],
         curves=curves,
         phases={f.key: _phases(evaluations, f.column, span) for f in (RETURN, DISTANCE) if f.key in curves},
         reached=_reached(evaluations, run.expert_return),
-        steps_done=max(ends, default=0),
+        steps_done=curve.last_step,
         folder=run.folder,
+        digest=digest(curve._replace(finished=is_finished(curve, run.config))),
     )
 
 

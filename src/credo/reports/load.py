@@ -13,11 +13,9 @@ import numpy as np
 from credo import run_folder
 from credo.config import RunConfig
 from credo.config.limits import MAXIMUM_SEEDS, MAXIMUM_STEPS
-from credo.diagnostics.divergence import VERDICT_METRICS, Criteria, Verdict, verdict
-from credo.studies.read import rows_of
+from credo.diagnostics.divergence import Criteria, Verdict, verdict
+from credo.studies.read import WANTED_METRICS, expert_return_of, rows_of
 from credo.types import CredoError
-
-_LARGEST = float(np.finfo(np.float64).max)
 
 Columns = dict[str, np.ndarray]
 """Name to values, all of one length, one row a round (or evaluation) in rising ``step``."""
@@ -70,7 +68,7 @@ def load_run(folder: Path, criteria: Criteria = Criteria(), metrics_columns: Seq
     Args:
         folder: of the run.
         criteria: of the verdicts.
-        metrics_columns: those of the metrics to read, beside what the verdict needs; None: all.
+        metrics_columns: those of the metrics to read, beside what verdicts and statistics need; None: all.
 
     Raises:
         CredoError: the folder is not a run of this version (its config.json is missing or not understood).
@@ -84,7 +82,7 @@ def load_run(folder: Path, criteria: Criteria = Criteria(), metrics_columns: Seq
     except CredoError as error:
         problems.append(str(error))
     state = "done" if (folder / run_folder.DONE).exists() else str(summary.get("state", "running"))
-    wanted = None if metrics_columns is None else ["seed", "step", *{*VERDICT_METRICS, *metrics_columns}]
+    wanted = None if metrics_columns is None else list(dict.fromkeys((*WANTED_METRICS, *metrics_columns)))
     metrics = _columns(folder, run_folder.METRICS, problems, wanted)
     evaluations = _columns(folder, run_folder.EVALUATIONS, problems)
     recorded = {int(seed) for columns in (metrics, evaluations) for seed in np.unique(columns.get("seed", ()))}
@@ -186,13 +184,6 @@ def _columns(folder: Path, kind: str, problems: list[str], names: list[str] | No
         columns = run_folder.read_parts(folder, kind, names, problems=found)
     problems += found
     return columns
-
-
-def expert_return_of(stored: dict[str, Any]) -> float | None:
-    """The demonstrations' mean return in a run's config.json; None where it is unknown."""
-    demonstrations = stored.get("demonstrations")
-    value = demonstrations.get("return_mean") if isinstance(demonstrations, dict) else None
-    return float(value) if isinstance(value, int | float) and abs(value) <= _LARGEST else None
 
 
 def _is_run(folder: Path) -> bool:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from credo.reports.collect import Collection, Reader
 from credo.reports.page import Clip, page
-from credo.reports.stills import write_figures, write_tables
+from credo.reports.stills import write_tables, writing_figures
 from credo.reports.summaries import headline, tables
 from credo.run_folder import write_atomically
+from credo.studies.tables import Table
 from credo.types import CredoError
 
 PAGE = "report.html"
@@ -34,8 +36,9 @@ def write_report(
     out: Path,
     figures: bool = True,
     videos: bool = False,
-    statistics: bool = True,
+    statistics: bool | Sequence[Table] = True,
     reader: Reader | None = None,
+    names: Mapping[Path, str] | None = None,
     reload: float | None = None,
     line: Line = lambda line: None,
 ) -> Report:
@@ -46,7 +49,8 @@ def write_report(
         out: made where it is missing; files of an earlier report are replaced.
         figures: each figure as PNG, SVG, PDF and its numbers as CSV too.
         videos: of the median and the worst seed of each method (seconds each).
-        statistics: the tables of ``credo.studies`` too, which read every run once more.
+        statistics: the tables of ``credo.studies`` too: of the runs that are shown, or those given here.
+        names: of the runs' methods, by run folder; the others are named by the settings in which they differ.
         reader: one that has read these folders before reads only what has changed.
         reload: seconds after which the page loads itself again; None: never.
         line: gets messages.
@@ -55,25 +59,27 @@ def write_report(
         CredoError: a folder is missing, none holds a run, or ``out`` cannot be written.
     """
     out = Path(out)
-    collection = (reader or Reader()).collect([Path(folder) for folder in folders])
-    found = tables(collection, statistics)
+    collection = (reader or Reader()).collect([Path(folder) for folder in folders], names)
+    command = command_line(folders, out, figures, videos)
     try:
         out.mkdir(parents=True, exist_ok=True)
-        write_tables(found, out)
-        files = write_figures(collection, out) if figures else {}
+        nothing: contextlib.AbstractContextManager[dict[tuple[str, str], dict[str, str]]] = contextlib.nullcontext({})
+        with writing_figures(collection, out) if figures else nothing as files:
+            found = tables(collection, statistics)
+            write_tables(found, out)
+            clips, notes = _clips(collection, out, line) if videos else ([], [])
+            text = page(collection, found, command, files, clips, notes, reload)
     except OSError as error:
         raise CredoError(f"out: {out} cannot be written ({error.strerror})") from None
-    clips: list[Clip] = []
-    notes: list[str] = []
-    if videos:
-        # Only where it is wanted: it needs the libraries that draw.
-        from credo.reports.clips import write_clips
-
-        clips, notes = write_clips(collection, out, line)
-    command = command_line(folders, out, figures, videos)
-    text = page(collection, found, command, files, clips, notes, reload)
     write_atomically(out / PAGE, text.encode())
     return Report(out / PAGE, collection, headline(collection)[0])
+
+
+def _clips(collection: Collection, out: Path, line: Line) -> tuple[list[Clip], list[str]]:
+    # Only where it is wanted: it needs the libraries that draw.
+    from credo.reports.clips import write_clips
+
+    return write_clips(collection, out, line)
 
 
 def watch_report(
@@ -93,7 +99,7 @@ def watch_report(
     try:
         while True:
             began = time.monotonic()
-            report = write_report(folders, out, False, False, False, reader, reload=seconds)
+            report = write_report(folders, out, False, False, False, reader=reader, reload=seconds)
             if report.collection.done:
                 line("every run is done")
                 break

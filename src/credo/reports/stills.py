@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from credo.reports.charts import Rows, box_rows, line_rows, still, still_boxes
 from credo.reports.collect import Collection
-from credo.reports.draw import KINDS, draw
+from credo.reports.draw import KINDS, drawing
 from credo.reports.figures import BOXES_KEY
 from credo.run_folder import write_atomically
 from credo.studies.tables import Table
@@ -21,9 +22,10 @@ _LINE_COLUMNS = ("method", "seed", "verdict", "step", "value")
 _BOX_COLUMNS = ("method", "seed", "phase", "value")
 
 
-def write_figures(collection: Collection, out: Path) -> dict[tuple[str, str], dict[str, str]]:
-    """Write every figure of every environment to ``out/figures``; addresses relative to ``out``, by environment and
-    figure, then by kind of file."""
+@contextlib.contextmanager
+def writing_figures(collection: Collection, out: Path) -> Iterator[dict[tuple[str, str], dict[str, str]]]:
+    """Write every figure of every environment to ``out/figures`` while the block runs, which gets their addresses
+    relative to ``out``, by environment and figure, then by kind of file."""
     folder = out / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     specifications: dict[str, dict[str, Any]] = {}
@@ -43,8 +45,10 @@ def write_figures(collection: Collection, out: Path) -> dict[tuple[str, str], di
         if outcome is not None:
             boxes = still_boxes(collection, environment, outcome)
             add(environment, BOXES_KEY, slug, boxes, _BOX_COLUMNS, box_rows(cells, outcome))
-    draw(folder, specifications)
-    return files
+    with drawing(folder, specifications):
+        # Handed on: hundreds of thousands of rows.
+        specifications.clear()
+        yield files
 
 
 def write_tables(tables: Sequence[Table], out: Path) -> None:

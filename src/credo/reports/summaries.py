@@ -14,10 +14,10 @@ from credo.studies.tables import Cell as Value
 from credo.studies.tables import Table
 
 
-def tables(collection: Collection, statistics: bool = True) -> list[Table]:
-    """Every table of a report, in the order of the page; ``statistics``: those of the studies too."""
+def tables(collection: Collection, statistics: bool | Sequence[Table] = True) -> list[Table]:
+    """Every table of a report, in the order of the page; ``statistics``: those of the studies too, or these."""
     found = [overview(collection), seeds(collection), efficiency(collection), settings(collection)]
-    further = further_tables(collection) if statistics else []
+    further = further_tables(collection) if statistics is True else list(statistics or ())
     if any(table.name == "sample-efficiency" for table in further):
         # The same with intervals.
         found = [table for table in found if table.name != "samples"]
@@ -25,18 +25,19 @@ def tables(collection: Collection, statistics: bool = True) -> list[Table]:
 
 
 def further_tables(collection: Collection) -> list[Table]:
-    """The tables of studies: of every run ``analyse`` gets where it lies and the seeds that are shown of it, and reads
-    what it needs."""
-    from credo.studies.analysis import analyse
-    from credo.studies.read import MethodRun
+    """The tables of studies, of the seeds that are shown."""
+    # Only where they are wanted: SciPy takes a second to load.
+    from credo.studies.analysis import analyse_digests
 
-    runs = []
-    for cell in collection.cells.values():
-        for run in cell.runs:
-            shown = tuple(number for number, seed in cell.seeds.items() if seed.folder == run.folder)
-            if shown:
-                runs.append(MethodRun(run.method, run.environment, run.folder, None, shown))
-    return list(analyse(runs))
+    return list(
+        analyse_digests(
+            [
+                seed.digest._replace(method=cell.method)
+                for cell in collection.cells.values()
+                for seed in cell.seeds.values()
+            ]
+        )
+    )
 
 
 def headline(collection: Collection) -> tuple[str, str]:

@@ -7,25 +7,25 @@ from pathlib import Path
 
 from credo.diagnostics.divergence import Criteria
 from credo.studies import score_tables, verdict_tables
-from credo.studies.curves import SeedCurve, choose_measure
-from credo.studies.read import MethodRun, read_curves
+from credo.studies.curves import SeedDigest, choose_measure
+from credo.studies.read import MethodRun, read_digests
 from credo.studies.tables import Table
 
 
 def analyse(
     runs: Iterable[tuple[str, str, Path] | MethodRun], criteria: Criteria = Criteria(), seed: int = 0
 ) -> tuple[Table, ...]:
-    """The tables of ``analyse_curves`` from (method, environment, run folder) of every run."""
-    return analyse_curves(read_curves(runs, criteria), criteria, seed)
+    """The tables of ``analyse_digests`` from (method, environment, run folder) of every run."""
+    return analyse_digests(read_digests(runs, criteria), criteria, seed)
 
 
-def analyse_curves(curves: Sequence[SeedCurve], criteria: Criteria = Criteria(), seed: int = 0) -> tuple[Table, ...]:
+def analyse_digests(curves: Sequence[SeedDigest], criteria: Criteria = Criteria(), seed: int = 0) -> tuple[Table, ...]:
     """The tables that answer a study, in reading order; tables with nothing to say are left out.
 
     Args:
         curves: one for each seed of each method in each environment, methods in the order they are to be shown in. A
             cell may be missing, a seed may have failed or be half-way, and curves may differ in length.
-        criteria: those that the curves' verdicts were made with.
+        criteria: those that the digests were made with.
         seed: of the bootstrap.
     """
     if not curves:

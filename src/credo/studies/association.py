@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from credo.diagnostics.divergence import Criteria
 from credo.studies.counts import Stratum, exact_test
-from credo.studies.curves import Measure, SeedCurve, environments_of, final_score, late_mean, methods_of, select
+from credo.studies.curves import Measure, SeedDigest, environments_of, final_score, methods_of, select
 
 SURE = 0.99
 """P(expert) from which on it is near 1."""
@@ -34,20 +34,19 @@ class Together(NamedTuple):
     """Exact, two-sided, stratified over method and environment; None where no stratum can say anything."""
 
 
-def signs(curve: SeedCurve, measure: Measure | None, criteria: Criteria) -> Signs:
+def signs(curve: SeedDigest, measure: Measure | None, criteria: Criteria) -> Signs:
     """Whether the gradient ever exploded (a non-finite one counts), P(expert) on expert samples ended near 1, and the
     return ended below ``criteria.low_share`` of the expert's."""
     exploded = curve.verdict.first_explosion is not None or curve.verdict.kind == "non-finite"
-    probability = late_mean(curve, "expert_probability_expert")
     score = final_score(curve, measure, criteria.late_evaluations) if measure and measure.of_expert else None
     return Signs(
-        exploded=exploded if len(curve.metrics["step"]) else None,
-        sure=None if probability is None else probability >= SURE,
+        exploded=exploded if curve.measured else None,
+        sure=None if curve.expert_probability is None else curve.expert_probability >= SURE,
         low=None if score is None else score < criteria.low_share,
     )
 
 
-def together(curves: Sequence[SeedCurve], of: Sequence[Signs]) -> dict[tuple[str, str], Together]:
+def together(curves: Sequence[SeedDigest], of: Sequence[Signs]) -> dict[tuple[str, str], Together]:
     """Each pair of events over all seeds."""
     found = {}
     for first, second in combinations(range(len(EVENTS)), 2):

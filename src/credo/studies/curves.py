@@ -27,8 +27,6 @@ METRIC_COLUMNS = ("step", *DIAGNOSTICS)
 """The columns of a run's metrics that any statistic here reads (beside those that the verdict was made of)."""
 EVALUATION_COLUMNS = ("step", "return_mean", "occupancy_distance", "failed")
 """The columns of a run's evaluations that any statistic here reads."""
-LATE_ROUNDS = 50
-"""Rounds at the end whose mean stands for a seed's last P(expert)."""
 
 
 class SeedCurve(NamedTuple):
@@ -53,6 +51,31 @@ class SeedCurve(NamedTuple):
         return max((int(c["step"][-1]) for c in (self.metrics, self.evaluations) if len(c["step"])), default=0)
 
 
+class SeedDigest(NamedTuple):
+    """What statistics take from a seed's curves (``digest.digest``): small however long they are."""
+
+    method: str
+    environment: str
+    seed: int
+    evaluations: Mapping[str, np.ndarray]
+    """As in ``SeedCurve``."""
+    expert_return: float | None
+    verdict: Verdict
+    finished: bool
+    last_step: int
+    """Environment steps that its curves reach."""
+    measured: bool
+    """Whether there is any row of metrics."""
+    expert_probability: float | None
+    """P(expert) of expert samples, mean over the last rounds."""
+    largest_gradient: float | None
+    """Largest absolute actor gradient, infinity included."""
+    readings: np.ndarray
+    """[landmarks, diagnostics, readings] float64: what ``foretelling`` reads; NaN where nothing was known by then."""
+    moved: tuple[Verdict, ...]
+    """The verdict under each of ``sensitivity.alternatives``, in their order."""
+
+
 class Measure(NamedTuple):
     """What seeds are scored by; higher is better."""
 
@@ -72,7 +95,7 @@ def column(columns: Mapping[str, np.ndarray], name: str) -> np.ndarray:
     return np.full(len(columns["step"]), np.nan)
 
 
-def choose_measure(curves: Sequence[SeedCurve]) -> Measure | None:
+def choose_measure(curves: Sequence[SeedDigest]) -> Measure | None:
     """The return where an expert's is known for every curve, else the occupancy distance; None: neither is there."""
     if curves and all(_expert_known(curve) for curve in curves):
         return RETURN
@@ -80,7 +103,7 @@ def choose_measure(curves: Sequence[SeedCurve]) -> Measure | None:
     return DISTANCE if measured else None
 
 
-def values(curve: SeedCurve, measure: Measure) -> np.ndarray:
+def values(curve: SeedDigest, measure: Measure) -> np.ndarray:
     """[evaluations] float64: the measure at every evaluation; NaN where a seed was frozen or nothing is known."""
     if not measure.of_expert:
         return -column(curve.evaluations, "occupancy_distance")
@@ -91,7 +114,7 @@ def values(curve: SeedCurve, measure: Measure) -> np.ndarray:
         return np.where(np.isnan(returns), np.nan, expert_share(returns, curve.expert_return))
 
 
-def final_score(curve: SeedCurve, measure: Measure, late_evaluations: int = 3) -> float | None:
+def final_score(curve: SeedDigest, measure: Measure, late_evaluations: int = 3) -> float | None:
     """Mean of the measure over the last evaluations; None where nothing was evaluated.
 
     A frozen seed's evaluations count as the worst: 0 of the expert, or the farthest that the seed has ever been.
@@ -105,35 +128,21 @@ def final_score(curve: SeedCurve, measure: Measure, late_evaluations: int = 3) -
     return float(late.mean()) if len(late) else None
 
 
-def late_mean(curve: SeedCurve, name: str) -> float | None:
-    """Mean of a metric over the last rounds in which it is known; None where it never is."""
-    value = column(curve.metrics, name)
-    value = value[np.isfinite(value)][-LATE_ROUNDS:]
-    return float(value.mean()) if len(value) else None
-
-
-def largest(curve: SeedCurve, name: str) -> float | None:
-    """Largest value of a metric, infinity included; None where it is never known."""
-    value = column(curve.metrics, name)
-    value = value[~np.isnan(value)]
-    return float(value.max()) if len(value) else None
-
-
-def methods_of(curves: Sequence[SeedCurve]) -> tuple[str, ...]:
+def methods_of(curves: Sequence[SeedDigest]) -> tuple[str, ...]:
     """Names of the methods in order of appearance."""
     return tuple(dict.fromkeys(curve.method for curve in curves))
 
 
-def environments_of(curves: Sequence[SeedCurve]) -> tuple[str, ...]:
+def environments_of(curves: Sequence[SeedDigest]) -> tuple[str, ...]:
     """Names of the environments in order of appearance."""
     return tuple(dict.fromkeys(curve.environment for curve in curves))
 
 
-def select(curves: Sequence[SeedCurve], method: str, environment: str | None = None) -> list[SeedCurve]:
+def select(curves: Sequence[SeedDigest], method: str, environment: str | None = None) -> list[SeedDigest]:
     """The curves of a method (in one environment)."""
     return [c for c in curves if c.method == method and environment in (None, c.environment)]
 
 
-def _expert_known(curve: SeedCurve) -> bool:
+def _expert_known(curve: SeedDigest) -> bool:
     expert = curve.expert_return
     return expert is not None and bool(np.isfinite(expert)) and expert != 0

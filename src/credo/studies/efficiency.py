@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from credo.studies.curves import RETURN, SeedCurve, values
+from credo.studies.curves import RETURN, SeedDigest, values
 
 SHARES = (0.5, 0.9, 0.95)
 """Of the expert's return."""
@@ -12,7 +12,7 @@ HOLD = 3
 """Evaluations whose median must reach the share: one lucky evaluation does not."""
 
 
-def samples_to(curve: SeedCurve, share: float, hold: int = HOLD) -> float:
+def samples_to(curve: SeedDigest, share: float, hold: int = HOLD) -> float:
     """Environment steps after which the median of the last ``hold`` evaluations first reaches a share of the expert's
     return; infinite if it never does. Evaluations of a frozen seed reach nothing."""
     value = values(curve, RETURN)

@@ -12,13 +12,15 @@ from typing import NamedTuple
 import numpy as np
 
 from credo.diagnostics.divergence import DIVERGED
-from credo.studies.curves import DIAGNOSTICS, SeedCurve, column
+from credo.studies.curves import DIAGNOSTICS, SeedCurve, SeedDigest, column
 
 FAILED = (*DIVERGED, "failed")
 """Verdicts that a warning should foretell."""
 READINGS = ("largest", "latest")
 """The largest value so far; the mean over the last ``LATEST`` rounds."""
 LATEST = 20
+LANDMARKS = tuple(digit * 10**power for power in range(3, 9) for digit in (1, 2, 5))
+"""Steps to read at."""
 _LARGEST = float(np.finfo(np.float64).max)
 
 
@@ -53,30 +55,36 @@ class Forecast(NamedTuple):
         return 2 * self.right / (self.warned + self.failures) if self.right else 0.0
 
 
-def failure_step(curve: SeedCurve) -> float:
+def failure_step(curve: SeedDigest) -> float:
     """The step at which a seed failed; infinite if it did not."""
     failed = curve.verdict.kind in FAILED and curve.verdict.step is not None
     return float(curve.verdict.step) if failed and curve.verdict.step is not None else np.inf
 
 
-def read(curve: SeedCurve, diagnostic: str, reading: str, step: int) -> float:
-    """A diagnostic of the rounds up to ``step``; NaN where none is known."""
-    end = int(np.searchsorted(curve.metrics["step"], step, side="right"))
-    value = column({name: part[:end] for name, part in curve.metrics.items()}, diagnostic)
-    value = value[~np.isnan(value)]
-    if not len(value):
-        return np.nan
-    return float(value.max()) if reading == "largest" else float(value[-LATEST:].mean())
+def readings(curve: SeedCurve) -> np.ndarray:
+    """[landmarks, diagnostics, readings] float64: every diagnostic of the rounds up to each landmark; NaN where none is
+    known by then."""
+    step = np.asarray(curve.metrics["step"])
+    found = np.full((len(LANDMARKS), len(DIAGNOSTICS), len(READINGS)), np.nan)
+    for index, diagnostic in enumerate(DIAGNOSTICS):
+        value = column(curve.metrics, diagnostic)
+        known = ~np.isnan(value)
+        value = value[known]
+        if len(value):
+            largest = np.maximum.accumulate(value)
+            for landmark, end in enumerate(np.searchsorted(step[known], LANDMARKS, side="right")):
+                if end:
+                    found[landmark, index] = largest[end - 1], value[max(end - LATEST, 0) : end].mean()
+    return found
 
 
-def landmarks(curves: Sequence[SeedCurve]) -> tuple[int, ...]:
-    """Steps to read at: 1,000, 2,000, 5,000, 10,000, ... up to half of the longest curve."""
+def landmarks(curves: Sequence[SeedDigest]) -> tuple[int, ...]:
+    """The steps to read these at: up to half of the longest curve."""
     longest = max((curve.last_step for curve in curves), default=0)
-    steps = [digit * 10**power for power in range(3, 9) for digit in (1, 2, 5)]
-    return tuple(step for step in steps if step <= longest / 2)
+    return tuple(step for step in LANDMARKS if step <= longest / 2)
 
 
-def forecasts(curves: Sequence[SeedCurve]) -> tuple[list[Forecast], list[Forecast]]:
+def forecasts(curves: Sequence[SeedDigest]) -> tuple[list[Forecast], list[Forecast]]:
     """(every diagnostic, reading and landmark with a failure ahead; for each landmark the one whose diagnostic too
     was chosen without the seed), the first sorted from best to worst by F1."""
     failed_at = np.array([failure_step(curve) for curve in curves])
@@ -90,72 +98,78 @@ def forecasts(curves: Sequence[SeedCurve]) -> tuple[list[Forecast], list[Forecas
             continue
         lead = failed_at[at_risk] - step
         names = [(diagnostic, reading) for diagnostic in DIAGNOSTICS for reading in READINGS]
-        values = np.array([[read(curves[int(seed)], *name, step) for seed in at_risk] for name in names])
+        values = np.array([curves[seed].readings[LANDMARKS.index(step)].ravel() for seed in at_risk.tolist()]).T
         known = np.flatnonzero((~np.isnan(values)).any(axis=1))
         if not known.size:
             continue
-        warnings = np.array([leave_one_out(values[row], fails) for row in known])
+        warnings, f1 = leave_one_out(values[known], fails)
         for row, warned in zip(known, warnings, strict=True):
             every.append(_forecast(*names[row], step, warned, fails, lead))
-        best = _choose_without_each(values[known], fails)
+        # For each seed the diagnostic, too, is the one that is best on the others.
+        best = np.take_along_axis(warnings, f1.argmax(axis=0)[None], axis=0)[0]
         chosen.append(_forecast("chosen without the seed", "either", step, best, fails, lead))
     return sorted(every, key=lambda f: (-f.f1, f.step)), chosen
 
 
-def leave_one_out(values: np.ndarray, fails: np.ndarray) -> np.ndarray:
-    """[n] bool: whether each seed is warned for, by the rule that is best on all others. NaN is never warned for."""
-    return np.array([_apply(_rule(np.delete(values, i), np.delete(fails, i)), values[i]) for i in range(len(values))])
+def leave_one_out(values: np.ndarray, fails: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Judge every seed by the rule (direction and threshold) that has the highest F1 on all others.
+
+    Args:
+        values: [readings, n]; a seed with NaN is never warned for.
+        fails: [n] bool.
+
+    Returns:
+        [readings, n] whether each seed is warned for, and the F1 on the others of the rule that says so. Thresholds
+        lie midway between neighbouring values; where no rule foretells anything there is no warning.
+    """
+    above, below = _one_sided(values, fails), _one_sided(-values, fails)
+    better = below[1] > above[1]
+    return np.where(better, below[0], above[0]), np.where(better, below[1], above[1])
 
 
-class _Rule(NamedTuple):
-    sign: int
-    """+1: warn above the threshold; -1: below."""
-    threshold: float
-    f1: float
+def _one_sided(values: np.ndarray, fails: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """``leave_one_out`` with rules that warn above their threshold."""
+    rows, n = values.shape
+    every = np.arange(rows)
+    order = np.argsort(-values, axis=1, kind="stable")
+    # NaN comes last, and is no part of any rule.
+    ordered, label = np.take_along_axis(values, order, axis=1), fails[order]
+    known = (~np.isnan(values)).sum(axis=1)
+    right, position = np.cumsum(label, axis=1), np.arange(n)
+    rank = np.empty_like(order)
+    np.put_along_axis(rank, order, position[None], axis=1)
+    # A cut lies behind a value that the next one differs from: between equal values there is none.
+    differs = np.ones((rows, n), bool)
+    differs[:, :-1] = ordered[:, :-1] != ordered[:, 1:]
+    differs &= position < known[:, None]
+    warned, f1 = np.zeros((rows, n), bool), np.zeros((rows, n))
+    for seed in range(n):
+        at = rank[:, seed]
+        behind = position > at[:, None]
+        cuts = differs.copy()
+        inside = at < known
+        cuts[every[inside], at[inside]] = False
+        # Without the seed, the value before it is next to the one after it.
+        joined = every[inside & (at > 0)]
+        before, after = at[joined] - 1, at[joined] + 1
+        last = after >= known[joined]
+        cuts[joined, before] = last | (ordered[joined, before] != ordered[joined, np.minimum(after, n - 1)])
+        hits = right - (behind & fails[seed])
+        score = 2 * hits / (position + 1 - behind + fails.sum() - fails[seed])
+        score[~cuts] = 0
+        cut = score.argmax(axis=1)
+        f1[:, seed] = score[every, cut]
+        following = cut + 1 + (cut + 1 == at)
+        everyone = following >= known
+        threshold = _midway(ordered[every, cut], ordered[every, np.minimum(following, n - 1)])
+        threshold[everyone] = -np.inf
+        warned[:, seed] = (f1[:, seed] > 0) & (values[:, seed] > threshold)
+    return warned, f1
 
 
-def _rule(values: np.ndarray, fails: np.ndarray) -> _Rule:
-    """The direction and threshold with the highest F1; thresholds lie midway between neighbouring values."""
-    best = _Rule(1, np.inf, 0.0)
-    failures = int(fails.sum())
-    for sign in (1, -1):
-        known = ~np.isnan(values)
-        signed, label = sign * values[known], fails[known]
-        order = np.argsort(-signed, kind="stable")
-        signed, right = signed[order], np.cumsum(label[order])
-        warned = np.arange(1, len(signed) + 1)
-        f1 = 2 * right / (warned + failures) if failures else np.zeros(len(signed))
-        # A cut between equal values is none.
-        cuts = np.flatnonzero(np.append(signed[:-1] != signed[1:], True))
-        if not cuts.size:
-            continue
-        cut = int(cuts[np.argmax(f1[cuts])])
-        if f1[cut] > best.f1:
-            everyone = cut + 1 == len(signed)
-            threshold = -np.inf if everyone else _midway(signed[cut], signed[cut + 1])
-            best = _Rule(sign, threshold, float(f1[cut]))
-    return best
-
-
-def _midway(one: float, other: float) -> float:
+def _midway(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Finite even between infinite values."""
-    halves = np.clip((one, other), -_LARGEST, _LARGEST) / 2
-    return float(halves.sum())
-
-
-def _apply(rule: _Rule, value: float) -> bool:
-    return bool(rule.sign * value > rule.threshold)
-
-
-def _choose_without_each(values: np.ndarray, fails: np.ndarray) -> np.ndarray:
-    """[n] bool: warnings where for each seed the diagnostic too is the one best on the others."""
-    warned = np.zeros(len(fails), bool)
-    for seed in range(len(fails)):
-        others = np.delete(fails, seed)
-        rules = [_rule(np.delete(row, seed), others) for row in values]
-        best = int(np.argmax([rule.f1 for rule in rules]))
-        warned[seed] = _apply(rules[best], values[best, seed])
-    return warned
+    return np.clip(one, -_LARGEST, _LARGEST) / 2 + np.clip(other, -_LARGEST, _LARGEST) / 2
 
 
 def _forecast(

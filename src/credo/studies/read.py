@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from credo import run_folder
-from credo.diagnostics.divergence import Criteria, verdict
-from credo.studies.curves import EVALUATION_COLUMNS, METRIC_COLUMNS, SeedCurve
+from credo.config import RunConfig
+from credo.diagnostics.divergence import VERDICT_METRICS, Criteria, verdict
+from credo.studies.curves import METRIC_COLUMNS, SeedCurve, SeedDigest
+from credo.studies.digest import digest
 from credo.types import CredoError
 
 Columns = dict[str, np.ndarray]
+WANTED_METRICS = ["seed", *dict.fromkeys((*METRIC_COLUMNS, *VERDICT_METRICS))]
+"""The columns of a run's metrics that verdicts and statistics read."""
+_LARGEST = float(np.finfo(np.float64).max)
 
 
 class MethodRun(NamedTuple):
@@ -28,57 +33,70 @@ class MethodRun(NamedTuple):
     """Only these; None: all that the run has."""
 
 
-def read_curves(runs: Iterable[tuple[str, str, Path] | MethodRun], criteria: Criteria = Criteria()) -> list[SeedCurve]:
-    """The curves of every seed of the runs, with verdicts by ``criteria``.
+def read_digests(
+    runs: Iterable[tuple[str, str, Path] | MethodRun], criteria: Criteria = Criteria()
+) -> list[SeedDigest]:
+    """The digest of every seed of the runs, with verdicts by ``criteria``; one run in memory at a time.
 
     A part that cannot be read leaves its run's curves empty; a folder that is no run is left out.
     """
-    curves: list[SeedCurve] = []
-    for run in runs:
-        try:
-            curves += _of_run(MethodRun(*run), criteria)
-        except CredoError:
-            continue
-    return curves
+    return [digest(curve, criteria) for run in runs for curve in read_curves(run, criteria)]
+
+
+def read_curves(run: tuple[str, str, Path] | MethodRun, criteria: Criteria = Criteria()) -> list[SeedCurve]:
+    """The curves of every seed of a run; none where the folder is no run."""
+    try:
+        return _of_run(MethodRun(*run), criteria)
+    except CredoError:
+        return []
 
 
 def _of_run(run: MethodRun, criteria: Criteria) -> list[SeedCurve]:
     config, stored = run_folder.read_config(run.folder)
-    metrics = _parts(run.folder, run_folder.METRICS)
+    metrics = _parts(run.folder, run_folder.METRICS, WANTED_METRICS)
     evaluations = _parts(run.folder, run_folder.EVALUATIONS)
-    demonstrations = stored.get("demonstrations")
-    expert = demonstrations.get("return_mean") if isinstance(demonstrations, dict) else None
-    expert = float(expert) if isinstance(expert, int | float) and np.isfinite(expert) else None
-    wanted = run.steps if run.steps is not None else config.steps
-    last = wanted // config.steps_per_round * config.steps_per_round
+    expert = expert_return_of(stored)
     curves = []
     for seed in run.seeds if run.seeds is not None else config.seed_numbers:
         rounds, tests = rows_of(metrics, seed, run.steps), rows_of(evaluations, seed, run.steps)
-        # Rows that the verdict alone needs are let go, and the rest stay in single precision.
         judged = verdict(rounds, tests, expert, criteria)
-        kept = {name: rounds[name] for name in METRIC_COLUMNS if name in rounds}
-        kept_tests = {name: tests[name] for name in EVALUATION_COLUMNS if name in tests}
-        curve = SeedCurve(run.method, run.environment, seed, kept, kept_tests, expert, judged)
-        curves.append(curve._replace(finished=curve.last_step >= last))
+        curve = SeedCurve(run.method, run.environment, seed, rounds, tests, expert, judged)
+        curves.append(curve._replace(finished=is_finished(curve, config, run.steps)))
     return curves
 
 
+def is_finished(curve: SeedCurve, config: RunConfig, steps: int | None = None) -> bool:
+    """Whether a curve reaches the last whole round of ``steps`` (None: of the run's)."""
+    wanted = steps if steps is not None else config.steps
+    return curve.last_step >= wanted // config.steps_per_round * config.steps_per_round
+
+
+def expert_return_of(stored: dict[str, Any]) -> float | None:
+    """The demonstrations' mean return in a run's config.json; None where it is unknown."""
+    demonstrations = stored.get("demonstrations")
+    value = demonstrations.get("return_mean") if isinstance(demonstrations, dict) else None
+    return float(value) if isinstance(value, int | float) and abs(value) <= _LARGEST else None
+
+
 def rows_of(columns: Columns, seed: int, steps: int | None = None) -> Columns:
-    """The rows of one seed up to ``steps``; of rows with the same step (an interrupted run's) the last."""
+    """The rows of one seed up to ``steps``, of columns ordered by seed, then step; of rows with the same step (an
+    interrupted run's) the last. Views of the columns where that can be."""
     if "seed" not in columns or "step" not in columns:
         return {"step": np.zeros(0, np.int64)}
-    rows = np.flatnonzero(columns["seed"] == seed)
-    step = columns["step"][rows]
-    rows = rows[np.append(np.diff(step) > 0, True)] if len(rows) else rows
+    first, last = np.searchsorted(columns["seed"], (seed, seed + 1))
+    step = columns["step"][first:last]
     if steps is not None:
-        rows = rows[columns["step"][rows] <= steps]
-    return {name: column[rows] for name, column in columns.items() if name != "seed"}
+        step = step[: np.searchsorted(step, steps, side="right")]
+    rows = slice(first, first + len(step))
+    alone = np.append(np.diff(step) > 0, True) if len(step) else np.zeros(0, bool)
+    found = {name: column[rows] for name, column in columns.items() if name != "seed"}
+    return found if alone.all() else {name: column[alone] for name, column in found.items()}
 
 
-def _parts(folder: Path, kind: str) -> Columns:
+def _parts(folder: Path, kind: str, columns: list[str] | None = None) -> Columns:
     for _ in range(2):
         try:
-            return run_folder.read_parts(folder, kind)
+            return run_folder.read_parts(folder, kind, columns)
         except CredoError:
             # A resumed run removes parts that it will write again: a second look finds the new state.
             continue

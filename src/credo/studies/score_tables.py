@@ -11,7 +11,7 @@ from credo.studies import scores
 from credo.studies.curves import (
     RETURN,
     Measure,
-    SeedCurve,
+    SeedDigest,
     environments_of,
     final_score,
     methods_of,
@@ -29,7 +29,7 @@ Scores = dict[str, dict[str, np.ndarray]]
 """Method to environment to the final scores of its seeds."""
 
 
-def sample_efficiency(curves: Sequence[SeedCurve], seed: int = 0) -> Table:
+def sample_efficiency(curves: Sequence[SeedDigest], seed: int = 0) -> Table:
     """Samples to shares of the expert, a seed that never gets there counting as never."""
     rows: list[tuple[Cell, ...]] = []
     for method in methods_of(curves):
@@ -53,7 +53,7 @@ def sample_efficiency(curves: Sequence[SeedCurve], seed: int = 0) -> Table:
     )
 
 
-def final_scores(curves: Sequence[SeedCurve], measure: Measure) -> Scores:
+def final_scores(curves: Sequence[SeedDigest], measure: Measure) -> Scores:
     """Of every seed that was evaluated at all."""
     found: Scores = {}
     for curve in curves:

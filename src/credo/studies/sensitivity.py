@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -34,6 +33,7 @@ ALTERNATIVES: dict[str, tuple[float, float]] = {
 _LIVELY = {"step": np.array([0]), "actor_gradient_max": np.array([1.0])}
 _DISTANCE = ("low_distance", "healthy_distance", "near_distance")
 _EXPLOSION = ("explosion_factor", "explosion_floor", "explosion_window")
+_INACTIVE = ("vanishing_gradient", "saturation", "saturated_gradient")
 _OUTCOME = ("low_share", "healthy_share", "late_evaluations", "failed_evaluations")
 
 
@@ -47,27 +47,27 @@ def alternatives(criteria: Criteria) -> list[tuple[str, float, Criteria]]:
     ]
 
 
-def verdicts_under(curves: Sequence[SeedCurve], criteria: Criteria, name: str, other: Criteria) -> list[Verdict]:
-    """Every curve's verdict under ``other``, which differs from ``criteria`` in ``name`` alone; ``curve.verdict`` is
-    the one under ``criteria``."""
+def moved_verdicts(curve: SeedCurve, criteria: Criteria) -> tuple[Verdict, ...]:
+    """The verdict of a curve under each of the alternatives, in their order; ``curve.verdict`` is the one under
+    ``criteria``."""
+    # What was non-finite stays so; else of the metrics these alone matter.
+    needed = ("step", "actor_gradient_max", "action_saturation")
+    metrics = {name: curve.metrics[name] for name in needed if name in curve.metrics}
+    stops = _stops(curve, criteria)
     found = []
-    for curve in curves:
-        if _cannot_move(curve, criteria, name, other):
+    for name, _, other in alternatives(criteria):
+        if _cannot_move(curve, name, criteria, other, stops):
             found.append(curve.verdict)
             continue
-        # Nothing was non-finite, so that of the metrics these alone matter ...
-        needed = ("step", "actor_gradient_max", "action_saturation")
-        metrics = {column: curve.metrics[column] for column in needed if column in curve.metrics}
-        if name in _OUTCOME and curve.verdict.first_explosion is None and not _stops(curve, criteria):
-            # ... and where the actor never stopped nor exploded, only that it moves.
-            metrics = _LIVELY
-        found.append(verdict(metrics, curve.evaluations, curve.expert_return, other))
-    return found
+        # Where the actor never stopped nor exploded, it matters only that it moves.
+        lively = name in _OUTCOME and curve.verdict.first_explosion is None and not stops
+        found.append(verdict(_LIVELY if lively else metrics, curve.evaluations, curve.expert_return, other))
+    return tuple(found)
 
 
-def _cannot_move(curve: SeedCurve, criteria: Criteria, name: str, other: Criteria) -> bool:
+def _cannot_move(curve: SeedCurve, name: str, criteria: Criteria, other: Criteria, stops: bool) -> bool:
     """Whether a criterion plainly has no say in this verdict: judging 330 long curves again for each would take
-    minutes."""
+    minutes. ``stops``: under ``criteria``; ``other`` differs in ``name`` alone."""
     if curve.verdict.kind == "non-finite":
         return True
     if name in _OUTCOME:
@@ -78,7 +78,7 @@ def _cannot_move(curve: SeedCurve, criteria: Criteria, name: str, other: Criteri
     if name in _EXPLOSION:
         floor = min(criteria.explosion_floor, other.explosion_floor)
         return not np.any(np.abs(column(curve.metrics, "actor_gradient_max")) > floor)
-    return not (_stops(curve, criteria) or _stops(curve, other))
+    return not stops and (name not in _INACTIVE or not _stops(curve, other))
 
 
 def _stops(curve: SeedCurve, criteria: Criteria) -> bool:

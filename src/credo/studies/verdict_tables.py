@@ -13,11 +13,9 @@ from credo.diagnostics.divergence import DIVERGED, KINDS, Criteria
 from credo.studies import association, counts, foretelling, sensitivity
 from credo.studies.curves import (
     Measure,
-    SeedCurve,
+    SeedDigest,
     environments_of,
     final_score,
-    largest,
-    late_mean,
     methods_of,
     select,
 )
@@ -30,7 +28,7 @@ _RATES = (0.0, 0.1, 0.2, 0.36, 0.5)
 _SHOWN_FORECASTS = 12
 
 
-def verdicts(curves: Sequence[SeedCurve], criteria: Criteria) -> Table:
+def verdicts(curves: Sequence[SeedDigest], criteria: Criteria) -> Table:
     """What became of the seeds of each method, with the divergence rate and its exact interval."""
     rows: list[tuple[Cell, ...]] = []
     for method in methods_of(curves):
@@ -53,7 +51,7 @@ def verdicts(curves: Sequence[SeedCurve], criteria: Criteria) -> Table:
     return Table("verdicts", "Verdicts and divergence rates", columns, tuple(rows), note)
 
 
-def divergence_tests(curves: Sequence[SeedCurve]) -> Table:
+def divergence_tests(curves: Sequence[SeedDigest]) -> Table:
     """Every pair of methods: does one diverge more often, environment by environment?"""
     pairs, results = [], []
     for one, other in combinations(methods_of(curves), 2):
@@ -82,7 +80,7 @@ def divergence_tests(curves: Sequence[SeedCurve]) -> Table:
     )
 
 
-def power(curves: Sequence[SeedCurve]) -> Table:
+def power(curves: Sequence[SeedDigest]) -> Table:
     """How large a difference this many seeds can show at all."""
     per_environment = [
         len(select(curves, method, environment))
@@ -119,13 +117,13 @@ def power(curves: Sequence[SeedCurve]) -> Table:
     )
 
 
-def criteria_table(curves: Sequence[SeedCurve], criteria: Criteria) -> Table:
+def criteria_table(curves: Sequence[SeedDigest], criteria: Criteria) -> Table:
     """How many seeds of each method count as diverged when one criterion moves."""
     methods = methods_of(curves)
     base = tuple(_diverged(select(curves, method)) for method in methods)
     rows: list[tuple[Cell, ...]] = [("as used", None, 0, *base)]
-    for name, value, other in sensitivity.alternatives(criteria):
-        found = sensitivity.verdicts_under(curves, criteria, name, other)
+    for index, (name, value, _) in enumerate(sensitivity.alternatives(criteria)):
+        found = [curve.moved[index] for curve in curves]
         moved = sum(new.kind != curve.verdict.kind for new, curve in zip(found, curves, strict=True))
         diverged = Counter(c.method for c, new in zip(curves, found, strict=True) if new.diverged)
         rows.append((name, value, moved, *(diverged[method] for method in methods)))
@@ -140,7 +138,7 @@ def criteria_table(curves: Sequence[SeedCurve], criteria: Criteria) -> Table:
     )
 
 
-def association_seeds(curves: Sequence[SeedCurve], measure: Measure | None, criteria: Criteria) -> Table:
+def association_seeds(curves: Sequence[SeedDigest], measure: Measure | None, criteria: Criteria) -> Table:
     """Seed by seed: largest gradient, P(expert) and outcome at the end, and what of it counts as a sign."""
     rows: list[tuple[Cell, ...]] = []
     for curve in curves:
@@ -153,8 +151,8 @@ def association_seeds(curves: Sequence[SeedCurve], measure: Measure | None, crit
                 curve.seed,
                 curve.verdict.kind,
                 curve.verdict.step,
-                _finite(largest(curve, "actor_gradient_max")),
-                late_mean(curve, "expert_probability_expert"),
+                _finite(curve.largest_gradient),
+                curve.expert_probability,
                 score,
                 *(None if sign is None else "yes" if sign else "no" for sign in of),
             )
@@ -172,7 +170,7 @@ def association_seeds(curves: Sequence[SeedCurve], measure: Measure | None, crit
     )
 
 
-def association_tests(curves: Sequence[SeedCurve], measure: Measure | None, criteria: Criteria) -> Table:
+def association_tests(curves: Sequence[SeedDigest], measure: Measure | None, criteria: Criteria) -> Table:
     """Whether the three events go together more often than chance would have it."""
     of = [association.signs(curve, measure, criteria) for curve in curves]
     found = association.together(curves, of)
@@ -193,7 +191,7 @@ def association_tests(curves: Sequence[SeedCurve], measure: Measure | None, crit
     )
 
 
-def early_warning(curves: Sequence[SeedCurve]) -> Table:
+def early_warning(curves: Sequence[SeedDigest]) -> Table:
     """Which diagnostic, read early, foretells failure: precision, recall and lead time."""
     mixed = [method for method in methods_of(curves) if _mixed(select(curves, method))]
     every, chosen = foretelling.forecasts([curve for curve in curves if curve.method in mixed])
@@ -233,11 +231,11 @@ def early_warning(curves: Sequence[SeedCurve]) -> Table:
     )
 
 
-def _mixed(curves: Sequence[SeedCurve]) -> bool:
+def _mixed(curves: Sequence[SeedDigest]) -> bool:
     return len({np.isfinite(foretelling.failure_step(curve)) for curve in curves}) == 2
 
 
-def _diverged(curves: Sequence[SeedCurve]) -> int:
+def _diverged(curves: Sequence[SeedDigest]) -> int:
     return sum(curve.verdict.diverged for curve in curves)
 
 
