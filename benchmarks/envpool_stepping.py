@@ -1,4 +1,4 @@
-"""EnvPool's stepping beside Gymnasium's, in steps for each second of processor time, which a busy machine changes least.
+"""EnvPool's stepping beside Gymnasium's, in steps a second of processor time, which a busy machine changes least.
 
 Usage: python benchmarks/envpool_stepping.py, in an environment of its own with envpool and gymnasium[mujoco].
 """
@@ -48,7 +48,7 @@ def compare(name: str) -> str:
         for threads, pool in pools.items():
             found = rate(lambda index, pool=pool: pool.step(actions[index]), CALLS, LANES)
             ratios[threads].append(found / gymnasium_rates[-1])
-    told = ", ".join(f"EnvPool with {n} threads {statistics.median(x):.2f} times" for n, x in ratios.items())
+    told = ", ".join(f"EnvPool on {n} thread(s) {statistics.median(x):.2f} times" for n, x in ratios.items())
     return f"{name}: Gymnasium {statistics.median(gymnasium_rates):,.0f} steps/s of processor time, {told}"
 
 
