@@ -19,10 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import report, sizes
+from benchmarks.learners import LEARNERS
 from benchmarks.serving import ROOT, Worker, WorkerError
 
 PEER_PYTHON = ROOT / ".venv-bench" / "bin" / "python"
-SECONDS = {"rounds": 9.0, "peer": 9.0, "update": 5.0, "learner": 5.0, "ceiling": 3.0}
+SECONDS = {"rounds": 9.0, "peer": 9.0, "update": 5.0, "learner": 3.0, "ceiling": 3.0}
 PAIRS = 5
 
 
@@ -70,7 +71,9 @@ def one_pair(credo: Worker, ceiling: Worker, peer: Worker) -> dict[str, Any]:
         if "peer" not in measured:
             measured["peer"] = peer.ask(measure="peer", seconds=SECONDS["peer"])
             measured["ceiling"] = ceiling.ask(seconds=SECONDS["ceiling"])
-    measured["learner"] = credo.ask(measure="learner", schedule="paper", seconds=SECONDS["learner"])
+    measured["learners"] = {
+        name: credo.ask(measure="learner", learner=name, seconds=SECONDS["learner"]) for name in LEARNERS
+    }
     return measured
 
 
@@ -84,6 +87,8 @@ def measure(pairs: int, peer_python: Path) -> dict[str, Any]:
     raw["memory"] = run_once("benchmarks.memory")
     say("PPO-GAIL beside bare stepping")
     raw["on_policy"] = run_once("benchmarks.on_policy", "--json")
+    say("generating demonstrations")
+    raw["generation"] = run_once("benchmarks.generation")
     say("one round, part by part")
     with Worker(sys.executable, "benchmarks.parts") as parts:
         raw["parts"] = {schedule: parts.ask(schedule=schedule) for schedule in report.SCHEDULES}
@@ -96,7 +101,9 @@ def measure(pairs: int, peer_python: Path) -> dict[str, Any]:
         for schedule in report.SCHEDULES:
             credo.ask(measure="rounds", schedule=schedule, execution="threads", seconds=0)
             credo.ask(measure="update", schedule=schedule, seconds=0)
-        credo.ask(measure="learner", schedule="paper", seconds=0)
+        raw["learner_mflop"] = {
+            name: credo.ask(measure="learner", learner=name, seconds=0)["mflop_per_update"] for name in LEARNERS
+        }
         raw["peer_threads"] = peer.ask(measure="peer", seconds=0)["threads"]
         raw["machine"] = {
             "cpu": cpu_model(),

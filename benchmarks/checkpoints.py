@@ -55,7 +55,7 @@ def main() -> None:
     generator = np.random.default_rng(0)
     for seed in ready.seeds:
         workload.fill(seed.replay, wanted, ready.parts.spec, generator)
-    workload.run_round(ready, 0)
+    workload.run_rounds(ready, range(1))
 
     found: dict[str, object] = {"seeds": config.seeds, "transitions": wanted, "interval": config.checkpoint_interval}
     with tempfile.TemporaryDirectory() as name:
@@ -72,7 +72,7 @@ def main() -> None:
         found["first"] = save(1)
         for seed in ready.seeds:
             workload.fill(seed.replay, config.checkpoint_interval, ready.parts.spec, generator)
-        found["rounds"] = timed(lambda: [workload.run_round(ready, 1 + number) for number in range(ROUNDS)])
+        found["rounds"] = timed(lambda: workload.run_rounds(ready, range(1, 1 + ROUNDS)))
         found["incremental"] = save(ROUNDS + 1)
         for seed in ready.seeds:
             seed.state = ready.execution.state(seed)

@@ -10,7 +10,8 @@ import jax
 
 
 def product_flops(function: Callable[..., Any], *arguments: Any) -> float:
-    """Multiplications and additions in the matrix products of ``function``, loops unrolled."""
+    """Multiplications and additions in the matrix products of ``function``, loops unrolled; a loop
+    of unknown length (CREDO's drawing) counts as one pass, which is the least."""
     return _count(jax.make_jaxpr(function)(*arguments).jaxpr)
 
 

@@ -42,8 +42,7 @@ def main() -> None:
         generator = np.random.default_rng(seed.number)
         workload.fill(seed.replay, seed.replay.capacity, ready.parts.spec, generator, EPISODE)
     stages["full_replays"] = peak()
-    for round_number in range(ROUNDS):
-        workload.run_round(ready, round_number)
+    workload.run_rounds(ready, range(ROUNDS))
     stages["rounds"] = peak()
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / run_folder.CHECKPOINTS).mkdir()

@@ -28,12 +28,16 @@ from credo.training.state import initial_state
 from credo.training.step import make_round
 
 REPEATS = 7
+WORKERS = 2
+"""Worker processes of the second measurement."""
 
 
-def configuration(seeds: int = sizes.SEEDS) -> RunConfig:
-    """The preset ``paper-ppo`` on the benchmark's environment."""
+def configuration(seeds: int = sizes.SEEDS, workers: int = 0) -> RunConfig:
+    """The preset ``paper-ppo`` on the benchmark's environment, stepped in so many worker processes (0: in threads)."""
     base = preset("paper-ppo")
-    return dataclasses.replace(base, environment=sizes.ENVIRONMENT, seeds=seeds, execution="threads")
+    return dataclasses.replace(
+        base, environment=sizes.ENVIRONMENT, seeds=seeds, execution="threads", environment_workers=workers
+    )
 
 
 def bare_stepping(steps: int, action_size: int) -> Callable[[], None]:
@@ -97,17 +101,18 @@ def parts() -> dict[str, float]:
     return found
 
 
-def rounds(seconds: float) -> dict[str, float]:
-    """Whole rounds of all seeds and bare stepping in one thread, in turn, so that both meet the same neighbours."""
-    config = configuration()
+def rounds(seconds: float, workers: int = 0) -> dict[str, float]:
+    """Whole rounds of all seeds and bare stepping in one thread, in turn, so that both meet the same neighbours.
+    Processor time is this process's own, without that of workers."""
+    config = configuration(workers=workers)
     ready = workload.prepare(config, stored=0)
-    workload.run_round(ready, 0)
+    workload.run_rounds(ready, range(1))
     steps = config.steps_per_round * config.seeds
     bare = bare_stepping(steps // 4, ready.parts.spec.action_size)
     wall, processor, alone, number = 0.0, 0.0, 0.0, 1
     while wall < seconds:
         start, used = time.perf_counter(), time.process_time()
-        workload.run_round(ready, number)
+        workload.run_rounds(ready, range(number, number + 1))
         wall += time.perf_counter() - start
         processor += time.process_time() - used
         start = time.perf_counter()
@@ -125,7 +130,13 @@ def rounds(seconds: float) -> dict[str, float]:
 
 
 def measure(seconds: float) -> dict[str, Any]:
-    return {"parts": parts(), "rounds": rounds(seconds), "cores": len(os.sched_getaffinity(0))}
+    return {
+        "parts": parts(),
+        "rounds": rounds(seconds),
+        "rounds_in_workers": rounds(seconds, WORKERS),
+        "workers": WORKERS,
+        "cores": len(os.sched_getaffinity(0)),
+    }
 
 
 def main() -> None:

@@ -21,6 +21,9 @@ from credo.training.seed import draw_experience
 from credo.training.state import initial_state
 from credo.training.step import make_round
 
+SPAN = 8
+"""Rounds in a row before seeds wait for one another; in a run they do at every evaluation (78 rounds by default)."""
+
 
 class Training:
     """Whole rounds of one schedule in one execution, warmed up."""
@@ -28,19 +31,18 @@ class Training:
     def __init__(self, schedule: str, execution: str):
         self.workload = workload.prepare(workload.configuration(schedule, execution))
         self.next_round = 0
-        for _ in range(workload.WARM_UP_ROUNDS):
-            self._advance()
+        self._advance(workload.WARM_UP_ROUNDS)
 
-    def _advance(self) -> None:
-        workload.run_round(self.workload, self.next_round)
-        self.next_round += 1
+    def _advance(self, rounds: int) -> None:
+        workload.run_rounds(self.workload, range(self.next_round, self.next_round + rounds))
+        self.next_round += rounds
 
     def measure(self, seconds: float) -> dict[str, float]:
         start = time.perf_counter()
         rounds = 0
         while time.perf_counter() - start < seconds:
-            self._advance()
-            rounds += 1
+            self._advance(SPAN)
+            rounds += SPAN
         elapsed = time.perf_counter() - start
         seeds = len(self.workload.seeds)
         return {
@@ -51,12 +53,15 @@ class Training:
 
 
 class Update:
-    """A compiled function of one seed, on fixed experience: the whole round, or the learner's updates alone."""
+    """A compiled function of one seed, on fixed experience: the whole round of a schedule, or, of a learner's name,
+    its updates alone."""
 
-    def __init__(self, schedule: str, learner_alone: bool):
+    def __init__(self, name: str, learner_alone: bool):
         seeds = sizes.SEEDS
-        ready = workload.prepare(workload.configuration(schedule, "threads", seeds))
+        config = workload.learner_configuration(name) if learner_alone else workload.configuration(name, "threads")
+        ready = workload.prepare(config)
         parts = ready.parts
+        self.updates = config.updates_per_round
 
         if learner_alone:
 
@@ -101,6 +106,7 @@ class Update:
             "milliseconds_all_seeds": 1e3 * everyone,
             "milliseconds_one_seed_alone": 1e3 * alone,
             "gflop_per_seed": self.flops / 1e9,
+            "updates_per_second": self.updates * len(self.states) / everyone,
             "gflops": self.flops * len(self.states) / everyone / 1e9,
         }
 
@@ -111,19 +117,23 @@ def training(schedule: str, execution: str) -> Training:
 
 
 @functools.cache
-def update(schedule: str, learner_alone: bool) -> Update:
-    return Update(schedule, learner_alone)
+def update(name: str, learner_alone: bool) -> Update:
+    return Update(name, learner_alone)
 
 
 def answer(request: dict[str, Any]) -> dict[str, Any]:
     kind = request["measure"]
     if kind == "versions":
         return {name: value for name, value in run_folder.versions().items() if name != "machine"}
-    if kind == "rounds":
-        subject: Training | Update = training(request["schedule"], request["execution"])
+    if kind == "learner":
+        subject: Training | Update = update(request["learner"], learner_alone=True)
+    elif kind == "rounds":
+        subject = training(request["schedule"], request["execution"])
     else:
-        subject = update(request["schedule"], kind == "learner")
-    return subject.measure(request["seconds"]) if request["seconds"] else {}
+        subject = update(request["schedule"], learner_alone=False)
+    if request["seconds"]:
+        return subject.measure(request["seconds"])
+    return {"mflop_per_update": subject.flops / subject.updates / 1e6} if isinstance(subject, Update) else {}
 
 
 def main() -> None:

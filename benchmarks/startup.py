@@ -18,9 +18,9 @@ def main(schedule: str, started: float) -> None:
     imported = time.monotonic()
     ready = workload.prepare(workload.configuration(schedule), stored=0)
     prepared = time.monotonic()
-    workload.run_round(ready, 0)
+    workload.run_rounds(ready, range(1))
     done = time.monotonic()
-    workload.run_round(ready, 1)
+    workload.run_rounds(ready, range(1, 2))
     again = time.monotonic() - done
     workload.close(ready)
     answer = {

@@ -8,8 +8,9 @@ from typing import NamedTuple
 import numpy as np
 
 from benchmarks import sizes
+from benchmarks.learners import LEARNERS
 from credo.config import RunConfig
-from credo.environments import environment_spec, make_environment
+from credo.environments import Workers, environment_spec, make_environment
 from credo.experience.replay import Replay
 from credo.presets import preset
 from credo.training.execution import Execution, make_execution
@@ -26,6 +27,8 @@ WARM_UP_ROUNDS = 4
 
 class Workload(NamedTuple):
     """What a measurement needs."""
+
+    workers: Workers | None
 
     parts: Parts
     constants: Constants
@@ -51,6 +54,14 @@ def configuration(schedule: str, execution: str = "auto", seeds: int = sizes.SEE
     )
 
 
+def learner_configuration(name: str) -> RunConfig:
+    """The learner of that name in ``LEARNERS`` at the benchmark's sizes."""
+    learner, changes, updates = LEARNERS[name]
+    base = configuration("paper", "threads")
+    settings = dataclasses.replace(getattr(base, learner), hidden=sizes.HIDDEN, batch_size=sizes.BATCH, **changes)
+    return dataclasses.replace(base, learner=learner, updates_per_round=updates, **{learner: settings})
+
+
 def prepare(config: RunConfig, stored: int = STORED) -> Workload:
     """Everything up to the first round."""
     environment = make_environment(config.environment)
@@ -61,12 +72,14 @@ def prepare(config: RunConfig, stored: int = STORED) -> Workload:
     mean, std = expert.observation.mean(axis=(0, 1)), expert.observation.std(axis=(0, 1))
     statistics = (mean, std) if config.normalise_observations else None
     constants = make_constants(parts, statistics, expert.observation[:, 0], expert.action[:, 0])
+    workers = Workers(config.environment_workers, config.environment_timeout) if config.environment_workers else None
     seeds = [
-        make_seed(config, config.environment, number, initial_state(parts, number)) for number in config.seed_numbers
+        make_seed(config, config.environment, number, initial_state(parts, number), workers)
+        for number in config.seed_numbers
     ]
     for seed in seeds:
         fill(seed.replay, stored, spec, np.random.default_rng(seed.number))
-    return Workload(parts, constants, seeds, make_execution(parts, constants, seeds))
+    return Workload(workers, parts, constants, seeds, make_execution(parts, constants, seeds))
 
 
 def synthetic_transitions(generator: np.random.Generator, count: int, spec: EnvironmentSpec) -> Transition:
@@ -92,9 +105,9 @@ def fill(
         replay.add(steps, ended)
 
 
-def run_round(workload: Workload, round_number: int) -> None:
-    """One round of all seeds; RuntimeError where a seed is frozen, since it would cost nothing from then on."""
-    workload.execution.advance(workload.seeds, round_number)
+def run_rounds(workload: Workload, rounds: range) -> None:
+    """Rounds of all seeds; RuntimeError where a seed is frozen, since it would cost nothing from then on."""
+    workload.execution.advance(workload.seeds, rounds, lambda round_number: None)
     for seed in workload.seeds:
         seed.metrics.clear()
         if seed.frozen is not None:
@@ -106,3 +119,5 @@ def close(workload: Workload) -> None:
     for seed in workload.seeds:
         seed.environments.close()
         seed.evaluator.close()
+    if workload.workers is not None:
+        workload.workers.close()

@@ -121,35 +121,130 @@ def test_the_cap_is_a_number_inside_compiled_code(unit):
     assert float(capped) == pytest.approx(outliers.reward_cap(credo, "plr"))
 
 
-def draw(keep, count, seed=0):
-    indices, total = jax.jit(outliers.draw_retained, static_argnums=2)(jax.random.key(seed), jnp.asarray(keep), count)
-    return np.asarray(indices), int(total)
+def draw(keep, count, seed=0, candidates=16384):
+    keep = jnp.asarray(keep)
+
+    def drawn(key):
+        return outliers.draw_retained(key, keep.shape[0], count, lambda rows: keep[rows], candidates)
+
+    return jax.tree.map(np.asarray, jax.jit(drawn)(jax.random.key(seed)))
+
+
+def drawn_by_numpy(keep, count, seed, candidates):
+    """The same drawing, candidate by candidate; only the random numbers are JAX's."""
+    key = jax.random.key(seed)
+    block = min(outliers.BLOCK, candidates)
+    found, scored, number = [], 0, 0
+    while len(found) < count and scored + block <= candidates:
+        for row in np.asarray(jax.random.randint(jax.random.fold_in(key, number), (block,), 0, len(keep))):
+            scored += 1
+            if keep[row]:
+                found.append(int(row))
+        number += 1
+    again = jax.random.fold_in(key, candidates)
+    rest = np.asarray(jax.random.randint(again, (count,), 0, min(max(len(found), 1), count)))
+    rows = [found[i] if i < len(found) else found[rest[i]] for i in range(count)] if found else None
+    return rows, 1 - len(found) / scored
+
+
+@pytest.mark.parametrize(
+    ("share", "count", "candidates"),
+    [
+        (1.0, 128, 16384),
+        (0.3, 600, 16384),
+        (0.05, 128, 1024),
+        (0.5, 700, 600),
+        (0.5, 20, 7),
+        (0.9, 512, 512),
+        (0, 9, 50),
+    ],
+)
+def test_the_drawing_agrees_with_one_candidate_after_another(share, count, candidates):
+    keep = np.random.default_rng(0).random(900) < share
+    for seed in range(3):
+        expected, filtered = drawn_by_numpy(keep, count, seed, candidates)
+        found = draw(keep, count, seed, candidates)
+        assert bool(found.found) == (expected is not None)
+        assert float(found.filtered_share) == pytest.approx(filtered, abs=1e-6)
+        if expected is not None:
+            np.testing.assert_array_equal(found.rows, expected)
 
 
 def test_draws_uniformly_among_the_retained():
     keep = np.array([False, True, True, False, True, False, True, True, False])
-    indices, total = draw(keep, 20_000)
-    assert total == 5
-    counts = np.bincount(indices, minlength=len(keep))
+    found = draw(keep, 20_000, candidates=100_000)
+    counts = np.bincount(found.rows, minlength=len(keep))
     assert counts[~keep].sum() == 0
     expected = 20_000 / 5
     chi_square = np.sum((counts[keep] - expected) ** 2 / expected)
     assert chi_square < 18.5  # the 0.999 quantile at 4 degrees of freedom
+    assert float(found.filtered_share) == pytest.approx(4 / 9, abs=0.015)
+    # Neighbours in a drawing are independent: each of the 25 pairs is as frequent.
+    rank = np.cumsum(keep)[found.rows] - 1
+    pairs = np.bincount(5 * rank[0::2] + rank[1::2], minlength=25)
+    assert np.sum((pairs - 400) ** 2 / 400) < 51.2  # the 0.999 quantile at 24 degrees of freedom
+
+
+def test_no_more_is_scored_than_must_be():
+    scored = []
+
+    def drawn(share, count, candidates=16384):
+        keep = jnp.asarray(np.arange(1000) < 1000 * share)
+        scored.clear()
+
+        def retain(rows):
+            jax.debug.callback(lambda rows: scored.append(len(rows)), rows)
+            return keep[rows]
+
+        jax.block_until_ready(outliers.draw_retained(jax.random.key(0), 1000, count, retain, candidates))
+        jax.effects_barrier()
+        return list(scored)
+
+    assert drawn(1.0, 128) == [outliers.BLOCK]
+    assert drawn(1.0, 2 * outliers.BLOCK) == 2 * [outliers.BLOCK]
+    assert len(drawn(0.1, 128)) in (2, 3, 4)
+    assert drawn(0.0, 128) == (16384 // outliers.BLOCK) * [outliers.BLOCK]
+    assert drawn(0.0, 128, candidates=700) == [outliers.BLOCK]
+    assert drawn(1.0, 128, candidates=100) == [100]
+
+
+def test_what_room_does_not_yield_is_drawn_from_what_was_found():
+    keep = np.arange(1000) < 30
+    found = draw(keep, 4000, candidates=1024)
+    assert set(found.rows.tolist()) <= set(range(30))
+    once, again = found.rows[:20], found.rows[100:]
+    assert set(again.tolist()) <= set(found.rows[:100].tolist())
+    assert len(set(again.tolist())) > 0.8 * len(set(once.tolist()))
 
 
 @pytest.mark.parametrize("where", [0, 3, 6])
 def test_a_single_retained_sample_is_drawn_always(where):
     keep = np.zeros(7, bool)
     keep[where] = True
-    indices, total = draw(keep, 50)
-    assert total == 1
-    assert set(indices.tolist()) == {where}
+    found = draw(keep, 50)
+    assert bool(found.found)
+    assert set(found.rows.tolist()) == {where}
 
 
 def test_draws_from_all_and_from_none():
-    indices, total = draw(np.ones(4, bool), 4000)
-    assert total == 4
-    assert np.bincount(indices, minlength=4).min() > 900
-    indices, total = draw(np.zeros(4, bool), 10)
-    assert total == 0
-    assert ((indices >= 0) & (indices < 4)).all(), "an index out of range would be clamped or NaN in silence"
+    found = draw(np.ones(4, bool), 4000)
+    assert bool(found.found)
+    assert float(found.filtered_share) == 0.0
+    assert np.bincount(found.rows, minlength=4).min() > 900
+    found = draw(np.zeros(4, bool), 10)
+    assert not found.found
+    assert float(found.filtered_share) == 1.0
+    assert ((found.rows >= 0) & (found.rows < 4)).all(), "an index out of range would be clamped or NaN in silence"
+
+
+def test_drawings_side_by_side_are_those_of_each_alone():
+    keeps = jnp.asarray(np.random.default_rng(0).random((4, 300)) < np.array([[1.0], [0.4], [0.03], [0.0]]))
+    keys = jax.random.split(jax.random.key(0), 4)
+
+    def drawn(key, keep):
+        return outliers.draw_retained(key, 300, 400, lambda rows: keep[rows], 4096)
+
+    together = jax.vmap(drawn)(keys, keeps)
+    for index in range(4):
+        alone = drawn(keys[index], keeps[index])
+        jax.tree.map(lambda one, many: np.testing.assert_array_equal(one, many[index]), alone, together)  # noqa: B023

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from credo.config import CredoConfig, DiscriminatorConfig
+from credo.discriminator.credo import BLOCK
 from credo.discriminator.losses import Samples, cross_entropy
 from credo.discriminator.model import expert_weight, make_discriminator
 from reference.adversary import Adversary
@@ -43,28 +44,33 @@ def replayed(config, credo, threshold, expert, policy, state, key):
     adversary = Adversary(network, config.learning_rate, config.activation, coefficient)
     first = Adversary(network, config.learning_rate, config.activation)
     filtered, norms, weights = [], [], []
-    pool_of_round = None
     total = len(expert)
 
-    def scored(scorer, pool_key):
-        rows = np.arange(total)
-        if total > credo.candidates:
-            rows = expert_indices(pool_key, credo.candidates, total)
-        return expert[rows], scorer.logit(expert[rows]) < threshold
+    def drawn(scorer, draw_key, count):
+        """By rejection, in blocks; what room for candidates does not yield is drawn from what was found."""
+        block = min(BLOCK, credo.candidates)
+        found, scored = np.empty(0, int), 0
+        while len(found) < count and scored + block <= credo.candidates:
+            rows = expert_indices(jax.random.fold_in(draw_key, scored // block), block, total)
+            found = np.append(found, rows[scorer.logit(expert[rows]) < threshold])
+            scored += block
+        again = expert_indices(jax.random.fold_in(draw_key, credo.candidates), count, min(len(found), count))
+        return np.append(found, found[again[len(found) :]])[:count], 1 - len(found) / scored
 
-    if credo.reading == "resample" and credo.rescore == "round":
-        pool_of_round = scored(first, jax.random.fold_in(key, 0))
-    for batch, update_key in zip(policy, jax.random.split(jax.random.fold_in(key, 1), len(policy)), strict=True):
+    of_round = None
+    if credo.reading == "resample" and credo.rescore == "round" and credo.mode in ("filter", "both"):
+        rows, share_of_round = drawn(first, jax.random.fold_in(key, 0), len(policy) * BATCH)
+        of_round = [(rows[i * BATCH : (i + 1) * BATCH], share_of_round) for i in range(len(policy))]
+    update_keys = jax.random.split(jax.random.fold_in(key, 1), len(policy))
+    for index, (batch, update_key) in enumerate(zip(policy, update_keys, strict=True)):
         choose_key, loss_key = jax.random.split(update_key)
-        pool_key, batch_key = jax.random.split(choose_key)
+        draw_key, batch_key = jax.random.split(choose_key)
         scorer = first if credo.rescore == "round" else adversary
         if credo.mode in ("off", "clip"):
             chosen, weight, share = expert[expert_indices(batch_key, BATCH, total)], np.full(BATCH, 1 / BATCH), 0.0
         elif credo.reading == "resample":
-            pool, keep = pool_of_round or scored(scorer, pool_key)
-            ranks = np.asarray(jax.random.randint(batch_key, (BATCH,), 1, max(keep.sum(), 1) + 1))
-            chosen = pool[np.flatnonzero(keep)[ranks - 1]] if keep.any() else pool[np.full(BATCH, len(pool) - 1)]
-            weight, share = np.full(BATCH, keep.any() / BATCH), 1 - keep.mean()
+            rows, share = of_round[index] if of_round else drawn(scorer, draw_key, BATCH)
+            chosen, weight = expert[rows], np.full(BATCH, 1 / BATCH)
         else:
             chosen = expert[expert_indices(batch_key, BATCH, total)]
             keep = scorer.logit(chosen) < threshold

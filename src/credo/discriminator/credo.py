@@ -9,6 +9,8 @@ checks refuse one in rewards.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +18,9 @@ import jax.numpy as jnp
 from credo.config import CredoConfig
 from credo.discriminator.rewards import REWARDS
 from credo.types import Array
+
+BLOCK = 512
+"""Candidates scored at once: few enough that what a network makes of them stays in a core's cache."""
 
 
 def threshold_logit(credo: CredoConfig, reward: str) -> float:
@@ -78,17 +83,47 @@ def retained(logit: Array, threshold: float) -> Array:
 def filtered_share(keep: Array) -> Array:
     """The share of samples that leave, scalar; exactly 0 where none does and 1 where all do, which a mean in float32
     need not give."""
-    share = jnp.mean(jnp.logical_not(keep).astype(jnp.float32))
-    return jnp.where(jnp.any(keep), share, 1.0)
+    return share_of(jnp.sum(keep.astype(jnp.int32)), keep.size)
 
 
-def draw_retained(key: Array, keep: Array, count: int) -> tuple[Array, Array]:
-    """Uniform draw with replacement of ``count`` indices among those where ``keep`` [n] holds.
+def share_of(retained: Array, scored: Array | int) -> Array:
+    """The share that leaves where ``retained`` of ``scored`` samples stay, scalar float32."""
+    return (scored - retained).astype(jnp.float32) / jnp.asarray(scored, jnp.float32)
 
-    Returns indices [count] int32 and how many were retained (int32 scalar). With nothing retained the indices are
-    meaningless and the caller must give the expert term no weight.
+
+class Drawing(NamedTuple):
+    """Samples of the retained demonstrations (D_clip of Algorithm 1)."""
+
+    rows: Array
+    """[count] int32; which they are is meaningless where none was found."""
+    found: Array
+    """Bool scalar: whether any sample was retained. Without one the caller must give the expert term no weight."""
+    filtered_share: Array
+    """The share of the scored samples that are outliers (scalar)."""
+
+
+def draw_retained(key: Array, total: int, count: int, retain: Callable[[Array], Array], candidates: int) -> Drawing:
+    """Uniform draw with replacement of ``count`` of ``total`` samples among those that ``retain`` (rows [n] -> bool
+    [n]) keeps, by rejection: exact, and no more is scored than must be.
+
+    Candidates are drawn and scored in blocks until ``count`` are retained or there is no room for another block in
+    ``candidates``. If fewer were found by then, the rest is drawn from those found.
     """
-    ranks = jnp.cumsum(keep.astype(jnp.int32))
-    total = ranks[-1]
-    wanted = jax.random.randint(key, (count,), 1, jnp.maximum(total, 1) + 1)
-    return jnp.minimum(jnp.searchsorted(ranks, wanted), keep.shape[0] - 1), total
+    block = min(BLOCK, candidates)
+
+    def goes_on(carry: tuple[Array, Array, Array]) -> Array:
+        blocks, found, _ = carry
+        return (found < count) & (blocks < candidates // block)
+
+    def next_block(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        blocks, found, rows = carry
+        drawn = jax.random.randint(jax.random.fold_in(key, blocks), (block,), 0, total)
+        keep = retain(drawn)
+        place = jnp.where(keep, found + jnp.cumsum(keep.astype(jnp.int32)) - 1, count)
+        return blocks + 1, found + jnp.sum(keep.astype(jnp.int32)), rows.at[place].set(drawn, mode="drop")
+
+    none = jnp.zeros((), jnp.int32)
+    blocks, found, rows = jax.lax.while_loop(goes_on, next_block, (none, none, jnp.zeros((count,), jnp.int32)))
+    again = jax.random.randint(jax.random.fold_in(key, candidates), (count,), 0, jnp.clip(found, 1, count))
+    rows = jnp.where(jnp.arange(count) < found, rows, rows[again])
+    return Drawing(rows, found > 0, share_of(found, blocks * block))

@@ -98,34 +98,30 @@ def make_discriminator(
         rewards = statistics.empty() if config.reward_normalisation else ()
         return DiscriminatorState(network, optimiser.init(network), rewards)
 
-    def candidate_pool(network: Any, policy: Any, expert_inputs: Array, key: Array) -> tuple[Array, Array]:
-        """Expert samples to draw from, and which of them are retained."""
-        total = expert_inputs.shape[0]
-        if total <= credo.candidates:
-            pool = expert_inputs
-        else:
-            pool = expert_inputs[jax.random.randint(key, (credo.candidates,), 0, total)]
-        return pool, outliers.retained(logit(network, pool, policy), threshold)
+    def drawing(network: Any, policy: Any, expert_inputs: Array, key: Array, count: int) -> outliers.Drawing:
+        """``count`` expert samples that the network retains."""
+
+        def retain(rows: Array) -> Array:
+            return outliers.retained(logit(network, expert_inputs[rows], policy), threshold)
+
+        return outliers.draw_retained(key, expert_inputs.shape[0], count, retain, credo.candidates)
 
     def plain_batch(expert_inputs: Array, key: Array) -> Array:
         return expert_inputs[jax.random.randint(key, (size,), 0, expert_inputs.shape[0])]
 
-    def resampled(pool: Array, keep: Array, key: Array) -> Samples:
-        indices, total = outliers.draw_retained(key, keep, size)
-        return Samples(pool[indices], jnp.where(total > 0, 1.0 / size, 0.0) * jnp.ones((size,)))
-
-    def choose(network: Any, policy: Any, scored: Any, expert_inputs: Array, key: Array) -> tuple[Samples, Array]:
+    def choose(network: Any, policy: Any, drawn: Any, expert_inputs: Array, key: Array) -> tuple[Samples, Array]:
         """The expert batch of one update and the share of the scored samples that were filtered.
 
-        ``network`` is the one that filters: the round's first or the current one. ``scored`` is the round's candidate
-        pool, or None where each update scores its own.
+        ``network`` is the one that filters: the round's first or the current one. ``drawn`` is the update's part of the
+        round's drawing, or None where each update makes its own.
         """
-        pool_key, batch_key = jax.random.split(key)
+        draw_key, batch_key = jax.random.split(key)
         if not filtering:
             return Samples(plain_batch(expert_inputs, batch_key), jnp.full((size,), 1.0 / size)), jnp.zeros(())
         if credo.reading == "resample":
-            pool, keep = scored or candidate_pool(network, policy, expert_inputs, pool_key)
-            return resampled(pool, keep, batch_key), outliers.filtered_share(keep)
+            found = drawn or drawing(network, policy, expert_inputs, draw_key, size)
+            weight = jnp.where(found.found, 1.0 / size, 0.0) * jnp.ones((size,))
+            return Samples(expert_inputs[found.rows], weight), found.filtered_share
         inputs = plain_batch(expert_inputs, batch_key)
         keep = outliers.retained(logit(network, inputs, policy), threshold)
         return Samples(inputs, expert_weight(keep, credo.reading)), outliers.filtered_share(keep)
@@ -136,15 +132,19 @@ def make_discriminator(
         first = state.network
         fixed = credo.rescore == "round"
         loss = make_loss(policy)
-        scored = None
+        updates = policy_inputs.shape[0]
+        drawn = None
         if filtering and credo.reading == "resample" and fixed:
-            scored = candidate_pool(first, policy, expert_inputs, jax.random.fold_in(key, 0))
+            whole = drawing(first, policy, expert_inputs, jax.random.fold_in(key, 0), updates * size)
+            drawn = outliers.Drawing(
+                whole.rows.reshape(updates, size), *(jnp.broadcast_to(x, (updates,)) for x in whole[1:])
+            )
 
-        def one_update(state: DiscriminatorState, inputs: tuple[Array, Array]) -> tuple[DiscriminatorState, Metrics]:
-            policy_batch, update_key = inputs
+        def one_update(state: DiscriminatorState, inputs: Any) -> tuple[DiscriminatorState, Metrics]:
+            policy_batch, update_key, drawn_for_it = inputs
             choose_key, loss_key = jax.random.split(update_key)
             scorer = first if fixed else state.network
-            expert, filtered = choose(scorer, policy, scored, expert_inputs, choose_key)
+            expert, filtered = choose(scorer, policy, drawn_for_it, expert_inputs, choose_key)
             assert expert.weight is not None
             value, gradient = jax.value_and_grad(loss)(state.network, expert, Samples(policy_batch), loss_key)
             changes, memory = optimiser.update(gradient, state.optimiser, state.network)
@@ -156,8 +156,8 @@ def make_discriminator(
             }
             return state._replace(network=optax.apply_updates(state.network, changes), optimiser=memory), metrics
 
-        keys = jax.random.split(jax.random.fold_in(key, 1), policy_inputs.shape[0])
-        state, metrics = jax.lax.scan(one_update, state, (policy_inputs, keys))
+        keys = jax.random.split(jax.random.fold_in(key, 1), updates)
+        state, metrics = jax.lax.scan(one_update, state, (policy_inputs, keys, drawn))
         return state, over_updates(metrics)
 
     return Discriminator(init, logit, update, layout)

@@ -2,6 +2,7 @@
 
 ``threads``: one compiled round for one seed, seeds taken in turn by as many threads as there are cores; while one seed
 computes, another steps its environments, a frozen seed costs nothing, and a seed's numbers cannot depend on its group.
+No seed waits for the others' round to end, so that no core is idle where seeds do not divide among them.
 Measured on two cores, 11 seeds, 256-256, batch 128: 1.4-1.5 times the updates/s of a mapped or vmapped round.
 ``vmap``: one compiled round for all seeds, for a GPU.
 """
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any, NamedTuple
 
 import jax
@@ -28,10 +29,11 @@ from credo.types import Array, Metrics
 
 
 class Execution(NamedTuple):
-    """advance: (seeds, round number) runs that round of the seeds whose next it is, unless they are frozen.
+    """advance: (seeds, rounds, told) runs those rounds of every seed that has not done them, unless it is frozen;
+    ``told(round number)`` is called in the caller's thread once no seed has that round before it any more.
     state: a seed's state now. each: runs host work for every seed. close: frees the threads."""
 
-    advance: Callable[[Sequence[Seed], int], None]
+    advance: Callable[[Sequence[Seed], range, Callable[[int], None]], None]
     state: Callable[[Seed], TrainState]
     each: Callable[[Callable[[Seed], None], Sequence[Seed]], None]
     close: Callable[[], None]
@@ -52,9 +54,9 @@ def chosen(execution: str) -> str:
 def make_execution(
     parts: Parts, constants: Constants, seeds: Sequence[Seed], stopped: Callable[[], bool] = lambda: False
 ) -> Execution:
-    """``stopped``: asked by seeds that take turns; once it holds, those whose turn has not come stay where they are."""
+    """``stopped``: once it holds, seeds whose turn has not come stay where they are, and no new round begins."""
     if chosen(parts.config.execution) == "vmap":
-        return _vmap(parts, constants, seeds)
+        return _vmap(parts, constants, seeds, stopped)
     return _threads(parts, constants, seeds, stopped)
 
 
@@ -65,13 +67,9 @@ def _act(parts: Parts) -> Callable[[Any, Constants, Array, Array, Array], Array]
     return act
 
 
-def first_of_kind(parts: Parts, seen: set[tuple[bool, bool]], round_number: int) -> bool:
-    """Whether this round is the first of those in ``seen``, which it joins, to act or to learn as it does: such a one
-    compiles."""
-    kind = _is_random(parts, round_number, _step_indices(parts)[-1]), _learns(parts, round_number)
-    new = kind not in seen
-    seen.add(kind)
-    return new
+def kind_of(parts: Parts, round_number: int) -> tuple[bool, bool]:
+    """How a round acts and whether it learns: the first of each kind compiles."""
+    return _is_random(parts, round_number, _step_indices(parts)[-1]), _learns(parts, round_number)
 
 
 def _learns(parts: Parts, round_number: int) -> bool:
@@ -151,13 +149,12 @@ def _threads(parts: Parts, constants: Constants, seeds: Sequence[Seed], stopped:
     vector_round, names = _stacked(make_round(parts))
     compiled_round = jax.jit(vector_round, donate_argnums=0)
     act = jax.jit(_act(parts))
-    pool = ThreadPoolExecutor(max_workers=min(len(seeds), _cores()))
+    workers = min(len(seeds), _cores())
+    pool = ThreadPoolExecutor(max_workers=workers)
     traced: list[bool] = []
 
     def advance_one(seed: Seed, round_number: int) -> None:
         assert seed.state is not None
-        if stopped():
-            return
         recorder = Recorder(parts.config, seed)
         key = seed.key(Purpose.ACT, round_number)
         uniform = random_actions(parts.config, seed, round_number)
@@ -191,14 +188,29 @@ def _threads(parts: Parts, constants: Constants, seeds: Sequence[Seed], stopped:
         seed.state, vector = compiled_round(seed.state, constants, experience, *keys)
         _record(parts, seed, round_number, names, np.asarray(vector), experience)
 
-    def advance(seeds: Sequence[Seed], round_number: int) -> None:
-        active = [seed for seed in seeds if _is_due(seed, round_number)]
-        if not traced and active and _learns(parts, round_number):
-            # The first seed compiles alone: two threads at once would compile the same program twice.
-            advance_one(active[0], round_number)
-            active = active[1:]
-            traced.append(True)
-        list(pool.map(lambda seed: advance_one(seed, round_number), active))
+    def advance(seeds: Sequence[Seed], rounds: range, told: Callable[[int], None]) -> None:
+        running: dict[Future[None], Seed] = {}
+        done = rounds.start
+        while True:
+            reached = min((seed.next_round for seed in seeds if seed.frozen is None), default=rounds.stop)
+            while done < min(reached, rounds.stop):
+                told(done)
+                done += 1
+            busy = {seed.number for seed in running.values()}
+            idle = [s for s in seeds if s.frozen is None and s.next_round in rounds and s.number not in busy]
+            idle = [] if stopped() else sorted(idle, key=lambda seed: seed.next_round)
+            room = workers - len(running)
+            if idle and not traced and _learns(parts, idle[0].next_round):
+                # The first seed compiles alone: two threads at once would compile the same program twice.
+                room = 0 if running else 1
+                traced.extend([True] * room)
+            for seed in idle[:room]:
+                running[pool.submit(advance_one, seed, seed.next_round)] = seed
+            if not running:
+                return
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                del running[future]
+                future.result()
 
     def each(function: Callable[[Seed], None], seeds: Sequence[Seed]) -> None:
         list(pool.map(function, seeds))
@@ -210,7 +222,7 @@ def _threads(parts: Parts, constants: Constants, seeds: Sequence[Seed], stopped:
     return Execution(advance, state, each, pool.shutdown)
 
 
-def _vmap(parts: Parts, constants: Constants, seeds: Sequence[Seed]) -> Execution:
+def _vmap(parts: Parts, constants: Constants, seeds: Sequence[Seed], stopped: Callable[[], bool]) -> Execution:
     vector_round, names = _stacked(_held_where_inactive(make_round(parts)))
     compiled_round = jax.jit(jax.vmap(vector_round, in_axes=(0, None, 0, 0, 0, 0)), donate_argnums=0)
     act = jax.jit(jax.vmap(_act(parts), in_axes=(0, None, 0, 0, None)))
@@ -241,7 +253,14 @@ def _vmap(parts: Parts, constants: Constants, seeds: Sequence[Seed]) -> Executio
                         _freeze(parts, seed, round_number, fault, index)
         return recorders
 
-    def advance(seeds: Sequence[Seed], round_number: int) -> None:
+    def advance(seeds: Sequence[Seed], rounds: range, told: Callable[[int], None]) -> None:
+        for round_number in rounds:
+            if stopped():
+                return
+            advance_all(seeds, round_number)
+            told(round_number)
+
+    def advance_all(seeds: Sequence[Seed], round_number: int) -> None:
         recorders = collect(seeds, round_number)
         due = {s.number: r for s, r in zip(seeds, recorders, strict=True) if _is_due(s, round_number)}
         for seed in seeds:

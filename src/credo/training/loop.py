@@ -21,7 +21,7 @@ from credo.training.checkpoint import Checkpoints, named
 from credo.training.checks import check_memory
 from credo.training.clone import Cloned, make_state_cloner
 from credo.training.evaluate import HeldOut, badness, evaluate, expert_probability, failed_row
-from credo.training.execution import Execution, first_of_kind, make_execution
+from credo.training.execution import Execution, kind_of, make_execution
 from credo.training.faults import Fault, keep_evidence
 from credo.training.record import Record
 from credo.training.seed import Frozen, Seed, make_seed
@@ -255,32 +255,57 @@ class _Run:
 
     def _rounds(self, execution: Execution, progress: Progress) -> None:
         kinds: set[tuple[bool, bool]] = set()
-        for round_number in range(progress.round, self.config.rounds):
+        while progress.round < self.config.rounds:
             if self.stop.is_set() or all(seed.frozen for seed in self.seeds):
                 return
-            compiles = first_of_kind(self.parts, kinds, round_number)
+            rounds = self._span(progress.round, kinds)
+            compiles = kind_of(self.parts, rounds.start) not in kinds
+            kinds.add(kind_of(self.parts, rounds.start))
             with self.stop.at_once() if compiles else contextlib.nullcontext():
-                self._round(execution, round_number)
-            progress.round = round_number + 1
-            if self._crosses(round_number, self.config.checkpoint_interval) and progress.round < self.config.rounds:
+                self._advance(execution, rounds, progress)
+            if progress.round < rounds.stop:
+                return  # stopped
+            if self._crosses(rounds[-1], self.config.checkpoint_interval) and progress.round < self.config.rounds:
                 self._checkpoint(execution, progress)
-            elif self._crosses(round_number, self.config.evaluation_interval):
+            elif self._crosses(rounds[-1], self.config.evaluation_interval):
                 self.record.flush(self.seeds)
                 self._summarise("running", progress)
             self.watcher.progress(progress)
 
-    def _round(self, execution: Execution, round_number: int) -> None:
-        present = [seed for seed in self.seeds if seed.next_round == round_number]
-        execution.advance(self.seeds, round_number)
-        for seed in present:
-            if self.stop.is_set() and seed.frozen is None and seed.next_round == round_number:
-                continue  # its turn did not come
-            # A frozen seed's rounds count too: it has one failed evaluation for each that the others have.
-            seed.next_round = round_number + 1
-            while seed.environments.notes:
-                self.watcher.line(f"note: {seed.environments.notes.pop(0)}")
-            if self._crosses(round_number, self.config.evaluation_interval):
-                seed.unevaluated = round_number
+    def _span(self, first: int, kinds: set[tuple[bool, bool]]) -> range:
+        """Rounds from ``first`` on in which seeds may run ahead of one another: up to the next that brings an
+        evaluation or a checkpoint, before the next that compiles; one that compiles itself stands alone."""
+        intervals = self.config.evaluation_interval, self.config.checkpoint_interval
+        end = first + 1
+        while (
+            end < self.config.rounds
+            and not any(self._crosses(end - 1, interval) for interval in intervals)
+            and {kind_of(self.parts, end - 1), kind_of(self.parts, end)} <= kinds
+        ):
+            end += 1
+        return range(first, end)
+
+    def _advance(self, execution: Execution, rounds: range, progress: Progress) -> None:
+        """Run these rounds and evaluate the last; where the run is stopped meanwhile, fewer of them."""
+        present = [seed for seed in self.seeds if seed.next_round in rounds]
+
+        def told(round_number: int) -> None:
+            for seed in self.seeds:
+                # A frozen seed's rounds count too: it has one failed evaluation for each that the others have.
+                if seed.frozen is not None and seed.next_round == round_number:
+                    seed.next_round = round_number + 1
+                while seed.environments.notes:
+                    self.watcher.line(f"note: {seed.environments.notes.pop(0)}")
+            progress.round = round_number + 1
+            if progress.round < rounds.stop:
+                self._tell_frozen(execution)
+                self.watcher.progress(progress)
+
+        execution.advance(self.seeds, rounds, told)
+        if self._crosses(rounds[-1], self.config.evaluation_interval):
+            for seed in present:
+                if seed.next_round == rounds.stop:
+                    seed.unevaluated = rounds[-1]
         self._evaluate_all(execution)
         self._tell_frozen(execution)
 
