@@ -25,6 +25,7 @@ method = ["plain", "penalty"]
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from itertools import product
@@ -124,6 +125,10 @@ class _Reader:
         for name in ("name", "description"):
             if not isinstance(about.get(name, ""), str):
                 self.refuse(["study", name], f"study.{name}: {about[name]!r} is not text")
+        name = about.get("name", self.path.stem)
+        if not (name.isprintable() and re.fullmatch(r"[^./\\][^/\\]{0,99}", name)):
+            message = f"study.name: {name[:100]!r} cannot be a folder's name: no slashes, no dot at the beginning"
+            self.refuse(["study", "name"], message)
         base = self.settings("base", self.table("base"))
         if "seeds" in about:
             if "seeds" in base:
@@ -131,7 +136,7 @@ class _Reader:
             base["seeds"] = about["seeds"]
         axes = {axis: self.axis(axis, given) for axis, given in self.axes().items()}
         cells = self.cells(base, axes)
-        return Study(self.path, about.get("name", self.path.stem), about.get("description", ""), axes, cells)
+        return Study(self.path, name, about.get("description", ""), axes, cells)
 
     def table(self, name: str) -> dict[str, Any]:
         table = self.tree.get(name, {})
