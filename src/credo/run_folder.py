@@ -315,6 +315,8 @@ def read_part(path: Path) -> dict[str, np.ndarray]:
 
 
 def _read_part(path: Path, columns: list[str] | None) -> pa.Table:
+    if not path.is_file():
+        raise CredoError(f"{path}: is not a regular file; Parquet was expected")
     try:
         # A part is small: to read ahead and to share its columns between threads would cost more than it saves.
         file = pq.ParquetFile(path, pre_buffer=False, page_checksum_verification=True)

@@ -18,6 +18,7 @@ from credo.reports.curves import write_curves
 from credo.reports.load import load_run
 from credo.reports.tables import list_table
 from credo.storage import read_tensors
+from credo.studies.study import load_study
 from credo.training import checkpoint
 from credo.types import CredoError, printable
 from security import hostile
@@ -69,8 +70,23 @@ def test_a_pipe_and_a_device_are_no_files(tmp_path):
     os.mkfifo(tmp_path / "pipe.safetensors")
     (tmp_path / "zero.onnx").symlink_to("/dev/zero")
     refusal(load_policy, tmp_path / "pipe.safetensors", words="regular file")
+    (tmp_path / "zero.toml").symlink_to("/dev/zero")
+    for name in ("pipe.safetensors", "zero.toml"):
+        refusal(load_study, tmp_path / name, words="regular file")
     pytest.importorskip("onnx", reason="the extra onnx is not installed")
     refusal(load_policy, tmp_path / "zero.onnx", words="regular file")
+
+
+def test_a_pipe_in_a_run_folder_is_not_waited_for(tmp_path):
+    stored_seeds.saved_run(tmp_path, 2, numbers=(0,))
+    for name in (checkpoint.CHECKSUM, "seed-0.safetensors"):
+        for path in checkpoint.all_checkpoints(tmp_path):
+            (path / name).unlink()
+            os.mkfifo(path / name)
+        refusal(stored_seeds.loaded, tmp_path, (0,), words="no checkpoint is whole")
+    folder = hostile.run(tmp_path / "run")
+    os.mkfifo(folder / run_folder.METRICS / "part-000001.parquet")
+    refusal(run_folder.read_parts, folder, run_folder.METRICS, words="regular file")
 
 
 def test_names_and_formats_are_not_mixed_up(tmp_path):

@@ -26,6 +26,7 @@ method = ["plain", "penalty"]
 from __future__ import annotations
 
 import re
+import stat
 import tomllib
 from collections.abc import Mapping, Sequence
 from itertools import product
@@ -277,8 +278,11 @@ class _Reader:
 
 def _read(path: Path) -> str:
     try:
-        if path.stat().st_size > MOST_BYTES:
-            raise CredoError(f"{path}: {path.stat().st_size:,} bytes; a study file may have {MOST_BYTES:,}")
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise CredoError(f"{path}: is not a regular file; a study file was expected")
+        if status.st_size > MOST_BYTES:
+            raise CredoError(f"{path}: {status.st_size:,} bytes; a study file may have {MOST_BYTES:,}")
         return path.read_text()
     except (OSError, UnicodeDecodeError) as error:
         what = error.strerror if isinstance(error, OSError) else "not UTF-8 text"

@@ -306,6 +306,8 @@ def _read_manifest(path: Path) -> dict[str, Any]:
 
 
 def _read_bytes(path: Path) -> bytes:
+    if path.exists() and not path.is_file():
+        raise CredoError(f"{path.name} is not a regular file")
     try:
         return path.read_bytes()
     except OSError as error:
