@@ -21,7 +21,7 @@ test: $(READY)  ## the test suite
 learning: $(READY)  ## slow learning tests
 	$(BIN)/python -m pytest tests/learning
 
-soak: $(READY)  ## faults in number: kills, full disks, damage, every learner cut and gone on with (hours)
+soak: $(READY)  ## faults in number: kills, full disks, damage, every learner cut and gone on with
 	$(BIN)/python -m pytest tests/soak
 
 check: $(READY)  ## lint, format, types, layering

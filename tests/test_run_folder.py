@@ -152,6 +152,30 @@ def test_a_damaged_part_is_named(tmp_path):
         run_folder.read_parts(tmp_path, run_folder.METRICS)
 
 
+def test_a_flipped_bit_in_the_rows_of_a_part_changes_no_number(tmp_path):
+    """Each page of a column has a checksum; the descriptions before them hold what is not read, too."""
+    created(tmp_path)
+    generator = np.random.default_rng(0)
+    rows = [row(0, index, loss=value) for index, value in enumerate(generator.standard_normal(200))]
+    run_folder.write_part(tmp_path, run_folder.METRICS, 0, rows)
+    path = tmp_path / run_folder.METRICS / "part-000000.parquet"
+    original, expected = path.read_bytes(), run_folder.read_part(path)
+    footer = len(original) - 8 - int.from_bytes(original[-8:-4], "little")
+    found = 0
+    for offset in generator.integers(4, footer, 100):
+        content = bytearray(original)
+        content[offset] ^= 1 << offset % 8
+        path.write_bytes(content)
+        try:
+            rows = run_folder.read_part(path)
+        except CredoError:
+            found += 1
+            continue
+        assert rows.keys() == expected.keys()
+        assert all((rows[name] == expected[name]).all() for name in expected), offset
+    assert found > 80
+
+
 def test_where_problems_are_collected_the_rest_is_read(tmp_path):
     created(tmp_path)
     for index in range(3):

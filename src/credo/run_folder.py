@@ -270,7 +270,7 @@ def _write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
     names = list(dict.fromkeys(name for row in rows for name in row))
     columns = {name: pa.array([row.get(name, np.nan) for row in rows], _KEYS.get(name, pa.float32())) for name in names}
     sink = pa.BufferOutputStream()
-    pq.write_table(pa.table(columns), sink, compression="zstd")
+    pq.write_table(pa.table(columns), sink, compression="zstd", write_page_checksum=True)
     write_atomically(path, sink.getvalue().to_pybytes())
 
 
@@ -315,9 +315,11 @@ def read_part(path: Path) -> dict[str, np.ndarray]:
 
 
 def _read_part(path: Path, columns: list[str] | None) -> pa.Table:
+    if not path.is_file():
+        raise CredoError(f"{path}: is not a regular file; Parquet was expected")
     try:
         # A part is small: to read ahead and to share its columns between threads would cost more than it saves.
-        file = pq.ParquetFile(path, pre_buffer=False)
+        file = pq.ParquetFile(path, pre_buffer=False, page_checksum_verification=True)
         _check_part(path, file)
         names = file.schema_arrow.names
         wanted = None if columns is None else [column for column in columns if column in names]

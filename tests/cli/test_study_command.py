@@ -73,7 +73,7 @@ def test_a_study_from_beginning_to_end(study, place):
     assert status == 2
     assert "nothing of tiny has run" in text
 
-    status, text = study("run tiny.toml")
+    status, text = study("run tiny.toml --env my_probe:Point-v0")
     assert status == 1, text
     assert "a documented speed" in text
     assert "works: done" in text
@@ -83,7 +83,7 @@ def test_a_study_from_beginning_to_end(study, place):
     assert json.loads(summary.read_text())["seeds"].keys() == {"0", "1"}
     before = summary.stat().st_mtime_ns
 
-    status, text = study("run tiny.toml --only works")
+    status, text = study("run tiny.toml --only works --env my_probe:Point-v0")
     assert status == 0, text
     assert "left on one machine" not in text
     assert summary.stat().st_mtime_ns == before
@@ -106,7 +106,7 @@ def test_a_study_from_beginning_to_end(study, place):
     (place / "tiny.toml").write_text((place / "tiny.toml").read_text().replace("steps = 256", "steps = 128"))
     status, text = study("status tiny.toml")
     assert "cell works changes: steps: 128, not 256" in text
-    status, text = study("run tiny.toml --only works")
+    status, text = study("run tiny.toml --only works --env my_probe:Point-v0")
     assert status == 0
     assert summary.stat().st_mtime_ns == before
 

@@ -119,6 +119,22 @@ def test_factory_that_returns_no_environment_is_refused():
     assert "returned int" in refusal(wrong)
 
 
+def test_a_batch_of_environments_is_refused_with_the_reason():
+    def vector():
+        return gymnasium.make_vec("Pendulum-v1", 2)
+
+    assert "--environments-per-seed" in refusal(vector)
+
+
+def test_envpool_is_refused_with_the_reason():
+    """Its classes are made at run time from one of this module; the spaces are those of one environment."""
+    of_envpool = type("GymnasiumEnvPoolMixin", (), {"__module__": "envpool.python.gymnasium_envpool"})
+    pool = type("PendulumGymnasiumEnvPool", (of_envpool, gymnasium.envs.classic_control.PendulumEnv), {})
+    text = refusal(lambda: pool())
+    assert "EnvPool" in text
+    assert "exactly" in text
+
+
 def test_error_of_a_factory_passes_through():
     def wrong():
         raise ZeroDivisionError

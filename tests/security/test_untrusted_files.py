@@ -18,8 +18,11 @@ from credo.reports.curves import write_curves
 from credo.reports.load import load_run
 from credo.reports.tables import list_table
 from credo.storage import read_tensors
+from credo.studies.study import load_study
+from credo.training import checkpoint
 from credo.types import CredoError, printable
 from security import hostile
+from training import stored_seeds
 
 ROOM = 64 << 20
 """What refusing a small file may allocate (bytes); the announced sizes are far above it."""
@@ -67,8 +70,23 @@ def test_a_pipe_and_a_device_are_no_files(tmp_path):
     os.mkfifo(tmp_path / "pipe.safetensors")
     (tmp_path / "zero.onnx").symlink_to("/dev/zero")
     refusal(load_policy, tmp_path / "pipe.safetensors", words="regular file")
+    (tmp_path / "zero.toml").symlink_to("/dev/zero")
+    for name in ("pipe.safetensors", "zero.toml"):
+        refusal(load_study, tmp_path / name, words="regular file")
     pytest.importorskip("onnx", reason="the extra onnx is not installed")
     refusal(load_policy, tmp_path / "zero.onnx", words="regular file")
+
+
+def test_a_pipe_in_a_run_folder_is_not_waited_for(tmp_path):
+    stored_seeds.saved_run(tmp_path, 2, numbers=(0,))
+    for name in (checkpoint.CHECKSUM, "seed-0.safetensors"):
+        for path in checkpoint.all_checkpoints(tmp_path):
+            (path / name).unlink()
+            os.mkfifo(path / name)
+        refusal(stored_seeds.loaded, tmp_path, (0,), words="no checkpoint is whole")
+    folder = hostile.run(tmp_path / "run")
+    os.mkfifo(folder / run_folder.METRICS / "part-000001.parquet")
+    refusal(run_folder.read_parts, folder, run_folder.METRICS, words="regular file")
 
 
 def test_names_and_formats_are_not_mixed_up(tmp_path):
@@ -142,6 +160,42 @@ def test_hostile_metrics(case, tmp_path, capsys):
     assert command(["list", tmp_path], capsys)[0] == 0
 
 
+@pytest.mark.parametrize("value", [None, [], {}, "x", -1, 10**18, 1.5, "left out"], ids=str)
+def test_hostile_manifests_of_checkpoints(value, tmp_path):
+    """Each entry in turn is of another kind, or missing, and the checksum is right."""
+    stored_seeds.saved_run(tmp_path, 1, numbers=(0,))
+    newest = checkpoint.all_checkpoints(tmp_path)[-1]
+    original = (newest / checkpoint.MANIFEST).read_bytes()
+    refused = 0
+    for place in places(json.loads(original)):
+        tree = part = json.loads(original)
+        for key in place[:-1]:
+            part = part[key]
+        if value == "left out":
+            del part[place[-1]]
+        else:
+            part[place[-1]] = value
+        content = json.dumps(tree).encode()
+        (newest / checkpoint.MANIFEST).write_bytes(content)
+        (newest / checkpoint.CHECKSUM).write_bytes(checkpoint._checksum_line(content))
+        lines = []
+        try:
+            stored_seeds.loaded(tmp_path, numbers=(0,))
+        except CredoError as error:
+            lines.append(str(error))
+        assert "\n" not in "".join(lines)
+        refused += len(lines)
+    assert refused > 10
+
+
+def places(tree):
+    """Where the entries of a JSON tree stand, as keys and indices."""
+    entries = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
+    for key, value in entries:
+        yield (key,)
+        yield from ((key, *inner) for inner in places(value))
+
+
 def test_parts_that_do_not_fit_together(tmp_path):
     folder = hostile.run(tmp_path / "run")
     (folder / run_folder.METRICS / "part-000001.parquet").write_bytes(hostile.parquet({"seed": [0], "step": [9]}))
@@ -176,6 +230,22 @@ def test_no_command_imports_a_module_that_a_file_names(given, tmp_path, monkeypa
         assert command(words, capsys)[0] == 0
     assert not mark.exists()
     assert hostile.MODULE not in sys.modules
+
+
+def test_a_study_file_imports_nothing_and_writes_nowhere_else(tmp_path, monkeypatch, capsys):
+    mark = hostile.plant_module(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    name = f"{hostile.MODULE}:Evil-v0"
+    (tmp_path / "study.toml").write_text(f'[axes]\nenvironment = ["Pendulum-v1", "{name}"]\n')
+    for words, expected in ((["run"], 2), (["run", "--only", "Pendulum-v1"], 2), (["status"], 0), (["report"], 2)):
+        status, _, err = command(["study", words[0], "study.toml", *words[1:]], capsys)
+        assert status == expected
+        assert words[0] != "run" or f"give --env {name}" in err
+    (tmp_path / "study.toml").write_text('[study]\nname = "../../elsewhere"\n')
+    assert command(["study", "run", "study.toml"], capsys)[0] == 2
+    assert not mark.exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"{hostile.MODULE}.py", "study.toml"]
 
 
 LINKED = ["config.json", "summary.json", "metrics", "checkpoints", "policies/seed-0/best.safetensors", "lock", "DONE"]

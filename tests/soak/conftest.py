@@ -1,14 +1,25 @@
 """Long tests of faults; every test prints what it counted."""
 
-import json
+import multiprocessing
 import os
-import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
+from soak import worker
+
 TESTS = Path(__file__).parents[1]
+
+
+class Ended(NamedTuple):
+    status: int
+    """Exit status; minus the signal that killed it."""
+    round: int | None
+    """The last that it told of."""
+    in_save: bool
+    """Whether it was killed inside a save."""
 
 
 @pytest.fixture(scope="session")
@@ -22,17 +33,37 @@ def environment(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def train(environment):
-    """``train(folder, config, **kills)``: exit status and the last round that the process told of (None: none)."""
+def processes(environment):
+    """Makes processes that have imported everything already, which is a third of what a short run takes."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([worker.__name__])
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        first = context.Process(target=int)  # starts the server, with this environment
+        first.start()
+        first.join()
+    return context
 
-    def train(folder, config, **settings):
-        words = json.dumps({"folder": str(folder), "config": config, **settings})
-        done = subprocess.run(
-            [sys.executable, "-m", "soak.worker", words], env=environment, capture_output=True, text=True
-        )
-        rounds = [int(line) for line in done.stdout.split() if line.isdecimal()]
-        assert done.returncode in (0, -9), done.stderr[-2000:]
-        return done.returncode, rounds[-1] if rounds else None
+
+@pytest.fixture(scope="session")
+def train(processes):
+    """``train(folder, config, **kills)`` in a new process (``soak.worker.main``), and how it ended."""
+
+    def train(folder, config, **kills):
+        told, tell = processes.Pipe(duplex=False)
+        process = processes.Process(target=worker.main, args=(tell, str(folder), config), kwargs=kills)
+        process.start()
+        tell.close()
+        words = []
+        try:
+            while True:
+                words.append(told.recv())
+        except EOFError:
+            process.join()
+        assert process.exitcode in (0, -9)
+        rounds = [word for word in words if word != "save"]
+        return Ended(process.exitcode, rounds[-1] if rounds else None, "save" in words)
 
     return train
 

@@ -41,6 +41,7 @@ def ended(process):
 
 def test_a_checkpoint_within_ten_seconds_once_training_has_begun(environment, say, tmp_path):
     """Default networks, four seeds; many evaluations, so that the signal often comes in one."""
+    environment = environment | {"JAX_COMPILATION_CACHE_DIR": str(tmp_path / "compiled")}
     generator = np.random.default_rng(0)
     took, folder = [], tmp_path / "run"
     for _ in range(trials(10)):

@@ -1,15 +1,7 @@
-"""A process that trains: ``python -m soak.worker SETTINGS`` with a JSON object of
+"""A process that trains, forked from one that has imported everything (and in which no JAX has started)."""
 
-folder: the run folder. config: changes of the small settings, by name. kill_after_round, kill_after_seconds (from the
-first round on), kill_at_operation (a file operation in the checkpoints): where it kills itself, if anywhere.
-
-Prints the number of each round that is done.
-"""
-
-import json
 import os
 import signal
-import sys
 import threading
 from pathlib import Path
 
@@ -18,6 +10,7 @@ import jax
 import conftest  # noqa: F401 (JAX as strict as in the tests)
 from credo.config import RunConfig, from_dict, to_dict
 from credo.environments import environment_spec, make_environment
+from credo.training.checkpoint import Checkpoints
 from training.stored_seeds import OPERATIONS, fail_at
 from training.training_runs import SMALL, demonstrations, run
 
@@ -34,32 +27,52 @@ def data_for(config: RunConfig):
     environment = make_environment(config.environment)
     spec = environment_spec(environment, config.environment)
     environment.close()
-    return demonstrations(spec.observation_size, spec.action_size) if config.adversarial else None
+    return demonstrations(spec.observation_size, spec.action_size)
 
 
-def kill():
-    os.kill(os.getpid(), signal.SIGKILL)
+def main(tell, folder, config, kill_after_round=None, kill_after_seconds=None, kill_at_operation=None, since=None):
+    """Train in ``folder`` with ``config``, changes of the small settings by name; exit status 0 where it is done.
 
-
-def main(settings):
+    Kills itself after a round, or some seconds after this process or (``since="training"``) its first round began, or
+    before the file operation of a number in the folder, of all or (``since="save"``) of those inside saves of
+    checkpoints. ``tell``: a connection that gets the number of each round that is done, and "save" before a kill
+    inside a save.
+    """
+    config, folder = small(**config), Path(folder)
     jax.config.update("jax_compilation_cache_dir", os.environ["CREDO_SOAK_CACHE"])
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
-    config, folder = small(**settings["config"]), Path(settings["folder"])
-    if "kill_at_operation" in settings:
-        fail_at(folder / "checkpoints", settings["kill_at_operation"], kill, OPERATIONS)
+    saving = threading.Event()
+    save = Checkpoints.save
+
+    def watched(*arguments):
+        saving.set()
+        save(*arguments)
+        saving.clear()
+
+    def kill():
+        if saving.is_set():
+            tell.send("save")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def kill_later():
+        timer = threading.Timer(kill_after_seconds, kill)
+        timer.daemon = True
+        timer.start()
+
+    Checkpoints.save = watched
+    if kill_at_operation is not None:
+        counts = saving.is_set if since == "save" else lambda: True
+        fail_at(folder, kill_at_operation, kill, OPERATIONS, counts)
+    if kill_after_seconds is not None and since is None:
+        kill_later()
 
     def on_round(progress):
-        print(progress.round, flush=True)
-        if progress.round == settings.get("kill_after_round"):
+        tell.send(progress.round)
+        if progress.round == kill_after_round:
             kill()
-        if "kill_after_seconds" in settings and progress.round == progress.first_round + 1:
-            timer = threading.Timer(settings["kill_after_seconds"], kill)
-            timer.daemon = True
-            timer.start()
+        if since == "training" and progress.round == progress.first_round + 1:
+            kill_later()
 
-    return run(folder, config, data=data_for(config), on_round=on_round)
-
-
-if __name__ == "__main__":
-    sys.exit(main(json.loads(sys.argv[1])) != "done")
+    if run(folder, config, data=data_for(config), on_round=on_round) != "done":
+        raise SystemExit(3)

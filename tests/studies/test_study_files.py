@@ -155,6 +155,10 @@ def test_a_single_method_bears_its_name(write):
         ),
         ("[study\n", ["study.toml", "not TOML", "line 1"]),
         ("exclude = 5", ["study.toml:1", "[[exclude]]"]),
+        ('[study]\nname = "../../elsewhere"', ["study.toml:2", "../../elsewhere", "no slashes"]),
+        ('[study]\nname = "/etc"', ["study.toml:2", "/etc", "no slashes"]),
+        ('[study]\nname = ".."', ["study.toml:2", "no dot at the beginning"]),
+        ('[study]\nname = "a\\u001b[2Jb"', ["study.toml:2", "folder's name"]),
         (
             "[axes]\nsteps = ["
             + ", ".join(map(str, range(64, 264)))

@@ -66,9 +66,9 @@ def arrays_of(seed):
     return {name: np.asarray(value).tobytes() for name, value in told.items()} | {"at": (seed.next_round, last)}
 
 
-def expected(rounds, numbers=(0, 1)):
+def expected(rounds, numbers=(0, 1), length=LENGTH):
     """``arrays_of`` seeds that were never saved, after so many rounds."""
-    seeds = fresh_seeds(numbers)
+    seeds = fresh_seeds(numbers, length)
     for _ in range(rounds):
         advance(seeds)
     return [arrays_of(seed) for seed in seeds]
@@ -78,18 +78,18 @@ def save(store, seeds):
     store.save(seeds[0].next_round, seeds, lambda seed: seed.state, {"parts": {}, "seconds": 0.0})
 
 
-def saved_run(folder, rounds, numbers=(0, 1)):
+def saved_run(folder, rounds, numbers=(0, 1), length=LENGTH):
     """A run folder with a checkpoint after each of so many rounds."""
     (folder / "checkpoints").mkdir(parents=True)
-    store, seeds = Checkpoints(folder), fresh_seeds(numbers)
+    store, seeds = Checkpoints(folder), fresh_seeds(numbers, length)
     for _ in range(rounds):
         advance(seeds)
         save(store, seeds)
     return store, seeds
 
 
-def loaded(folder, numbers=(0, 1), rounds=1000):
-    store, seeds = Checkpoints(folder), fresh_seeds(numbers)
+def loaded(folder, numbers=(0, 1), rounds=1000, length=LENGTH):
+    store, seeds = Checkpoints(folder), fresh_seeds(numbers, length)
     found = store.load(seeds, rounds)
     return store, seeds, found
 
@@ -99,12 +99,12 @@ MAKING = ("open", "os.rename", "os.mkdir", "os.link")
 OPERATIONS = (*MAKING, "os.remove", "os.rmdir", "shutil.rmtree", "os.chmod")
 
 
-def fail_at(folder, number, action, operations):
-    """Call ``action`` before the file operation of that number in ``folder``."""
+def fail_at(folder, number, action, operations, counts=lambda: True):
+    """Call ``action`` before the file operation of that number in ``folder``, of those made while ``counts()``."""
     count = [0]
 
     def hook(event, arguments):
-        if event in operations and str(folder) in str(arguments[0]):
+        if event in operations and str(folder) in str(arguments[0]) and counts():
             count[0] += 1
             if count[0] == number:
                 action()

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from credo.storage import file_sha256, write_tensors
-from credo.training import checkpoint, replay_files
+from credo.training import checkpoint, parity, replay_files
 from credo.training.checkpoint import Checkpoints, all_checkpoints
 from credo.types import CredoError
 from training import stored_seeds
@@ -51,13 +51,8 @@ def test_every_round_comes_back_bit_for_bit(least, length, tmp_path, monkeypatch
         assert [arrays_of(seed) for seed in other] == [arrays_of(seed) for seed in seeds]
         if round_number % 2:
             seeds = other  # as if the process had ended here
-    _, again, _ = loaded_of(tmp_path, length)
+    _, again, _ = loaded(tmp_path, length=length)
     assert [arrays_of(seed) for seed in again] == [arrays_of(seed) for seed in seeds]
-
-
-def loaded_of(folder, length):
-    store, seeds = Checkpoints(folder), fresh_seeds(length=length)
-    return store, seeds, store.load(seeds, 100)
 
 
 def test_each_step_is_written_once(tmp_path, monkeypatch):
@@ -120,12 +115,28 @@ def damaged(path, offset=None, length=None):
     path.write_bytes(bytes(content))
 
 
-def own_files(folder):
-    """Files that the newest checkpoint alone needs."""
-    newest, before = reversed(all_checkpoints(folder))
-    shared = set(checkpoint._replay_files(before))
-    rows = [newest.parent / name for name in checkpoint._replay_files(newest) if name not in shared]
-    return [*sorted(newest.iterdir()), *rows]
+def files_needed(folder):
+    """Files that the newest checkpoint needs: its own, and those of the replay, which the one before may need, too."""
+    newest = all_checkpoints(folder)[-1]
+    return [*sorted(newest.iterdir()), *(newest.parent / name for name in sorted(checkpoint._replay_files(newest)))]
+
+
+def survives(folder, path, rounds, length=stored_seeds.LENGTH):
+    """A damaged file of the newest checkpoint is found: one of the replay is made again, any other is done without."""
+    before = files_of(folder / "checkpoints" / "replay")
+    _, seeds, (_, notes) = loaded(folder, length=length)
+    newest = all_checkpoints(folder)[-1]
+    again = path.parent != newest
+    word = f"{path.relative_to(newest.parent)} is" if again else f"{newest.name} is damaged"
+    (note,) = notes
+    assert word in note
+    assert "\n" not in note
+    assert ("made again" in note) == again
+    assert [arrays_of(seed) for seed in seeds] == expected(rounds if again else rounds - 1, length=length)
+    if again:
+        _, _, (_, notes) = loaded(folder, length=length)
+        assert notes == []
+        assert files_of(folder / "checkpoints" / "replay").keys() == before.keys() | {path}
 
 
 def falls_back(folder):
@@ -136,12 +147,12 @@ def falls_back(folder):
 
 
 @pytest.mark.parametrize("number", range(40))
-def test_a_flipped_bit_or_a_truncation_falls_back_to_the_checkpoint_before(number, run):
+def test_a_flipped_bit_or_a_truncation_is_survived(number, run):
     generator = np.random.default_rng(number)
-    path = generator.choice(own_files(run))
+    path = generator.choice(files_needed(run))
     offset = int(generator.integers(path.stat().st_size))
     damaged(path, **({"offset": offset} if number % 4 else {"length": offset}))
-    falls_back(run)
+    survives(run, path, 4)
 
 
 def test_after_a_fallback_the_damaged_checkpoint_goes_when_the_next_is_written(run):
@@ -155,15 +166,86 @@ def test_after_a_fallback_the_damaged_checkpoint_goes_when_the_next_is_written(r
     assert [arrays_of(seed) for seed in again] == expected(4)
 
 
-def test_damage_to_what_both_checkpoints_need_is_refused_and_nothing_is_touched(tmp_path, monkeypatch):
-    monkeypatch.setattr(replay_files, "LEAST", 1)
-    saved_run(tmp_path / "run", 2)
-    newest, before = (set(checkpoint._replay_files(path)) for path in all_checkpoints(tmp_path / "run"))
-    damaged(tmp_path / "run" / "checkpoints" / min(newest & before), offset=300)
-    present = files_of(tmp_path / "run")
+LONG = 14
+"""Rounds of a run whose replay is in more files than parity has in a group."""
+
+
+@pytest.fixture(scope="module", params=[400, 9 * stored_seeds.STEPS], ids=["growing", "wrapped"])
+def long(request, tmp_path_factory):
+    """A run with a file of the replay for each round, and the ring's length: all files are there, or the oldest have
+    fallen away again."""
+    folder = tmp_path_factory.mktemp("long") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(replay_files, "LEAST", 1)
+        saved_run(folder, LONG, length=request.param)
+        yield folder, request.param
+
+
+def groups_of(folder, seed=0):
+    newest = all_checkpoints(folder)[-1]
+    return json.loads((newest / checkpoint.MANIFEST).read_text())["seeds"][str(seed)]["replay"]["parity"]
+
+
+def test_groups_hold_every_file_once(long):
+    folder, _ = long
+    groups = groups_of(folder)
+    names = [name for group in groups for name in group["files"]]
+    assert len(groups) == 2
+    assert max(len(group["files"]) for group in groups) <= parity.MEMBERS
+    assert len(set(names)) == len(names)
+    needed = set(checkpoint._replay_files(all_checkpoints(folder)[-1]))
+    assert {name for name in needed if "seed-0" in name} == {*names, *(group["name"] for group in groups)}
+
+
+def test_any_one_file_of_a_group_comes_back(long, tmp_path):
+    folder, length = long
+    for number, name in enumerate(name for group in groups_of(folder) for name in (group["name"], *group["files"])):
+        run = shutil.copytree(folder, tmp_path / str(number))
+        path = run / "checkpoints" / name
+        content = path.read_bytes()
+        if number % 3:
+            damaged(path, **({"offset": 300} if number % 3 == 1 else {"length": 20}))
+        else:
+            path.unlink()
+        survives(run, path, LONG, length)
+        assert path.read_bytes() == content
+
+
+def test_all_files_of_a_group_of_one_may_be_lost_but_one(run):
+    """Parity of one file is a copy."""
+    (group,) = groups_of(run)
+    (name,) = group["files"]
+    (run / "checkpoints" / name).unlink()
+    survives(run, run / "checkpoints" / name, 4)
+
+
+def test_two_damaged_files_of_a_group_are_refused_and_nothing_is_touched(long, tmp_path):
+    folder, length = long
+    run = shutil.copytree(folder, tmp_path / "run")
+    for name in groups_of(run)[0]["files"][:2]:
+        damaged(run / "checkpoints" / name, offset=300)
+    present = files_of(run)
     with pytest.raises(CredoError, match="no checkpoint is whole"):
-        loaded(tmp_path / "run")
-    assert files_of(tmp_path / "run") == present
+        loaded(run, length=length)
+    assert files_of(run) == present
+
+
+@pytest.mark.parametrize("first", [False, True], ids=["a parity", "a file that leaves"])
+def test_damage_while_a_run_goes_on_does_not_spread(first, long, tmp_path):
+    """Neither is a damaged parity built upon, nor is a damaged file counted out of one."""
+    folder, length = long
+    run = shutil.copytree(folder, tmp_path / "run")
+    store, seeds, _ = loaded(run, length=length)
+    group = groups_of(run)[0 if first else -1]
+    spoilt = run / "checkpoints" / (group["files"][0] if first else group["name"])
+    damaged(spoilt, offset=300)
+    for _ in range(2):
+        advance(seeds)
+        save(store, seeds)
+    if not (first and spoilt.exists()):  # one that is still there is the one of its group that may be damaged
+        (run / "checkpoints" / groups_of(run)[0 if first else -1]["files"][-1]).unlink()
+    _, again, _ = loaded(run, length=length)
+    assert [arrays_of(seed) for seed in again] == expected(LONG + 2, length=length)
 
 
 def manifest_changed(folder, change):
@@ -193,7 +275,7 @@ def test_a_manifest_reaches_no_file_outside_its_folder(name, run):
 
 
 def test_a_link_is_not_followed(run, tmp_path):
-    path = own_files(run)[-1]
+    path = all_checkpoints(run)[-1].parent / groups_of(run, seed=1)[0]["files"][-1]
     shutil.copy(path, tmp_path / "elsewhere")
     path.unlink()
     path.symlink_to(tmp_path / "elsewhere")

@@ -57,9 +57,12 @@ def test_a_golden_run_is_read_and_gone_on_with(name, ended):
 
 @pytest.mark.parametrize("name", GOLDEN)
 def test_all_formats_hold_the_same_run(name, ended):
-    """They were made by the same settings: were a replay put back in another order, other batches would be drawn."""
+    """They were made by the same settings: were a replay put back in another order, other batches would be drawn.
+
+    Not bit by bit: the machines that made them round differently.
+    """
     for seed in range(CONFIG.seeds):
-        assert_same_seed(ended[name][0], ended[GOLDEN[-1]][0], seed)
+        assert_same_seed(ended[name][0], ended[GOLDEN[-1]][0], seed, tolerance=1e-5)
 
 
 def test_a_part_of_the_seeds_of_an_older_format_is_refused(tmp_path):

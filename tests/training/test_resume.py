@@ -44,6 +44,7 @@ CASES = {
         changed(REWARDED, environment="Hopper-v5", steps=192, environments_per_seed=2, evaluation_interval=64),
         None,
     ),
+    "vmap-sac-Pendulum": (changed(REWARDED, seeds=2, steps=192, evaluation_interval=64, execution="vmap"), None),
     "adversarial-ppo-Pendulum": (changed(ON_POLICY, steps=192, evaluation_interval=64), demonstrations()),
     "sd3-Pendulum": (
         # The actors wait beyond the round that is gone on from.
@@ -91,6 +92,7 @@ def assert_same_run(found, expected, seeds):
         ("adversarial-td3-Pendulum", 6),
         ("sac-Hopper", 6),
         ("sd3-Pendulum", 6),
+        ("vmap-sac-Pendulum", 6),
         ("adversarial-ppo-Pendulum", 6),
         ("warm-sac-Pendulum", 3),
         ("warm-sac-Pendulum", 6),

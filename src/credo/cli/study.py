@@ -42,6 +42,8 @@ class RunOptions:
     """Folder for store/ (one run per identity, shared by all studies) and studies/NAME/; on a cluster a shared one."""
     only: tuple[str, ...] = ()
     """Cells by name; * stands for any text."""
+    env: tuple[str, ...] = ()
+    """Environments module:Id of the file whose modules may be imported, which runs their code."""
     jobs: Count = 1
     """Cells at once on this machine. One cell uses all cores for its seeds: more help where cells have few seeds."""
     on: Literal["local", "ray"] = "local"
@@ -89,6 +91,7 @@ def run(words: Sequence[str]) -> None:
     check_limits(options)
     console = Console()
     study = load_study(find_study(options.file))
+    _check_environments(study, options.env)
     store = Store(options.out, options.stale_after)
     placed = _begin(console, study, store)
     chosen = _chosen(placed, options.only)
@@ -182,6 +185,16 @@ def list_studies(words: Sequence[str]) -> None:
         except CredoError as error:
             table.add_row(name, "", "", Text(str(error), style="red"))
     Console().print(table)
+
+
+def _check_environments(study: Study, trusted: Sequence[str]) -> None:
+    """A study may be somebody else's: what it names is imported where the command line names it, too."""
+    for environment in sorted({cell.config.environment for cell in study.cells} - set(trusted)):
+        if ":" in environment:
+            raise CredoError(
+                f"env: {study.path} names {environment!r}, which imports a module; if you trust it, "
+                f"give --env {environment}"
+            )
 
 
 def _begin(console: Console, study: Study, store: Store) -> tuple[Placed, ...]:

@@ -92,6 +92,7 @@ def make_environment(source: EnvironmentSource, render_mode: str | None = None) 
         else:
             environment = _make_from_factory(source, render_mode)
     try:
+        _check_single(environment, name)
         shown = SelectedKeys(environment, view.keys, name) if view.keys else environment
         _check_spaces(shown, name)
         return StackedFrames(shown, view.frames) if view.frames > 1 else shown
@@ -188,7 +189,7 @@ def _make_from_factory(factory: Callable[..., gymnasium.Env], render_mode: str |
         environment = factory(render_mode=render_mode) if _takes_render_mode(factory, render_mode) else factory()
     except (ImportError, gymnasium.error.DependencyNotInstalled) as error:
         raise CredoError(f"environment: '{name}' needs something not installed: {one_line(error)}") from error
-    if not isinstance(environment, gymnasium.Env):
+    if not isinstance(environment, gymnasium.Env | gymnasium.vector.VectorEnv):
         raise CredoError(
             f"environment: the factory '{name}' returned {type(environment).__name__}; "
             "it must return a single gymnasium.Env"
@@ -205,6 +206,20 @@ def _takes_render_mode(factory: Callable[..., gymnasium.Env], render_mode: str |
         return True
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
     return takes_any and render_mode is not None
+
+
+def _check_single(environment: gymnasium.Env, name: str) -> None:
+    """Credo makes as many environments as it steps and brings each back in mid-episode."""
+    kinds = type(environment.unwrapped).__mro__
+    if any(kind.__module__.partition(".")[0] == "envpool" for kind in kinds):
+        raise CredoError(
+            f"environment: '{name}' is of EnvPool, which ignores the seed of a reset and tells no state: a run could "
+            "not be gone on with exactly; give the Gymnasium environment of that task (Credo steps many at once itself)"
+        )
+    if gymnasium.vector.VectorEnv in kinds:
+        raise CredoError(
+            f"environment: '{name}' is a batch of environments; give one, and --environments-per-seed for more"
+        )
 
 
 def _check_spaces(environment: gymnasium.Env, name: str) -> None:

@@ -25,6 +25,8 @@ method = ["plain", "penalty"]
 
 from __future__ import annotations
 
+import re
+import stat
 import tomllib
 from collections.abc import Mapping, Sequence
 from itertools import product
@@ -124,6 +126,10 @@ class _Reader:
         for name in ("name", "description"):
             if not isinstance(about.get(name, ""), str):
                 self.refuse(["study", name], f"study.{name}: {about[name]!r} is not text")
+        name = about.get("name", self.path.stem)
+        if not (name.isprintable() and re.fullmatch(r"[^./\\][^/\\]{0,99}", name)):
+            message = f"study.name: {name[:100]!r} cannot be a folder's name: no slashes, no dot at the beginning"
+            self.refuse(["study", "name"], message)
         base = self.settings("base", self.table("base"))
         if "seeds" in about:
             if "seeds" in base:
@@ -131,7 +137,7 @@ class _Reader:
             base["seeds"] = about["seeds"]
         axes = {axis: self.axis(axis, given) for axis, given in self.axes().items()}
         cells = self.cells(base, axes)
-        return Study(self.path, about.get("name", self.path.stem), about.get("description", ""), axes, cells)
+        return Study(self.path, name, about.get("description", ""), axes, cells)
 
     def table(self, name: str) -> dict[str, Any]:
         table = self.tree.get(name, {})
@@ -272,8 +278,11 @@ class _Reader:
 
 def _read(path: Path) -> str:
     try:
-        if path.stat().st_size > MOST_BYTES:
-            raise CredoError(f"{path}: {path.stat().st_size:,} bytes; a study file may have {MOST_BYTES:,}")
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise CredoError(f"{path}: is not a regular file; a study file was expected")
+        if status.st_size > MOST_BYTES:
+            raise CredoError(f"{path}: {status.st_size:,} bytes; a study file may have {MOST_BYTES:,}")
         return path.read_text()
     except (OSError, UnicodeDecodeError) as error:
         what = error.strerror if isinstance(error, OSError) else "not UTF-8 text"

@@ -5,15 +5,17 @@ checkpoints/round-N/state.sha256           that of state.json
 checkpoints/round-N/seed-K.safetensors     arrays of the training state and of the environments
 checkpoints/round-N/seed-K-best.safetensors  the policy kept so far
 checkpoints/replay/seed-K/*.safetensors    steps of the replay, each written once (``credo.training.replay_files``)
+checkpoints/replay/seed-K/*.parity         what brings one of them back (``credo.training.parity``)
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +34,7 @@ from credo.training.state import TrainState
 from credo.types import CredoError
 
 FORMAT = "credo-checkpoint"
-VERSION = 2
+VERSION = 3
 KEPT = 2
 MANIFEST, CHECKSUM = "state.json", "state.sha256"
 _ARRAY = "__array__"
@@ -63,31 +65,35 @@ class Checkpoints:
         notes: list[str] = []
         for path in reversed(all_checkpoints(self._run)):
             try:
-                described = _read(path)
+                with _as_written(path):
+                    described, mended = _read(path)
             except OtherVersionError:
                 raise
             except CredoError as error:
                 notes.append(f"checkpoint {path.name} is damaged ({error}); going back to the one before")
                 self._damaged.append(path)
                 continue
-            self._newest, self._known = path, described["seeds"]
-            wanted = [seed for seed in seeds if str(seed.number) in self._known]
-            done = max((self._known[str(seed.number)]["next_round"] for seed in wanted), default=0)
-            if done > rounds:
-                raise CredoError(
-                    f"steps: {self._run} has done {done} rounds, more than the {rounds} asked for; raise --steps"
-                )
-            left = sorted(self._known.keys() - {str(seed.number) for seed in seeds}, key=int)
-            if described["version"] == 1 and left:
-                raise CredoError(
-                    f"{path}: seeds {', '.join(left)} are in format 1, which changes when they go on; train them, too"
-                )
-            for seed in wanted:
-                notes += self._restore(seed, path)
-            return described["position"], notes
+            with _as_written(path):
+                notes += mended + self._go_on_from(path, described, seeds, rounds)
+                return described["position"], notes
         if notes:
             raise CredoError(f"{self._folder}: no checkpoint is whole: {notes[0]}; move the folder away to begin again")
         return None
+
+    def _go_on_from(self, path: Path, described: dict[str, Any], seeds: Sequence[Seed], rounds: int) -> list[str]:
+        self._newest, self._known = path, described["seeds"]
+        wanted = [seed for seed in seeds if str(seed.number) in self._known]
+        done = max((self._known[str(seed.number)]["next_round"] for seed in wanted), default=0)
+        if done > rounds:
+            raise CredoError(
+                f"steps: {self._run} has done {done} rounds, more than the {rounds} asked for; raise --steps"
+            )
+        left = sorted(self._known.keys() - {str(seed.number) for seed in seeds}, key=int)
+        if described["version"] == 1 and left:
+            raise CredoError(
+                f"{path}: seeds {', '.join(left)} are in format 1, which changes when they go on; train them, too"
+            )
+        return [line for seed in wanted for line in self._restore(seed, path)]
 
     def save(
         self,
@@ -154,10 +160,8 @@ class Checkpoints:
         for told in carried.values():
             for name in told["files"]:
                 assert self._newest is not None
-                try:
-                    os.link(self._newest / name, folder / name)
-                except OSError:  # a file system without hard links
-                    shutil.copy2(self._newest / name, folder / name)
+                # Not a link: what damages one checkpoint must leave the other whole.
+                write_atomically(folder / name, (self._newest / name).read_bytes())
         return carried
 
     def _restore(self, seed: Seed, path: Path) -> list[str]:
@@ -259,19 +263,30 @@ class OtherVersionError(CredoError):
     """A checkpoint that this version of Credo does not read: not damage, so no older one may take its place."""
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """A checkpoint's manifest, once every file that it needs has been found whole; CredoError names one that is not."""
-    described = _read_manifest(path)
+@contextlib.contextmanager
+def _as_written(path: Path) -> Iterator[None]:
+    """CredoError where a manifest does not hold what it must: somebody else may have made it."""
+    try:
+        yield
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        about = f"{type(error).__name__}: {one_line(error)}"
+        raise CredoError(f"{path / MANIFEST}: is not as Credo writes it ({about})") from error
+
+
+def _read(path: Path) -> tuple[dict[str, Any], list[str]]:
+    """A checkpoint's manifest, once every file that it needs has been found whole, and lines about those that had to be
+    made again; CredoError names one that cannot be."""
+    described, mended = _read_manifest(path), []
     if described["version"] == 1:
         for number in described["seeds"]:
             read_tensors(path / _state_name(int(number)), format=FORMAT, version=1)
-        return described
+        return described, []
     for number, told in described["seeds"].items():
         if not told["files"].keys() <= {_state_name(int(number)), _best_name(int(number))}:
             raise CredoError(f"{MANIFEST} names files of its own")
         replay_files.verify(path, told["files"].items())
-        replay_files.verify(path.parent, replay_files.named_in(told["replay"], int(number)))
-    return described
+        mended += replay_files.mend(path.parent, told["replay"], int(number))
+    return described, mended
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:
@@ -291,6 +306,8 @@ def _read_manifest(path: Path) -> dict[str, Any]:
 
 
 def _read_bytes(path: Path) -> bytes:
+    if path.exists() and not path.is_file():
+        raise CredoError(f"{path.name} is not a regular file")
     try:
         return path.read_bytes()
     except OSError as error:

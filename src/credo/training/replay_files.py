@@ -2,7 +2,7 @@
 
 A file holds consecutive steps of one seed and never changes. A checkpoint lists those that it needs with their SHA-256;
 a later one lists the same and one more, until the ring buffer has dropped all steps of a file. Files that no kept
-checkpoint lists are removed.
+checkpoint lists are removed. Parity beside them brings one of eight back (``credo.training.parity``).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import numpy as np
 from credo.experience import Replay
 from credo.run_folder import sync_folder
 from credo.storage import file_sha256, read_tensors, write_tensors
+from credo.training.parity import protect, rebuild
 from credo.types import CredoError
 
 FORMAT = "credo-replay"
@@ -28,7 +29,7 @@ LEAST = 16_384
 that checkpoints in quick succession do not leave thousands of files."""
 MOST = 65_536
 """Transitions of a file, at most: what a checkpoint copies at a time."""
-_NAME = re.compile(r"replay/seed-(\d+)/\d+-\d+-[0-9a-f]{12}\.safetensors")
+_NAME = re.compile(r"replay/seed-(\d+)/(\d+-\d+-[0-9a-f]{12}\.safetensors|[0-9a-f]{12}\.parity)")
 
 
 def append(folder: Path, seed: int, replay: Replay, told: dict[str, Any] | None) -> dict[str, Any]:
@@ -43,7 +44,10 @@ def append(folder: Path, seed: int, replay: Replay, told: dict[str, Any] | None)
         size = max(MOST // replay.lanes, 1)
         for first in range(start, replay.written, size):
             files.append(_write(folder, seed, replay, first, min(first + size, replay.written)))
-    return {"written": replay.written, "files": files}
+    # Checkpoints of version 2 told no sizes.
+    files = [file if "size" in file else file | {"size": os.stat(folder / file["name"]).st_size} for file in files]
+    parity = protect(folder, f"{FOLDER}/seed-{seed}", files, told)
+    return {"written": replay.written, "files": files, "parity": parity}
 
 
 def restore(folder: Path, replay: Replay, told: dict[str, Any], newest: np.ndarray) -> None:
@@ -64,12 +68,12 @@ def without_newest(told: dict[str, Any]) -> dict[str, Any]:
     if not told["files"]:
         return told
     *files, last = told["files"]
-    return {"written": last["start"], "files": files}
+    return told | {"written": last["start"], "files": files}
 
 
 def named_in(told: dict[str, Any], seed: int) -> Iterator[tuple[str, str]]:
     """(name in the ``checkpoints`` folder, SHA-256) of every file; CredoError for a name that none of ours has."""
-    for file in told["files"]:
+    for file in [*told["files"], *told.get("parity", [])]:
         match = _NAME.fullmatch(file["name"])
         if match is None or int(match[1]) != seed:
             raise CredoError(f"{file['name'][:60]!r} is no file of seed {seed}'s replay")
@@ -78,19 +82,36 @@ def named_in(told: dict[str, Any], seed: int) -> Iterator[tuple[str, str]]:
 
 def verify(folder: Path, files: Iterable[tuple[str, str]]) -> None:
     """CredoError that names the first file which is missing, a link, or not of its SHA-256."""
+    for name, wrong in _damage(folder, files).items():
+        raise CredoError(f"{name} {wrong}")
+
+
+def mend(folder: Path, told: dict[str, Any], seed: int) -> list[str]:
+    """Verify the files of a seed's replay and make those again that parity brings back, with a line about each;
+    CredoError that names one that is lost."""
+    damaged = _damage(folder, named_in(told, seed))
+    for name in rebuild(folder, told, damaged):
+        raise CredoError(f"{name} {damaged[name]}")
+    return [f"{name} {wrong}; it was made again from the files beside it" for name, wrong in damaged.items()]
+
+
+def _damage(folder: Path, files: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Name to what is wrong with it, of the files that are missing or not of their SHA-256; CredoError for a link."""
+    found = {}
     for name, sha256 in files:
         path = folder / name
         if path.is_symlink() or path.parent.is_symlink():
             raise CredoError(f"{name} is a link")
         if not path.is_file():
-            raise CredoError(f"{name} is missing")
-        if file_sha256(path) != sha256:
-            raise CredoError(f"{name} is not what was written")
+            found[name] = "is missing"
+        elif file_sha256(path) != sha256:
+            found[name] = "is not what was written"
+    return found
 
 
 def remove_others(folder: Path, needed: set[str]) -> None:
     """Remove the files of replays that are not ``needed``."""
-    for path in (folder / FOLDER).glob("seed-*/*.safetensors"):
+    for path in (folder / FOLDER).glob("seed-*/[0-9a-f]*"):
         if path.relative_to(folder).as_posix() not in needed:
             path.unlink(missing_ok=True)
 
@@ -129,4 +150,5 @@ def _write(folder: Path, seed: int, replay: Replay, start: int, stop: int) -> di
         sync_folder(home)
     finally:
         temporary.unlink(missing_ok=True)
-    return {"name": path.relative_to(folder).as_posix(), "sha256": sha256, "start": start, "stop": stop}
+    told = {"name": path.relative_to(folder).as_posix(), "sha256": sha256, "size": path.stat().st_size}
+    return told | {"start": start, "stop": stop}
