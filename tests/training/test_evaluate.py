@@ -5,8 +5,7 @@ import numpy as np
 from credo.config import DiscriminatorConfig, RunConfig, TD3Config
 from credo.demonstrations import from_episodes
 from credo.environments import environment_spec, make_environment, rollout_episodes
-from credo.training.evaluate import evaluate, expert_probability
-from credo.training.loop import _prepare
+from credo.training.evaluate import divided, evaluate, expert_probability
 from credo.training.seed import make_seed
 from credo.training.state import initial_state, make_parts, policy_of
 from credo.training.stopping import Stop
@@ -27,7 +26,7 @@ def made(episodes):
     environment.close()
     parts = make_parts(CONFIG, spec)
     demonstrations = from_episodes(episodes, environment="Pendulum-v1", source="test")
-    return parts, *_prepare(parts, demonstrations)
+    return parts, *divided(parts, demonstrations)
 
 
 def test_a_policy_judged_by_its_own_episodes_makes_no_error():

@@ -28,6 +28,7 @@ _SCALE = 1.5
 _THICKET = 400_000
 """Pixels that a figure's curves go up and down in all, from which on a picture is drawn without smoothing edges: where
 curves of many seeds shake nothing of it can be seen, and it costs most of the time (a microsecond a pixel)."""
+_JOBS = "figures.jsonl"
 _FEW = 12
 """Up to so many figures are drawn here: a process takes a second to start."""
 
@@ -50,12 +51,11 @@ def drawing(folder: Path, figures: Mapping[str, dict[str, Any]]) -> Iterator[Non
     with tempfile.TemporaryDirectory() as jobs:
         processes: list[subprocess.Popen[str]] = []
         try:
-            for index in range(cores):
-                path = Path(jobs) / f"{index}.jsonl"
-                with open(path, "w") as file:
-                    for name in list(figures)[index::cores]:
-                        file.write(json.dumps([name, figures[name]]) + "\n")
-                command = [sys.executable, "-m", "credo.reports.draw", str(folder), str(path)]
+            # What holds most takes longest, and goes first.
+            lines = sorted((json.dumps([name, figures[name]]) for name in figures), key=len, reverse=True)
+            (Path(jobs) / _JOBS).write_text("".join(line + "\n" for line in lines))
+            for _ in range(cores):
+                command = [sys.executable, "-m", "credo.reports.draw", str(folder), jobs]
                 processes.append(subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True))
             yield
             said = [process.communicate()[1] for process in processes]
@@ -92,13 +92,23 @@ def _quick(svg: str) -> str:
     return svg.replace(' stroke-linejoin="round"', ' stroke-linejoin="round" shape-rendering="crispEdges"')
 
 
+def _claimed(path: Path) -> bool:
+    """Whether this process is the first to want it."""
+    try:
+        path.touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
+
+
 def _main() -> None:
     folder, jobs = Path(sys.argv[1]), Path(sys.argv[2])
     try:
-        with open(jobs) as file:
-            for line in file:
-                name, specification = json.loads(line)
-                _draw(folder, name, json.dumps(specification))
+        with open(jobs / _JOBS) as file:
+            for number, line in enumerate(file):
+                if _claimed(jobs / str(number)):
+                    name, specification = json.loads(line)
+                    _draw(folder, name, json.dumps(specification))
     except (CredoError, OSError) as error:
         sys.exit(str(error))
 

@@ -9,14 +9,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from credo.demonstrations import Demonstrations
 from credo.diagnostics.imitation import action_error, occupancy_distance
 from credo.policies import Policy
 from credo.random import Purpose, host_generator
 from credo.training.faults import environment_fault
 from credo.training.seed import Seed
-from credo.training.state import Constants, Parts, TrainState
+from credo.training.state import SPLIT_SEED, Constants, Parts, TrainState, make_constants
 from credo.training.stopping import Stop, StoppedError
 
+MEASURED_EPISODES = 10
+"""Held-out episodes that evaluations compare with, at most: more cost time and change little."""
 SCORED_SAMPLES = 1024
 """Samples of each side whose expert probability an evaluation averages."""
 MEASURES = (
@@ -51,6 +54,32 @@ class HeldOut(NamedTuple):
     """[n, O]."""
     terminated: np.ndarray
     """[n] bool."""
+
+
+def divided(parts: Parts, demonstrations: Demonstrations | None) -> tuple[Constants, HeldOut | None]:
+    """What a run learns from and what it is measured by: the demonstrations, divided by episode. Nothing is held out,
+    and nothing learned from, where there are none."""
+    config, spec = parts.config, parts.spec
+    if demonstrations is None:
+        empty = np.zeros((0, spec.observation_size)), np.zeros((0, spec.action_size))
+        return make_constants(parts, None, *empty), None
+    kept, held = demonstrations, demonstrations
+    if config.held_out > 0:
+        split = demonstrations.split_held_out(config.held_out, SPLIT_SEED)
+        kept, held = split.training, split.held_out
+    if held.episodes > MEASURED_EPISODES:
+        held = held.select_episodes(range(MEASURED_EPISODES))
+    mean, std = kept.statistics()
+    statistics = (mean, std) if config.normalise_observations else None
+    ahead = (kept.next_observation, kept.terminated) if config.looks_ahead else ()
+    constants = make_constants(parts, statistics, kept.observation, kept.action, *ahead)
+    horizon = spec.max_episode_steps or int(max(demonstrations.lengths))
+    # An episode that was cut, not ended, would have gone on: only termination counts as time lost.
+    fell = held.terminated[held.episode_start[1:] - 1]
+    lengths = np.where(fell, held.lengths, horizon)
+    return constants, HeldOut(
+        held.observation, held.action, lengths, mean, std, horizon, held.next_observation, held.terminated
+    )
 
 
 def expert_probability(parts: Parts) -> Callable[..., jax.Array]:

@@ -20,26 +20,21 @@ from credo.policies import Policy
 from credo.training.checkpoint import Checkpoints, named
 from credo.training.checks import check_memory
 from credo.training.clone import Cloned, make_state_cloner
-from credo.training.evaluate import HeldOut, badness, evaluate, expert_probability, failed_row
+from credo.training.evaluate import HeldOut, badness, divided, evaluate, expert_probability, failed_row
 from credo.training.execution import Execution, kind_of, make_execution
 from credo.training.faults import Fault, keep_evidence
 from credo.training.record import Record
 from credo.training.seed import Frozen, Seed, make_seed
 from credo.training.state import (
-    SPLIT_SEED,
     Constants,
     Parts,
     TrainState,
     initial_state,
-    make_constants,
     make_parts,
     policy_of,
 )
 from credo.training.stopping import Stop, StoppedError
 from credo.types import CredoError, EnvironmentSpec
-
-MEASURED_EPISODES = 10
-"""Held-out episodes that evaluations compare with, at most: more cost time and change little."""
 
 
 @dataclass
@@ -102,7 +97,7 @@ def train(
         environment.close()
     check_memory(config, spec, logged=0 if logged is None else len(logged))
     parts = make_parts(config, spec)
-    constants, held_out = _prepare(parts, demonstrations)
+    constants, held_out = divided(parts, demonstrations)
     workers = Workers(config.environment_workers, config.environment_timeout) if config.environment_workers else None
     seeds: list[Seed] = []
     try:
@@ -125,30 +120,6 @@ def train(
                     opened.close()
         if workers is not None:
             workers.close()
-
-
-def _prepare(parts: Parts, demonstrations: Demonstrations | None) -> tuple[Constants, HeldOut | None]:
-    config, spec = parts.config, parts.spec
-    if demonstrations is None:
-        empty = np.zeros((0, spec.observation_size)), np.zeros((0, spec.action_size))
-        return make_constants(parts, None, *empty), None
-    kept, held = demonstrations, demonstrations
-    if config.held_out > 0:
-        split = demonstrations.split_held_out(config.held_out, SPLIT_SEED)
-        kept, held = split.training, split.held_out
-    if held.episodes > MEASURED_EPISODES:
-        held = held.select_episodes(range(MEASURED_EPISODES))
-    mean, std = kept.statistics()
-    statistics = (mean, std) if config.normalise_observations else None
-    ahead = (kept.next_observation, kept.terminated) if config.looks_ahead else ()
-    constants = make_constants(parts, statistics, kept.observation, kept.action, *ahead)
-    horizon = spec.max_episode_steps or int(max(demonstrations.lengths))
-    # An episode that was cut, not ended, would have gone on: only termination counts as time lost.
-    fell = held.terminated[held.episode_start[1:] - 1]
-    lengths = np.where(fell, held.lengths, horizon)
-    return constants, HeldOut(
-        held.observation, held.action, lengths, mean, std, horizon, held.next_observation, held.terminated
-    )
 
 
 class _Run:
