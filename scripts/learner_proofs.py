@@ -47,6 +47,12 @@ REFERENCES: dict[tuple[str, str], Reference] = {
     ("sd3", "Hopper"): Reference(2_400, 200_000, "mean return, about", AUTHORS_SD3),
     ("td3", "HalfCheetah"): Reference(9_600, 1_000_000, f"{HIGHEST}, about", TD3_PAPER),
     ("td3", "Hopper"): Reference(3_560, 1_000_000, HIGHEST, TD3_PAPER),
+    ("td3", "InvertedDoublePendulum"): Reference(9_337, 1_000_000, HIGHEST, TD3_PAPER),
+    ("ddpg", "InvertedDoublePendulum"): Reference(
+        9_356, 1_000_000, f"{HIGHEST} (8,370 with TD3's networks)", TD3_PAPER
+    ),
+    ("sac", "InvertedDoublePendulum"): Reference(8_487, 1_000_000, HIGHEST, TD3_PAPER),
+    ("ppo", "InvertedDoublePendulum"): Reference(8_978, 1_000_000, HIGHEST, TD3_PAPER),
     ("sac", "Hopper"): Reference(3_400, 250_000, "return", "what this project aims at; no published curve is named"),
 }
 """By learner and the environment's name without its version, which none shares with the runs here."""
