@@ -202,7 +202,7 @@ def _broken(run: LoadedRun) -> list[tuple[int, str]]:
 
 def figure(proofs: list[Proof]) -> dict[str, Any]:
     """One panel for each environment: a thin line for each seed, a thick one for their mean, a cross where the
-    reference lies."""
+    reference lies, or at the runs' last step where that is further on."""
     learners = sorted({proof.run.config.learner for proof in proofs})
     colour = alt.Color(
         "learner:N",
@@ -216,7 +216,9 @@ def figure(proofs: list[Proof]) -> dict[str, Any]:
     ]
     title = alt.TitleParams(
         "Learners alone, on the environment's own reward",
-        subtitle=["thin: one seed; thick: mean over seeds; cross: the reference of the table, of an older version"],
+        subtitle=[
+            "thin: one seed; thick: mean over seeds; cross: the table's reference, at the edge if it took longer"
+        ],
         fontSize=18,
         subtitleFontSize=13,
         offset=14,
@@ -227,6 +229,7 @@ def figure(proofs: list[Proof]) -> dict[str, Any]:
 
 def _panel(environment: str, proofs: list[Proof], colour: alt.Color) -> Any:
     seeds, means, marks = [], [], []
+    furthest = max((int(curve.step[-1]) for proof in proofs for curve in proof.curves), default=0)
     for proof in proofs:
         told = {"learner": proof.run.config.learner, "run": proof.name}
         for curve in proof.curves:
@@ -234,7 +237,7 @@ def _panel(environment: str, proofs: list[Proof], colour: alt.Color) -> Any:
             seeds += [line | {"step": int(s), "value": float(v)} for s, v in zip(curve.step, curve.value, strict=True)]
         means += [told | {"step": int(s), "value": float(v)} for s, v in zip(*over_seeds(proof.curves), strict=True)]
         if proof.reference is not None:
-            marks.append(told | {"step": proof.reference.steps, "value": proof.reference.value})
+            marks.append(told | {"step": min(proof.reference.steps, furthest), "value": proof.reference.value})
     x = alt.X(
         "step:Q",
         title="environment steps per seed",

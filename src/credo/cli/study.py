@@ -32,6 +32,8 @@ from credo.types import CredoError
 
 _STYLES = {stores.DONE: "green", stores.RUNNING: "cyan", stores.FAILED: "red", stores.STOPPED: "yellow"}
 _Positional = tyro.conf.Positional
+_FILE_WIDTH = 160
+"""Columns of what is printed to a file or a pipe, which has no width of its own."""
 
 
 @dataclass(frozen=True)
@@ -148,6 +150,8 @@ def report(words: Sequence[str]) -> None:
     from credo.studies.present import csv_text, markdown, rich_table
 
     console = Console()
+    if not console.is_terminal:
+        console.width = max(console.width, _FILE_WIDTH)
     study = load_study(find_study(options.file))
     store = Store(options.out)
     record = stores.read_record(store.study(study.name))
