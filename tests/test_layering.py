@@ -11,7 +11,7 @@ import credo
 
 SOURCE = Path(credo.__file__).parent
 LAYERS = (
-    ("types", "config", "random", "storage", "gradients", "networks", "policies", "presets", "run_folder"),
+    ("types", "config", "random", "storage", "gradients", "moments", "networks", "policies", "presets", "run_folder"),
     ("environments", "demonstrations", "experts", "experience"),
     ("discriminator", "learners"),
     ("diagnostics", "plugins"),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from credo import networks
-from credo.config import DDPGConfig, SD3Config, TD3Config
+from credo.config import DDPGConfig, SACConfig, SD3Config, TD3Config
 from credo.gradients import clipped, global_norm
 from credo.learners import LEARNERS, targets
 from credo.networks import Layer, NormalisedLayer
@@ -18,7 +18,7 @@ KINDS = {"ddpg": DDPGConfig, "td3": TD3Config, "sd3": SD3Config}
 
 def make(name, **settings):
     extra = {"noise_samples": 2} if name == "sd3" else {}
-    learner = LEARNERS[name](KINDS[name](hidden=(6, 5), **extra, **settings), 3, 2)
+    learner = LEARNERS[name]({**KINDS, "sac": SACConfig}[name](hidden=(6, 5), **extra, **settings), 3, 2)
     return learner, learner.init(jax.random.key(0))
 
 
@@ -70,7 +70,7 @@ def test_the_last_layer_starts_smaller_and_nothing_else_changes(name):
     np.testing.assert_array_equal(plain.critics[0][-1].weight, scaled.critics[0][-1].weight)
 
 
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", [*KINDS, "sac"])
 @pytest.mark.parametrize("which", ["actor", "critic", "both"])
 def test_layer_norm_is_where_it_was_asked_for(name, which):
     _, state = make(name, layer_norm=which)

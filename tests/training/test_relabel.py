@@ -11,9 +11,9 @@ import pytest
 from credo import run_folder
 from credo.demonstrations import from_episodes
 from credo.discriminator.model import DiscriminatorState
-from credo.discriminator.statistics import add, deviation, empty
 from credo.environments import Episode
 from credo.environments.probes import TimeLimitProbe
+from credo.moments import add, deviation, empty
 from credo.policies import load_policy
 from credo.training.relabel import relabelled
 from credo.training.seed import draw_experience, make_seed

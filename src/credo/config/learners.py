@@ -123,6 +123,8 @@ class SACConfig:
     """Entropy that the temperature aims at (nats); None: minus the number of action dimensions."""
     actor_gradient_clip: NotNegative = 0.0
     """Global norm to which the actor's gradient is cut (40 in DAC); it is recorded uncut; 0: none."""
+    layer_norm: LayerNorm = "none"
+    """Networks whose hidden layers are normalised (Ba et al. 2016) before their activation."""
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from credo import moments
 from credo.config import CredoConfig, DiscriminatorConfig, needs_density
 from credo.discriminator import credo as outliers
-from credo.discriminator import statistics
 from credo.discriminator.inputs import Layout, make_layout
 from credo.discriminator.logits import LogProb, initialise, make_logit
 from credo.discriminator.losses import Logit, Loss, Samples
@@ -95,7 +95,7 @@ def make_discriminator(
 
     def init(key: Array) -> DiscriminatorState:
         network = initialise(config, layout, key)
-        rewards = statistics.empty() if config.reward_normalisation else ()
+        rewards = moments.empty() if config.reward_normalisation else ()
         return DiscriminatorState(network, optimiser.init(network), rewards)
 
     def drawing(network: Any, policy: Any, expert_inputs: Array, key: Array, count: int) -> outliers.Drawing:

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from credo import networks
+from credo import moments, networks
 from credo.config import PPOConfig
 from credo.gradients import clipped, gradient_metrics
 from credo.learners.cloning import Cloning, squared_error
@@ -26,7 +26,7 @@ LARGEST_REWARD = 10.0
 
 
 class RunningReturn(NamedTuple):
-    """Discounted return of each environment so far, and moments of all that were seen (Chan et al. 1979)."""
+    """Discounted return of each environment so far, and the moments of all that were seen."""
 
     carried: Array
     """[lanes]: what the episode under way has brought, discounted; 0 where one ended."""
@@ -122,18 +122,9 @@ def normalised_rewards(
         return jnp.where(ended, 0.0, total), total
 
     carried, totals = jax.lax.scan(onwards, running.carried, (reward, ended))
-    size = float(totals.size)
-    mean = jnp.mean(totals)
-    count = running.count + size
-    apart = mean - running.mean
-    updated = RunningReturn(
-        carried=carried,
-        count=count,
-        mean=running.mean + apart * size / count,
-        squares=running.squares + jnp.sum(jnp.square(totals - mean)) + jnp.square(apart) * running.count * size / count,
-    )
-    deviation = jnp.sqrt(updated.squares / count + 1e-8)
-    return updated, jnp.clip(reward / deviation, -LARGEST_REWARD, LARGEST_REWARD)
+    seen = moments.add(moments.Moments(running.count, running.mean, running.squares), totals)
+    deviation = jnp.sqrt(seen.squares / seen.count + 1e-8)
+    return RunningReturn(carried, *seen), jnp.clip(reward / deviation, -LARGEST_REWARD, LARGEST_REWARD)
 
 
 def explained_variance(target: Array, value: Array) -> Array:
@@ -162,14 +153,13 @@ def ppo(config: PPOConfig, observation_size: int, action_size: int, lanes: int =
         actor = (*actor[:-1], networks.Layer(*(FIRST_OUTPUTS * x for x in actor[-1])))
         critic = networks.initialise(critic_key, (observation_size, *config.hidden, 1))
         log_std = jnp.full((action_size,), config.initial_log_std, jnp.float32)
-        moments = (jnp.zeros(()) for _ in range(3))
         return PPOState(
             actor=actor,
             log_std=log_std,
             critic=critic,
             actor_optimiser=actor_adam.init((actor, log_std)),
             critic_optimiser=critic_adam.init(critic),
-            running_return=RunningReturn(jnp.zeros((lanes,)), *moments),
+            running_return=RunningReturn(jnp.zeros((lanes,)), *moments.empty()),
         )
 
     def mean(actor: Network, observation: Array) -> Array:

@@ -80,8 +80,6 @@ def sac(config: SACConfig, observation_size: int, action_size: int) -> Learner:
 
     Differs from the paper: the temperature's loss is in log alpha, as in the authors' code.
     """
-    actor_sizes = (observation_size, *config.hidden, 2 * action_size)
-    critic_sizes = (observation_size + action_size, *config.hidden, 1)
     actor_adam = optax.adam(config.actor_learning_rate)
     critic_adam = optax.adam(config.critic_learning_rate)
     temperature_adam = optax.adam(config.temperature_learning_rate)
@@ -89,10 +87,11 @@ def sac(config: SACConfig, observation_size: int, action_size: int) -> Learner:
 
     def init(key: Array) -> SACState:
         actor_key, first_key, second_key = jax.random.split(key, 3)
-        actor = networks.initialise(actor_key, actor_sizes)
-        critics = (
-            networks.initialise(first_key, critic_sizes),
-            networks.initialise(second_key, critic_sizes),
+        actor_sizes = (observation_size, *config.hidden, 2 * action_size)
+        actor = networks.initialise(actor_key, actor_sizes, layer_norm=config.layer_norm in ("actor", "both"))
+        critics = tuple(
+            targets.make_critic(config, critic_key, observation_size, action_size)
+            for critic_key in (first_key, second_key)
         )
         log_temperature = jnp.asarray(math.log(config.initial_temperature), jnp.float32)
         return SACState(

@@ -13,7 +13,7 @@ import optax
 import optax.tree_utils
 
 from credo import networks
-from credo.config import DeterministicConfig
+from credo.config import DeterministicConfig, SACConfig
 from credo.gradients import clipped, gradient_metrics
 from credo.networks import Network
 from credo.types import Array, Metrics, Transition
@@ -99,7 +99,9 @@ def make_actor(settings: DeterministicConfig, key: Array, observation_size: int,
     return (*actor[:-1], jax.tree.map(lambda x: settings.last_layer_scale * x, actor[-1]))
 
 
-def make_critic(settings: DeterministicConfig, key: Array, observation_size: int, action_size: int) -> Network:
+def make_critic(
+    settings: DeterministicConfig | SACConfig, key: Array, observation_size: int, action_size: int
+) -> Network:
     """A new critic, normalised by layer if the settings say so."""
     sizes = (observation_size + action_size, *settings.hidden, 1)
     return networks.initialise(key, sizes, layer_norm=settings.layer_norm in ("critic", "both"))

@@ -10,7 +10,7 @@ from credo.discriminator import credo as outliers
 from credo.discriminator.inputs import Layout
 from credo.discriminator.model import DiscriminatorState
 from credo.discriminator.rewards import REWARDS
-from credo.discriminator.statistics import add, deviation
+from credo.moments import add, deviation
 from credo.training.state import Parts
 from credo.types import Array, Metrics, Rollout, Transition
 

@@ -1,4 +1,4 @@
-"""Running standard deviation of the policy's rewards."""
+"""Running mean and standard deviation of a stream of numbers."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import jax.numpy as jnp
 from credo.types import Array
 
 LEAST = 1e-3
-"""No reward is divided by less."""
+"""Nothing is divided by a smaller deviation."""
 
 
 class Moments(NamedTuple):
-    """Of all rewards so far (scalars)."""
+    """Of all numbers so far (scalars)."""
 
     count: Array
     mean: Array
