@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo demo-credo test check bench learning soak clean
+.PHONY: demo demo-credo test check bench figures learning soak clean
 
 $(READY): pyproject.toml constraints.txt scripts/setup.sh
 	PYTHON=$(PYTHON) VENV=$(VENV) bash scripts/setup.sh
@@ -33,6 +33,9 @@ check: $(READY)  ## lint, format, types, layering
 bench: $(READY)  ## speed, beside the machine's ceiling and stable-baselines3
 	PYTHON=$(PYTHON) sh benchmarks/setup_peer.sh
 	$(BIN)/python -m benchmarks
+
+figures: $(READY)  ## the figures of docs/stability.md, from results/stability
+	$(BIN)/python -W ignore scripts/stability_figures.py
 
 clean:
 	rm -rf $(VENV) .venv-bench build *.egg-info src/*.egg-info

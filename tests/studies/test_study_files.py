@@ -207,6 +207,16 @@ def test_an_edit_names_the_cells_that_change(write):
     assert edits({}, before.cells) == []
 
 
+def test_a_setting_that_came_after_the_record_is_no_edit(write):
+    cells = load_study(write(GOOD)).cells
+    record = {"cells": {cell.name: {"run": "x", "config": to_dict(cell.config)} for cell in cells}}
+    for told in record["cells"].values():
+        del told["config"]["execution"], told["config"]["sac"]["layer_norm"]
+    assert edits(record, cells) == []
+    text = GOOD.replace("0.98", "0.9")
+    assert all("td3.discount" in line for line in edits(record, load_study(write(text)).cells))
+
+
 @pytest.mark.parametrize("name", list(shipped_names()))
 def test_shipped_studies_expand(name, tmp_path):
     study = load_study(find_study(name))

@@ -110,7 +110,7 @@ class _Outcome(NamedTuple):
     """Whether only the seed's own best is there to compare with."""
 
 
-class _Activity(NamedTuple):
+class Activity(NamedTuple):
     """The rounds of a seed, from the first with an actor gradient on."""
 
     step: np.ndarray
@@ -145,7 +145,7 @@ def verdict(
         The verdict. Scaling all returns, the expert's with them, does not change its kind or step.
     """
     broken = _first_non_finite(metrics, evaluations)
-    activity = _activity(metrics, criteria)
+    activity = activity_of(metrics, criteria)
     explosion = _first_explosion(activity, criteria)
     if broken is not None:
         step, what = broken
@@ -222,7 +222,8 @@ def _first_non_finite(
     return min(found, key=lambda item: item[0], default=None)
 
 
-def _activity(metrics: Mapping[str, np.ndarray], criteria: Criteria) -> _Activity:
+def activity_of(metrics: Mapping[str, np.ndarray], criteria: Criteria = Criteria()) -> Activity:
+    """In which rounds a seed's actor is inactive, whatever it returns; ``metrics`` as in ``verdict``."""
     gradient, saturation = _column(metrics, "actor_gradient_max"), _column(metrics, "action_saturation")
     learning = ~np.isnan(gradient)
     with np.errstate(invalid="ignore"):
@@ -230,10 +231,10 @@ def _activity(metrics: Mapping[str, np.ndarray], criteria: Criteria) -> _Activit
         stuck = (saturation >= criteria.saturation) & (np.abs(gradient) <= criteria.saturated_gradient)
         inactive = vanished | stuck
     step = _steps(metrics)[learning]
-    return _Activity(step, inactive[learning], vanished[learning], np.abs(gradient[learning]))
+    return Activity(step, inactive[learning], vanished[learning], np.abs(gradient[learning]))
 
 
-def _first_explosion(activity: _Activity, criteria: Criteria) -> int | None:
+def _first_explosion(activity: Activity, criteria: Criteria) -> int | None:
     gradient, window = activity.gradient, max(criteria.explosion_window, 1)
     # The median is renewed every quarter of a window, and only where the floor is passed: speed.
     block = max(window // 4, 1)
@@ -309,7 +310,7 @@ def _percent(share: float) -> str:
     return f"{100 * share:.1f}%" if abs(share) < 0.1 else f"{100 * min(share, 99.99):.0f}%"
 
 
-def _mostly(activity: _Activity, condition: np.ndarray, steps: np.ndarray, criteria: Criteria) -> np.ndarray:
+def _mostly(activity: Activity, condition: np.ndarray, steps: np.ndarray, criteria: Criteria) -> np.ndarray:
     """[n] bool: whether most of the last rounds up to each of ``steps`` [n] meet the condition [m]; False before
     learning."""
     end = np.searchsorted(activity.step, steps, side="right")
@@ -324,7 +325,7 @@ def _final_stretch(condition: np.ndarray) -> int:
     return len(condition) if not broken.size else len(condition) - 1 - int(broken[-1])
 
 
-def _onset(activity: _Activity, outcome: _Outcome, begin: int, criteria: Criteria) -> int:
+def _onset(activity: Activity, outcome: _Outcome, begin: int, criteria: Criteria) -> int:
     """The step of the first round, after the last evaluation that was not low (before number ``begin``), from which
     nearly all rounds up to the last evaluation are inactive: a flicker of gradient does not end a death."""
     end = int(np.searchsorted(activity.step, outcome.step[-1], side="right"))
@@ -355,7 +356,7 @@ def _longest(condition: np.ndarray) -> int:
     return int(np.max(edges[1::2] - edges[::2], initial=0))
 
 
-def _without_outcome(activity: _Activity, explosion: int | None, criteria: Criteria) -> Verdict:
+def _without_outcome(activity: Activity, explosion: int | None, criteria: Criteria) -> Verdict:
     """Nothing was evaluated: an actor without gradient is dead all the same, anything else is open."""
     if len(activity.step) >= criteria.activity_rounds:
         last = int(activity.step[-1])

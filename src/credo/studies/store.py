@@ -169,7 +169,8 @@ def write_record(folder: Path, placed: Sequence[Placed], demonstrations: dict[st
 
 
 def edits(record: dict[str, Any], cells: Iterable[Cell]) -> list[str]:
-    """One line for each cell that is new, gone or has other settings since the record was written."""
+    """One line for each cell that is new, gone or has other settings since the record was written; a setting that is
+    younger than the record had its default value then."""
     if not record:
         return []
     before = record["cells"]
@@ -178,10 +179,18 @@ def edits(record: dict[str, Any], cells: Iterable[Cell]) -> list[str]:
     lines += [f"cell {name} is gone (its run is kept)" for name in before if name not in now]
     for name, cell in now.items():
         if name in before:
-            changed = run_folder.differences(to_dict(cell.config), before[name]["config"])
+            now_set = to_dict(cell.config)
+            changed = run_folder.differences(now_set, _completed(before[name]["config"], to_dict(RunConfig())))
             if changed:
                 lines.append(f"cell {name} changes: {'; '.join(changed)}")
     return lines
+
+
+def _completed(settings: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+    """The settings, with the defaults of those that they lack."""
+    pairs = {name: (value, defaults.get(name)) for name, value in settings.items()}
+    inside = {n: _completed(v, d) for n, (v, d) in pairs.items() if isinstance(v, dict) and isinstance(d, dict)}
+    return defaults | settings | inside
 
 
 def _failure(path: Path) -> str:

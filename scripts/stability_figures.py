@@ -1,0 +1,151 @@
+"""Draw the figures of docs/stability.md from the small files in results/stability; ``make figures`` calls it.
+
+python scripts/stability_figures.py [--results results/stability] [--out docs/images]
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import math
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import altair as alt
+import vl_convert
+
+from credo.reports.curves import PNG_SCALE, STYLE, vega_lite_version
+from credo.reports.style import VERDICTS, colours
+from credo.studies.counts import clopper_pearson
+
+AUTOPSIES = {
+    "plain": "the paper's regime",
+    "still-discriminator": "discriminator never learns",
+    "environment-reward": "environment's reward",
+    "slow-actor": "actor's step size 1e-4",
+    "small-last-layer": "last layer starts at 1/100",
+    "preactivation-penalty": "penalty before tanh",
+    "layer-norm-actor": "layer norm in the actor",
+    "layer-norm-critic": "layer norm in the critics",
+    "normalised-observations": "normalised observations",
+    "gradient-penalty": "gradient penalty",
+}
+"""Cells that were gone through update by update, in the order of their panels."""
+SATURATED = math.atanh(0.99)
+Rows = list[dict[str, Any]]
+
+
+def read(path: Path) -> Rows:
+    """A CSV's rows, numbers as numbers; none where there is no such file."""
+    if not path.exists():
+        return []
+    with open(path, newline="") as file:
+        return [{name: number(value) for name, value in row.items()} for row in csv.DictReader(file)]
+
+
+def number(text: str) -> Any:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def first_updates(results: Path) -> alt.Chart | None:
+    """Output before tanh and the critic's agreement in the first updates, one line a seed, one column a cell."""
+    cells = {name: read(results / f"autopsy-{name}.csv") for name in AUTOPSIES}
+    rows = [row | {"cell": AUTOPSIES[name]} for name, found in cells.items() for row in found]
+    if not rows:
+        return None
+    order = [AUTOPSIES[name] for name, found in cells.items() if found]
+    x = alt.X("update:Q", title="updates of the actor", axis=alt.Axis(values=[0, 20, 40, 60], grid=False))
+
+    def panel(cell: str, column: str, title: str | None, top: float, first: bool) -> Any:
+        mine = [{k: row[k] for k in ("seed", "update", column)} for row in rows if row["cell"] == cell]
+        y = alt.Y(f"{column}:Q", title=title, scale=alt.Scale(domain=[0, top], clamp=True))
+        lines = (
+            alt.Chart(alt.InlineData(mine))
+            .mark_line(strokeWidth=1.2, opacity=0.7, color=colours(1)[0])
+            .encode(x, y, detail="seed:N")
+        )
+        layers = [lines]
+        if column == "preactivation":
+            rule = alt.Chart(alt.InlineData([{"value": SATURATED}]))
+            layers.append(rule.mark_rule(strokeDash=[5, 4], color="#D55E00").encode(y="value:Q"))
+        shown = alt.TitleParams(cell, fontSize=12) if first else alt.TitleParams("")
+        return alt.layer(*layers).properties(width=190, height=150 if first else 110, title=shown)
+
+    top = math.ceil(max(row["preactivation"] for row in rows))
+    columns = [
+        alt.vconcat(
+            panel(cell, "preactivation", "|output before tanh|" if i % 5 == 0 else None, top, True),
+            panel(cell, "agreement", "critic's agreement" if i % 5 == 0 else None, 1.0, False),
+            spacing=6,
+        )
+        for i, cell in enumerate(order)
+    ]
+    title = alt.TitleParams(
+        "Actors saturate within their first 20 updates, unless something pulls back",
+        subtitle=[
+            "one line a seed (11), two rounds of the paper's regime; above the dashed line an action is beyond 0.99; "
+            "agreement 1: the critic pushes an action component the same way in every state"
+        ],
+        fontSize=18,
+        subtitleFontSize=13,
+        offset=14,
+    )
+    return alt.concat(*columns, columns=5, spacing=22).properties(title=title)
+
+
+def early(results: Path) -> alt.Chart | None:
+    """Share of seeds whose actor is inactive after 2,560 steps, with its interval, one row a change."""
+    rows = read(results / "stability-early-seeds.csv")
+    rows = [row for row in rows if row["steps"] == max(r["steps"] for r in rows)]
+    seeds, dead = Counter(r["method"] for r in rows), Counter(r["method"] for r in rows if r["inactive"])
+    if not seeds:
+        return None
+    data = []
+    for method, count in seeds.items():
+        low, high = clopper_pearson(dead[method], count)
+        told = f"{dead[method]} of {count}"
+        data.append({"method": method, "share": dead[method] / count, "low": low, "high": high, "told": told})
+    y = alt.Y("method:N", title=None, sort=list(seeds), axis=alt.Axis(labelLimit=220))
+    x = alt.X("low:Q", title="share of seeds with an inactive actor", scale=alt.Scale(domain=[0, 1]))
+    chart = alt.Chart(alt.InlineData(data))
+    colour = VERDICTS["light"]["dead"]
+    interval = chart.mark_rule(strokeWidth=2, color="#9AA0A6").encode(x, alt.X2("high:Q"), y)
+    dot = chart.mark_point(filled=True, size=90, opacity=1, color=colour).encode(x="share:Q", y=y)
+    text = chart.mark_text(align="left", dx=10, fontSize=11).encode(x=alt.value(520), y=y, text="told:N")
+    title = alt.TitleParams(
+        "Actors without a gradient after 2,560 steps, one change at a time",
+        subtitle=["TD3-GAIL, the paper's regime, Hopper-v5; bars: exact 95% intervals"],
+        fontSize=18,
+        subtitleFontSize=13,
+        offset=14,
+    )
+    return alt.layer(interval, dot, text).properties(width=520, height=24 * len(data), title=title)
+
+
+FIGURES = {"stability-first-updates": first_updates, "stability-early": early}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--results", type=Path, default=Path("results/stability"))
+    parser.add_argument("--out", type=Path, default=Path("docs/images"))
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    for name, draw in FIGURES.items():
+        chart = draw(options.results)
+        if chart is None:
+            print(f"{name}: nothing to draw in {options.results}")
+            continue
+        specification = json.dumps(chart.to_dict() | {"config": STYLE})
+        png = vl_convert.vegalite_to_png(specification, vl_version=vega_lite_version(), scale=PNG_SCALE)
+        (options.out / f"{name}.png").write_bytes(png)
+        print(f"written: {options.out / name}.png")
+
+
+if __name__ == "__main__":
+    main()
