@@ -235,7 +235,8 @@ def test_every_study_of_the_issue_is_shipped():
     others = {
         f"{name}{size}" for name in ("stabilisers", "threshold", "demonstrations", "rewards") for size in ("", "-small")
     }
-    assert set(shipped_names()) == figures | others | {"stability-early"}
+    stability = {f"stability-{part}" for part in ("early", "bed", "remedies", "credo")}
+    assert set(shipped_names()) == figures | others | stability
     assert shipped_names().index("figure-2") < shipped_names().index("figure-10")
     with pytest.raises(CredoError, match="did you mean 'threshold'"):
         find_study("treshold")
