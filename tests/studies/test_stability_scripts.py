@@ -1,0 +1,122 @@
+"""What is kept of a study, and what it is drawn from: the scripts behind docs/stability.md."""
+
+import csv
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from credo import api
+from credo.studies.store import Store, place
+from credo.studies.study import load_study
+
+REPOSITORY = Path(__file__).parents[2]
+STUDY = """
+[study]
+name = "tiny"
+description = "one learner, two cells, on the environment's reward"
+seeds = 2
+
+[base]
+environment = "Pendulum-v1"
+learner = "ddpg"
+reward = "environment"
+steps = 256
+steps_per_round = 64
+updates_per_round = 16
+random_steps = 256
+learning_starts = 0
+evaluation_interval = 128
+evaluation_episodes = 1
+ddpg.hidden = [8]
+ddpg.batch_size = 16
+
+[axes.method]
+plain = {}
+penalty = { ddpg.preactivation_penalty = 1.0 }
+"""
+
+
+@pytest.fixture
+def scripts(monkeypatch):
+    monkeypatch.syspath_prepend(str(REPOSITORY / "scripts"))
+    names = ("autopsy", "keep_study", "stability_figures")
+    yield {name: __import__(name) for name in names}
+    for name in names:
+        sys.modules.pop(name, None)
+
+
+@pytest.fixture
+def study(tmp_path):
+    path = tmp_path / "tiny.toml"
+    path.write_text(STUDY)
+    return path
+
+
+def rows(path):
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def called(monkeypatch, module, *arguments):
+    monkeypatch.setattr(sys, "argv", [module.__name__, *map(str, arguments)])
+    module.main()
+
+
+def test_an_autopsy_ends_each_round_where_the_run_does(scripts, study, tmp_path, monkeypatch):
+    """DDPG's updates draw nothing, so that the run's own diagnostics must come out after 16 and 32 of them."""
+    called(monkeypatch, scripts["autopsy"], "plain", "--study", study, "--rounds", 2, "--seeds", 2, "--out", tmp_path)
+    found = rows(tmp_path / "autopsy-plain.csv")
+    assert len(found) == 2 * 32
+    config = load_study(study).cells[0].config
+    metrics = api.imitate(config, out=tmp_path / "run").metrics()
+    for seed in (0, 1):
+        mine = [row for row in found if int(row["seed"]) == seed]
+        run = metrics["actor_preactivation"][metrics["seed"] == seed]
+        assert float(mine[15]["preactivation"]) == pytest.approx(run[0], rel=2e-3)
+        assert float(mine[31]["preactivation"]) == pytest.approx(run[1], rel=2e-3)
+        largest = metrics["actor_gradient_max"][metrics["seed"] == seed][0]
+        assert max(float(row["gradient"]) for row in mine[:16]) == pytest.approx(largest, rel=2e-3)
+        assert all(0 <= float(row["agreement"]) <= 1 and float(row["step"]) < 1.5 for row in mine)
+        # Adam's first step moves every weight that has a gradient by its whole step size.
+        assert float(mine[0]["step"]) > 0.5
+
+
+def test_an_autopsy_refuses_what_it_cannot_repeat(scripts, study, tmp_path, monkeypatch):
+    with pytest.raises(SystemExit, match="at most 4"):
+        called(monkeypatch, scripts["autopsy"], "plain", "--study", study, "--rounds", 5, "--out", tmp_path)
+    study.write_text(
+        STUDY.replace('learner = "ddpg"', 'learner = "sac"').replace("ddpg.", "sac.").split("penalty =")[0]
+    )
+    with pytest.raises(SystemExit, match="sac has no single deterministic actor"):
+        called(monkeypatch, scripts["autopsy"], "plain", "--study", study, "--out", tmp_path)
+
+
+def test_what_is_kept_of_a_study_is_what_its_runs_hold(scripts, study, tmp_path, monkeypatch):
+    for placed in place(load_study(study), {}):
+        api.imitate(placed.cell.config, out=Store(tmp_path / "runs").folder(placed.run))
+    called(monkeypatch, scripts["keep_study"], study, "--store", tmp_path / "runs", "--out", tmp_path / "kept")
+    seeds = rows(tmp_path / "kept" / "tiny-seeds.csv")
+    assert [(row["method"], row["seed"], row["steps"]) for row in seeds] == [
+        (method, str(seed), "256") for method in ("plain", "penalty") for seed in (0, 1)
+    ]
+    evaluations = rows(tmp_path / "kept" / "tiny-evaluations.csv")
+    assert {row["step"] for row in evaluations} == {"128", "256"}
+    rounds = rows(tmp_path / "kept" / "tiny-rounds.csv")
+    assert [row["step"] for row in rounds[:4]] == ["64", "128", "192", "256"]
+    assert float(rounds[0]["actor_gradient_max"]) > 0
+
+
+def test_windows_hold_every_round_once(scripts):
+    for rounds in (0, 1, 5, 40, 391):
+        held = np.concatenate([np.arange(rounds)[window] for window in scripts["keep_study"].windows(rounds)] or [[]])
+        np.testing.assert_array_equal(held, np.arange(rounds))
+    assert len(list(scripts["keep_study"].windows(391))) < 25
+
+
+def test_the_figures_are_drawn_from_the_kept_files(scripts, tmp_path, monkeypatch):
+    arguments = ("--results", REPOSITORY / "results" / "stability", "--out", tmp_path)
+    called(monkeypatch, scripts["stability_figures"], *arguments)
+    for name in scripts["stability_figures"].FIGURES:
+        assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
