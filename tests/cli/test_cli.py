@@ -16,6 +16,7 @@ from credo.cli import COMMANDS, main
 from credo.demonstrations import from_episodes, load_demonstrations, save_demonstrations
 from credo.environments import rollout_episodes
 from credo.environments.probes import PointMass, point_mass_expert
+from credo.experts import expert_names
 from credo.presets import PRESETS
 
 ENVIRONMENT = "credo.environments.probes:PointMass"
@@ -240,6 +241,14 @@ def test_demonstrations_are_converted_merged_split_and_thinned(demonstrations, t
     before = (tmp_path / "a.npz").read_bytes()
     assert "exists" in failure(["demos", "convert", str(demonstrations), str(tmp_path / "a.npz")], capsys)
     assert (tmp_path / "a.npz").read_bytes() == before
+
+
+def test_the_list_of_experts_has_whole_names_in_eighty_columns(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    main(["experts"])
+    lines = capsys.readouterr().out.splitlines()
+    assert set(expert_names()) == {line.split()[0] for line in lines[1:-1] if not line.startswith(" ")}
+    assert all(len(line) <= 80 and "…" not in line for line in lines)
 
 
 def test_experts_from_elsewhere_are_rolled_out(tmp_path, monkeypatch, capsys):

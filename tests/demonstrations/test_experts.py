@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from credo import experts
+from credo.environments import rollout_episodes
 from credo.experts import expert_names, load_card, load_expert, write_card, write_expert
 from credo.types import CredoError
 
@@ -37,6 +38,15 @@ def test_shipped_cards_fit_their_weights():
     for name in expert_names():
         policy, card = load_expert(name)
         assert policy.environment == card.environment
+
+
+def test_shipped_experts_are_small_and_do_what_their_cards_say():
+    assert sum(path.stat().st_size for path in experts.FOLDER.glob("*.safetensors")) < 4_000_000
+    for name in expert_names():
+        policy, card = load_expert(name)
+        if name.endswith("-expert"):
+            (episode,) = rollout_episodes(card.environment, policy.normalised_action, 1, seed=7)
+            assert episode.reward.sum() == pytest.approx(card.return_mean, abs=6 * card.return_std)
 
 
 def test_returns_elsewhere(fake_expert):

@@ -207,18 +207,22 @@ def experts(words: Sequence[str]) -> None:
     if options.name is not None:
         console.print_json(data=dataclasses.asdict(load_card(options.name)))
         return
-    table = Table(box=None, pad_edge=False)
-    for name in ("expert", "environment", "algorithm", "steps", "return", "least", "episodes"):
-        text = name in ("expert", "environment", "algorithm")
+    table, counts = Table(box=None, pad_edge=False), set()
+    for name in ("expert", "environment", "learner", "steps", "return", "least"):
+        text = name in ("expert", "environment", "learner")
         table.add_column(name, justify="left" if text else "right", no_wrap=True)
     for card in map(load_card, expert_names()):
         measured = {card.environment: dataclasses.asdict(card)} | card.elsewhere
         for environment, told in measured.items():
             who = (card.name, environment, card.algorithm) if environment == card.environment else ("", environment, "")
             returns = f"{told['return_mean']:,.0f} ± {told['return_std']:,.0f}"
-            numbers = (f"{card.steps:,}", returns, f"{told['return_min']:,.0f}", str(told["episodes"]))
-            table.add_row(*who, *numbers)
+            steps = f"{card.steps:,}" if environment == card.environment else ""
+            table.add_row(*who, steps, returns, f"{told['return_min']:,.0f}")
+            counts.add(told["episodes"])
     console.print(table)
+    if counts:
+        episodes = " or ".join(map(str, sorted(counts)))
+        console.print(f"return: mean ± standard deviation, and the least, of {episodes} episodes")
 
 
 def convert(words: Sequence[str]) -> None:
