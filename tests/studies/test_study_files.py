@@ -222,7 +222,7 @@ def test_shipped_studies_expand(name, tmp_path):
     study = load_study(find_study(name))
     assert study.name == name
     assert study.description
-    seeds = 5 if name.endswith("-small") else 11
+    seeds = {"small": 5, "33": 33}.get(name.rpartition("-")[2], 11)
     assert {cell.config.seeds for cell in study.cells} == {seeds}
     if seeds == 5:
         cells = [Placed(cell, run_id(cell.config)) for cell in study.cells]
@@ -235,7 +235,7 @@ def test_every_study_of_the_issue_is_shipped():
     others = {
         f"{name}{size}" for name in ("stabilisers", "threshold", "demonstrations", "rewards") for size in ("", "-small")
     }
-    stability = {f"stability-{part}" for part in ("early", "bed", "remedies", "credo")}
+    stability = {f"stability-{part}" for part in ("early", "early-33", "early-learners", "bed", "remedies", "credo")}
     assert set(shipped_names()) == figures | others | stability
     assert shipped_names().index("figure-2") < shipped_names().index("figure-10")
     with pytest.raises(CredoError, match="did you mean 'threshold'"):
