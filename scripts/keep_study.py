@@ -17,11 +17,11 @@ import csv
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from credo.diagnostics.divergence import Criteria, activity_of
+from credo.diagnostics.divergence import activity_of, verdict
 from credo.reports.load import LoadedRun, load_run
 from credo.studies.shipped import find_study
 from credo.studies.store import Store, place
@@ -67,23 +67,45 @@ def window_rows(metrics: dict[str, np.ndarray]) -> Iterator[list[Any]]:
 
 
 def inactive_at_the_end(metrics: dict[str, np.ndarray]) -> bool:
-    last = activity_of(metrics, Criteria()).inactive[-LAST_ROUNDS:]
+    last = activity_of(metrics).inactive[-LAST_ROUNDS:]
     return len(last) == LAST_ROUNDS and int(last.sum()) >= MOST_OF_THEM
 
 
-def seed_row(run: LoadedRun, seed: int) -> list[Any]:
+class Kept(NamedTuple):
+    """One seed of a cell, up to the study's steps: its run may have gone on, and have more seeds."""
+
+    place: tuple[str, str, int]
+    """Method, environment, seed."""
+    metrics: dict[str, np.ndarray]
+    evaluations: dict[str, np.ndarray]
+    expert_return: float | None
+
+
+def until(columns: dict[str, np.ndarray], steps: int) -> dict[str, np.ndarray]:
+    """The rows up to so many steps."""
+    return {name: column[columns["step"] <= steps] for name, column in columns.items()} if columns else {}
+
+
+def kept_of(cell: Cell, run: LoadedRun) -> Iterator[Kept]:
+    for seed in cell.config.seed_numbers:
+        if seed in run.seeds:
+            metrics, evaluations = (until(c[seed], cell.config.steps) for c in (run.metrics, run.evaluations))
+            yield Kept((cell.method, cell.environment, seed), metrics, evaluations, run.expert_return)
+
+
+def seed_row(kept: Kept) -> list[Any]:
     """Verdict, step, inactive at the end, steps done, best and last return, the expert's."""
-    verdict, returns = run.verdicts[seed], run.evaluations[seed].get("return_mean", np.empty(0))
-    known = returns[np.isfinite(returns)]
-    step = run.metrics[seed]["step"]
+    found, returns = verdict(kept.metrics, kept.evaluations, kept.expert_return), kept.evaluations.get("return_mean")
+    known = np.empty(0) if returns is None else returns[np.isfinite(returns)]
+    step = kept.metrics["step"]
     numbers = (known.max(), np.median(known[-3:])) if known.size else ()
     return [
-        verdict.kind,
-        "" if verdict.step is None else verdict.step,
-        int(inactive_at_the_end(run.metrics[seed])),
+        found.kind,
+        "" if found.step is None else found.step,
+        int(inactive_at_the_end(kept.metrics)),
         int(step[-1]) if len(step) else 0,
         *([f"{x:.1f}" for x in numbers] or ["", ""]),
-        "" if run.expert_return is None else f"{run.expert_return:.1f}",
+        "" if kept.expert_return is None else f"{kept.expert_return:.1f}",
     ]
 
 
@@ -122,28 +144,28 @@ def main() -> None:
     if not runs:
         parser.error(f"no cell of {study.name} has begun under {options.store}")
     options.out.mkdir(parents=True, exist_ok=True)
-    each = [((cell.method, cell.environment, seed), run, seed) for cell, run in runs for seed in run.seeds]
+    each = [kept for cell, run in runs for kept in kept_of(cell, run)]
     key = ("method", "environment", "seed")
     write(
         options.out / f"{study.name}-seeds.csv",
         (*key, "verdict", "step", "inactive", "steps", "best_return", "last_return", "expert_return"),
-        ([*place, *seed_row(run, seed)] for place, run, seed in each),
+        ([*kept.place, *seed_row(kept)] for kept in each),
     )
     write(
         options.out / f"{study.name}-evaluations.csv",
         (*key, "step", "return"),
         (
-            [*place, int(step), f"{value:.1f}"]
-            for place, run, seed in each
+            [*kept.place, int(step), f"{value:.1f}"]
+            for kept in each
             for step, value in zip(
-                run.evaluations[seed].get("step", ()), run.evaluations[seed].get("return_mean", ()), strict=True
+                kept.evaluations.get("step", ()), kept.evaluations.get("return_mean", ()), strict=True
             )
         ),
     )
     write(
         options.out / f"{study.name}-rounds.csv",
         (*key, "step", *RECORDED),
-        ([*place, *row] for place, run, seed in each for row in window_rows(run.metrics[seed])),
+        ([*kept.place, *row] for kept in each for row in window_rows(kept.metrics)),
     )
     told = {cell.name: about(run, cell) for cell, run in runs}
     (options.out / f"{study.name}.json").write_text(json.dumps(told, indent=1, default=str) + "\n")

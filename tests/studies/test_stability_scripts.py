@@ -106,6 +106,18 @@ def test_what_is_kept_of_a_study_is_what_its_runs_hold(scripts, study, tmp_path,
     rounds = rows(tmp_path / "kept" / "tiny-rounds.csv")
     assert [row["step"] for row in rounds[:4]] == ["64", "128", "192", "256"]
     assert float(rounds[0]["actor_gradient_max"]) > 0
+    # A run to which a later study gave more seeds still gives this one what it asked for.
+    study.write_text(STUDY.replace("seeds = 2", "seeds = 1"))
+    called(monkeypatch, scripts["keep_study"], study, "--store", tmp_path / "runs", "--out", tmp_path / "less")
+    for name in ("seeds", "evaluations", "rounds"):
+        kept = rows(tmp_path / "kept" / f"tiny-{name}.csv")
+        assert rows(tmp_path / "less" / f"tiny-{name}.csv") == [row for row in kept if row["seed"] == "0"]
+
+
+def test_a_curve_is_kept_up_to_the_studys_steps(scripts):
+    columns = {"step": np.array([64, 128, 192]), "value": np.array([1.0, 2.0, 3.0])}
+    assert scripts["keep_study"].until(columns, 128)["value"].tolist() == [1.0, 2.0]
+    assert scripts["keep_study"].until({}, 128) == {}
 
 
 def test_windows_hold_every_round_once(scripts):
