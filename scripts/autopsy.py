@@ -30,6 +30,7 @@ import jax.numpy as jnp
 
 from credo import networks
 from credo.config import RunConfig
+from credo.gradients import gradient_metrics
 from credo.learners import targets
 from credo.preparation import prepare
 from credo.random import Purpose
@@ -66,23 +67,21 @@ def learned_from(
 def look(settings: Any, before: Any, after: Any, batch: Transition) -> dict[str, jax.Array]:
     """One row: the actor before and after an update, on the update's batch."""
 
-    def slope_at(actor: networks.Network) -> jax.Array:
-        action = targets.policy(actor, batch.observation)
-        return jax.grad(lambda a: jnp.sum(networks.q_value(after.critics[0], batch.observation, a)))(action)
+    def value(action: Array) -> Array:
+        return jnp.sum(networks.q_value(after.critics[0], batch.observation, action))
 
     output = networks.apply(after.actor, batch.observation)
     gradient = jax.grad(targets.actor_loss)(
         before.actor, after.critics[0], batch.observation, settings.preactivation_penalty
     )
-    largest = jnp.max(jnp.stack([jnp.max(jnp.abs(leaf)) for leaf in jax.tree.leaves(gradient)]))
     moved = jnp.concatenate(
         [jnp.ravel(jnp.abs(a - b)) for a, b in zip(*map(jax.tree.leaves, (after.actor, before.actor)), strict=True)]
     )
-    slope = slope_at(before.actor)
+    slope = jax.grad(value)(targets.policy(before.actor, batch.observation))
     return {
         "preactivation": jnp.mean(jnp.abs(output)),
         "saturation": jnp.mean((jnp.abs(jnp.tanh(output)) >= SATURATED).astype(jnp.float32)),
-        "gradient": largest,
+        "gradient": gradient_metrics("actor", gradient)["actor_gradient_max"],
         "step": jnp.mean(moved) / settings.actor_learning_rate,
         "agreement": jnp.mean(jnp.abs(jnp.mean(jnp.sign(slope), axis=0))),
         "action_slope": jnp.mean(jnp.linalg.norm(slope, axis=-1)),

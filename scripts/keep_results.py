@@ -10,6 +10,7 @@ import csv
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -27,6 +28,15 @@ RECORDED = (
 """Metrics kept beside each evaluation: gradients as the maximum since the one before, the rest as the mean."""
 
 
+def over_rounds(metrics: dict[str, np.ndarray], name: str, rows: slice | np.ndarray) -> Any:
+    """A metric over some rounds: gradients as their largest, the rest as the mean; "" where nothing is known."""
+    found = metrics[name][rows] if name in metrics else np.empty(0)
+    found = found[np.isfinite(found)]
+    if not found.size:
+        return ""
+    return np.max(found) if "_gradient_" in name else np.mean(found)
+
+
 def write_evaluations(run: LoadedRun, path: Path) -> None:
     """One CSV row per seed and evaluation, with the metrics of the rounds that led to it."""
     with open(path, "w", newline="") as file:
@@ -37,11 +47,7 @@ def write_evaluations(run: LoadedRun, path: Path) -> None:
             for index, step in enumerate(columns.get("step", ())):
                 rows = (metrics["step"] > before) & (metrics["step"] <= step)
                 values = [seed, *(columns[name][index] for name in EVALUATED)]
-                for name in RECORDED:
-                    found = metrics[name][rows] if name in metrics else np.empty(0)
-                    found = found[np.isfinite(found)]
-                    reduce = np.max if "_gradient_" in name else np.mean
-                    values.append(reduce(found) if found.size else "")
+                values += [over_rounds(metrics, name, rows) for name in RECORDED]
                 writer.writerow([f"{v:.5g}" if isinstance(v, np.floating) else v for v in values])
                 before = step
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from keep_results import over_rounds
 
 from credo.diagnostics.divergence import activity_of, verdict
 from credo.reports.load import LoadedRun, load_run
@@ -57,13 +58,8 @@ def windows(rounds: int) -> Iterator[slice]:
 def window_rows(metrics: dict[str, np.ndarray]) -> Iterator[list[Any]]:
     """One row for each window: its last step, then ``RECORDED``."""
     for rows in windows(len(metrics["step"])):
-        row: list[Any] = [int(metrics["step"][rows][-1])]
-        for name in RECORDED:
-            values = metrics[name][rows] if name in metrics else np.empty(0)
-            values = values[np.isfinite(values)]
-            reduce = np.max if "_gradient_" in name else np.mean
-            row.append(f"{reduce(values):.4g}" if values.size else "")
-        yield row
+        values = (over_rounds(metrics, name, rows) for name in RECORDED)
+        yield [int(metrics["step"][rows][-1]), *("" if value == "" else f"{value:.4g}" for value in values)]
 
 
 def inactive_at_the_end(metrics: dict[str, np.ndarray]) -> bool:

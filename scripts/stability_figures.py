@@ -101,7 +101,8 @@ def first_updates(results: Path) -> alt.Chart | None:
 def early(results: Path) -> alt.Chart | None:
     """Share of seeds whose actor is inactive after 2,560 steps, with its interval, one row a change."""
     rows = read(results / "stability-early-seeds.csv")
-    rows = [row for row in rows if row["steps"] == max(r["steps"] for r in rows)]
+    finished = max((row["steps"] for row in rows), default=0)
+    rows = [row for row in rows if row["steps"] == finished]
     seeds, dead = Counter(r["method"] for r in rows), Counter(r["method"] for r in rows if r["inactive"])
     if not seeds:
         return None

@@ -43,7 +43,7 @@ def scripts(monkeypatch):
     monkeypatch.syspath_prepend(str(REPOSITORY / "scripts"))
     names = ("autopsy", "keep_study", "stability_figures")
     yield {name: __import__(name) for name in names}
-    for name in names:
+    for name in (*names, "keep_results"):
         sys.modules.pop(name, None)
 
 
