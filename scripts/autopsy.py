@@ -37,31 +37,12 @@ from credo.random import Purpose
 from credo.studies.shipped import find_study
 from credo.studies.study import load_study
 from credo.training.evaluate import divided
-from credo.training.relabel import relabelled
 from credo.training.seed import Recorder, Seed, draw_experience, make_seed, random_actions
 from credo.training.state import Constants, Parts, TrainState, initial_state, make_parts
-from credo.training.step import SATURATED, Experience
+from credo.training.step import SATURATED, learned_from
 from credo.types import Array, Transition
 
 COLUMNS = ("preactivation", "saturation", "gradient", "step", "agreement", "action_slope")
-
-
-def learned_from(
-    parts: Parts, constants: Constants, state: TrainState, experience: Experience, key: Array
-) -> tuple[Any, Transition]:
-    """The discriminator after a round's updates, and the learner's batches: normalised, with that one's rewards."""
-    batches = experience.batches._replace(
-        observation=constants.normalise(experience.batches.observation),
-        next_observation=constants.normalise(experience.batches.next_observation),
-    )
-    if parts.discriminator is None:
-        return state.discriminator, batches
-    inputs = parts.discriminator.layout.join(
-        constants.normalise(experience.policy_observation), experience.policy_action, None, None, None
-    )
-    updated, _ = parts.discriminator.update(state.discriminator, constants.expert_inputs, inputs, key, state.learner)
-    updated, reward, _ = relabelled(parts, updated, batches, state.learner)
-    return updated, batches._replace(reward=reward)
 
 
 def look(settings: Any, before: Any, after: Any, batch: Transition) -> dict[str, jax.Array]:
@@ -100,7 +81,7 @@ def rows_of(
         seed.replay.add(recorder.steps, recorder.ended)
         experience = draw_experience(config, seed, recorder.fresh, number)
         key = seed.key(Purpose.DISCRIMINATOR, number)
-        discriminator, batches = compiled["batches"](constants, state, experience, key)
+        discriminator, batches, _ = compiled["batches"](state, constants, experience, key)
         learner = state.learner
         for first in range(0, config.updates_per_round, delay):
             few = jax.tree.map(lambda x: x[first : first + delay], batches)  # noqa: B023
@@ -116,8 +97,8 @@ def autopsy(config: RunConfig, rounds: int, seeds: int) -> Iterator[dict[str, fl
     """Rows of all seeds; every action of these rounds is one that the run draws at random."""
     if config.learner not in ("ddpg", "td3"):
         raise SystemExit(f"learner: {config.learner} has no single deterministic actor to look at; ddpg and td3 have")
-    if config.warm_start != "none" or config.discriminator.absorbing_states or config.discriminator.inputs != "sa":
-        raise SystemExit("only runs without warm start and with a discriminator of (s, a) are gone through")
+    if config.warm_start != "none":
+        raise SystemExit(f"warm_start: {config.warm_start} is not gone through; only runs without one are")
     if rounds * config.steps_per_round > config.random_steps:
         raise SystemExit(f"rounds: {rounds} is past the run's random steps; at most "
                          f"{config.random_steps // config.steps_per_round}")  # fmt: skip

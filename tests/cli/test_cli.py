@@ -272,6 +272,13 @@ def test_presets_stand_side_by_side_with_whole_names(monkeypatch, capsys):
     assert max(map(len, printed.splitlines())) <= 100
 
 
+def test_one_preset_is_printed_whole(capsys):
+    main(["presets", "fast"])
+    printed = capsys.readouterr().out
+    for setting in ("environment ", "discriminator.gradient_penalty ", "learner.actor_delay "):
+        assert setting in printed
+
+
 def test_settings_of_a_learner_that_is_not_used_are_named():
     from credo.cli.train import other_learners_settings
     from credo.presets import preset

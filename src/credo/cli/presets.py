@@ -23,7 +23,7 @@ class PresetOptions:
     names: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
     """Presets to compare; default: all."""
     changed_only: bool = True
-    """Only the settings in which they differ."""
+    """Only the settings in which they differ; of one preset, all."""
 
 
 def presets(words: Sequence[str]) -> None:
@@ -32,12 +32,13 @@ def presets(words: Sequence[str]) -> None:
     trees = {name: _settings(preset(name)) for name in options.names or PRESETS}
     names = list(dict.fromkeys(setting for tree in trees.values() for setting in tree))
     cells = {name: {setting: _cell(tree.get(setting)) for setting in names} for name, tree in trees.items()}
-    shown = [s for s in names if not options.changed_only or len({tree[s] for tree in cells.values()}) > 1]
+    everything = not options.changed_only or len(cells) == 1
+    shown = [s for s in names if everything or len({tree[s] for tree in cells.values()}) > 1]
     console = Console()
     for name in trees:
         console.print(f"[bold]{name}[/]: {DESCRIPTIONS[name]}", highlight=False)
     first = max(map(len, shown), default=0) + 4
-    widths = {name: 3 + max(len(name), *(len(tree[s]) for s in shown)) for name, tree in cells.items()}
+    widths = {name: 3 + max(len(name), *(len(tree[s]) for s in shown), 0) for name, tree in cells.items()}
     for group in _groups(widths, console.width - first):
         table = Table()
         for column in ("setting", *group):

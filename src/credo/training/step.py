@@ -58,25 +58,7 @@ def make_round(parts: Parts) -> Round:
         discriminator_key: Array,
         learner_key: Array,
     ) -> tuple[TrainState, Metrics]:
-        batches = experience.batches._replace(
-            observation=constants.normalise(experience.batches.observation),
-            next_observation=constants.normalise(experience.batches.next_observation),
-        )
-        discriminator_state, metrics = state.discriminator, {}
-        if discriminator is not None:
-            policy_inputs = discriminator.layout.join(
-                constants.normalise(experience.policy_observation),
-                experience.policy_action,
-                constants.normalise(experience.policy_next_observation),
-                experience.policy_terminated,
-                experience.policy_absorbing,
-            )
-            discriminator_state, metrics = discriminator.update(
-                state.discriminator, constants.expert_inputs, policy_inputs, discriminator_key, state.learner
-            )
-            network = discriminator_state.network
-            discriminator_state, reward, reward_metrics = relabelled(parts, discriminator_state, batches, state.learner)
-            batches, metrics = batches._replace(reward=reward), metrics | reward_metrics
+        discriminator_state, batches, metrics = learned_from(parts, state, constants, experience, discriminator_key)
         learner_state, learner_metrics = learner.update(state.learner, batches, learner_key)
         updated = TrainState(learner_state, discriminator_state)
 
@@ -90,6 +72,7 @@ def make_round(parts: Parts) -> Round:
         }
         if discriminator is not None:
             key = jax.random.fold_in(discriminator_key, 2)
+            network = discriminator_state.network
             metrics |= discriminator_diagnostics(parts, discriminator, network, constants, last, key, state.learner)
         gradients = [value for name, value in metrics.items() if "_gradient_" in name]
         floats = [leaf for leaf in jax.tree.leaves(updated) if jnp.issubdtype(leaf.dtype, jnp.floating)]
@@ -98,6 +81,32 @@ def make_round(parts: Parts) -> Round:
         return state, metrics | {"finite": finite.astype(jnp.float32)}
 
     return one_round
+
+
+def learned_from(
+    parts: Parts, state: TrainState, constants: Constants, experience: Experience, key: Array
+) -> tuple[Any, Transition | Rollout, Metrics]:
+    """The discriminator's state after a round's updates, and what the learner then learns from: the batches,
+    normalised, with that discriminator's rewards. ``key`` is the discriminator's."""
+    batches = experience.batches._replace(
+        observation=constants.normalise(experience.batches.observation),
+        next_observation=constants.normalise(experience.batches.next_observation),
+    )
+    discriminator = parts.discriminator
+    if discriminator is None:
+        return state.discriminator, batches, {}
+    policy_inputs = discriminator.layout.join(
+        constants.normalise(experience.policy_observation),
+        experience.policy_action,
+        constants.normalise(experience.policy_next_observation),
+        experience.policy_terminated,
+        experience.policy_absorbing,
+    )
+    updated, metrics = discriminator.update(
+        state.discriminator, constants.expert_inputs, policy_inputs, key, state.learner
+    )
+    updated, reward, reward_metrics = relabelled(parts, updated, batches, state.learner)
+    return updated, batches._replace(reward=reward), metrics | reward_metrics
 
 
 def measured(batches: Transition | Rollout) -> Transition:
