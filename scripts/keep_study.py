@@ -2,7 +2,8 @@
 
     python scripts/keep_study.py STUDY [--store runs] [--out results/stability]
 
-Writes, of every cell that has begun,
+Writes, of every cell that has begun, and keeps of a cell that has not begun in this store what stood there, so that a long
+study can be run in parts and in several places:
     OUT/STUDY-seeds.csv        one row a seed: verdict, when it broke, whether its actor was inactive at the end
     OUT/STUDY-evaluations.csv  one row a seed and evaluation: its return
     OUT/STUDY-rounds.csv       diagnostics in windows of rounds that grow with time (1, 1, 1, 1, 2, 2, 4, 4, 8, ...):
@@ -118,10 +119,25 @@ def about(run: LoadedRun, cell: Cell) -> dict[str, Any]:
     }
 
 
-def write(path: Path, header: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
+class Files(NamedTuple):
+    """Where one study's small files lie, and which of its cells (method, environment) are kept anew."""
+
+    out: Path
+    study: str
+    anew: set[tuple[str, str]]
+
+
+def write(files: Files, kind: str, header: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
+    """Rows that begin with method, environment and seed, behind what is there of other cells."""
+    path = files.out / f"{files.study}-{kind}.csv"
+    before: list[list[str]] = []
+    if path.exists():
+        with open(path, newline="") as file:
+            before = [row for row in list(csv.reader(file))[1:] if (row[0], row[1]) not in files.anew]
     with open(path, "w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(header)
+        writer.writerow(("method", "environment", "seed", *header))
+        writer.writerows(before)
         writer.writerows(rows)
     print(f"written: {path}")
 
@@ -141,15 +157,17 @@ def main() -> None:
         parser.error(f"no cell of {study.name} has begun under {options.store}")
     options.out.mkdir(parents=True, exist_ok=True)
     each = [kept for cell, run in runs for kept in kept_of(cell, run)]
-    key = ("method", "environment", "seed")
+    files = Files(options.out, study.name, {(cell.method, cell.environment) for cell, _ in runs})
     write(
-        options.out / f"{study.name}-seeds.csv",
-        (*key, "verdict", "step", "inactive", "steps", "best_return", "last_return", "expert_return"),
+        files,
+        "seeds",
+        ("verdict", "step", "inactive", "steps", "best_return", "last_return", "expert_return"),
         ([*kept.place, *seed_row(kept)] for kept in each),
     )
     write(
-        options.out / f"{study.name}-evaluations.csv",
-        (*key, "step", "return"),
+        files,
+        "evaluations",
+        ("step", "return"),
         (
             [*kept.place, int(step), f"{value:.1f}"]
             for kept in each
@@ -159,12 +177,15 @@ def main() -> None:
         ),
     )
     write(
-        options.out / f"{study.name}-rounds.csv",
-        (*key, "step", *RECORDED),
+        files,
+        "rounds",
+        ("step", *RECORDED),
         ([*kept.place, *row] for kept in each for row in window_rows(kept.metrics)),
     )
-    told = {cell.name: about(run, cell) for cell, run in runs}
-    (options.out / f"{study.name}.json").write_text(json.dumps(told, indent=1, default=str) + "\n")
+    described = options.out / f"{study.name}.json"
+    told = json.loads(described.read_text()) if described.exists() else {}
+    told |= {cell.name: about(run, cell) for cell, run in runs}
+    described.write_text(json.dumps(told, indent=1, default=str) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """What is kept of a study, and what it is drawn from: the scripts behind docs/stability.md."""
 
 import csv
+import json
 import sys
 from pathlib import Path
 
@@ -112,6 +113,15 @@ def test_what_is_kept_of_a_study_is_what_its_runs_hold(scripts, study, tmp_path,
     for name in ("seeds", "evaluations", "rounds"):
         kept = rows(tmp_path / "kept" / f"tiny-{name}.csv")
         assert rows(tmp_path / "less" / f"tiny-{name}.csv") == [row for row in kept if row["seed"] == "0"]
+    # Cells that were kept from another store stay; those that are in this one are replaced.
+    study.write_text(STUDY)
+    elsewhere = tmp_path / "elsewhere"
+    placed = place(load_study(study), {})[1]
+    api.imitate(placed.cell.config, out=Store(elsewhere).folder(placed.run))
+    called(monkeypatch, scripts["keep_study"], study, "--store", elsewhere, "--out", tmp_path / "less")
+    found = rows(tmp_path / "less" / "tiny-seeds.csv")
+    assert [(row["method"], row["seed"]) for row in found] == [("plain", "0"), ("penalty", "0"), ("penalty", "1")]
+    assert set(json.loads((tmp_path / "less" / "tiny.json").read_text())) == {"plain", "penalty"}
 
 
 def test_a_curve_is_kept_up_to_the_studys_steps(scripts):
