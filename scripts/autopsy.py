@@ -52,9 +52,7 @@ def look(settings: Any, before: Any, after: Any, batch: Transition) -> dict[str,
         return jnp.sum(networks.q_value(after.critics[0], batch.observation, action))
 
     output = networks.apply(after.actor, batch.observation)
-    gradient = jax.grad(targets.actor_loss)(
-        before.actor, after.critics[0], batch.observation, settings.preactivation_penalty
-    )
+    gradient = jax.grad(targets.actor_loss)(before.actor, after.critics[0], batch, settings)
     moved = jnp.concatenate(
         [jnp.ravel(jnp.abs(a - b)) for a, b in zip(*map(jax.tree.leaves, (after.actor, before.actor)), strict=True)]
     )

@@ -44,6 +44,15 @@ class EnvironmentSpec(NamedTuple):
     """Time limit in steps, after which an episode is truncated; None if there is none."""
 
 
+class Demonstrated(NamedTuple):
+    """Pairs of the demonstrations, for an actor to clone (any leading axes)."""
+
+    observation: Array
+    """[..., observation_size] float32."""
+    action: Array
+    """[..., action_size] float32 in [-1, 1]."""
+
+
 class Transition(NamedTuple):
     """One environment step, or a batch of them (any leading axes)."""
 
@@ -57,6 +66,8 @@ class Transition(NamedTuple):
     """[..., observation_size] float32: the true successor, never the first observation after a reset."""
     terminated: Array
     """[...] bool: the episode ended in ``next_observation``; a time limit is not termination."""
+    demonstrated: Demonstrated | None = None
+    """As many pairs, drawn beside the steps of a batch whose learner clones too; otherwise None."""
 
 
 class Rollout(NamedTuple):

@@ -90,6 +90,7 @@ def test_refused_in_one_line_that_names_field_and_value(changes):
         {"warm_start": "bc", "held_out": 0.0},
         {"learner": "bc", "warm_start": "bc"},
         {"warm_start": "bc", "bc__patience": 0},
+        {"reward": "environment", "td3__cloning_weight": 1.0},
     ],
     ids=str,
 )
@@ -123,6 +124,8 @@ def test_refused_together(changes):
         {"learner": "ppo", "warm_start": "bc"},
         {"learner": "ppo", "ppo__minibatch_size": 1, "ppo__normalise_advantages": False},
         {"learning_starts": 0, "random_steps": 0},
+        {"learner": "sac", "sac__cloning_weight": 1.0},
+        {"reward": "environment", "sac__cloning_weight": 1.0},
     ],
     ids=str,
 )
@@ -180,3 +183,6 @@ def test_without_actions_the_discriminator_may_look_at_states_alone():
         with pytest.raises(CredoError) as error:
             check_action_free(changed(**changes))
         one_line(error, f"discriminator.{name}", "no actions")
+    with pytest.raises(CredoError) as error:
+        check_action_free(changed(discriminator__inputs="s", td3__cloning_weight=0.5))
+    one_line(error, "td3.cloning_weight", 0.5)

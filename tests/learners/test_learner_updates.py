@@ -10,7 +10,7 @@ from credo.learners.ddpg import ddpg
 from credo.learners.sac import sac
 from credo.learners.sd3 import make_noise, sd3
 from credo.learners.td3 import td3
-from credo.types import Transition
+from credo.types import Demonstrated, Transition
 from reference.actor_critic import DDPG, SAC, SD3, TD3
 from reference.multilayer import to_numpy
 
@@ -18,7 +18,7 @@ OBSERVATION, ACTION, BATCH = 3, 2, 8
 RATES = {"actor_learning_rate": 1e-2, "critic_learning_rate": 2e-2, "target_rate": 0.1, "hidden": (7, 5)}
 
 
-def batches_of(updates, seed=0):
+def batches_of(updates, seed=0, cloning=False):
     generator = np.random.default_rng(seed)
 
     def normal(*shape):
@@ -32,11 +32,15 @@ def batches_of(updates, seed=0):
         reward=3 * normal(),
         next_observation=normal(OBSERVATION),
         terminated=terminated,
+        demonstrated=Demonstrated(normal(OBSERVATION), np.tanh(normal(ACTION))) if cloning else None,
     )
 
 
 def row(batches, index):
     fields = batches._asdict()
+    demonstrated = fields.pop("demonstrated")
+    if demonstrated is not None:
+        fields |= {f"demonstrated_{name}": x for name, x in demonstrated._asdict().items()}
     return {name: x[index] if x.dtype == bool else x[index].astype(np.float64) for name, x in fields.items()}
 
 
@@ -74,12 +78,15 @@ def largest(gradients):
     return max(np.abs(array).max() for layer in gradients for array in layer)
 
 
-@pytest.mark.parametrize(("delay", "updates", "penalty"), [(2, 4, 0.0), (2, 2, 0.3)])
-def test_td3_agrees_with_numpy(delay, updates, penalty):
-    config = TD3Config(actor_delay=delay, target_noise=0.4, discount=0.9, preactivation_penalty=penalty, **RATES)
+@pytest.mark.parametrize(
+    ("delay", "updates", "penalty", "cloning"), [(2, 4, 0.0, 0.0), (2, 2, 0.3, 0.0), (2, 4, 0.3, 0.7)]
+)
+def test_td3_agrees_with_numpy(delay, updates, penalty, cloning):
+    settings = {"preactivation_penalty": penalty, "cloning_weight": cloning}
+    config = TD3Config(actor_delay=delay, target_noise=0.4, discount=0.9, **settings, **RATES)
     learner = td3(config, OBSERVATION, ACTION)
     state = spread(learner.init(jax.random.key(0)))
-    batches, key = batches_of(updates), jax.random.key(1)
+    batches, key = batches_of(updates, cloning=cloning > 0), jax.random.key(1)
     noises = [np.asarray(jax.random.normal(k, (BATCH, ACTION))) for k in jax.random.split(key, updates)]
     assert any(np.abs(config.target_noise * noise).max() > config.target_noise_clip for noise in noises)
     agent = TD3(config, to_numpy(state.actor), [to_numpy(critic) for critic in state.critics])
@@ -100,13 +107,14 @@ def test_td3_agrees_with_numpy(delay, updates, penalty):
         assert float(metrics["actor_gradient_max"]) == pytest.approx(largest(agent.actor_gradient), rel=1e-4)
 
 
-@pytest.mark.parametrize(("target_entropy", "updates"), [(None, 1), (-0.5, 3)])
-def test_sac_agrees_with_numpy(target_entropy, updates):
+@pytest.mark.parametrize(("target_entropy", "updates", "cloning"), [(None, 1, 0.0), (-0.5, 3, 0.0), (None, 3, 0.7)])
+def test_sac_agrees_with_numpy(target_entropy, updates, cloning):
     rates = {**RATES, "temperature_learning_rate": 3e-2}
+    rates["cloning_weight"] = cloning
     config = SACConfig(discount=0.9, initial_temperature=0.3, target_entropy=target_entropy, **rates)
     learner = sac(config, OBSERVATION, ACTION)
     state = spread(learner.init(jax.random.key(0)), 2.0)
-    batches, key = batches_of(updates), jax.random.key(1)
+    batches, key = batches_of(updates, cloning=cloning > 0), jax.random.key(1)
     agent = SAC(
         config,
         to_numpy(state.actor),
@@ -129,7 +137,7 @@ def test_sac_agrees_with_numpy(target_entropy, updates):
         assert float(metrics["actor_gradient_norm"]) == pytest.approx(norm(agent.actor_gradient), rel=1e-4)
 
 
-STABILISED = {"actor_gradient_clip": 0.05, "actor_starts": 1, "preactivation_penalty": 0.3}
+STABILISED = {"actor_gradient_clip": 0.05, "actor_starts": 1, "preactivation_penalty": 0.3, "cloning_weight": 0.7}
 
 
 @pytest.mark.parametrize("stabilisers", [{"preactivation_penalty": 0.0}, STABILISED], ids=["plain", "stabilised"])
@@ -137,7 +145,7 @@ def test_ddpg_agrees_with_numpy(stabilisers):
     config = DDPGConfig(discount=0.9, **stabilisers, **RATES)
     learner = ddpg(config, OBSERVATION, ACTION)
     state = spread(learner.init(jax.random.key(0)))
-    batches, key = batches_of(3), jax.random.key(1)
+    batches, key = batches_of(3, cloning=config.cloning_weight > 0), jax.random.key(1)
     agent = DDPG(config, to_numpy(state.actor), to_numpy(state.critics[0]))
     updated, metrics = jax.jit(learner.update)(state, batches, key)
     norms = []
@@ -174,7 +182,7 @@ def test_sd3_agrees_with_numpy(noise, importance_weights, stabilisers):
     )
     learner = sd3(config, OBSERVATION, ACTION)
     state = spread_pairs(learner.init(jax.random.key(0)))
-    batches, key = batches_of(updates), jax.random.key(1)
+    batches, key = batches_of(updates, cloning=config.cloning_weight > 0), jax.random.key(1)
     draw = make_noise(noise, samples, ACTION)
     agent = SD3(config, [to_numpy(x) for x in state.actors], [to_numpy(x) for x in state.critics])
     updated, metrics = jax.jit(learner.update)(state, batches, key)

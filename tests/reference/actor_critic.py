@@ -52,18 +52,11 @@ class TD3:
             self.critics, self.critic_moments, batch, target, config.critic_learning_rate, self.critic_count
         )
         if self.critic_count % config.actor_delay == 0:
-            self._update_actor(batch["observation"])
+            self._update_actor(batch)
 
-    def _update_actor(self, observation):
+    def _update_actor(self, batch):
         config = self.config
-        before, kept = forward(self.actor, observation)
-        action = np.tanh(before)
-        _, value_kept = value(self.critics[0], observation, action)
-        slope = np.full((len(observation), 1), -1.0 / len(observation))
-        _, into = backward(self.critics[0], value_kept, slope)
-        slope = into[:, observation.shape[1] :] * (1.0 - action**2)
-        slope = slope + 2.0 * config.preactivation_penalty * before / before.size
-        self.actor_gradient, _ = backward(self.actor, kept, slope)
+        self.actor_gradient = ascent(self.actor, self.critics[0], batch, config)
         self.actor_count += 1
         self.actor, self.actor_moments = adam(
             self.actor, self.actor_gradient, self.actor_moments, config.actor_learning_rate, self.actor_count
@@ -75,14 +68,33 @@ class TD3:
         ]
 
 
-def ascent(actor, critic, observation, penalty):
-    """The deterministic policy gradient of an actor, for minimisation."""
+def ascent(actor, critic, batch, config):
+    """The deterministic policy gradient of an actor, for minimisation, with what pulls it back and to the expert."""
+    observation = batch["observation"]
     before, kept = forward(actor, observation)
     action = np.tanh(before)
-    _, value_kept = value(critic, observation, action)
+    values, value_kept = value(critic, observation, action)
     _, into = backward(critic, value_kept, np.full((len(observation), 1), -1.0 / len(observation)))
-    slope = into[:, observation.shape[1] :] * (1.0 - action**2) + 2.0 * penalty * before / before.size
-    return backward(actor, kept, slope)[0]
+    slope = into[:, observation.shape[1] :] * (1.0 - action**2)
+    slope = slope + 2.0 * config.preactivation_penalty * before / before.size
+    gradient = backward(actor, kept, slope)[0]
+    return added(gradient, clone_gradient(actor, batch, config.cloning_weight * np.mean(np.abs(values))))
+
+
+def clone_gradient(actor, batch, weight):
+    """Of ``weight`` times the mean squared error of an actor's tanh to demonstrated actions; None without any."""
+    if "demonstrated_action" not in batch:
+        return None
+    before, kept = forward(actor, batch["demonstrated_observation"])
+    action = np.tanh(before)
+    error = action - batch["demonstrated_action"]
+    return backward(actor, kept, 2.0 * weight * error * (1.0 - action**2) / error.size)[0]
+
+
+def added(gradient, other):
+    if other is None:
+        return gradient
+    return [tuple(x + y for x, y in zip(*layers, strict=True)) for layers in zip(gradient, other, strict=True)]
 
 
 def cut(gradient, limit):
@@ -107,7 +119,7 @@ class Pair:
         (self.critic,), self.critic_moments, (self.critic_gradient,) = critic_step(
             [self.critic], self.critic_moments, batch, target, config.critic_learning_rate, self.count
         )
-        self.actor_gradient = ascent(self.actor, self.critic, batch["observation"], config.preactivation_penalty)
+        self.actor_gradient = ascent(self.actor, self.critic, batch, config)
         if self.count > config.actor_starts:
             self.actor_count += 1
             gradient = cut(self.actor_gradient, config.actor_gradient_clip)
@@ -195,7 +207,7 @@ class SAC:
         self.critics, self.critic_moments, _ = critic_step(
             self.critics, self.critic_moments, batch, target, config.critic_learning_rate, self.count
         )
-        log_prob = self._update_actor(batch["observation"], normal, temperature)
+        log_prob = self._update_actor(batch, normal, temperature)
         slope = -(log_prob + self.target_entropy)
         (((self.log_temperature, _),), self.temperature_moments) = adam(
             [(self.log_temperature, np.zeros(()))],
@@ -209,8 +221,8 @@ class SAC:
             for target, online in zip(self.target_critics, self.critics, strict=True)
         ]
 
-    def _update_actor(self, observation, normal, temperature):
-        rows = len(observation)
+    def _update_actor(self, batch, normal, temperature):
+        observation, rows = batch["observation"], len(batch["observation"])
         mean, log_std, unclipped, kept = gaussian(self.actor, observation)
         action, log_prob = log_density(mean, log_std, normal)
         values, slopes = [], []
@@ -225,6 +237,13 @@ class SAC:
         std_slope = raw_slope * np.exp(log_std) * normal - temperature / rows
         std_slope = std_slope * ((unclipped > -20.0) & (unclipped < 2.0))
         self.actor_gradient, _ = backward(self.actor, kept, np.concatenate([raw_slope, std_slope], axis=1))
+        weight = self.config.cloning_weight * np.mean(np.abs(np.minimum(*values)))
+        last, width = self.actor[-1], action.shape[1]
+        clone = clone_gradient([*self.actor[:-1], (last[0][:, :width], last[1][:width])], batch, weight)
+        if clone is not None:
+            # The deviations' half of the last layer is not the mean's.
+            clone[-1] = tuple(np.concatenate([x, np.zeros_like(x)], axis=-1) for x in clone[-1])
+        self.actor_gradient = added(self.actor_gradient, clone)
         self.actor, self.actor_moments = adam(
             self.actor, self.actor_gradient, self.actor_moments, self.config.actor_learning_rate, self.count
         )

@@ -1,5 +1,6 @@
 """One compiled round: relabelling, clipping, measures, and what becomes of a bad update."""
 
+import dataclasses
 import functools
 
 import jax
@@ -13,7 +14,7 @@ from credo.discriminator.rewards import REWARDS
 from credo.environments import environment_spec, make_environment
 from credo.training.relabel import relabelled
 from credo.training.state import initial_state, make_constants, make_parts
-from credo.training.step import Experience, make_round
+from credo.training.step import Experience, learned_from, make_round
 from credo.types import Transition
 from training.training_runs import SMALL, changed
 
@@ -96,6 +97,25 @@ def test_clip_caps_the_reward_and_filter_does_not(name, mode):
     cap = float(REWARDS[name](jnp.float32(0.25)))
     expected = np.minimum(plain, cap) if mode in ("clip", "both") else plain
     np.testing.assert_allclose(reward, expected, rtol=1e-6)
+
+
+def test_an_actor_that_clones_is_given_pairs_of_the_demonstrations():
+    """As many as a batch has steps, normalised, each observation with its own action, drawn anew for every update."""
+    parts = make_parts(changed(td3=dataclasses.replace(SMALL.td3, cloning_weight=1.0)), pendulum())
+    action = np.linspace(-1, 1, 30, dtype=np.float32)[:, None]
+    statistics = np.full(3, 0.5, np.float32), np.full(3, 2.0, np.float32)
+    constants = make_constants(parts, statistics, np.repeat(action, 3, axis=1), action)
+    _, batches, _ = learned_from(parts, initial_state(parts, 0), constants, experience(), jax.random.key(1))
+    pairs = batches.demonstrated
+    assert pairs.observation.shape == (UPDATES, BATCH, 3)
+    assert pairs.action.shape == (UPDATES, BATCH, 1)
+    np.testing.assert_allclose(pairs.observation, np.repeat((pairs.action - 0.5) / 2.0, 3, axis=-1), rtol=1e-6)
+    drawn = np.asarray(pairs.action)[..., 0]
+    assert set(drawn.ravel()) <= set(action.ravel())
+    assert len(set(drawn.ravel())) > 8
+    assert not np.array_equal(drawn[0], drawn[1])
+    without = make_parts(SMALL, pendulum())
+    assert make_constants(without, statistics, np.repeat(action, 3, axis=1), action).demonstrated is None
 
 
 def test_a_bad_update_brings_the_state_before_the_round_back():

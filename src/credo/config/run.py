@@ -117,6 +117,11 @@ class RunConfig:
         return self.imitates and self.learner != "bc"
 
     @property
+    def cloning_weight(self) -> float:
+        """Weight of the clone's loss in the actor's; 0 for a learner without one."""
+        return getattr(self.learner_config, "cloning_weight", 0.0)
+
+    @property
     def on_policy(self) -> bool:
         """Whether the learner learns from the steps of the round alone."""
         registered = REGISTERED["learner"].get(self.learner)
@@ -212,6 +217,9 @@ def identity(config: RunConfig, demonstrations_sha256: str = "", seed_replay_sha
     for name in typing.get_args(LearnerName):
         if name not in (config.learner, config.warm_start):
             del tree[name]
+    settings = tree.get(config.learner, {})
+    if settings.get("cloning_weight") == 0:
+        del settings["cloning_weight"]
     if config.warm_start == "none":
         del tree["warm_start"]
     else:

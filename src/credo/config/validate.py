@@ -41,6 +41,9 @@ def validate(config: RunConfig) -> None:
         check_limits(config.bc, "bc.")
     if "bc" in (config.learner, config.warm_start):
         _check_clone(config)
+    if config.cloning_weight > 0 and not config.imitates:
+        right = "0 with reward environment, which comes without demonstrations to clone"
+        refuse(f"{config.learner}.cloning_weight", config.cloning_weight, right)
     if config.learner == "sd3":
         _check_noise(config.sd3)
     if config.learner == "ppo" and config.steps_per_round % config.ppo.minibatch_size:
@@ -149,6 +152,9 @@ def check_action_free(config: RunConfig) -> None:
     if "bc" in (config.learner, config.warm_start):
         name, value = ("learner", config.learner) if config.learner == "bc" else ("warm_start", config.warm_start)
         refuse(name, value, "something else: the demonstrations have no actions to clone")
+    if config.cloning_weight > 0:
+        right = "0: the demonstrations have no actions to clone"
+        refuse(f"{config.learner}.cloning_weight", config.cloning_weight, right)
     if settings.kind != "gail":
         refuse("discriminator.kind", settings.kind, "gail: the demonstrations have no actions")
     if settings.inputs not in ("s", "ss"):

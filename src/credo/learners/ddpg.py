@@ -56,7 +56,7 @@ def ddpg(config: DDPGConfig, observation_size: int, action_size: int) -> Learner
             critic_adam, state.critics, state.critic_optimiser, batch, target
         )
         actor, actor_optimiser, actor_metrics = targets.actor_step(
-            config, actor_adam, state.actor, state.actor_optimiser, critics[0], batch.observation, critic_optimiser
+            config, actor_adam, state.actor, state.actor_optimiser, critics[0], batch, critic_optimiser
         )
         state = DDPGState(
             actor=actor,

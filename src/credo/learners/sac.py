@@ -111,16 +111,17 @@ def sac(config: SACConfig, observation_size: int, action_size: int) -> Learner:
     def mode(state: SACState, observation: Array) -> Array:
         return jnp.tanh(gaussian(state.actor, observation)[0])
 
-    def actor_network(state: SACState) -> Network:
-        last = state.actor[-1]
-        return (*state.actor[:-1], networks.Layer(last.weight[:, :action_size], last.bias[:action_size]))
+    def mean_network(actor: Network) -> Network:
+        last = actor[-1]
+        return (*actor[:-1], networks.Layer(last.weight[:, :action_size], last.bias[:action_size]))
 
     def actor_loss(
-        actor: Network, critics: tuple[Network, ...], observation: Array, normal: Array, temperature: Array
+        actor: Network, critics: tuple[Network, ...], batch: Transition, normal: Array, temperature: Array
     ) -> tuple[Array, Array]:
-        action, log_prob = squashed_log_prob(*gaussian(actor, observation), normal)
-        value = targets.smallest_value(critics, observation, action)
-        return jnp.mean(temperature * log_prob - value), jnp.mean(log_prob)
+        action, log_prob = squashed_log_prob(*gaussian(actor, batch.observation), normal)
+        value = targets.smallest_value(critics, batch.observation, action)
+        clone = targets.cloned(mean_network(actor), value, batch.demonstrated, config.cloning_weight)
+        return jnp.mean(temperature * log_prob - value) + clone, jnp.mean(log_prob)
 
     def one_update(state: SACState, inputs: tuple[Transition, Array]) -> tuple[SACState, Metrics]:
         batch, key = inputs
@@ -136,7 +137,7 @@ def sac(config: SACConfig, observation_size: int, action_size: int) -> Learner:
 
         normal = jax.random.normal(actor_key, batch.action.shape)
         (_, log_prob), actor_gradient = jax.value_and_grad(actor_loss, has_aux=True)(
-            state.actor, critics, batch.observation, normal, temperature
+            state.actor, critics, batch, normal, temperature
         )
         changes, actor_optimiser = actor_adam.update(
             clipped(actor_gradient, config.actor_gradient_clip), state.actor_optimiser
@@ -172,7 +173,7 @@ def sac(config: SACConfig, observation_size: int, action_size: int) -> Learner:
         act=act,
         mode=mode,
         update=update,
-        actor=actor_network,
+        actor=lambda state: mean_network(state.actor),
         q_value=lambda state, observation, action: networks.q_value(state.critics[0], observation, action),
         log_prob=lambda state, observation, action: log_prob_of(*gaussian(state.actor, observation), action),
         cloning=Cloning(

@@ -175,7 +175,7 @@ def sd3(config: SD3Config, observation_size: int, action_size: int) -> Learner:
             state.actors[index],
             state.actor_optimisers[index],
             critic,
-            batch.observation,
+            batch,
             critic_optimiser,
         )
         moved = {

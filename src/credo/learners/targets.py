@@ -15,8 +15,9 @@ import optax.tree_utils
 from credo import networks
 from credo.config import DeterministicConfig, SACConfig
 from credo.gradients import clipped, gradient_metrics
+from credo.learners.cloning import squared_error
 from credo.networks import Network
-from credo.types import Array, Metrics, Transition
+from credo.types import Array, Demonstrated, Metrics, Transition
 
 
 class Choice(NamedTuple):
@@ -79,15 +80,32 @@ def critic_loss(critics: tuple[Network, ...], batch: Transition, target: Array) 
     return jnp.sum(jnp.mean(jnp.square(values - target[None]), axis=1)), jnp.mean(values)
 
 
-def actor_loss(actor: Network, critic: Network, observation: Array, preactivation_penalty: float) -> Array:
+def actor_loss(actor: Network, critic: Network, batch: Transition, settings: DeterministicConfig) -> Array:
     """Deterministic policy gradient: minus the mean value of the policy's actions (scalar).
 
     Differs from DDPG, TD3 and SD3: plus ``preactivation_penalty`` times the mean squared output before tanh, as in
-    MR.Q (Fujimoto et al. 2025); a saturated tanh has no gradient left to come back with. 0 is their own loss.
+    MR.Q (Fujimoto et al. 2025); a saturated tanh has no gradient left to come back with. Plus the clone's loss
+    (``cloned``). With both weights 0 it is their own loss.
     """
-    output = networks.apply(actor, observation)
-    value = jnp.mean(networks.q_value(critic, observation, jnp.tanh(output)))
-    return preactivation_penalty * jnp.mean(jnp.square(output)) - value
+    output = networks.apply(actor, batch.observation)
+    values = networks.q_value(critic, batch.observation, jnp.tanh(output))
+    loss = settings.preactivation_penalty * jnp.mean(jnp.square(output)) - jnp.mean(values)
+    return loss + cloned(actor, values, batch.demonstrated, settings.cloning_weight)
+
+
+def cloned(actor: Network, values: Array, demonstrated: Demonstrated | None, weight: float) -> Array:
+    """What an actor's loss has for not acting as the demonstrations (scalar): ``weight`` times the squared error of its
+    tanh, in units of the mean absolute of ``values`` [B]; 0 without demonstrated pairs.
+
+    GAIL with cloning in the actor's loss is Jena et al. 2020 (arXiv 2001.07798); the units are those of TD3+BC
+    (Fujimoto and Gu 2021), without which the weight would mean less as the critic's values grow.
+
+    Differs from both: the error is on pairs of the demonstrations, not of the replay, and its weight is constant.
+    """
+    if demonstrated is None:
+        return jnp.zeros(())
+    size = jax.lax.stop_gradient(jnp.mean(jnp.abs(values)))
+    return weight * size * squared_error(actor, demonstrated.observation, demonstrated.action)
 
 
 def make_actor(settings: DeterministicConfig, key: Array, observation_size: int, outputs: int) -> Network:
@@ -127,7 +145,7 @@ def actor_step(
     actor: Network,
     optimiser: Any,
     critic: Network,
-    observation: Array,
+    batch: Transition,
     critic_optimiser: Any,
 ) -> tuple[Network, Any, Metrics]:
     """One step of a deterministic actor up its critic's value: (actor, optimiser state, metrics).
@@ -135,7 +153,7 @@ def actor_step(
     Until the critic has done more than ``actor_starts`` steps, which Adam counts, actor and optimiser stay as they
     are; the gradient is measured all the while, and always before it is clipped.
     """
-    gradient = jax.grad(actor_loss)(actor, critic, observation, settings.preactivation_penalty)
+    gradient = jax.grad(actor_loss)(actor, critic, batch, settings)
     metrics = gradient_metrics("actor", gradient)
     changes, new_optimiser = adam.update(clipped(gradient, settings.actor_gradient_clip), optimiser)
     new_actor = optax.apply_updates(actor, changes)

@@ -64,7 +64,7 @@ def td3(config: TD3Config, observation_size: int, action_size: int) -> Learner:
             state.actor,
             state.actor_optimiser,
             state.critics[0],
-            batch.observation,
+            batch,
             state.critic_optimiser,
         )
         state = state._replace(

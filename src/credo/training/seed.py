@@ -165,7 +165,18 @@ class Recorder:
     @property
     def fresh(self) -> Transition | Rollout:
         """The round's steps, as the learner and the discriminator want them."""
-        return Rollout(*self.steps, raw_action=self.raw_action, ended=self.ended) if self.on_policy else self.steps
+        steps = self.steps
+        if not self.on_policy:
+            return steps
+        return Rollout(
+            observation=steps.observation,
+            action=steps.action,
+            reward=steps.reward,
+            next_observation=steps.next_observation,
+            terminated=steps.terminated,
+            raw_action=self.raw_action,
+            ended=self.ended,
+        )
 
 
 def draw_experience(config: RunConfig, seed: Seed, fresh: Transition | Rollout, round_number: int) -> Experience:
@@ -180,9 +191,14 @@ def draw_experience(config: RunConfig, seed: Seed, fresh: Transition | Rollout, 
     updates = config.discriminator.updates_per_round if config.adversarial else 0
     shape = (updates, config.discriminator.batch_size)
     if not config.keeps_replay or config.policy_samples == "fresh":
-        steps = Transition(*(x.reshape(-1, *x.shape[2:]) for x in fresh[: len(Transition._fields)]))
+        steps = Transition(
+            *(
+                x.reshape(-1, *x.shape[2:])
+                for x in (fresh.observation, fresh.action, fresh.reward, fresh.next_observation, fresh.terminated)
+            )
+        )
         rows = generator.integers(0, steps.reward.shape[0], shape)
-        sampled = Transition(*(x[rows] for x in steps))
+        sampled = jax.tree.map(lambda x: x[rows], steps)
         ends, held = int(np.sum(steps.terminated)), len(steps.reward)
     else:
         slots = seed.replay.sample_slots(generator, shape)

@@ -14,7 +14,7 @@ from credo.learners import Learner, make_learner
 from credo.networks import Network
 from credo.policies import Policy
 from credo.random import Purpose, device_key
-from credo.types import Array, EnvironmentSpec
+from credo.types import Array, Demonstrated, EnvironmentSpec
 
 SPLIT_SEED = 0
 """Which episodes are held out is the same for every seed of every run."""
@@ -38,6 +38,8 @@ class Constants(NamedTuple):
     expert_inputs: Array
     """[n, D] float32: the demonstrations as the discriminator sees them, stays in the absorbing state included (n = 0
     without one)."""
+    demonstrated: Demonstrated | None = None
+    """[n, O] and [n, A]: the demonstrations as the actor sees them, for a learner that clones too; otherwise None."""
 
     def normalise(self, observation: Array) -> Array:
         """Observations as all networks see them; None stays None."""
@@ -98,7 +100,10 @@ def make_constants(
         if layout.absorbing and terminated is not None:
             stays = jnp.tile(layout.absorbed(), (int(np.sum(terminated)), 1))
             expert_inputs = jnp.concatenate([expert_inputs, stays])
-    return Constants(jnp.asarray(mean, jnp.float32), jnp.asarray(std, jnp.float32), expert_inputs)
+    demonstrated = None
+    if parts.config.cloning_weight > 0:
+        demonstrated = Demonstrated(normalised(observation), jnp.asarray(action, jnp.float32))
+    return Constants(jnp.asarray(mean, jnp.float32), jnp.asarray(std, jnp.float32), expert_inputs, demonstrated)
 
 
 def initial_state(parts: Parts, seed: int) -> TrainState:

@@ -106,7 +106,12 @@ def learned_from(
         state.discriminator, constants.expert_inputs, policy_inputs, key, state.learner
     )
     updated, reward, reward_metrics = relabelled(parts, updated, batches, state.learner)
-    return updated, batches._replace(reward=reward), metrics | reward_metrics
+    batches = batches._replace(reward=reward)
+    if constants.demonstrated is not None and isinstance(batches, Transition):
+        drawing = jax.random.fold_in(key, 3)
+        rows = jax.random.randint(drawing, reward.shape, 0, constants.demonstrated.action.shape[0])
+        batches = batches._replace(demonstrated=jax.tree.map(lambda x: x[rows], constants.demonstrated))
+    return updated, batches, metrics | reward_metrics
 
 
 def measured(batches: Transition | Rollout) -> Transition:
