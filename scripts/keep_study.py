@@ -2,8 +2,8 @@
 
     python scripts/keep_study.py STUDY [--store runs] [--out results/stability]
 
-Writes, of every cell that has begun, and keeps of a cell that has not begun in this store what stood there, so that a long
-study can be run in parts and in several places:
+Writes, of every cell that has begun, and keeps of a cell that has not begun in this store what stood there, so that a
+long study can be run in parts and in several places:
     OUT/STUDY-seeds.csv        one row a seed: verdict, when it broke, whether its actor was inactive at the end
     OUT/STUDY-evaluations.csv  one row a seed and evaluation: its return
     OUT/STUDY-rounds.csv       diagnostics in windows of rounds that grow with time (1, 1, 1, 1, 2, 2, 4, 4, 8, ...):

@@ -17,7 +17,7 @@ from credo.demonstrations import Demonstrations
 from credo.environments import EnvironmentSource, source_name
 from credo.policies import Policy, load_policy
 from credo.preparation import Prepared, prepare
-from credo.presets import EXPERT
+from credo.presets import DEFAULT, EXPERT, preset
 from credo.types import CredoError
 
 if TYPE_CHECKING:
@@ -80,12 +80,12 @@ def imitate(
 ) -> Run:
     """Train imitators of demonstrations, many seeds side by side, and return their run.
 
-    ``config`` is a whole set of settings (``credo.preset("paper")``; None: the defaults); ``settings`` replace its
-    fields (``steps=...``, ``seeds=...``, ``learner=...``). ``environment`` is a Gymnasium id, "module:Id" or a factory.
-    ``out`` names the run folder (None: runs/ and a name from the settings); a folder that holds the same run is gone on
+    ``config`` is a whole set of settings (``credo.preset("paper")``; None: the default preset); ``settings`` replace
+    its fields (``steps=...``, ``seeds=...``, ``learner=...``). ``environment`` is a Gymnasium id, "module:Id" or a
+    factory. ``out`` names the run folder (None: runs/ and a name from the settings); a folder that holds the same run is gone on
     with. CredoError, in one line, for whatever cannot work, before anything is written.
     """
-    config = _merged(config or RunConfig(), environment, settings)
+    config = _merged(config or preset(DEFAULT), environment, settings)
     if isinstance(demonstrations, str | Path):
         config = dataclasses.replace(config, demonstrations=str(demonstrations))
     elif demonstrations is not None:

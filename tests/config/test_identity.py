@@ -84,6 +84,14 @@ def test_a_regularisers_settings_are_part_of_the_identity_where_it_is_chosen(nam
         assert setting in idle_settings(without.discriminator)
 
 
+def test_a_clones_weight_is_part_of_the_identity_where_there_is_something_to_clone():
+    """Runs from before the setting existed keep their identity."""
+    assert "cloning_weight" not in identity(RunConfig())["td3"]
+    assert identity(changed(td3__cloning_weight=0.5))["td3"]["cloning_weight"] == 0.5
+    rewarded = changed(reward="environment", td3__cloning_weight=0.5)
+    assert "cloning_weight" not in identity(rewarded)["td3"]
+
+
 def test_the_identity_follows_the_demonstrations_content_and_the_learner():
     assert run_id(RunConfig(), "a") != run_id(RunConfig(), "b")
     sac = identity(RunConfig(learner="sac"))

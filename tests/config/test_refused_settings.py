@@ -90,7 +90,6 @@ def test_refused_in_one_line_that_names_field_and_value(changes):
         {"warm_start": "bc", "held_out": 0.0},
         {"learner": "bc", "warm_start": "bc"},
         {"warm_start": "bc", "bc__patience": 0},
-        {"reward": "environment", "td3__cloning_weight": 1.0},
     ],
     ids=str,
 )

@@ -2,7 +2,8 @@
 
 import pytest
 
-from credo.config import RunConfig, run_id, to_dict
+from credo.config import run_id, to_dict
+from credo.presets import DEFAULT, preset
 from credo.studies.estimate import seconds_left
 from credo.studies.shipped import FOLDER, find_study, shipped_names
 from credo.studies.store import Placed, Store, edits
@@ -100,7 +101,7 @@ def test_a_preset_on_an_axis_replaces_that_of_the_base(write):
 
 def test_a_file_without_axes_is_one_cell_with_the_defaults(write):
     (cell,) = load_study(write("")).cells
-    assert cell.config == RunConfig()
+    assert cell.config == preset(DEFAULT)
     assert (cell.name, cell.method, cell.environment) == ("run", "run", "Hopper-v5")
 
 
@@ -235,7 +236,8 @@ def test_every_study_of_the_issue_is_shipped():
     others = {
         f"{name}{size}" for name in ("stabilisers", "threshold", "demonstrations", "rewards") for size in ("", "-small")
     }
-    stability = {f"stability-{part}" for part in ("early", "early-33", "early-learners", "bed", "remedies", "credo")}
+    parts = ("early", "early-33", "early-learners", "bed", "remedies", "credo", "robust")
+    stability = {f"stability-{part}" for part in parts}
     assert set(shipped_names()) == figures | others | stability
     assert shipped_names().index("figure-2") < shipped_names().index("figure-10")
     with pytest.raises(CredoError, match="did you mean 'threshold'"):

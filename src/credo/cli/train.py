@@ -15,7 +15,7 @@ from rich.console import Console
 
 from credo.cli.parse import find_local_modules, load_plugins, parse, say
 from credo.config import LearnerName, RunConfig
-from credo.presets import EXPERT, PRESETS, preset
+from credo.presets import DEFAULT, EXPERT, PRESETS, preset
 from credo.reports.loggers import LoggerName
 from credo.types import CredoError
 
@@ -25,7 +25,7 @@ class TrainOptions:
     """Options of both training commands, beside the settings."""
 
     config: Annotated[RunConfig, tyro.conf.arg(name="")] = field(default_factory=RunConfig)
-    preset: str = "fast"
+    preset: str = DEFAULT
     """A whole set of settings to start from; the other options change it. See credo presets."""
     plugin: tuple[str, ...] = ()
     """Modules to import that register rewards, regularisers or learners of your own; in the current folder, or
@@ -66,7 +66,7 @@ def _preset_name(words: Sequence[str]) -> str:
             return words[index + 1]
         if word.startswith("--preset="):
             return word.removeprefix("--preset=")
-    return "fast"
+    return DEFAULT
 
 
 def _train(options: TrainOptions) -> None:

@@ -52,7 +52,8 @@ class DeterministicConfig:
     actor_gradient_clip: NotNegative = 0.0
     """Global norm to which the actor's gradient is cut (40 in DAC); it is recorded uncut; 0: none."""
     cloning_weight: NotNegative = 0.0
-    """Weight of the squared error to demonstrated actions in the actor's loss, in units of the mean |Q|; 0: none."""
+    """Weight of the squared error to demonstrated actions in the actor's loss, in units of the mean |Q|; 0: none.
+    Unused with --reward environment."""
     actor_starts: WholeNumber = 0
     """Updates of a critic before its actor's first one (1,000 in DAC)."""
     last_layer_scale: Positive = 1.0
@@ -125,7 +126,7 @@ class SACConfig:
     """Entropy that the temperature aims at (nats); None: minus the number of action dimensions."""
     cloning_weight: NotNegative = 0.0
     """Weight of the mean action's squared error to demonstrated ones in the actor's loss, in units of the mean |Q|; 0:
-    none."""
+    none. Unused with --reward environment."""
     actor_gradient_clip: NotNegative = 0.0
     """Global norm to which the actor's gradient is cut (40 in DAC); it is recorded uncut; 0: none."""
     layer_norm: LayerNorm = "none"

@@ -118,8 +118,8 @@ class RunConfig:
 
     @property
     def cloning_weight(self) -> float:
-        """Weight of the clone's loss in the actor's; 0 for a learner without one."""
-        return getattr(self.learner_config, "cloning_weight", 0.0)
+        """Weight of the clone's loss in the actor's; 0 for a learner without one, and without demonstrations."""
+        return getattr(self.learner_config, "cloning_weight", 0.0) if self.imitates else 0.0
 
     @property
     def on_policy(self) -> bool:
@@ -218,8 +218,8 @@ def identity(config: RunConfig, demonstrations_sha256: str = "", seed_replay_sha
         if name not in (config.learner, config.warm_start):
             del tree[name]
     settings = tree.get(config.learner, {})
-    if settings.get("cloning_weight") == 0:
-        del settings["cloning_weight"]
+    if settings.get("cloning_weight") == 0 or not config.imitates:
+        settings.pop("cloning_weight", None)
     if config.warm_start == "none":
         del tree["warm_start"]
     else:

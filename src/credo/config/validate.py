@@ -41,9 +41,6 @@ def validate(config: RunConfig) -> None:
         check_limits(config.bc, "bc.")
     if "bc" in (config.learner, config.warm_start):
         _check_clone(config)
-    if config.cloning_weight > 0 and not config.imitates:
-        right = "0 with reward environment, which comes without demonstrations to clone"
-        refuse(f"{config.learner}.cloning_weight", config.cloning_weight, right)
     if config.learner == "sd3":
         _check_noise(config.sd3)
     if config.learner == "ppo" and config.steps_per_round % config.ppo.minibatch_size:

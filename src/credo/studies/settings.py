@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any
 
 from credo.config import RunConfig, from_dict, to_dict, validate
-from credo.presets import preset
+from credo.presets import DEFAULT, preset
 from credo.types import CredoError
 
 SHORT = {"credo": "credo.mode", "threshold": "credo.threshold", "regularisers": "discriminator.regularisers"}
@@ -86,7 +86,7 @@ def flatten(table: Mapping[str, Any], keys: tuple[str, ...] = ()) -> dict[str, t
 def configure(settings: Mapping[str, Any]) -> RunConfig:
     """The configuration that ``settings`` (dotted names, and ``preset``) make of their preset; CredoError in one line
     where they cannot work."""
-    tree = to_dict(preset(settings.get(PRESET, "fast")))
+    tree = to_dict(preset(settings.get(PRESET, DEFAULT)))
     for name, value in settings.items():
         if name == PRESET:
             continue
