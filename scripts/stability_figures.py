@@ -128,7 +128,54 @@ def early(results: Path) -> alt.Chart | None:
     return alt.layer(interval, dot, text).properties(width=520, height=24 * len(data), title=title)
 
 
-FIGURES = {"stability-first-updates": first_updates, "stability-early": early}
+LEARNERS = {"td3": "TD3", "ddpg": "DDPG", "sd3": "SD3", "sac": "SAC"}
+NEAR_THE_EXPERT = 0.9
+
+
+def robust(results: Path) -> alt.Chart | None:
+    """Return as a share of the expert's over steps, one line a seed, a column an environment, a row a learner."""
+    experts = {
+        (row["method"], row["environment"]): row["expert_return"]
+        for row in read(results / "stability-robust-seeds.csv")
+    }
+    rows = [
+        {
+            "cell": (row["method"], row["environment"]),
+            "seed": row["seed"],
+            "step": row["step"] / 1000,
+            "share": row["return"] / experts[row["method"], row["environment"]],
+        }
+        for row in read(results / "stability-robust-evaluations.csv")
+        if row["return"] != ""
+    ]
+    if not rows:
+        return None
+    last = max(row["step"] for row in rows)
+    rule = alt.Chart(alt.InlineData([{"value": NEAR_THE_EXPERT}]))
+    panels = []
+    for index, (learner, environment) in enumerate(experts):
+        mine = [{k: row[k] for k in ("seed", "step", "share")} for row in rows if row["cell"] == (learner, environment)]
+        span = alt.Scale(domain=[0, last])
+        x = alt.X("step:Q", title="environment steps (thousands)", scale=span, axis=alt.Axis(grid=False))
+        title = "share of the expert's return" if index % 3 == 0 else None
+        y = alt.Y("share:Q", title=title, scale=alt.Scale(domain=[0, 1.1], clamp=True))
+        lines = alt.Chart(alt.InlineData(mine)).mark_line(strokeWidth=1.2, opacity=0.7, color=colours(1)[0])
+        shown = alt.TitleParams(f"{LEARNERS[learner]}, {environment}", fontSize=12)
+        dashes = rule.mark_rule(strokeDash=[5, 4], color="#D55E00").encode(y="value:Q")
+        panels.append(
+            alt.layer(lines.encode(x, y, detail="seed:N"), dashes).properties(width=250, height=170, title=shown)
+        )
+    title = alt.TitleParams(
+        "One setting for all: the preset robust",
+        subtitle=["one line a seed; five demonstrated episodes; dashed: 0.9 of the expert's return"],
+        fontSize=18,
+        subtitleFontSize=13,
+        offset=14,
+    )
+    return alt.concat(*panels, columns=3, spacing=22).properties(title=title)
+
+
+FIGURES = {"stability-first-updates": first_updates, "stability-early": early, "stability-robust": robust}
 
 
 def main() -> None:

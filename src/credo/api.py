@@ -82,8 +82,8 @@ def imitate(
 
     ``config`` is a whole set of settings (``credo.preset("paper")``; None: the default preset); ``settings`` replace
     its fields (``steps=...``, ``seeds=...``, ``learner=...``). ``environment`` is a Gymnasium id, "module:Id" or a
-    factory. ``out`` names the run folder (None: runs/ and a name from the settings); a folder that holds the same run is gone on
-    with. CredoError, in one line, for whatever cannot work, before anything is written.
+    factory. ``out`` names the run folder (None: runs/ and a name from the settings); a folder that holds the same run
+    is gone on with. CredoError, in one line, for whatever cannot work, before anything is written.
     """
     config = _merged(config or preset(DEFAULT), environment, settings)
     if isinstance(demonstrations, str | Path):

@@ -100,7 +100,7 @@ def cloned(actor: Network, values: Array, demonstrated: Demonstrated | None, wei
     GAIL with cloning in the actor's loss is Jena et al. 2020 (arXiv 2001.07798); the units are those of TD3+BC
     (Fujimoto and Gu 2021), without which the weight would mean less as the critic's values grow.
 
-    Differs from both: the error is on pairs of the demonstrations, not of the replay, and its weight is constant.
+    Differs from Jena et al.: the weight is constant. Differs from TD3+BC: the pairs are not the critic's batch.
     """
     if demonstrated is None:
         return jnp.zeros(())
