@@ -18,6 +18,7 @@ from credo.studies.cores import claim_cores
 from credo.studies.estimate import seconds_left, work
 from credo.studies.execute import Ended, run_cell, run_study
 from credo.studies.store import DONE, FAILED, RUNNING, STOPPED, WAITING, Placed, Store
+from credo.studies.study import Cell
 
 WORKER = Path(__file__).parent / "study_worker.py"
 STALE = 3.0
@@ -198,3 +199,18 @@ def eval_numbers(text):
 def test_time_passes_between_polls_only(store, monkeypatch):
     monkeypatch.setattr(time, "sleep", lambda seconds: pytest.fail("nothing is left to wait for"))
     assert run_study(store, [], starter(store)) == {}
+
+
+def test_a_clone_is_done_after_however_many_minibatches(store):
+    config = dataclasses.replace(CONFIG, learner="bc", reward="plr", seeds=2)
+    clone = Placed(Cell("one", "one", "none", config), "run-one")
+    folder = store.folder("run-one")
+    run_folder.create(folder, config, {}, "test")
+    seeds = {"0": {"steps": 30, "frozen": None}, "1": {"steps": 45, "frozen": None}}
+    run_folder.write_json(folder / run_folder.SUMMARY, {"state": "running", "seeds": {"0": seeds["0"]}})
+    assert store.progress(clone).state == STOPPED
+    run_folder.write_json(folder / run_folder.SUMMARY, {"state": "done", "seeds": seeds})
+    assert store.progress(clone)[:3] == (DONE, 1_280, 1_280)
+    more = clone._replace(cell=clone.cell._replace(config=dataclasses.replace(config, seeds=3)))
+    assert store.progress(more).state == STOPPED
+    assert work(config) * config.steps == work(dataclasses.replace(config, steps=1_280)) * 1_280

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-from credo.config import RunConfig
+from credo.config import BCConfig, RunConfig
 from credo.studies.store import DONE, Placed, Progress
 
 MEASURED = 1.58e10
@@ -14,11 +14,16 @@ environment steps of ``fast``, 147 of ``paper``, 577 with the small studies' net
 HOST = 5.5e6
 """Work that stepping an environment and drawing the batches comes to, for each environment step (0.7 ms of a core)."""
 
+CLONE = 1_000
+"""Minibatches that a clone is taken to learn from, which takes no environment steps."""
+
 
 def work(config: RunConfig) -> float:
     """What one environment step of one seed costs: weights times samples learned from, a rough proxy of the time, and
     the host's part."""
     learner = config.learner_config
+    if isinstance(learner, BCConfig):
+        return 3 * _weights(learner.hidden) * learner.batch_size * CLONE / config.steps
     # A learner that smooths its targets over many samples goes forward once for each of them: with 50, in two pairs, a
     # prototype of SD3 took 16 times as long as TD3.
     passes = (3 + 0.45 * getattr(learner, "noise_samples", 0)) * getattr(learner, "minibatches", 1)

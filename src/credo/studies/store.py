@@ -119,13 +119,16 @@ class Store:
 
 
 def seed_steps(summary: dict[str, Any], config: RunConfig) -> tuple[int, bool]:
-    """(steps done of those that ``config`` wants, over its seeds; whether that is all). A frozen seed has done all."""
+    """(steps done of those that ``config`` wants, over its seeds; whether that is all). A frozen seed has done all, and
+    so has a clone that is done, whose steps are minibatches and stop by themselves."""
     wanted = config.rounds * config.steps_per_round
     told = summary.get("seeds") or {}
+    cloned = config.learner == "bc" and summary.get("state") == "done"
     done = []
     for number in config.seed_numbers:
         seed = told.get(str(number)) or {}
-        done.append(wanted if seed.get("frozen") else min(int(seed.get("steps") or 0), wanted))
+        whole = seed.get("frozen") or (cloned and seed.get("steps"))
+        done.append(wanted if whole else min(int(seed.get("steps") or 0), wanted))
     return sum(done), all(steps == wanted for steps in done)
 
 
@@ -137,7 +140,7 @@ def place(
     problems: dict[str, str] = {}
     placed = []
     for cell in study.cells:
-        name = cell.config.demonstrations if cell.config.adversarial else ""
+        name = cell.config.demonstrations if cell.config.imitates else ""
         if name and load and name not in known and name not in problems:
             line(f"reading demonstrations {name}")
             try:
