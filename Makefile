@@ -10,7 +10,7 @@ $(READY): pyproject.toml constraints.txt scripts/setup.sh
 	touch $@
 
 demo: $(READY)  ## train TD3-GAIL with CREDO on Hopper-v5, two seeds side by side
-	$(BIN)/credo imitate --env Hopper-v5 --demos hopper-expert --learner td3 --credo filter --threshold 5 --seeds 2 --steps 50000 --evaluation-interval 2500 --video --out runs/demo
+	$(BIN)/credo imitate --env Hopper-v5 --demos hopper-expert --learner td3 --credo filter --threshold 5 --seeds 2 --steps 25000 --evaluation-interval 1250 --video --out runs/demo
 
 demo-credo: $(READY)  ## a run in which CREDO acts, beside the same run without it
 	$(BIN)/python examples/credo_acts.py

@@ -76,6 +76,8 @@ class Kept(NamedTuple):
     metrics: dict[str, np.ndarray]
     evaluations: dict[str, np.ndarray]
     expert_return: float | None
+    policy: tuple[Any, Any]
+    """Step and return of the policy that the run keeps, chosen without any reward; empty where it is of later steps."""
 
 
 def until(columns: dict[str, np.ndarray], steps: int) -> dict[str, np.ndarray]:
@@ -87,11 +89,14 @@ def kept_of(cell: Cell, run: LoadedRun) -> Iterator[Kept]:
     for seed in cell.config.seed_numbers:
         if seed in run.seeds:
             metrics, evaluations = (until(c[seed], cell.config.steps) for c in (run.metrics, run.evaluations))
-            yield Kept((cell.method, cell.environment, seed), metrics, evaluations, run.expert_return)
+            told = run.seed_summary(seed)
+            step, value = told.get("selected_step"), told.get("selected_return")
+            policy = ("", "") if step is None or value is None or step > cell.config.steps else (step, f"{value:.1f}")
+            yield Kept((cell.method, cell.environment, seed), metrics, evaluations, run.expert_return, policy)
 
 
 def seed_row(kept: Kept) -> list[Any]:
-    """Verdict, step, inactive at the end, steps done, best and last return, the expert's."""
+    """Verdict, step, inactive at the end, steps done, best and last return, the expert's, the kept policy's."""
     found, returns = verdict(kept.metrics, kept.evaluations, kept.expert_return), kept.evaluations.get("return_mean")
     known = np.empty(0) if returns is None else returns[np.isfinite(returns)]
     step = kept.metrics["step"]
@@ -103,6 +108,7 @@ def seed_row(kept: Kept) -> list[Any]:
         int(step[-1]) if len(step) else 0,
         *([f"{x:.1f}" for x in numbers] or ["", ""]),
         "" if kept.expert_return is None else f"{kept.expert_return:.1f}",
+        *kept.policy,
     ]
 
 
@@ -130,15 +136,17 @@ class Files(NamedTuple):
 def write(files: Files, kind: str, header: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
     """Rows that begin with method, environment and seed, behind what is there of other cells."""
     path = files.out / f"{files.study}-{kind}.csv"
-    before: list[list[str]] = []
+    names = ("method", "environment", "seed", *header)
+    before: list[dict[str, Any]] = []
     if path.exists():
         with open(path, newline="") as file:
-            before = [row for row in list(csv.reader(file))[1:] if (row[0], row[1]) not in files.anew]
+            before = [row for row in csv.DictReader(file) if (row["method"], row["environment"]) not in files.anew]
     with open(path, "w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(("method", "environment", "seed", *header))
+        # What was kept before a column existed has nothing in it.
+        writer = csv.DictWriter(file, names, restval="", extrasaction="ignore")
+        writer.writeheader()
         writer.writerows(before)
-        writer.writerows(rows)
+        writer.writerows(dict(zip(names, row, strict=True)) for row in rows)
     print(f"written: {path}")
 
 
@@ -161,7 +169,17 @@ def main() -> None:
     write(
         files,
         "seeds",
-        ("verdict", "step", "inactive", "steps", "best_return", "last_return", "expert_return"),
+        (
+            "verdict",
+            "step",
+            "inactive",
+            "steps",
+            "best_return",
+            "last_return",
+            "expert_return",
+            "kept_step",
+            "kept_return",
+        ),
         ([*kept.place, *seed_row(kept)] for kept in each),
     )
     write(

@@ -128,6 +128,7 @@ def early(results: Path) -> alt.Chart | None:
     return alt.layer(interval, dot, text).properties(width=520, height=24 * len(data), title=title)
 
 
+ENVIRONMENTS = {"hopper": "Hopper-v5", "walker2d": "Walker2d-v5", "halfcheetah": "HalfCheetah-v5"}
 LEARNERS = {"td3": "TD3", "ddpg": "DDPG", "sd3": "SD3", "sac": "SAC"}
 NEAR_THE_EXPERT = 0.9
 
@@ -137,6 +138,7 @@ def robust(results: Path) -> alt.Chart | None:
     experts = {
         (row["method"], row["environment"]): row["expert_return"]
         for row in read(results / "stability-robust-seeds.csv")
+        if row["method"] in LEARNERS
     }
     rows = [
         {
@@ -146,7 +148,7 @@ def robust(results: Path) -> alt.Chart | None:
             "share": row["return"] / experts[row["method"], row["environment"]],
         }
         for row in read(results / "stability-robust-evaluations.csv")
-        if row["return"] != ""
+        if row["method"] in LEARNERS and row["return"] != ""
     ]
     if not rows:
         return None
@@ -160,7 +162,7 @@ def robust(results: Path) -> alt.Chart | None:
         title = "share of the expert's return" if index % 3 == 0 else None
         y = alt.Y("share:Q", title=title, scale=alt.Scale(domain=[0, 1.1], clamp=True))
         lines = alt.Chart(alt.InlineData(mine)).mark_line(strokeWidth=1.2, opacity=0.7, color=colours(1)[0])
-        shown = alt.TitleParams(f"{LEARNERS[learner]}, {environment}", fontSize=12)
+        shown = alt.TitleParams(f"{LEARNERS[learner]}, {ENVIRONMENTS[environment]}", fontSize=12)
         dashes = rule.mark_rule(strokeDash=[5, 4], color="#D55E00").encode(y="value:Q")
         panels.append(
             alt.layer(lines.encode(x, y, detail="seed:N"), dashes).properties(width=250, height=170, title=shown)
