@@ -2,6 +2,7 @@
 
 import itertools
 
+import jax
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -40,7 +41,7 @@ def model_rows(history, lanes, length):
     rows = set()
     for lane in range(lanes):
         steps = [
-            tuple(float(np.ravel(field[t, lane])[0]) for field in chunk)
+            tuple(float(np.ravel(field[t, lane])[0]) for field in jax.tree.leaves(chunk))
             for chunk, _ in history
             for t in range(chunk.reward.shape[0])
         ]
@@ -50,7 +51,7 @@ def model_rows(history, lanes, length):
 
 def held_rows(replay):
     batch = replay.gather(replay._slots_of(replay.oldest, replay.written).ravel())
-    return [tuple(float(np.ravel(field[i])[0]) for field in batch) for i in range(len(replay))]
+    return [tuple(float(np.ravel(field[i])[0]) for field in jax.tree.leaves(batch)) for i in range(len(replay))]
 
 
 def take_over(replay, other, pieces=1):

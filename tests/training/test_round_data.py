@@ -2,6 +2,7 @@
 
 import functools
 
+import jax
 import numpy as np
 import pytest
 
@@ -9,7 +10,6 @@ from credo import run_folder
 from credo.environments.probes import AutoresetProbe, TimeLimitProbe
 from credo.random import Purpose, host_generator
 from credo.training.seed import Recorder, draw_experience, make_seed
-from credo.types import Transition
 from training.training_runs import REWARDED, changed, rows, run
 
 
@@ -91,7 +91,7 @@ def test_an_update_gets_a_batch_for_each_pair_that_it_trains(learner, batches):
     seed = make_seed(config, config.environment, 0, None)
     try:
         steps = Recorder(config, seed).steps
-        seed.replay.add(Transition(*(np.zeros_like(x) for x in steps)), np.zeros(steps.reward.shape, bool))
+        seed.replay.add(jax.tree.map(np.zeros_like, steps), np.zeros(steps.reward.shape, bool))
         drawn = draw_experience(config, seed, steps, 0).batches
     finally:
         seed.environments.close()
