@@ -42,7 +42,7 @@ penalty = { ddpg.preactivation_penalty = 1.0 }
 @pytest.fixture
 def scripts(monkeypatch):
     monkeypatch.syspath_prepend(str(REPOSITORY / "scripts"))
-    names = ("autopsy", "keep_study", "stability_figures")
+    names = ("autopsy", "keep_study", "stability_figures", "robust_table")
     yield {name: __import__(name) for name in names}
     for name in (*names, "keep_results"):
         sys.modules.pop(name, None)
@@ -142,3 +142,33 @@ def test_the_figures_are_drawn_from_the_kept_files(scripts, tmp_path, monkeypatc
     called(monkeypatch, scripts["stability_figures"], *arguments)
     for name in scripts["stability_figures"].FIGURES:
         assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_table_of_the_preset_robust_is_that_of_the_kept_files(scripts):
+    lines = scripts["robust_table"].table(REPOSITORY / "results" / "stability")
+    assert len(lines) > 3
+    assert "\n".join(lines) in (REPOSITORY / "docs" / "stability.md").read_text()
+
+
+def test_a_row_of_that_table_counts_what_reaches_the_share(scripts):
+    seeds = [
+        {"method": "td3", "environment": "hopper", "seed": seed, "verdict": verdict, "inactive": inactive}
+        | {"steps": 99_968, "expert_return": 100.0, "kept_return": kept}
+        for seed, verdict, inactive, kept in ((0, "healthy", 0, 95.0), (1, "dead", 1, 3.0), (2, "healthy", 0, 90.0))
+    ]
+    returns = {0: (20.0, 91.0, 95.0), 1: (1.0, 2.0, 3.0), 2: (90.0, 60.0, 89.0)}
+    evaluations = [
+        {"seed": seed, "step": 5_000 * (index + 1), "return": value}
+        for seed, values in returns.items()
+        for index, value in enumerate(values)
+    ]
+    assert scripts["robust_table"].cell(seeds, evaluations) == [
+        "TD3, Hopper-v5",
+        "100,000",
+        "1 of 3",
+        "1 of 3",
+        "2 of 3",
+        "0.03 to 0.95",
+        "1 of 3 (0.03)",
+        "10,000, not yet",
+    ]
