@@ -6,7 +6,7 @@ from credo.config import run_id, to_dict
 from credo.presets import DEFAULT, preset
 from credo.studies.estimate import seconds_left
 from credo.studies.shipped import FOLDER, find_study, shipped_names
-from credo.studies.store import Placed, Store, edits
+from credo.studies.store import Placed, Store, edits, place
 from credo.studies.study import load_study
 from credo.studies.toml_lines import find_line
 from credo.types import CredoError
@@ -243,3 +243,11 @@ def test_every_study_of_the_issue_is_shipped():
     with pytest.raises(CredoError, match="did you mean 'threshold'"):
         find_study("treshold")
     assert find_study("threshold") == FOLDER / "threshold.toml"
+
+
+def test_clones_of_different_demonstrations_are_two_runs(write):
+    text = '[base]\nlearner = "bc"\n[axes.environment]\n'
+    text += 'a = { demonstrations = "hopper-expert:5" }\nb = { demonstrations = "hopper-expert:2" }\n'
+    first, second = place(load_study(write(text)), {"hopper-expert:5": "1" * 64, "hopper-expert:2": "2" * 64})
+    assert first.run is not None
+    assert first.run != second.run
