@@ -34,6 +34,9 @@ AUTOPSIES = {
 }
 """Cells that were gone through update by update, in the order of their panels."""
 SATURATED = math.atanh(0.99)
+ENVIRONMENTS = {"hopper": "Hopper-v5", "walker2d": "Walker2d-v5", "halfcheetah": "HalfCheetah-v5"}
+LEARNERS = {"td3": "TD3", "ddpg": "DDPG", "sd3": "SD3", "sac": "SAC"}
+NEAR_THE_EXPERT = 0.9
 Rows = list[dict[str, Any]]
 
 
@@ -50,6 +53,10 @@ def number(text: str) -> Any:
         return float(text)
     except ValueError:
         return text
+
+
+def heading(title: str, subtitle: str) -> alt.TitleParams:
+    return alt.TitleParams(title, subtitle=[subtitle], fontSize=18, subtitleFontSize=13, offset=14)
 
 
 def first_updates(results: Path) -> alt.Chart | None:
@@ -85,15 +92,10 @@ def first_updates(results: Path) -> alt.Chart | None:
         )
         for i, cell in enumerate(order)
     ]
-    title = alt.TitleParams(
+    title = heading(
         "Actors saturate within their first 20 updates, unless something pulls back",
-        subtitle=[
-            "one line a seed (11), two rounds of the paper's regime; above the dashed line an action is beyond 0.99; "
-            "agreement 1: the critic pushes an action component the same way in every state"
-        ],
-        fontSize=18,
-        subtitleFontSize=13,
-        offset=14,
+        "one line a seed (11), two rounds of the paper's regime; above the dashed line an action is beyond 0.99; "
+        "agreement 1: the critic pushes an action component the same way in every state",
     )
     return alt.concat(*columns, columns=5, spacing=22).properties(title=title)
 
@@ -118,19 +120,11 @@ def early(results: Path) -> alt.Chart | None:
     interval = chart.mark_rule(strokeWidth=2, color="#9AA0A6").encode(x, alt.X2("high:Q"), y)
     dot = chart.mark_point(filled=True, size=90, opacity=1, color=colour).encode(x="share:Q", y=y)
     text = chart.mark_text(align="left", dx=10, fontSize=11).encode(x=alt.value(520), y=y, text="told:N")
-    title = alt.TitleParams(
+    title = heading(
         "Actors without a gradient after 2,560 steps, one change at a time",
-        subtitle=["TD3-GAIL, the paper's regime, Hopper-v5; bars: exact 95% intervals"],
-        fontSize=18,
-        subtitleFontSize=13,
-        offset=14,
+        "TD3-GAIL, the paper's regime, Hopper-v5; bars: exact 95% intervals",
     )
     return alt.layer(interval, dot, text).properties(width=520, height=24 * len(data), title=title)
-
-
-ENVIRONMENTS = {"hopper": "Hopper-v5", "walker2d": "Walker2d-v5", "halfcheetah": "HalfCheetah-v5"}
-LEARNERS = {"td3": "TD3", "ddpg": "DDPG", "sd3": "SD3", "sac": "SAC"}
-NEAR_THE_EXPERT = 0.9
 
 
 def robust(results: Path) -> alt.Chart | None:
@@ -167,12 +161,9 @@ def robust(results: Path) -> alt.Chart | None:
         panels.append(
             alt.layer(lines.encode(x, y, detail="seed:N"), dashes).properties(width=250, height=170, title=shown)
         )
-    title = alt.TitleParams(
+    title = heading(
         "One setting for all: the preset robust",
-        subtitle=["one line a seed; five demonstrated episodes; dashed: 0.9 of the expert's return"],
-        fontSize=18,
-        subtitleFontSize=13,
-        offset=14,
+        "one line a seed; five demonstrated episodes; dashed: 0.9 of the expert's return",
     )
     return alt.concat(*panels, columns=3, spacing=22).properties(title=title)
 

@@ -19,6 +19,7 @@ from credo.config import (
 from credo.types import CredoError
 
 Deterministic = TypeVar("Deterministic", bound=DeterministicConfig)
+Learning = TypeVar("Learning", bound=DeterministicConfig | SACConfig)
 
 
 def _at_the_papers_rates(settings: Deterministic) -> Deterministic:
@@ -188,8 +189,6 @@ _ACME_GAIL = RunConfig(
         layer_norm="both",
     ),
 )
-
-Learning = TypeVar("Learning", bound=DeterministicConfig | SACConfig)
 
 
 def _robust(settings: Learning) -> Learning:

@@ -88,3 +88,8 @@ class Rollout(NamedTuple):
     """[..., action_size] float32: what the policy drew, before it was clipped to [-1, 1]."""
     ended: Array
     """[...] bool: terminated or truncated; the next step of the lane belongs to another episode."""
+
+    @property
+    def transition(self) -> Transition:
+        """Its steps, without what only a rollout has."""
+        return Transition(self.observation, self.action, self.reward, self.next_observation, self.terminated)

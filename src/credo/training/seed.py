@@ -191,12 +191,8 @@ def draw_experience(config: RunConfig, seed: Seed, fresh: Transition | Rollout, 
     updates = config.discriminator.updates_per_round if config.adversarial else 0
     shape = (updates, config.discriminator.batch_size)
     if not config.keeps_replay or config.policy_samples == "fresh":
-        steps = Transition(
-            *(
-                x.reshape(-1, *x.shape[2:])
-                for x in (fresh.observation, fresh.action, fresh.reward, fresh.next_observation, fresh.terminated)
-            )
-        )
+        steps = fresh.transition if isinstance(fresh, Rollout) else fresh
+        steps = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), steps)
         rows = generator.integers(0, steps.reward.shape[0], shape)
         sampled = jax.tree.map(lambda x: x[rows], steps)
         ends, held = int(np.sum(steps.terminated)), len(steps.reward)

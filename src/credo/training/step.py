@@ -117,8 +117,7 @@ def learned_from(
 def measured(batches: Transition | Rollout) -> Transition:
     """What a round's diagnostics look at, [batch, ...]: its last batch, or its whole rollout."""
     if isinstance(batches, Rollout):
-        rows = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), batches)
-        return Transition(rows.observation, rows.action, rows.reward, rows.next_observation, rows.terminated)
+        return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), batches.transition)
     return jax.tree.map(lambda x: x[-1], batches)
 
 
