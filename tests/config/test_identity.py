@@ -78,10 +78,12 @@ def test_a_regularisers_settings_are_part_of_the_identity_where_it_is_chosen(nam
         value = getattr(RunConfig().discriminator, setting)
         different = changed(**chosen, **{f"discriminator__{setting}": value + 1})
         assert run_id(different, "a") != run_id(changed(**chosen), "a")
-        assert idle_settings(changed(**chosen).discriminator) is None
+        usual = [RunConfig().discriminator]
+        assert idle_settings(changed(**chosen).discriminator, usual) is None
         without = changed(discriminator__regularisers=(), **{f"discriminator__{setting}": value + 1})
         assert run_id(without) == run_id(changed(discriminator__regularisers=()))
-        assert setting in idle_settings(without.discriminator)
+        assert setting in idle_settings(without.discriminator, usual)
+        assert idle_settings(without.discriminator, [*usual, without.discriminator]) is None
 
 
 def test_a_clones_weight_is_part_of_the_identity_where_there_is_something_to_clone():

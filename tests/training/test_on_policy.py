@@ -2,14 +2,17 @@
 
 import functools
 import itertools
+from dataclasses import replace
 
 import jax
 import numpy as np
 import pytest
 
 from credo import run_folder
+from credo.config import DiscriminatorConfig, RunConfig
 from credo.environments import environment_spec, make_environment
 from credo.environments.probes import AutoresetProbe
+from credo.presets import DEFAULT, preset
 from credo.training import execution
 from credo.training.checks import check_memory, doubts
 from credo.training.seed import draw_experience
@@ -136,8 +139,6 @@ def test_only_a_replay_that_is_kept_needs_memory():
 
 
 def test_settings_without_meaning_are_told_in_one_line():
-    from credo.config import RunConfig
-
     def told(**changes):
         return doubts(RunConfig(reward="environment", **changes), pendulum())
 
@@ -156,10 +157,19 @@ def test_settings_without_meaning_are_told_in_one_line():
     assert "64 steps" in line
 
 
+def test_a_presets_own_settings_are_not_told_as_idle():
+    """They are the preset's, not the user's."""
+    settings = preset(DEFAULT).discriminator
+    assert settings.gradient_penalty != RunConfig().discriminator.gradient_penalty
+    without = replace(preset(DEFAULT), discriminator=replace(settings, regularisers=("mixup",)))
+    assert doubts(without, pendulum()) == []
+    chosen = replace(without, discriminator=replace(without.discriminator, gradient_penalty=3.5))
+    (line,) = doubts(chosen, pendulum())
+    assert "discriminator.gradient_penalty: not used" in line
+
+
 def test_no_remedy_is_named_that_would_be_refused():
     """AIRL refuses absorbing states."""
-    from credo.config import DiscriminatorConfig, RunConfig
-
     hopper = pendulum()._replace(name="Hopper-v5")
     for kind, named in (("gail", True), ("airl-state", False)):
         config = RunConfig(learner="sac", reward="cr", discriminator=DiscriminatorConfig(kind=kind))

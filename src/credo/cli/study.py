@@ -30,6 +30,8 @@ from credo.studies.store import Placed, Progress, Store
 from credo.studies.study import Study, load_study
 from credo.types import CredoError
 
+_CELL_WIDTH = 30
+"""Columns that a cell's name gets before it is folded: it is there to be copied."""
 _STYLES = {stores.DONE: "green", stores.RUNNING: "cyan", stores.FAILED: "red", stores.STOPPED: "yellow"}
 _Positional = tyro.conf.Positional
 _FILE_WIDTH = 160
@@ -267,7 +269,8 @@ def _headline(study: Study, placed: Sequence[Placed], progress: Sequence[Progres
 
 def _grid(study: Study, store: Store, placed: Sequence[Placed], progress: Sequence[Progress]) -> Table:
     table = Table(title=Text(study.name), title_justify="left", caption_justify="left")
-    for name in ("cell", "state", "progress", "verdicts so far", "left"):
+    table.add_column("cell", overflow="fold", min_width=min(_CELL_WIDTH, max(len(p.cell.name) for p in placed)))
+    for name in ("state", "progress", "verdicts so far", "left"):
         table.add_column(name, overflow="fold")
     for p, now in zip(placed, progress, strict=True):
         share = now.steps / now.steps_wanted

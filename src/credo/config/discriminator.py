@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import typing
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -120,10 +121,10 @@ def unused_settings(config: DiscriminatorConfig) -> set[str]:
     return unused if config.kind == "gail" else unused | {"inputs"}
 
 
-def idle_settings(config: DiscriminatorConfig) -> str | None:
-    """One line on settings that were changed and do nothing; None where there are none."""
-    default = DiscriminatorConfig()
-    changed = sorted(name for name in unused_settings(config) if getattr(config, name) != getattr(default, name))
+def idle_settings(config: DiscriminatorConfig, usual: Sequence[DiscriminatorConfig]) -> str | None:
+    """One line on settings that do nothing and have none of the usual values; None where there are none."""
+    idle = sorted(unused_settings(config))
+    changed = [name for name in idle if getattr(config, name) not in {getattr(other, name) for other in usual}]
     if not changed:
         return None
     return f"discriminator.{', discriminator.'.join(changed)}: not used with these regularisers and this kind"

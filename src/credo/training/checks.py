@@ -6,6 +6,7 @@ from credo.config import RunConfig, idle_settings, late_notes, on_policy_notes
 from credo.discriminator.credo import threshold_warning
 from credo.discriminator.rewards import absorbing_warning, sign_warning
 from credo.experience import bytes_needed
+from credo.presets import PRESETS
 from credo.storage import available_memory
 from credo.training.seed import replay_slots
 from credo.types import CredoError, EnvironmentSpec
@@ -33,7 +34,7 @@ def doubts(config: RunConfig, spec: EnvironmentSpec) -> list[str]:
         settings = config.discriminator
         bias = sign_warning(config.reward, spec.name, absorbing=settings.kind == "gail")
         lines += [
-            idle_settings(settings),
+            idle_settings(settings, [config.discriminator for config in PRESETS.values()]),
             threshold_warning(config.credo, config.reward),
             absorbing_warning(spec.name) if settings.absorbing_states else bias,
         ]
