@@ -1,14 +1,10 @@
-"""Print the table of docs/stability.md on the preset robust, from the small files that keep_study.py wrote.
-
-python scripts/robust_table.py [--results results/stability]
-"""
+"""The table of docs/stability.md on the preset robust, from the small files that keep_study.py wrote."""
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
-from stability_figures import ENVIRONMENTS, LEARNERS, NEAR_THE_EXPERT, Rows, read
+from kept_files import ENVIRONMENTS, LEARNERS, NEAR_THE_EXPERT, Rows, markdown, read
 
 HEADER = (
     "",
@@ -54,18 +50,8 @@ def table(results: Path) -> list[str]:
     cells: dict[tuple[str, str], Rows] = {}
     for row in seeds:
         cells.setdefault((row["method"], row["environment"]), []).append(row)
-    lines = ["| " + " | ".join(HEADER) + " |", "|---" * len(HEADER) + "|"]
+    found = []
     for key, rows in cells.items():
         mine = [row for row in evaluations if (row["method"], row["environment"]) == key]
-        lines.append("| " + " | ".join(cell(rows, mine)) + " |")
-    return lines
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--results", type=Path, default=Path("results/stability"))
-    print("\n".join(table(parser.parse_args().results)))
-
-
-if __name__ == "__main__":
-    main()
+        found.append(cell(rows, mine))
+    return markdown(HEADER, found)

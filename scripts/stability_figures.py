@@ -6,7 +6,6 @@ python scripts/stability_figures.py [--results results/stability] [--out docs/im
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import math
 from collections import Counter
@@ -15,6 +14,7 @@ from typing import Any
 
 import altair as alt
 import vl_convert
+from kept_files import ENVIRONMENTS, LEARNERS, NEAR_THE_EXPERT, Rows, read
 
 from credo.reports.curves import PNG_SCALE, STYLE, vega_lite_version
 from credo.reports.style import VERDICTS, colours
@@ -34,25 +34,6 @@ AUTOPSIES = {
 }
 """Cells that were gone through update by update, in the order of their panels."""
 SATURATED = math.atanh(0.99)
-ENVIRONMENTS = {"hopper": "Hopper-v5", "walker2d": "Walker2d-v5", "halfcheetah": "HalfCheetah-v5"}
-LEARNERS = {"td3": "TD3", "ddpg": "DDPG", "sd3": "SD3", "sac": "SAC"}
-NEAR_THE_EXPERT = 0.9
-Rows = list[dict[str, Any]]
-
-
-def read(path: Path) -> Rows:
-    """A CSV's rows, numbers as numbers; none where there is no such file."""
-    if not path.exists():
-        return []
-    with open(path, newline="") as file:
-        return [{name: number(value) for name, value in row.items()} for row in csv.DictReader(file)]
-
-
-def number(text: str) -> Any:
-    try:
-        return float(text)
-    except ValueError:
-        return text
 
 
 def heading(title: str, subtitle: str) -> alt.TitleParams:
@@ -102,28 +83,62 @@ def first_updates(results: Path) -> alt.Chart | None:
 
 def early(results: Path) -> alt.Chart | None:
     """Share of seeds whose actor is inactive after 2,560 steps, with its interval, one row a change."""
-    rows = read(results / "stability-early-seeds.csv")
-    finished = max((row["steps"] for row in rows), default=0)
-    rows = [row for row in rows if row["steps"] == finished]
-    seeds, dead = Counter(r["method"] for r in rows), Counter(r["method"] for r in rows if r["inactive"])
-    if not seeds:
-        return None
-    data = []
-    for method, count in seeds.items():
-        low, high = clopper_pearson(dead[method], count)
-        told = f"{dead[method]} of {count}"
-        data.append({"method": method, "share": dead[method] / count, "low": low, "high": high, "told": told})
-    y = alt.Y("method:N", title=None, sort=list(seeds), axis=alt.Axis(labelLimit=220))
-    x = alt.X("low:Q", title="share of seeds with an inactive actor", scale=alt.Scale(domain=[0, 1]))
-    chart = alt.Chart(alt.InlineData(data))
-    colour = VERDICTS["light"]["dead"]
-    interval = chart.mark_rule(strokeWidth=2, color="#9AA0A6").encode(x, alt.X2("high:Q"), y)
-    dot = chart.mark_point(filled=True, size=90, opacity=1, color=colour).encode(x="share:Q", y=y)
-    text = chart.mark_text(align="left", dx=10, fontSize=11).encode(x=alt.value(520), y=y, text="told:N")
+    rows = read(results / "stability-early-seeds.csv") + read(results / "stability-early-remedies-seeds.csv")
+    found = [row | {"row": row["method"]} for row in whole(rows)]
     title = heading(
         "Actors without a gradient after 2,560 steps, one change at a time",
         "TD3-GAIL, the paper's regime, Hopper-v5; bars: exact 95% intervals",
     )
+    return shares(found, {"": VERDICTS["light"]["dead"]}, title)
+
+
+def early_learners(results: Path) -> alt.Chart | None:
+    """The same for three learners in three environments, without and with the penalty before tanh."""
+    kinds = {"plain": "nothing changed", "preactivation-penalty": "penalty before tanh"}
+    found = []
+    for row in whole(read(results / "stability-early-learners-seeds.csv")):
+        learner, changed = row["method"].split(" ")
+        name = f"{LEARNERS[learner]}, {ENVIRONMENTS[row['environment']]}"
+        found.append(row | {"row": name, "kind": kinds[changed]})
+    title = heading(
+        "Actors without a gradient after 2,560 steps, every deterministic learner",
+        "the paper's regime, 11 seeds each; bars: exact 95% intervals",
+    )
+    colour = dict(zip(kinds.values(), (VERDICTS["light"]["dead"], VERDICTS["light"]["healthy"]), strict=True))
+    return shares(found, colour, title)
+
+
+def whole(rows: Rows) -> Rows:
+    """Those that went to the end."""
+    finished = max((row["steps"] for row in rows), default=0)
+    return [row for row in rows if row["steps"] == finished]
+
+
+def shares(found: Rows, kinds: dict[str, str], title: alt.TitleParams) -> alt.Chart | None:
+    """Share of seeds inactive at the end, a dot with its exact interval; one line a ``row``, one colour a ``kind``."""
+    places = [(row["row"], row.get("kind", "")) for row in found]
+    seeds, dead = Counter(places), Counter(place for place, row in zip(places, found, strict=True) if row["inactive"])
+    if not seeds:
+        return None
+    data = []
+    for (row, kind), count in seeds.items():
+        low, high = clopper_pearson(dead[row, kind], count)
+        told = f"{dead[row, kind]} of {count}"
+        data.append(
+            {"row": row, "kind": kind, "share": dead[row, kind] / count, "low": low, "high": high, "told": told}
+        )
+    order = list(dict.fromkeys(entry["row"] for entry in data))
+    y = alt.Y("row:N", title=None, sort=order, axis=alt.Axis(labelLimit=220))
+    x = alt.X("low:Q", title="share of seeds with an inactive actor", scale=alt.Scale(domain=[0, 1]))
+    scale = alt.Scale(domain=list(kinds), range=list(kinds.values()))
+    legend = alt.Legend(title=None, orient="top") if len(kinds) > 1 else None
+    offset = alt.YOffset("kind:N", sort=list(kinds))
+    chart = alt.Chart(alt.InlineData(data))
+    interval = chart.mark_rule(strokeWidth=2, color="#9AA0A6").encode(x, alt.X2("high:Q"), y, offset)
+    dot = chart.mark_point(filled=True, size=90, opacity=1).encode(
+        alt.X("share:Q"), y, offset, alt.Color("kind:N", scale=scale, legend=legend)
+    )
+    text = chart.mark_text(align="left", dx=10, fontSize=11).encode(alt.XValue(520), y, offset, text="told:N")
     return alt.layer(interval, dot, text).properties(width=520, height=24 * len(data), title=title)
 
 
@@ -168,7 +183,12 @@ def robust(results: Path) -> alt.Chart | None:
     return alt.concat(*panels, columns=3, spacing=22).properties(title=title)
 
 
-FIGURES = {"stability-first-updates": first_updates, "stability-early": early, "stability-robust": robust}
+FIGURES = {
+    "stability-first-updates": first_updates,
+    "stability-early": early,
+    "stability-early-learners": early_learners,
+    "stability-robust": robust,
+}
 
 
 def main() -> None:

@@ -42,9 +42,10 @@ penalty = { ddpg.preactivation_penalty = 1.0 }
 @pytest.fixture
 def scripts(monkeypatch):
     monkeypatch.syspath_prepend(str(REPOSITORY / "scripts"))
-    names = ("autopsy", "keep_study", "stability_figures", "robust_table")
+    names = ("autopsy", "keep_study", "stability_figures", "stability_tables", "early_tables", "early_warning")
+    names = (*names, "robust_table")
     yield {name: __import__(name) for name in names}
-    for name in (*names, "keep_results"):
+    for name in (*names, "keep_results", "kept_files"):
         sys.modules.pop(name, None)
 
 
@@ -144,10 +145,48 @@ def test_the_figures_are_drawn_from_the_kept_files(scripts, tmp_path, monkeypatc
         assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_table_of_the_preset_robust_is_that_of_the_kept_files(scripts):
-    lines = scripts["robust_table"].table(REPOSITORY / "results" / "stability")
-    assert len(lines) > 3
-    assert "\n".join(lines) in (REPOSITORY / "docs" / "stability.md").read_text()
+def test_the_tables_are_those_of_the_kept_files(scripts, tmp_path, monkeypatch):
+    page = (REPOSITORY / "docs" / "stability.md").read_text()
+    for name in scripts["stability_tables"].TABLES:
+        assert f"<!-- table: {name} -->" in page
+    copy = tmp_path / "page.md"
+    copy.write_text(page)
+    results = REPOSITORY / "results" / "stability"
+    called(monkeypatch, scripts["stability_tables"], "--results", results, "--page", copy)
+    assert copy.read_text() == page
+    copy.write_text("before\n<!-- table: robust -->\nwrong\n<!-- end of table -->\nbehind\n")
+    called(monkeypatch, scripts["stability_tables"], "--results", results, "--page", copy)
+    assert copy.read_text().startswith("before\n<!-- table: robust -->\n|  | steps | dead |")
+    assert copy.read_text().endswith("\n<!-- end of table -->\nbehind\n")
+    assert "wrong" not in copy.read_text()
+
+
+def test_a_warning_is_ranked_within_its_cell(scripts):
+    """A cell whose seeds all have larger values and die more often says nothing by that."""
+    module = scripts["early_warning"]
+    cell = np.array([0, 0, 0, 0, 1, 1, 1, 1])
+    dies = np.array([True, False, False, False, True, True, True, False])
+    alive = module.Alive(cell, dies, np.empty((0, 8)))
+    between = np.array([1.0, 1, 1, 1, 9, 9, 9, 9])
+    within = np.array([2.0, 1, 1, 1, 9, 9, 9, 8])
+    generator = np.random.default_rng(0)
+    assert module.rank_and_p(alive, between, generator) == (0.5, 1.0)
+    rank, p = module.rank_and_p(alive, within, generator)
+    # By hand: the dying are first in 1 of 4 orders of each cell, and with these ties are never all last.
+    assert rank == 1.0
+    assert p == pytest.approx(1 / 16, abs=0.01)
+    assert module.rank_and_p(alive, -within, generator)[0] == 0.0
+
+
+def test_only_seeds_that_are_alive_in_cells_of_both_fates_can_be_warned_of(scripts):
+    module = scripts["early_warning"]
+    fates = {("a", "e", 0.0): 64, ("a", "e", 1.0): 640, ("a", "e", 2.0): np.inf, ("b", "e", 0.0): 640}
+    row = dict.fromkeys(module.DIAGNOSTICS, 0.0)
+    curves = {place: [row | {"step": step, "q_mean": step} for step in (64.0, 128, 192)] for place in fates}
+    alive = module.alive_at(130, fates, curves)
+    assert alive.dies.tolist() == [True, False]
+    assert alive.cell.tolist() == [0, 0]
+    assert alive.values[list(module.DIAGNOSTICS).index("q_mean")].tolist() == [128.0, 128.0]
 
 
 def test_a_row_of_that_table_counts_what_reaches_the_share(scripts):

@@ -1,0 +1,135 @@
+"""The tables of docs/stability.md on the first 2,560 steps, from the small files that keep_study.py wrote."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+from kept_files import ENVIRONMENTS, LEARNERS, Rows, markdown, read
+
+from credo.studies.counts import Stratum, exact_test, holm
+
+CHANGES = {
+    "plain": "nothing",
+    "environment-reward": "the environment's own reward, no discriminator",
+    "still-discriminator": "a discriminator that never learns (step size 1e-12)",
+    "bounded-reward": "reward D, between 0 and 1 (r4)",
+    "signed-reward": "reward l (cr)",
+    "no-bootstrapping": "no bootstrapping (discount 0.001)",
+    "slow-actor": "actor's step size 1e-4",
+    "slow-critic": "critics' step size 1e-4",
+    "late-actor": "actor from the 1,001st update on",
+    "small-last-layer": "actor's last layer begins at a hundredth",
+    "preactivation-penalty": "**penalty before tanh, 0.01**",
+    "actor-gradient-clip": "actor's gradient cut to norm 1",
+    "layer-norm-actor": "layer norm in the actor",
+    "layer-norm-critic": "layer norm in the critics",
+    "normalised-observations": "normalised observations",
+    "gradient-penalty": "gradient penalty on the discriminator",
+    "credo": "CREDO, c = 5",
+    "credo-at-once": "CREDO, c = 0.5: it acts from the first round",
+    "credo-clip-at-once": "CREDO `clip`, c = 0.5",
+    "cloned-actor": "actor begins as a clone of the expert",
+    "cloning": "clone's loss beside the critic (`cloning_weight` 1)",
+    "small-penalty": "penalty before tanh, 0.001",
+    "layer-norm-both": "layer norm in actor and critics",
+    "slow-actor-and-critic": "all step sizes 3e-4",
+    "later-learning": "learning from step 1,024 on",
+    "credo-resample": "CREDO `resample`, c = 1",
+    "credo-retained": "CREDO `retained`, c = 1",
+    "credo-batch": "CREDO `batch`, c = 1",
+    "credo-clip": "CREDO `clip`, c = 1",
+    "credo-both": "CREDO `both`, c = 1",
+    "spectral-normalisation": "spectral normalisation of the discriminator",
+    "controller": "C-GAIL's controller",
+    "label-smoothing": "label smoothing",
+    "mixup": "mixup",
+    "entropy": "entropy bonus of the discriminator",
+    "logit-clamp": "logit clamped to +-10",
+    "reward-r5": "reward r5",
+    "reward-r6": "reward r6",
+    "reward-r7": "reward r7",
+    "reward-r8": "reward r8",
+    "reward-cr-absorbing": "reward l (cr), absorbing states",
+}
+CHANGE_HEADER = ("changed", "dead", "inactive at the end", "dead from step", "p, alone / Holm")
+LEARNER_HEADER = (
+    "",
+    "nothing changed: dead",
+    "inactive at the end",
+    "dead from step",
+    "with the penalty: dead",
+    "inactive at the end",
+    "p",
+)
+Cells = dict[tuple[str, str], Rows]
+
+
+def cells_of(results: Path, study: str) -> Cells:
+    """The seeds of each (method, environment)."""
+    cells: Cells = {}
+    for row in read(results / f"{study}-seeds.csv"):
+        cells.setdefault((row["method"], row["environment"]), []).append(row)
+    return cells
+
+
+def dead(rows: Rows) -> str:
+    """How many; a run on the environment's reward has no expert to be compared with."""
+    known = all(row["expert_return"] != "" for row in rows)
+    return f"{sum(row['verdict'] == 'dead' for row in rows)} of {len(rows)}" if known else "-"
+
+
+def inactive(rows: Rows) -> int:
+    return sum(int(row["inactive"]) for row in rows)
+
+
+def dead_from(rows: Rows) -> str:
+    """The steps from which seeds are dead, with how many where they are several."""
+    known = [row for row in rows if row["expert_return"] != ""]
+    steps = sorted(Counter(int(row["step"]) for row in known if row["verdict"] == "dead").items())
+    return ", ".join(f"{step:,} ({count})" if count > 1 else f"{step:,}" for step, count in steps) or "-"
+
+
+def against(rows: Rows, other: Rows) -> float:
+    """The exact test of the seeds inactive at the end."""
+    return exact_test([Stratum(inactive(rows), len(rows), inactive(other), len(other))])
+
+
+def rounded(p: float) -> str:
+    return f"{p:.2g}"
+
+
+def changes(results: Path, study: str) -> list[str]:
+    """One change a row, against nothing changed on the same seeds."""
+    cells = {method: rows for (method, _), rows in cells_of(results, study).items()}
+    plain = cells_of(results, "stability-early")["plain", "Hopper-v5"]
+    p_values = {method: against(rows, plain) for method, rows in cells.items() if method != "plain"}
+    corrected = dict(zip(p_values, holm(list(p_values.values())), strict=True))
+    rows = []
+    for method, seeds in cells.items():
+        told = "" if method == "plain" else f"{rounded(p_values[method])} / {rounded(corrected[method])}"
+        counted = f"{inactive(seeds)} of {len(seeds)}"
+        rows.append([CHANGES[method], dead(seeds), counted, dead_from(seeds), told])
+    return markdown(CHANGE_HEADER, rows)
+
+
+def learners(results: Path) -> list[str]:
+    """A learner in an environment a row, without and with the penalty before tanh."""
+    cells = cells_of(results, "stability-early-learners")
+    rows = []
+    for (method, environment), plain in cells.items():
+        learner, changed = method.split(" ")
+        held = cells.get((f"{learner} preactivation-penalty", environment))
+        if changed == "plain" and held:
+            rows.append(
+                [
+                    f"{LEARNERS[learner]}, {ENVIRONMENTS[environment]}",
+                    dead(plain),
+                    f"{inactive(plain)} of {len(plain)}",
+                    dead_from(plain),
+                    dead(held),
+                    f"{inactive(held)} of {len(held)}",
+                    rounded(against(held, plain)),
+                ]
+            )
+    return markdown(LEARNER_HEADER, rows)

@@ -1,0 +1,34 @@
+"""The small files in results/stability, as scripts/keep_study.py wrote them, for tables and figures."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+ENVIRONMENTS = {"hopper": "Hopper-v5", "walker2d": "Walker2d-v5", "halfcheetah": "HalfCheetah-v5"}
+LEARNERS = {"td3": "TD3", "ddpg": "DDPG", "sd3": "SD3", "sac": "SAC"}
+NEAR_THE_EXPERT = 0.9
+Rows = list[dict[str, Any]]
+
+
+def read(path: Path) -> Rows:
+    """A CSV's rows, numbers as numbers; none where there is no such file."""
+    if not path.exists():
+        return []
+    with open(path, newline="") as file:
+        return [{name: number(value) for name, value in row.items()} for row in csv.DictReader(file)]
+
+
+def number(text: str) -> Any:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def markdown(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
+    """The lines of a table."""
+    told = ["| " + " | ".join(map(str, row)) + " |" for row in (header, *rows)]
+    return [told[0], "|---" * len(header) + "|", *told[1:]]

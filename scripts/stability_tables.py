@@ -1,0 +1,41 @@
+"""Write the tables of docs/stability.md anew, each between its marks, from the small files in results/stability.
+
+python scripts/stability_tables.py [--results results/stability] [--page docs/stability.md]
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import early_tables
+import early_warning
+import robust_table
+
+TABLES: dict[str, Callable[[Path], list[str]]] = {
+    "early": lambda results: early_tables.changes(results, "stability-early"),
+    "early-remedies": lambda results: early_tables.changes(results, "stability-early-remedies"),
+    "early-learners": early_tables.learners,
+    "early-warning": early_warning.table,
+    "robust": robust_table.table,
+}
+_MARKED = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
+
+
+def filled(page: str, results: Path) -> str:
+    """The page with every marked table written anew."""
+    return _MARKED.sub(lambda found: found[1] + "\n".join(TABLES[found[2]](results)) + "\n" + found[3], page)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--results", type=Path, default=Path("results/stability"))
+    parser.add_argument("--page", type=Path, default=Path("docs/stability.md"))
+    options = parser.parse_args()
+    options.page.write_text(filled(options.page.read_text(), options.results))
+
+
+if __name__ == "__main__":
+    main()
