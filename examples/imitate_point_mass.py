@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 
 import credo
-from credo.config import DiscriminatorConfig, TD3Config
 from credo.demonstrations import generate_demonstrations
 from credo.environments import rollout_episodes
 from credo.environments.probes import PointMass, point_mass_expert
@@ -34,8 +33,8 @@ def main(out: Path) -> None:
         random_steps=500,
         learning_starts=500,
         evaluation_interval=1_600,
-        td3=TD3Config(hidden=(64, 64)),
-        discriminator=DiscriminatorConfig(hidden=(64, 64), updates_per_round=32),
+        td3={"hidden": (64, 64)},
+        discriminator={"hidden": (64, 64), "updates_per_round": 32},
     )
     random = np.random.default_rng(0)
     print(

@@ -4,7 +4,7 @@
 
 The same from the command line, in this folder:
 
-    credo imitate --plugin own_learner --learner restless-td3
+    credo imitate --plugin own_learner --learner restless-td3 --demos hopper-expert:5 --steps 20000
 """
 
 import sys

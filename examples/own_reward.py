@@ -1,10 +1,11 @@
-"""A reward and a regulariser of one's own, registered from outside the package.
+r"""A reward and a regulariser of one's own, registered from outside the package.
 
     python examples/own_reward.py runs/own-reward
 
 The same from the command line, in this folder:
 
-    credo imitate --plugin own_reward --reward gentle --discriminator.regularisers centred gradient-penalty
+    credo imitate --plugin own_reward --reward gentle --threshold 0.98 --demos hopper-expert:5 --steps 20000 \
+        --discriminator.regularisers centred gradient-penalty
 """
 
 import math
@@ -15,12 +16,11 @@ import jax
 import jax.numpy as jnp
 
 import credo
-from credo.config import CredoConfig, DiscriminatorConfig
 
 
 @credo.register_reward("gentle", bounds=(-1.0, 1.0), inverse=lambda reward: 2.0 * math.atanh(reward))
 def gentle(logit: jax.Array) -> jax.Array:
-    """2 D - 1: the sign of ``cr`` with the bounds of ``r4``."""
+    """2 D - 1: the sign of ``cr`` bounded like ``r4``."""
     return jnp.tanh(logit / 2)
 
 
@@ -39,8 +39,8 @@ def main(folder: Path, steps: int = 20_000) -> None:
         environment="Hopper-v5",
         demonstrations="hopper-expert:5",
         reward="gentle",
-        credo=CredoConfig(threshold=0.98),
-        discriminator=DiscriminatorConfig(regularisers=("centred", "gradient-penalty")),
+        credo={"threshold": 0.98},
+        discriminator={"regularisers": ("centred", "gradient-penalty")},
         steps=steps,
         out=folder,
     )

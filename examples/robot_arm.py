@@ -14,7 +14,6 @@ import gymnasium
 import numpy as np
 
 import credo
-from credo.config import DiscriminatorConfig, TD3Config
 from credo.demonstrations import from_episodes
 from credo.environments import Episode, rollout_episodes, viewed
 
@@ -84,8 +83,6 @@ def main(out: Path, steps: int) -> None:
         random_steps=400,
         learning_starts=400,
         evaluation_interval=1_000,
-        td3=TD3Config(hidden=(64, 64)),
-        discriminator=DiscriminatorConfig(hidden=(64, 64), updates_per_round=16),
     )
     policy = run.policy()
     episodes = rollout_episodes(viewed(Arm, KEYS, FRAMES), policy.normalised_action, 10, seed=123)

@@ -104,7 +104,7 @@ def rank_and_p(alive: Alive, values: np.ndarray, generator: np.random.Generator)
 def rows_at(step: int, alive: Alive) -> list[list[Any]]:
     """The diagnostics that tell most at a step."""
     generator = np.random.default_rng(step)
-    known = [i for i, row in enumerate(alive.values) if np.isfinite(row).all()]
+    known = [i for i, row in enumerate(alive.values) if not np.isnan(row).any()]
     found = [rank_and_p(alive, alive.values[i], generator) for i in known]
     corrected = holm([p for _, p in found])
     warned, _ = leave_one_out(alive.values[known], alive.dies)

@@ -80,18 +80,20 @@ class Kept(NamedTuple):
     """Step and return of the policy that the run keeps, chosen without any reward; empty where it is of later steps."""
 
 
-def until(columns: dict[str, np.ndarray], steps: int) -> dict[str, np.ndarray]:
+def until(columns: dict[str, np.ndarray], steps: float) -> dict[str, np.ndarray]:
     """The rows up to so many steps."""
     return {name: column[columns["step"] <= steps] for name, column in columns.items()} if columns else {}
 
 
 def kept_of(cell: Cell, run: LoadedRun) -> Iterator[Kept]:
+    # A clone's steps are minibatches: all of them.
+    steps = np.inf if cell.config.learner == "bc" else cell.config.steps
     for seed in cell.config.seed_numbers:
         if seed in run.seeds:
-            metrics, evaluations = (until(c[seed], cell.config.steps) for c in (run.metrics, run.evaluations))
+            metrics, evaluations = (until(c[seed], steps) for c in (run.metrics, run.evaluations))
             told = run.seed_summary(seed)
             step, value = told.get("selected_step"), told.get("selected_return")
-            policy = ("", "") if step is None or value is None or step > cell.config.steps else (step, f"{value:.1f}")
+            policy = ("", "") if step is None or value is None or step > steps else (step, f"{value:.1f}")
             yield Kept((cell.method, cell.environment, seed), metrics, evaluations, run.expert_return, policy)
 
 
@@ -100,7 +102,8 @@ def seed_row(kept: Kept) -> list[Any]:
     found, returns = verdict(kept.metrics, kept.evaluations, kept.expert_return), kept.evaluations.get("return_mean")
     known = np.empty(0) if returns is None else returns[np.isfinite(returns)]
     step = kept.metrics["step"]
-    numbers = (known.max(), np.median(known[-3:])) if known.size else ()
+    # A frozen seed's failed evaluations are worth nothing.
+    numbers = () if returns is None or not known.size else (known.max(), np.median(np.nan_to_num(returns[-3:])))
     return [
         found.kind,
         "" if found.step is None else found.step,
@@ -187,7 +190,7 @@ def main() -> None:
         "evaluations",
         ("step", "return"),
         (
-            [*kept.place, int(step), f"{value:.1f}"]
+            [*kept.place, int(step), f"{value:.1f}" if np.isfinite(value) else ""]
             for kept in each
             for step, value in zip(
                 kept.evaluations.get("step", ()), kept.evaluations.get("return_mean", ()), strict=True

@@ -16,7 +16,7 @@ HEADER = (
     "last evaluation at 0.9 (least)",
     "at 0.9 first: median, last seed",
 )
-NAMES = LEARNERS | {"bc": "cloning alone"}
+NAMES = LEARNERS | {"bc": "cloning alone", "ppo": "PPO", "td3-without-cloning": "TD3 without cloning"}
 
 
 def cell(seeds: Rows, evaluations: Rows) -> list[str]:
@@ -29,13 +29,13 @@ def cell(seeds: Rows, evaluations: Rows) -> list[str]:
         first.append(min((e["step"] for e in mine if e["return"] >= NEAR_THE_EXPERT * expert), default=float("inf")))
         last += [e["return"] / expert for e in mine[-1:]]
     of, there = f"of {len(seeds)}", [sorted(first)[len(first) // 2], max(first)]
-    trained = method in LEARNERS
+    trained = method != "bc"
     return [
         f"{NAMES.get(method, method)}, {ENVIRONMENTS[environment]}",
         f"{round(min(row['steps'] for row in seeds), -3):,.0f}" if trained else "none",
         f"{sum(row['verdict'] == 'dead' for row in seeds)} {of}",
         f"{sum(row['inactive'] for row in seeds):.0f} {of}" if trained else "-",
-        f"{sum(share >= NEAR_THE_EXPERT for share in kept)} {of}",
+        f"{sum(share >= NEAR_THE_EXPERT for share in kept)} of {len(kept)}",
         f"{min(kept):.2f} to {max(kept):.2f}" if kept else "-",
         f"{sum(share >= NEAR_THE_EXPERT for share in last)} {of} ({min(last):.2f})" if last else "-",
         ", ".join("not yet" if step == float("inf") else f"{round(step, -3):,.0f}" for step in there)

@@ -15,10 +15,10 @@ LAYERS = (
     ("environments", "demonstrations", "experts", "experience"),
     ("discriminator", "learners"),
     ("diagnostics", "plugins"),
-    ("training",),
+    ("training", "preparation"),
     ("studies",),
     ("reports",),
-    ("api", "cli", "exporting", "preparation", "__main__"),
+    ("api", "cli", "exporting", "__main__"),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 WITHOUT_JAX = (

@@ -90,6 +90,15 @@ def test_the_identity_names_the_code_and_a_learners_settings():
     assert run_id(OWN) != before
 
 
+def test_a_run_of_a_learner_that_was_registered_with_other_settings_is_another(tmp_path):
+    register_all()
+    run_folder.create(tmp_path / "run", OWN, {}, "test")
+    run_folder.create(tmp_path / "run", OWN, {}, "test")
+    plugins.register_learner("my-sac", settings=SACConfig(hidden=(4,), discount=0.5))(sac)
+    with pytest.raises(CredoError, match=r"my-sac.discount: 0.9, not 0.5"):
+        run_folder.create(tmp_path / "run", OWN, {}, "test")
+
+
 def test_a_finished_run_is_read_without_its_plugin():
     register_all()
     tree = json.loads(json.dumps(to_dict(OWN)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shlex
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -81,9 +82,10 @@ def imitate(
     """Train imitators of demonstrations, many seeds side by side, and return their run.
 
     ``config`` is a whole set of settings (``credo.preset("paper")``; None: the default preset); ``settings`` replace
-    its fields (``steps=...``, ``seeds=...``, ``learner=...``). ``environment`` is a Gymnasium id, "module:Id" or a
-    factory. ``out`` names the run folder (None: runs/ and a name from the settings); a folder that holds the same run
-    is gone on with. CredoError, in one line, for whatever cannot work, before anything is written.
+    its fields (``steps=...``, ``seeds=...``, ``learner=...``), and those of its parts where a mapping is given
+    (``td3={"batch_size": 256}`` leaves all else of ``td3`` as it is). ``environment`` is a Gymnasium id, "module:Id"
+    or a factory. ``out`` names the run folder (None: runs/ and a name from the settings); a folder that holds the
+    same run is gone on with. CredoError, in one line, for whatever cannot work, before anything is written.
     """
     config = _merged(config or preset(DEFAULT), environment, settings)
     if isinstance(demonstrations, str | Path):
@@ -114,13 +116,24 @@ def _command() -> str:
 
 
 def _merged(config: RunConfig, environment: EnvironmentSource | None, settings: dict[str, Any]) -> RunConfig:
-    known = {field.name for field in dataclasses.fields(RunConfig)}
-    for name in settings:
-        if name not in known:
-            raise CredoError(f"{name}: no such setting; known are {', '.join(sorted(known))}")
     if environment is not None:
         settings = settings | {"environment": source_name(environment)}
-    return dataclasses.replace(config, **settings)
+    return _changed(config, settings, "")
+
+
+def _changed(part: Any, settings: Mapping[str, Any], where: str) -> Any:
+    """A set of settings with others in it; a mapping changes what is in the part of its name."""
+    known = {field.name: getattr(part, field.name) for field in dataclasses.fields(part)}
+    for name in settings:
+        if name not in known:
+            raise CredoError(f"{where}{name}: no such setting; known are {', '.join(sorted(known))}")
+    values = {
+        name: _changed(known[name], value, f"{where}{name}.")
+        if isinstance(value, Mapping) and dataclasses.is_dataclass(known[name])
+        else value
+        for name, value in settings.items()
+    }
+    return dataclasses.replace(part, **values)
 
 
 def start(prepared: Prepared, out: str | Path | None = None, watcher: Watcher | None = None) -> Run:

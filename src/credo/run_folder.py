@@ -174,8 +174,12 @@ def _recognise(folder: Path, config: RunConfig, demonstrations: dict[str, Any]) 
         stored_config, stored = read_config(folder)
         kept = stored.get("identity", {})
         before = [str(kept.get(name, "")) for name in ("demonstrations_sha256", "seed_replay_sha256")]
-        # Reckoned anew: a setting that this version has added had its default then.
-        changed = differences(identity(stored_config, *before), identity(config, *_hashes(demonstrations)))
+        # Reckoned anew: a setting that this version has added had its default then. Those of a plug-in are what was
+        # registered then.
+        then = identity(stored_config, *before)
+        if stored_config.plugins and stored_config.learner in kept:
+            then[stored_config.learner] = kept[stored_config.learner]
+        changed = differences(then, identity(config, *_hashes(demonstrations)))
         if changed:
             raise CredoError(f"out: {folder} holds another run ({'; '.join(changed)}); choose another folder")
         return stored
@@ -276,10 +280,15 @@ def _write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
 
 def drop_parts_from(folder: Path, kind: str, index: int) -> None:
     """Remove parts written after a checkpoint: their rounds will be run again."""
-    for path in sorted((folder / kind).glob("part-*.parquet")):
+    for path in part_paths(folder, kind):
         number = path.stem.removeprefix("part-")
         if number.isdecimal() and int(number) >= index:
             path.unlink()
+
+
+def part_paths(folder: Path, kind: str) -> list[Path]:
+    """The parts of ``metrics`` or ``evaluations``, in the order in which they were written."""
+    return sorted((folder / kind).glob("part-*.parquet"))
 
 
 def read_parts(
@@ -290,7 +299,7 @@ def read_parts(
     A part that cannot be read is a CredoError, or, where a list of ``problems`` is given, one more line in it.
     """
     tables = []
-    for path in [*sorted((folder / kind).glob("part-*.parquet")), *sorted((folder / kind).glob("final-*.parquet"))]:
+    for path in [*part_paths(folder, kind), *sorted((folder / kind).glob("final-*.parquet"))]:
         try:
             tables.append(_read_part(path, columns))
         except CredoError as error:

@@ -91,6 +91,8 @@ def failure(words, capsys):
         ("imitate --preset best", ["preset", "best", "fast", "paper"]),
         ("imitate --colour red", ["--colour"]),
         ("expert --reward plr", ["reward", "plr", "imitate"]),
+        ("expert --preset paper-td3 --reward plr", ["reward", "plr", "imitate"]),
+        ("expert --preset best", ["preset", "best", "fast", "paper"]),
         ("imitat", ["imitat", "imitate"]),
         ("demos", ["demos generate"]),
         ("demos inspect missing", ["missing"]),
@@ -277,6 +279,24 @@ def test_one_preset_is_printed_whole(capsys):
     printed = capsys.readouterr().out
     for setting in ("environment ", "discriminator.gradient_penalty ", "learner.actor_delay "):
         assert setting in printed
+
+
+def test_an_expert_may_start_from_any_preset(monkeypatch):
+    """The preset's learner and settings, on the environment's reward."""
+    from credo.cli import train
+    from credo.presets import EXPERT, preset
+
+    begun = []
+    monkeypatch.setattr(train, "_train", lambda options, default: begun.append((options.config, default)))
+    main(["expert"])
+    main(["expert", "--preset", "robust", "--learner", "td3", "--td3.batch-size", "7"])
+    main(["expert", "--preset=paper-ddpg"])
+    (plain, _), (robust, default), (paper, _) = begun
+    assert plain == EXPERT
+    settings = dataclasses.replace(preset("robust").td3, batch_size=7)
+    assert robust == dataclasses.replace(default, td3=settings)
+    assert (robust.reward, robust.demonstrations, robust.td3.layer_norm) == ("environment", "", "critic")
+    assert (paper.learner, paper.reward, paper.ddpg) == ("ddpg", "environment", preset("paper-ddpg").ddpg)
 
 
 def test_settings_of_a_learner_that_is_not_used_are_named():

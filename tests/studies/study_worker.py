@@ -3,6 +3,7 @@
 The training takes SECONDS in ten steps, goes on where it was, and writes its beginnings and ends to ROOT/log.
 """
 
+import dataclasses
 import os
 import sys
 import time
@@ -19,7 +20,10 @@ CONFIG = RunConfig(steps=640, reward="environment", learner="sac", demonstration
 
 
 def placed(name):
-    return Placed(Cell(name, name, "none", CONFIG), f"run-{name}")
+    """A cell; "NAME@STEPS" is one of the same run with so many steps."""
+    run, _, steps = name.partition("@")
+    config = dataclasses.replace(CONFIG, steps=int(steps)) if steps else CONFIG
+    return Placed(Cell(name, name, "none", config), f"run-{run}")
 
 
 def write(folder, config, tenths):
@@ -32,7 +36,7 @@ def pretend(seconds):
         log = folder.parent.parent / "log"
         run_folder.create(folder, config, {}, "test")
         with run_folder.locked(folder):
-            done = run_folder.read_summary(folder).get("seeds", {}).get("0", {}).get("steps", 0) // 64
+            done = run_folder.read_summary(folder).get("seeds", {}).get("0", {}).get("steps", 0) * 10 // config.steps
             with open(log, "a") as file:
                 file.write(f"begin {folder.name} {done} {os.getpid()}\n")
             if folder.name == "run-bad":

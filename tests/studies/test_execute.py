@@ -120,6 +120,16 @@ def test_cells_with_the_same_run_run_once(store):
     assert [line[0] for line in log(store)] == ["begin", "end"]
 
 
+@pytest.mark.parametrize("names", [("one@1280", "one"), ("one", "one@1280")])
+def test_cells_of_one_run_all_get_their_steps(store, names):
+    told = []
+    cells = [placed(name) for name in names]
+    ended = run_study(store, cells, starter(store, 0), tell=lambda p, how: told.append(how))
+    assert ended == {"run-one": Ended(DONE)}
+    assert told == [Ended(DONE)]
+    assert [store.progress(cell).state for cell in cells] == [DONE, DONE]
+
+
 def test_a_killed_process_is_told_and_the_next_start_goes_on(store):
     ended = run_study(store, [placed("killed")], starter(store))
     assert ended["run-killed"].state == FAILED

@@ -1,8 +1,11 @@
 """Study files: what they expand to, and what a wrong one is told."""
 
+import numpy as np
 import pytest
 
 from credo.config import run_id, to_dict
+from credo.demonstrations import from_episodes, save_demonstrations
+from credo.environments import rollout_episodes
 from credo.presets import DEFAULT, preset
 from credo.studies.estimate import seconds_left
 from credo.studies.shipped import FOLDER, find_study, shipped_names
@@ -236,13 +239,43 @@ def test_every_study_of_the_issue_is_shipped():
     others = {
         f"{name}{size}" for name in ("stabilisers", "threshold", "demonstrations", "rewards") for size in ("", "-small")
     }
-    parts = ("early", "early-33", "early-learners", "bed", "remedies", "credo", "robust")
+    early = ("early", "early-33", "early-learners", "early-remedies")
+    parts = (*early, "bed", "remedies", "credo", "credo-alive", "robust")
     stability = {f"stability-{part}" for part in parts}
     assert set(shipped_names()) == figures | others | stability
     assert shipped_names().index("figure-2") < shipped_names().index("figure-10")
     with pytest.raises(CredoError, match="did you mean 'threshold'"):
         find_study("treshold")
     assert find_study("threshold") == FOLDER / "threshold.toml"
+
+
+def test_what_a_cell_begins_with_and_how_it_looks_are_part_of_its_run(write, tmp_path):
+    """Two cells with one identity would be one run, of which only the last is trained."""
+    episodes = rollout_episodes("Pendulum-v1", lambda observation: np.zeros((len(observation), 1)), 2, seed=0)
+    log = tmp_path / "log.safetensors"
+    save_demonstrations(log, from_episodes(episodes, environment="Pendulum-v1", source="test"))
+    text = '[base]\nenvironment = "Pendulum-v1"\nreward = "environment"\n[axes.method]\n'
+    text += f'plain = {{}}\nlogged = {{ seed_replay = "{log}" }}\nstacked = {{ frame_stack = 2 }}\n'
+    text += 'clone = { learner = "bc", reward = "plr", demonstrations = "DEMOS" }\n'
+    text += 'stacked-clone = { learner = "bc", reward = "plr", demonstrations = "DEMOS", frame_stack = 2 }\n'
+    placed = place(load_study(write(text.replace("DEMOS", str(log)))), {})
+    assert all(p.run is not None for p in placed), [p.problem for p in placed]
+    assert len({p.run for p in placed}) == 5
+    missing = place(load_study(write(text.replace("DEMOS", "nothing.npz"))), {})
+    assert [p.run is None for p in missing] == [False, False, False, True, True]
+    assert "nothing.npz" in missing[3].problem
+
+
+def test_demonstrations_are_read_with_the_environment_that_the_cell_names(write, tmp_path):
+    """Recorded actions within +-2 are those of an environment whose box says so."""
+    generator = np.random.default_rng(0)
+    arrays = {"observations": generator.standard_normal((50, 3)), "actions": generator.uniform(-2, 2, (50, 1))}
+    arrays |= {"next_observations": arrays["observations"], "terminals": np.arange(50) == 49}
+    np.savez(tmp_path / "raw.npz", **arrays)
+    text = f'[base]\nenvironment = "Pendulum-v1"\ndemonstrations = "{tmp_path / "raw.npz"}"\nlearner = "bc"\n'
+    (placed,) = place(load_study(write(text)), {})
+    assert placed.problem is None
+    assert placed.run is not None
 
 
 def test_clones_of_different_demonstrations_are_two_runs(write):

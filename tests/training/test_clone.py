@@ -1,6 +1,7 @@
 """Behavioural cloning: it learns, stops by held-out episodes, and starts any learner."""
 
 import dataclasses
+import signal
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +17,7 @@ from credo.learners import LEARNERS
 from credo.learners.cloning import negative_log_likelihood
 from credo.policies import load_policy
 from credo.random import Purpose
+from credo.training import loop
 from credo.training.clone import Data, make_cloner, make_data, make_state_cloner
 from credo.training.state import initial_state, make_constants, make_parts
 from training.training_runs import assert_same_arrays, rows, run
@@ -91,6 +93,75 @@ def test_a_clone_is_made_once_and_the_same_again(cloned, demonstrations, tmp_pat
     run(tmp_path / "again", alone, PointMass, demonstrations)
     for kind in (run_folder.METRICS, run_folder.EVALUATIONS):
         assert_same_arrays(rows(tmp_path / "again", kind, 1), rows(cloned, kind, 1))
+
+
+def test_other_seeds_join_a_folder_of_clones_and_those_there_stay(demonstrations, tmp_path):
+    few = dataclasses.replace(CLONE, bc=dataclasses.replace(CLONE.bc, epochs=2), evaluation_episodes=1)
+    more = dataclasses.replace(few, first_seed=2)
+    folder = tmp_path / "run"
+    run(folder, few, PointMass, demonstrations)
+    before = {(kind, seed): rows(folder, kind, seed) for kind in ("metrics", "evaluations") for seed in range(2)}
+    lines = []
+    run(folder, more, PointMass, demonstrations, lines=lines)
+    assert [line.split(":")[0] for line in lines] == ["seed 2", "seed 3"]
+    for (kind, seed), kept in before.items():
+        assert len(kept["step"]) > 0
+        assert_same_arrays(rows(folder, kind, seed), kept)
+    lines.clear()
+    run(folder, dataclasses.replace(few, seeds=5), PointMass, demonstrations, lines=lines)
+    assert [line.split(":")[0] for line in lines] == ["seed 4"]
+    assert (folder / run_folder.DONE).exists()
+    evaluations = run_folder.read_parts(folder, run_folder.EVALUATIONS)
+    assert evaluations["seed"].tolist() == [0, 1, 2, 3, 4]
+    assert list(run_folder.read_summary(folder)["seeds"]) == ["0", "1", "2", "3", "4"]
+
+
+def test_clones_whose_end_was_not_written_are_made_again(demonstrations, tmp_path):
+    """Killed between the rows of the second seed and the summary."""
+    few = dataclasses.replace(CLONE, bc=dataclasses.replace(CLONE.bc, epochs=2), evaluation_episodes=1, seeds=1)
+    folder = tmp_path / "run"
+    run(folder, few, PointMass, demonstrations)
+    summary = run_folder.read_summary(folder)
+    run(folder, dataclasses.replace(few, seeds=2), PointMass, demonstrations)
+    whole = {kind: run_folder.read_parts(folder, kind) for kind in (run_folder.METRICS, run_folder.EVALUATIONS)}
+    run_folder.write_json(folder / run_folder.SUMMARY, summary)
+    (folder / run_folder.DONE).unlink()
+    lines = []
+    run(folder, dataclasses.replace(few, seeds=2), PointMass, demonstrations, lines=lines)
+    assert [line.split(":")[0] for line in lines] == ["seed 1"]
+    for kind, rows_before in whole.items():
+        assert_same_arrays(run_folder.read_parts(folder, kind), rows_before)
+
+
+def test_a_warm_start_that_is_stopped_is_made_once_and_whole(demonstrations, tmp_path, monkeypatch):
+    """The clone's clone would be another actor."""
+    settings = dataclasses.replace(CLONE.bc, epochs=2)
+    config = dataclasses.replace(CLONE, learner="td3", warm_start="bc", bc=settings, steps=64, random_steps=64)
+    config = dataclasses.replace(config, evaluation_interval=64, evaluation_episodes=1, learning_starts=64)
+    run(tmp_path / "whole", config, PointMass, demonstrations)
+    make = loop.make_state_cloner
+
+    def stopping_at(number):
+        def made(*arguments):
+            clone = make(*arguments)
+
+            def cloner(state, seed):
+                if seed == number:
+                    signal.raise_signal(signal.SIGINT)
+                return clone(state, seed)
+
+            return cloner
+
+        monkeypatch.setattr(loop, "make_state_cloner", made)
+
+    for number in (0, 1):
+        stopping_at(number)
+        assert run(tmp_path / "stopped", config, PointMass, demonstrations) == "interrupted"
+    monkeypatch.setattr(loop, "make_state_cloner", make)
+    assert run(tmp_path / "stopped", config, PointMass, demonstrations) == "done"
+    for seed in range(2):
+        for kind in (run_folder.METRICS, run_folder.EVALUATIONS):
+            assert_same_arrays(rows(tmp_path / "stopped", kind, seed), rows(tmp_path / "whole", kind, seed))
 
 
 def tiny_data(noise=0.0, count=40):

@@ -12,6 +12,7 @@ from credo.cli.runs import source_of
 from credo.demonstrations import from_episodes, save_demonstrations
 from credo.environments import rollout_episodes, viewed
 from credo.environments.probes import PointMass, point_mass_expert
+from credo.presets import DEFAULT
 from credo.training.loop import Watcher
 from credo.training.seed import logged_steps
 from credo.types import CredoError
@@ -63,6 +64,17 @@ def test_logged_transitions_follow_one_another_where_they_did(log):
         follows = (steps.next_observation[:-1] == steps.observation[1:]).all(axis=-1)
         assert (follows | ended[:-1]).all()
         assert ended[-1].all()
+
+
+def test_a_mapping_changes_the_settings_it_names_and_no_others(tmp_path):
+    arguments = {"environment": PointMass, "reward": "environment", "steps": 64, "random_steps": 64, "seeds": 1}
+    arguments |= {"learning_starts": 64, "evaluation_episodes": 1, "out": tmp_path / "run"}
+    run = credo.imitate(td3={"hidden": (8,)}, **arguments)
+    assert run.config.td3 == dataclasses.replace(credo.preset(DEFAULT).td3, hidden=(8,))
+    with pytest.raises(CredoError, match=r"^td3.hiden: no such setting; known are .*hidden"):
+        credo.imitate(td3={"hiden": (8,)}, **arguments)
+    with pytest.raises(CredoError, match=r"^colour: no such setting"):
+        credo.imitate(colour="red", **arguments)
 
 
 def test_a_replay_begins_with_the_log(log, tmp_path):

@@ -19,6 +19,9 @@ from credo.presets import DEFAULT, EXPERT, PRESETS, preset
 from credo.reports.loggers import LoggerName
 from credo.types import CredoError
 
+EXPERT_NAME = "expert"
+"""As ``--preset`` of ``credo expert``: its own settings."""
+
 
 @dataclass(frozen=True)
 class TrainOptions:
@@ -46,37 +49,46 @@ def imitate(words: Sequence[str]) -> None:
     load_plugins(words)
     default = TrainOptions(config=preset(_preset_name(words)), preset=_preset_name(words))
     about = f"Train imitators of demonstrations, many seeds side by side. Presets: {', '.join(PRESETS)}."
-    _train(parse(TrainOptions, words, "imitate", about, default))
+    _train(parse(TrainOptions, words, "imitate", about, default), default.config)
 
 
 def expert(words: Sequence[str]) -> None:
     """Train from the environment's reward."""
     load_plugins(words)
     about = "Train an expert from the environment's own reward, in the same loop as imitators."
-    options = parse(TrainOptions, words, "expert", about, TrainOptions(config=EXPERT, preset="expert"))
+    default = TrainOptions(config=_expert_settings(_preset_name(words, EXPERT_NAME)), preset=EXPERT_NAME)
+    options = parse(TrainOptions, words, "expert", about, default)
     if options.config.imitates:
         raise CredoError(f"reward: {options.config.reward!r} needs demonstrations; use credo imitate")
-    _train(options)
+    _train(options, default.config)
 
 
-def _preset_name(words: Sequence[str]) -> str:
+def _expert_settings(name: str) -> RunConfig:
+    """What ``credo expert`` starts from: its own settings, or a preset's on the environment's reward."""
+    if name == EXPERT_NAME:
+        return EXPERT
+    return dataclasses.replace(preset(name), demonstrations="", reward="environment")
+
+
+def _preset_name(words: Sequence[str], default: str = DEFAULT) -> str:
     """The preset that the words ask for: the other options are parsed on top of it."""
     for index, word in enumerate(words):
         if word == "--preset" and index + 1 < len(words):
             return words[index + 1]
         if word.startswith("--preset="):
             return word.removeprefix("--preset=")
-    return DEFAULT
+    return default
 
 
-def _train(options: TrainOptions) -> None:
+def _train(options: TrainOptions, default: RunConfig) -> None:
+    """Train as the options say; ``default`` is what they were parsed on top of."""
     from credo import api
     from credo.cli.display import clock, followed, watching
     from credo.reports.loggers import logging_to
 
     console = Console()
     config = options.config
-    if line := other_learners_settings(config, EXPERT if options.preset == "expert" else preset(options.preset)):
+    if line := other_learners_settings(config, default):
         say(console, f"note: {line}")
     find_local_modules(config.environment)
     prepared = api.prepare(config)

@@ -119,7 +119,8 @@ class RunConfig:
     @property
     def cloning_weight(self) -> float:
         """Weight of the clone's loss in the actor's; 0 for a learner without one, and without demonstrations."""
-        return getattr(self.learner_config, "cloning_weight", 0.0) if self.imitates else 0.0
+        cloning = self.imitates and not self.on_policy
+        return (getattr(self.learner_config, "cloning_weight", None) or 0.0) if cloning else 0.0
 
     @property
     def on_policy(self) -> bool:
@@ -181,6 +182,12 @@ class RunConfig:
         return settings.discount
 
     @property
+    def view(self) -> tuple[str, ...]:
+        """Settings of how observations are shown that are not at their defaults."""
+        chosen = {"observation_keys": bool(self.observation_keys), "frame_stack": self.frame_stack > 1}
+        return tuple(name for name, is_chosen in chosen.items() if is_chosen)
+
+    @property
     def transitions_per_update(self) -> int:
         """Replayed transitions that one update of the learner sees."""
         settings = self.learner_config
@@ -210,7 +217,8 @@ def identity(config: RunConfig, demonstrations_sha256: str = "", seed_replay_sha
     """The settings that determine a seed's numbers; other learners' settings and unused parts are left out."""
     tree = to_dict(config)
     if config.learner == "bc":
-        return {name: tree[name] for name in _CLONES} | {"demonstrations_sha256": demonstrations_sha256}
+        view = {name: tree[name] for name in config.view}
+        return {name: tree[name] for name in _CLONES} | view | {"demonstrations_sha256": demonstrations_sha256}
     for name in (*_NOT_IDENTITY, *config.unused):
         del tree[name]
     tree["discriminator"]["policy_samples"] = config.policy_samples
@@ -236,10 +244,8 @@ def identity(config: RunConfig, demonstrations_sha256: str = "", seed_replay_sha
         registered = REGISTERED["learner"].get(config.learner)
         if registered is not None:
             tree[config.learner] = to_dict(registered.settings)
-    if not config.observation_keys:
-        del tree["observation_keys"]
-    if config.frame_stack == 1:
-        del tree["frame_stack"]
+    for name in {"observation_keys", "frame_stack"} - set(config.view):
+        del tree[name]
     tree["demonstrations_sha256"] = demonstrations_sha256
     if seed_replay_sha256:
         tree["seed_replay_sha256"] = seed_replay_sha256

@@ -72,41 +72,51 @@ def run_study(
     over where those stop renewing their lease. Each cell is started once: one that fails is told of and the others go
     on. Ctrl-C and SIGTERM end the processes at a checkpoint and raise KeyboardInterrupt.
     """
-    todo = {p.run: p for p in placed if p.run is not None}
+    todo = by_run(placed)
     ended: dict[str, Ended] = {}
-    active: dict[str, subprocess.Popen[Any]] = {}
+    active: dict[str, tuple[subprocess.Popen[Any], Placed]] = {}
 
     def end(run: str, how: Ended) -> None:
         ended[run] = how
-        tell(todo[run], how)
+        tell(todo[run][0], how)
 
     with _terminate_as_interrupt():
         try:
             while len(ended) < len(todo):
-                for run, process in list(active.items()):
+                for run, (process, cell) in list(active.items()):
                     if process.poll() is not None:
                         del active[run]
-                        how = _how_it_ended(store, todo[run], process)
-                        if how.state != RUNNING:
+                        how = _how_it_ended(store, cell, process)
+                        if how.state not in (DONE, RUNNING):
                             end(run, how)
-                for run in todo:
+                for run, cells in todo.items():
                     if len(active) >= jobs:
                         break
                     if run in ended or run in active:
                         continue
-                    state = store.progress(todo[run]).state
-                    if state == DONE:
+                    # Cells that share a run may want more steps or other seeds of it, one after the other.
+                    unmet = next((cell for cell in cells if not _complete(store, cell)), None)
+                    if unmet is None:
                         end(run, Ended(DONE))
-                    elif state != RUNNING:
-                        active[run] = start(todo[run])
+                    elif store.progress(unmet).state != RUNNING:
+                        active[run] = start(unmet), unmet
                 if len(ended) < len(todo):
                     time.sleep(POLL)
         finally:
-            for process in active.values():
+            for process, _ in active.values():
                 process.terminate()
-            for process in active.values():
+            for process, _ in active.values():
                 process.wait()
     return ended
+
+
+def by_run(placed: Sequence[Placed]) -> dict[str, list[Placed]]:
+    """The cells that can be run, by the identity of their run."""
+    cells: dict[str, list[Placed]] = {}
+    for p in placed:
+        if p.run is not None:
+            cells.setdefault(p.run, []).append(p)
+    return cells
 
 
 def end_with_parent(interval: float = 1.0) -> None:

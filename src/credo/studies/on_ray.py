@@ -14,8 +14,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from credo.studies.cores import claim_cores
-from credo.studies.execute import POLL, Ended, Train, run_cell
-from credo.studies.store import RUNNING, Placed, Store
+from credo.studies.execute import POLL, Ended, Train, by_run, run_cell
+from credo.studies.store import DONE, RUNNING, Placed, Store
 from credo.types import CredoError
 
 RETRIES = 5
@@ -54,8 +54,8 @@ def run_on_ray(
         ray.init(address=address, log_to_driver=False, **options)
     try:
         task = ray.remote(num_cpus=cores, num_gpus=gpus, max_retries=RETRIES, max_calls=1)(_task)
-        todo = {p.run: p for p in placed if p.run is not None}
-        waiting = {task.remote(store, p, train, cores): run for run, p in todo.items()}
+        todo = by_run(placed)
+        waiting = {task.remote(store, cells, train, cores): run for run, cells in todo.items()}
         ended: dict[str, Ended] = {}
         while waiting:
             ready, _ = ray.wait(list(waiting), num_returns=1)
@@ -66,21 +66,26 @@ def run_on_ray(
                 except ray.exceptions.RayError as error:
                     how = Ended("failed", f"Ray: {str(error).strip().splitlines()[0]}")
                 ended[run] = how
-                tell(todo[run], how)
+                tell(todo[run][0], how)
         return ended
     finally:
         if started:
             ray.shutdown()
 
 
-def _task(store: Store, placed: Placed, train: Train, cores: int) -> tuple[str, str]:
+def _task(store: Store, cells: Sequence[Placed], train: Train, cores: int) -> tuple[str, str]:
+    """Run the cells of one run, one after the other."""
     claim_cores(cores)
-    while True:
-        # A worker whose lease was taken over must end at once: the run is another's.
-        how = run_cell(store, placed, train, lost=lambda: os._exit(1))
-        if how.state != RUNNING:
-            return how.state, how.about
-        time.sleep(POLL)
+    for placed in cells:
+        while True:
+            # A worker whose lease was taken over must end at once: the run is another's.
+            how = run_cell(store, placed, train, lost=lambda: os._exit(1))
+            if how.state != RUNNING:
+                break
+            time.sleep(POLL)
+        if how.state != DONE:
+            break
+    return how.state, how.about
 
 
 def _ray() -> Any:

@@ -56,17 +56,22 @@ def _of_run(run: MethodRun, criteria: Criteria) -> list[SeedCurve]:
     metrics = _parts(run.folder, run_folder.METRICS, WANTED_METRICS)
     evaluations = _parts(run.folder, run_folder.EVALUATIONS)
     expert = expert_return_of(stored)
+    # A clone's steps are minibatches, of which no study asks for a number.
+    steps = None if config.learner == "bc" else run.steps
     curves = []
     for seed in run.seeds if run.seeds is not None else config.seed_numbers:
-        rounds, tests = rows_of(metrics, seed, run.steps), rows_of(evaluations, seed, run.steps)
+        rounds, tests = rows_of(metrics, seed, steps), rows_of(evaluations, seed, steps)
         judged = verdict(rounds, tests, expert, criteria)
         curve = SeedCurve(run.method, run.environment, seed, rounds, tests, expert, judged)
-        curves.append(curve._replace(finished=is_finished(curve, config, run.steps)))
+        curves.append(curve._replace(finished=is_finished(curve, config, steps)))
     return curves
 
 
 def is_finished(curve: SeedCurve, config: RunConfig, steps: int | None = None) -> bool:
-    """Whether a curve reaches the last whole round of ``steps`` (None: of the run's)."""
+    """Whether a curve reaches the last whole round of ``steps`` (None: of the run's); a clone is evaluated at its end
+    alone."""
+    if config.learner == "bc":
+        return len(curve.evaluations["step"]) > 0
     wanted = steps if steps is not None else config.steps
     return curve.last_step >= wanted // config.steps_per_round * config.steps_per_round
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from credo import run_folder
 from credo.config import RunConfig, run_id, to_dict
-from credo.demonstrations import load_demonstrations
+from credo.preparation import prepare
 from credo.run_folder import read_json, write_json
 from credo.studies import lease
 from credo.studies.study import Cell, Study
@@ -25,6 +25,7 @@ from credo.types import CredoError
 DONE, RUNNING, FAILED, STOPPED, WAITING = "done", "running", "failed", "stopped", "waiting"
 STATES = (DONE, RUNNING, FAILED, STOPPED, WAITING)
 _FORMAT = 1
+_HASHES = ("sha256", "seed_replay_sha256")
 
 
 class Placed(NamedTuple):
@@ -135,23 +136,37 @@ def seed_steps(summary: dict[str, Any], config: RunConfig) -> tuple[int, bool]:
 def place(
     study: Study, known: dict[str, str], line: Callable[[str], None] = lambda line: None, load: bool = True
 ) -> tuple[Placed, ...]:
-    """Where each cell's run lies. ``known`` holds the SHA-256 of demonstrations by name, and is filled; without
-    ``load`` those that are missing are not read."""
+    """Where each cell's run lies. ``known`` holds the SHA-256 of what cells are trained on (``_trained_on``), and is
+    filled; without ``load`` those that are missing are not read."""
     problems: dict[str, str] = {}
     placed = []
     for cell in study.cells:
-        name = cell.config.demonstrations if cell.config.imitates else ""
-        if name and load and name not in known and name not in problems:
-            line(f"reading demonstrations {name}")
+        wanted = _trained_on(cell.config)
+        lacking = [name for name in wanted.values() if name not in known and name not in problems]
+        if lacking and load:
+            line(f"reading {', '.join(lacking)}")
             try:
-                known[name] = load_demonstrations(name).sha256
+                described = prepare(cell.config).described
+                known |= {name: str(described[what]) for what, name in wanted.items()}
             except CredoError as error:
-                problems[name] = str(error)
-        if name and name not in known:
-            placed.append(Placed(cell, None, problems.get(name)))
+                problems |= dict.fromkeys(lacking, str(error))
+        if all(name in known for name in wanted.values()):
+            placed.append(Placed(cell, run_id(cell.config, *(known.get(wanted.get(w, ""), "") for w in _HASHES))))
         else:
-            placed.append(Placed(cell, run_id(cell.config, known.get(name, ""))))
+            found = [problems[name] for name in wanted.values() if name in problems]
+            placed.append(Placed(cell, None, found[0] if found else None))
     return tuple(placed)
+
+
+def _trained_on(config: RunConfig) -> dict[str, str]:
+    """What to call the demonstrations and the logged transitions of a run, by the name of their hash: data that are
+    shown in another way are other data."""
+    view = f" (shown as {','.join(config.observation_keys) or 'they are'}, {config.frame_stack} frames)"
+    names = {
+        "sha256": config.demonstrations if config.imitates else "",
+        "seed_replay_sha256": f"logged transitions {config.seed_replay}" if config.seed_replay else "",
+    }
+    return {what: name + (view if config.view else "") for what, name in names.items() if name}
 
 
 def read_record(folder: Path) -> dict[str, Any]:

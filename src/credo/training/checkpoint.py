@@ -55,6 +55,11 @@ class Checkpoints:
         """The checkpoint that ``_known`` is of."""
         self._damaged: list[Path] = []
 
+    @property
+    def seeds(self) -> set[int]:
+        """Those that the checkpoint gone on from, or the newest written, knows."""
+        return {int(number) for number in self._known}
+
     def load(self, seeds: Sequence[Seed], rounds: int) -> tuple[dict[str, Any], list[str]] | None:
         """Bring the seeds to the newest checkpoint that is whole.
 

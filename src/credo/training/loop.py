@@ -155,7 +155,9 @@ class _Run:
             if len(causes) == len(self.seeds):
                 raise CredoError(f"environment: no seed can begin; {causes[0]}")
             self.record.go_on(position.get("parts", self.record.parts), self.seeds)
-            self._warm_start()
+            if not self._warm_start():
+                self._summarise("interrupted", Progress(self.config, self.seeds))
+                return "interrupted"
         active = [seed.next_round for seed in self.seeds if seed.frozen is None]
         first = min(active, default=self.config.rounds)
         execution = make_execution(self.parts, self.constants, self.seeds, self.stop.is_set)
@@ -175,12 +177,14 @@ class _Run:
 
     def clone(self) -> str:
         """The baseline of behavioural cloning: all seeds one after the other, each evaluated once, without an
-        environment step of its own. ``step`` counts minibatches. What was stopped is done again from the beginning."""
+        environment step of its own. ``step`` counts minibatches. A seed that was stopped is done again from the
+        beginning; those that are done stay as they are."""
         assert self.cloner is not None
-        known = run_folder.read_summary(self.folder).get("seeds", {})
-        if (self.folder / run_folder.DONE).exists() and {str(seed.number) for seed in self.seeds} <= known.keys():
+        parts, done = self.record.clones()
+        self.record.go_on(dict.fromkeys(self.record.parts, parts), [])
+        self.seeds = [seed for seed in self.seeds if seed.number not in done]
+        if not self.seeds and (self.folder / run_folder.DONE).exists():
             return "done"
-        self.record.go_on(self.record.parts, self.seeds)
         progress = Progress(self.config, self.seeds)
         (self.folder / run_folder.DONE).unlink(missing_ok=True)
         self._summarise("running", progress)
@@ -192,6 +196,7 @@ class _Run:
                 seed.metrics.append(about | {"held_out_loss": epoch.held_out_loss} | epoch.metrics)
             place: dict[str, float] = {"seed": seed.number, "round": found.best.number, "step": found.best.updates}
             if not self._judge(seed, seed.state, place):
+                seed.metrics.clear()
                 break
             self.record.save(seed, self._policy(seed, seed.state, found.best.updates), "last")
             self._tell_clone(seed, found)
@@ -202,12 +207,16 @@ class _Run:
             run_folder.write_atomically(self.folder / run_folder.DONE, b"")
         return "done" if complete else "interrupted"
 
-    def _warm_start(self) -> None:
-        """Cloned actors for the seeds that begin; those that go on have theirs from the checkpoint."""
+    def _warm_start(self) -> bool:
+        """Cloned actors for the seeds that begin; those that go on have theirs from the checkpoint. False where a stop
+        came meanwhile: nothing is kept of it, and it is done again."""
         for seed in self.seeds:
-            if self.cloner is not None and seed.next_round == 0 and seed.state is not None:
+            if self.cloner is not None and seed.number not in self.checkpoints.seeds and seed.state is not None:
                 seed.state, found = self.cloner(seed.state, seed.number)
                 self._tell_clone(seed, found)
+                if self.stop.is_set():
+                    return False
+        return True
 
     def _tell_clone(self, seed: Seed, found: Cloned) -> None:
         loss = found.best.held_out_loss

@@ -33,6 +33,18 @@ class Record:
             if seed.best_policy is not None:
                 self.save(seed, seed.best_policy, "best")
 
+    def clones(self) -> tuple[int, set[int]]:
+        """The parts that hold nothing but the rows of behavioural clones that are done, and whose those are."""
+        told = run_folder.read_summary(self._folder).get("seeds", {})
+        whole = {int(n) for n, seed in told.items() if seed.get("selected_step") is not None or seed.get("frozen")}
+        parts, done = run_folder.part_paths(self._folder, run_folder.EVALUATIONS), set[int]()
+        for index, path in enumerate(parts):
+            seeds = set(run_folder.read_part(path)["seed"].tolist())
+            if not seeds <= whole:
+                return index, done
+            done |= seeds
+        return len(parts), done
+
     def flush(self, seeds: Sequence[Seed]) -> None:
         """Write the seeds' rows."""
         for kind in self.parts:

@@ -1,0 +1,89 @@
+"""The tables of docs/stability.md on CREDO under an over-trained discriminator, from the files of keep_study.py."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from statistics import mean, median
+
+import numpy as np
+from early_tables import against, dead, inactive, rounded
+from kept_files import Rows, markdown, read
+from scipy import stats
+
+from credo.studies.counts import holm
+
+REGIMES = {"stability-credo": "td3 over-trained ", "stability-credo-alive": ""}
+"""Of each study what its methods of this regime begin with."""
+NAMES = {
+    "off": "off",
+    "resample-5": "`filter`, c = 5",
+    "resample-2": "`filter`, c = 2",
+    "clip-5": "`clip`, c = 5",
+}
+HEADER = (
+    "CREDO",
+    "steps",
+    "dead",
+    "inactive at the end",
+    "return at the end: median (least to most)",
+    "filtered",
+    "outliers",
+    "P(expert) of the expert's, the policy's",
+    "p of inactive, of returns (Holm)",
+)
+
+
+def late(rounds: Rows, name: str) -> float:
+    """Mean over seeds of a diagnostic over the second half of the run, windows weighed by their length; of seeds that
+    were frozen before, there is none."""
+    half = max(row["step"] for row in rounds) / 2
+    values = []
+    for seed in sorted({row["seed"] for row in rounds}):
+        mine = [row for row in rounds if row["seed"] == seed]
+        pairs = itertools.pairwise(mine)
+        lengths = [(row["step"] - before["step"], row[name]) for before, row in pairs if row["step"] > half]
+        if lengths:
+            values.append(sum(length * value for length, value in lengths) / sum(length for length, _ in lengths))
+    return mean(values)
+
+
+def of_returns(rows: Rows, other: Rows) -> float:
+    """Mann and Whitney's test of the last returns, by permutation: they may be tied."""
+    samples = [[row["last_return"] for row in each] for each in (rows, other)]
+    method = stats.PermutationMethod(n_resamples=20_000, rng=np.random.default_rng(0))
+    return float(stats.mannwhitneyu(*samples, method=method).pvalue)
+
+
+def table(results: Path, study: str) -> list[str]:
+    """A setting of CREDO a row, against CREDO off on the same seeds."""
+    begins = REGIMES[study]
+    seeds, rounds = (
+        [row for row in read(results / f"{study}-{kind}.csv") if row["method"].startswith(begins)]
+        for kind in ("seeds", "rounds")
+    )
+    methods = list(dict.fromkeys(row["method"] for row in seeds))
+    cells = {method.removeprefix(begins): [r for r in seeds if r["method"] == method] for method in methods}
+    others = [name for name in cells if name != "off"]
+    p_inactive = holm([against(cells[name], cells["off"]) for name in others])
+    p_returns = holm([of_returns(cells[name], cells["off"]) for name in others])
+    told = {name: f"{rounded(p_inactive[i])}, {rounded(p_returns[i])}" for i, name in enumerate(others)}
+    rows = []
+    for name, mine in cells.items():
+        returns = [row["last_return"] for row in mine]
+        curves = [row for row in rounds if row["method"] == begins + name]
+        shares = [late(curves, column) for column in ("filtered_share", "outlier_share")]
+        expert, policy = (late(curves, f"expert_probability_{side}") for side in ("expert", "policy"))
+        rows.append(
+            [
+                NAMES.get(name, name),
+                f"{round(min(row['steps'] for row in mine), -2):,.0f}",
+                dead(mine),
+                f"{inactive(mine)} of {len(mine)}",
+                f"{median(returns):.0f} ({min(returns):.0f} to {max(returns):.0f})",
+                *(f"{share:.0%}" for share in shares),
+                f"{expert:.3f}, {policy:.3f}",
+                told.get(name, ""),
+            ]
+        )
+    return markdown(HEADER, rows)
