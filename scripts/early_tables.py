@@ -114,22 +114,28 @@ def changes(results: Path, study: str) -> list[str]:
 
 
 def learners(results: Path) -> list[str]:
-    """A learner in an environment a row, without and with the penalty before tanh."""
+    """A learner in an environment a row, without and with the penalty before tanh, and all of them together."""
     cells = cells_of(results, "stability-early-learners")
-    rows = []
+    pairs = {}
     for (method, environment), plain in cells.items():
         learner, changed = method.split(" ")
         held = cells.get((f"{learner} preactivation-penalty", environment))
         if changed == "plain" and held:
-            rows.append(
-                [
-                    f"{LEARNERS[learner]}, {ENVIRONMENTS[environment]}",
-                    dead(plain),
-                    f"{inactive(plain)} of {len(plain)}",
-                    dead_from(plain),
-                    dead(held),
-                    f"{inactive(held)} of {len(held)}",
-                    rounded(against(held, plain)),
-                ]
-            )
+            pairs[f"{LEARNERS[learner]}, {ENVIRONMENTS[environment]}"] = plain, held
+    rows = [
+        [
+            name,
+            dead(plain),
+            f"{inactive(plain)} of {len(plain)}",
+            dead_from(plain),
+            dead(held),
+            f"{inactive(held)} of {len(held)}",
+            rounded(against(held, plain)),
+        ]
+        for name, (plain, held) in pairs.items()
+    ]
+    plain, held = ([row for pair in pairs.values() for row in pair[side]] for side in (0, 1))
+    strata = [Stratum(inactive(held), len(held), inactive(plain), len(plain)) for plain, held in pairs.values()]
+    counts = [f"{inactive(rows)} of {len(rows)}" for rows in (plain, held)]
+    rows.append(["all", dead(plain), counts[0], "", dead(held), counts[1], rounded(exact_test(strata))])
     return markdown(LEARNER_HEADER, rows)
