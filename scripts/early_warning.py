@@ -3,7 +3,8 @@
 A diagnostic is read at a fixed step, of the seeds alone that are not dead by then and of cells with seeds of both
 fates. Its *rank* is the chance that, of two seeds of one cell, the one that dies later has the larger value (1/2: it
 tells nothing); settings that are more deadly than others cannot raise it. p is of a permutation test within cells.
-Precision and recall are of the threshold that is best on all other seeds.
+Precision and recall are of the threshold that is best on all other seeds; lead: median steps from the reading to the
+death of those warned of rightly.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ HEADER = (
     "warned",
     "precision",
     "recall",
+    "lead (steps)",
 )
 Place = tuple[str, str, float]
 
@@ -53,10 +55,15 @@ class Alive(NamedTuple):
 
     cell: np.ndarray
     """[n] int."""
-    dies: np.ndarray
-    """[n] bool."""
+    dead_from: np.ndarray
+    """[n] the step that each is dead from; infinite where it never is."""
     values: np.ndarray
     """[diagnostics, n]: in the last window of rounds that ends by then."""
+
+    @property
+    def dies(self) -> np.ndarray:
+        """[n] bool."""
+        return np.isfinite(self.dead_from)
 
 
 def alive_at(step: int, fates: dict[Place, float], curves: dict[Place, Rows]) -> Alive:
@@ -70,7 +77,7 @@ def alive_at(step: int, fates: dict[Place, float], curves: dict[Place, Rows]) ->
     values = [[row[name] if row[name] != "" else np.nan for row in last] for name in DIAGNOSTICS]
     return Alive(
         np.array([cells.index(place[:2]) for place in alive], int),
-        np.array([np.isfinite(fates[place]) for place in alive], bool),
+        np.array([fates[place] for place in alive], float),
         np.array(values, float).reshape(len(DIAGNOSTICS), len(alive)),
     )
 
@@ -112,11 +119,13 @@ def rows_at(step: int, alive: Alive) -> list[list[Any]]:
     dying, names = int(alive.dies.sum()), list(DIAGNOSTICS.values())
     rows = []
     for place, i in enumerate(best):
-        right = int((warned[i] & alive.dies).sum())
+        rightly = warned[i] & alive.dies
+        right = int(rightly.sum())
         counts = (f"{step:,}", len(alive.dies), f"{dying} ({dying / len(alive.dies):.2f})") if place == 0 else ("",) * 3
         (rank, p), given = found[i], int(warned[i].sum())
         share = (f"{right / given:.2f}", f"{right / dying:.2f}") if given else ("-", "0.00")
-        rows.append([*counts, names[known[i]], f"{rank:.2f}", f"{p:.2g} / {corrected[i]:.2g}", given, *share])
+        lead = f"{np.median(alive.dead_from[rightly]) - step:,.0f}" if right else "-"
+        rows.append([*counts, names[known[i]], f"{rank:.2f}", f"{p:.2g} / {corrected[i]:.2g}", given, *share, lead])
     return rows
 
 

@@ -37,8 +37,9 @@ def test_saturation_before_it_begins_foretells_nothing():
 
 def test_seeds_that_have_failed_are_no_longer_at_risk():
     every, _ = forecasts(digests(group("one", "Hopper", healthy=6, dead=5)))
-    assert {f.step for f in every} == {1_000, 2_000, 5_000}
-    assert landmarks(digests(group("one", "Hopper", healthy=1))) == (1_000, 2_000, 5_000, 10_000, 20_000)
+    assert {f.step for f in every if f.step >= 1_000} == {1_000, 2_000, 5_000}
+    early = (100, 200, 500)
+    assert landmarks(digests(group("one", "Hopper", healthy=1))) == (*early, 1_000, 2_000, 5_000, 10_000, 20_000)
 
 
 def warned_for(values, fails):

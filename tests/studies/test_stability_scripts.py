@@ -165,8 +165,8 @@ def test_a_warning_is_ranked_within_its_cell(scripts):
     """A cell whose seeds all have larger values and die more often says nothing by that."""
     module = scripts["early_warning"]
     cell = np.array([0, 0, 0, 0, 1, 1, 1, 1])
-    dies = np.array([True, False, False, False, True, True, True, False])
-    alive = module.Alive(cell, dies, np.empty((0, 8)))
+    dead_from = np.where([True, False, False, False, True, True, True, False], 640.0, np.inf)
+    alive = module.Alive(cell, dead_from, np.empty((0, 8)))
     between = np.array([1.0, 1, 1, 1, 9, 9, 9, 9])
     within = np.array([2.0, 1, 1, 1, 9, 9, 9, 8])
     generator = np.random.default_rng(0)

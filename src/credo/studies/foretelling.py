@@ -19,7 +19,7 @@ FAILED = (*DIVERGED, "failed")
 READINGS = ("largest", "latest")
 """The largest value so far; the mean over the last ``LATEST`` rounds."""
 LATEST = 20
-LANDMARKS = tuple(digit * 10**power for power in range(3, 9) for digit in (1, 2, 5))
+LANDMARKS = tuple(digit * 10**power for power in range(2, 9) for digit in (1, 2, 5))
 """Steps to read at."""
 _LARGEST = float(np.finfo(np.float64).max)
 
