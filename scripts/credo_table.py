@@ -81,7 +81,7 @@ def table(results: Path, study: str) -> list[str]:
                 dead(mine),
                 f"{inactive(mine)} of {len(mine)}",
                 f"{median(returns):.0f} ({min(returns):.0f} to {max(returns):.0f})",
-                *(f"{share:.0%}" for share in shares),
+                *(f"{share:.1%}" for share in shares),
                 f"{expert:.3f}, {policy:.3f}",
                 told.get(name, ""),
             ]

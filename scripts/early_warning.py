@@ -18,6 +18,7 @@ from kept_files import Rows, markdown, read
 
 from credo.studies.counts import holm
 from credo.studies.foretelling import leave_one_out
+from credo.studies.ranks import rank_p_value
 
 STUDIES = ("stability-early", "stability-early-33", "stability-early-learners")
 STEPS = (64, 128, 256, 512, 1024)
@@ -33,7 +34,6 @@ DIAGNOSTICS = {
     "expert_probability_policy": "P(expert) of the policy's",
     "outlier_share": "share of outliers",
 }
-PERMUTATIONS = 10_000
 SHOWN = 3
 HEADER = (
     "read at step",
@@ -82,37 +82,11 @@ def alive_at(step: int, fates: dict[Place, float], curves: dict[Place, Rows]) ->
     )
 
 
-def ranks_within(cell: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """[n]: midranks within each cell, from 1."""
-    found = np.empty(len(values))
-    for each in np.unique(cell):
-        here = cell == each
-        mine = values[here]
-        found[here] = 0.5 + (mine[:, None] > mine).sum(axis=1) + 0.5 * (mine[:, None] == mine).sum(axis=1)
-    return found
-
-
-def rank_and_p(alive: Alive, values: np.ndarray, generator: np.random.Generator) -> tuple[float, float]:
-    """The chance of the pairs of a cell, all cells' pairs together, and how often chance alone is so far from 1/2."""
-    ranks = ranks_within(alive.cell, values)
-    pairs, offset = 0, 0.0
-    drawn = np.zeros(PERMUTATIONS)
-    for cell in np.unique(alive.cell):
-        here = alive.cell == cell
-        dying = int(alive.dies[here].sum())
-        pairs += dying * int((~alive.dies[here]).sum())
-        offset += dying * (dying + 1) / 2
-        drawn += generator.permuted(np.tile(ranks[here], (PERMUTATIONS, 1)), axis=1)[:, :dying].sum(axis=1)
-    rank = float((ranks[alive.dies].sum() - offset) / pairs)
-    far = np.abs((drawn - offset) / pairs - 0.5) >= abs(rank - 0.5) - 1e-9
-    return rank, float((far.sum() + 1) / (PERMUTATIONS + 1))
-
-
 def rows_at(step: int, alive: Alive) -> list[list[Any]]:
     """The diagnostics that tell most at a step."""
     generator = np.random.default_rng(step)
     known = [i for i, row in enumerate(alive.values) if not np.isnan(row).any()]
-    found = [rank_and_p(alive, alive.values[i], generator) for i in known]
+    found = [rank_p_value(alive.cell, alive.dies, alive.values[i], generator) for i in known]
     corrected = holm([p for _, p in found])
     warned, _ = leave_one_out(alive.values[known], alive.dies)
     best = sorted(range(len(known)), key=lambda i: (found[i][1], -abs(found[i][0] - 0.5)))[:SHOWN]

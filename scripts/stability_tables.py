@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import credo_table
 import early_tables
 import early_warning
 import robust_table
@@ -19,6 +20,8 @@ TABLES: dict[str, Callable[[Path], list[str]]] = {
     "early-remedies": lambda results: early_tables.changes(results, "stability-early-remedies"),
     "early-learners": early_tables.learners,
     "early-warning": early_warning.table,
+    "credo": lambda results: credo_table.table(results, "stability-credo"),
+    "credo-alive": lambda results: credo_table.table(results, "stability-credo-alive"),
     "robust": robust_table.table,
 }
 _MARKED = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end of table -->)", re.DOTALL)

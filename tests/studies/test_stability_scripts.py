@@ -161,23 +161,6 @@ def test_the_tables_are_those_of_the_kept_files(scripts, tmp_path, monkeypatch):
     assert "wrong" not in copy.read_text()
 
 
-def test_a_warning_is_ranked_within_its_cell(scripts):
-    """A cell whose seeds all have larger values and die more often says nothing by that."""
-    module = scripts["early_warning"]
-    cell = np.array([0, 0, 0, 0, 1, 1, 1, 1])
-    dead_from = np.where([True, False, False, False, True, True, True, False], 640.0, np.inf)
-    alive = module.Alive(cell, dead_from, np.empty((0, 8)))
-    between = np.array([1.0, 1, 1, 1, 9, 9, 9, 9])
-    within = np.array([2.0, 1, 1, 1, 9, 9, 9, 8])
-    generator = np.random.default_rng(0)
-    assert module.rank_and_p(alive, between, generator) == (0.5, 1.0)
-    rank, p = module.rank_and_p(alive, within, generator)
-    # By hand: the dying are first in 1 of 4 orders of each cell, and with these ties are never all last.
-    assert rank == 1.0
-    assert p == pytest.approx(1 / 16, abs=0.01)
-    assert module.rank_and_p(alive, -within, generator)[0] == 0.0
-
-
 def test_only_seeds_that_are_alive_in_cells_of_both_fates_can_be_warned_of(scripts):
     module = scripts["early_warning"]
     fates = {("a", "e", 0.0): 64, ("a", "e", 1.0): 640, ("a", "e", 2.0): np.inf, ("b", "e", 0.0): 640}

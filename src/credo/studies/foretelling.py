@@ -1,7 +1,8 @@
 """Early warning: which diagnostic, read early, foretells that a seed will fail.
 
 A diagnostic is read at a fixed step, of those seeds alone that have not failed by then. The threshold that turns it
-into a warning is chosen on all other seeds, never on the seed it is applied to (leave one out).
+into a warning is chosen on all other seeds, never on the seed it is applied to (leave one out). Where seeds of several
+methods or environments are looked at, a threshold may do no more than tell those apart: the rank cannot.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import numpy as np
 
 from credo.diagnostics.divergence import DIVERGED
 from credo.studies.curves import DIAGNOSTICS, SeedCurve, SeedDigest, column
+from credo.studies.ranks import rank
 
 FAILED = (*DIVERGED, "failed")
 """Verdicts that a warning should foretell."""
@@ -40,6 +42,8 @@ class Forecast(NamedTuple):
     """Of the warned, how many failed."""
     lead: float
     """Median of steps from the warning to the failure, over the failures foretold; NaN without any."""
+    rank: float = np.nan
+    """The chance that of two seeds of one method and environment the one that fails has the larger value."""
 
     @property
     def precision(self) -> float | None:
@@ -88,6 +92,8 @@ def forecasts(curves: Sequence[SeedDigest]) -> tuple[list[Forecast], list[Foreca
     """(every diagnostic, reading and landmark with a failure ahead; for each landmark the one whose diagnostic too
     was chosen without the seed), the first sorted from best to worst by F1."""
     failed_at = np.array([failure_step(curve) for curve in curves])
+    places = [(curve.method, curve.environment) for curve in curves]
+    cells = np.array([sorted(set(places)).index(place) for place in places], int)
     every: list[Forecast] = []
     chosen: list[Forecast] = []
     for step in landmarks(curves):
@@ -104,7 +110,8 @@ def forecasts(curves: Sequence[SeedDigest]) -> tuple[list[Forecast], list[Foreca
             continue
         warnings, f1 = leave_one_out(values[known], fails)
         for row, warned in zip(known, warnings, strict=True):
-            every.append(_forecast(*names[row], step, warned, fails, lead))
+            forecast = _forecast(*names[row], step, warned, fails, lead)
+            every.append(forecast._replace(rank=rank(cells[at_risk], fails, values[row])))
         # For each seed the diagnostic, too, is the one that is best on the others.
         best = np.take_along_axis(warnings, f1.argmax(axis=0)[None], axis=0)[0]
         chosen.append(_forecast("chosen without the seed", "either", step, best, fails, lead))

@@ -193,8 +193,11 @@ def association_tests(curves: Sequence[SeedDigest], measure: Measure | None, cri
 
 def early_warning(curves: Sequence[SeedDigest]) -> Table:
     """Which diagnostic, read early, foretells failure: precision, recall and lead time."""
-    mixed = [method for method in methods_of(curves) if _mixed(select(curves, method))]
-    every, chosen = foretelling.forecasts([curve for curve in curves if curve.method in mixed])
+    cells: dict[tuple[str, str], list[SeedDigest]] = {}
+    for curve in curves:
+        cells.setdefault((curve.method, curve.environment), []).append(curve)
+    mixed = [cell for cell, mine in cells.items() if _mixed(mine)]
+    every, chosen = foretelling.forecasts([curve for cell in mixed for curve in cells[cell]])
     rows: list[tuple[Cell, ...]] = []
     for f in (*chosen, *every[:_SHOWN_FORECASTS]):
         lead = None if np.isnan(f.lead) else f.lead
@@ -212,20 +215,23 @@ def early_warning(curves: Sequence[SeedDigest]) -> Table:
                 f.precision,
                 f.recall,
                 lead,
+                None if np.isnan(f.rank) else f.rank,
             )
         )
     columns = ("diagnostic", "reading", "read at step", "seeds at risk", "fail later", "share that fail", "warned")
     note = (
-        f"Of methods with seeds of both fates ({', '.join(mixed) or 'none'}). Failed: "
+        f"Of methods and environments with seeds of both fates ({', '.join(map(', '.join, mixed)) or 'none'}). Failed: "
         f"{', '.join(foretelling.FAILED)}. A seed is at risk while it has not failed. Every threshold is chosen on all "
         f"other seeds. In the first {len(chosen)} rows the diagnostic is too; the rest are the best of {len(every)} "
         "and look better than they would on new seeds. A warning is worth something where precision is well above the "
-        "share that fail. Lead: median steps from reading to failure."
+        "share that fail; with several methods or environments it may do no more than tell those apart. Rank: the "
+        "chance that of two seeds of one method and environment the one that fails has the larger value; 1/2 tells "
+        "nothing. Lead: median steps from reading to failure."
     )
     return Table(
         "early-warning",
         "Which diagnostic foretells a failure?",
-        (*columns, "right", "precision", "recall", "lead (steps)"),
+        (*columns, "right", "precision", "recall", "lead (steps)", "rank"),
         tuple(rows),
         note,
     )
