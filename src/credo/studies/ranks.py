@@ -1,4 +1,4 @@
-"""Does a value go with a fate within one method and environment? What differs between these cells counts for nothing."""
+"""Does a value go with a fate, within one method and environment? Differences between such cells count for nothing."""
 
 from __future__ import annotations
 
