@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from statistics import median
 
 from kept_files import ENVIRONMENTS, LEARNERS, Rows, markdown, read
 
@@ -52,14 +53,16 @@ CHANGES = {
     "reward-r8": "reward r8",
     "reward-cr-absorbing": "reward l (cr), absorbing states",
 }
-CHANGE_HEADER = ("changed", "dead", "inactive at the end", "dead from step", "p, alone / Holm")
+CHANGE_HEADER = ("changed", "dead", "inactive at the end", "saturated at the end", "dead from step", "p, alone / Holm")
 LEARNER_HEADER = (
     "",
     "nothing changed: dead",
     "inactive at the end",
     "dead from step",
+    "saturated at the end",
     "with the penalty: dead",
     "inactive at the end",
+    "saturated at the end",
     "p",
 )
 Cells = dict[tuple[str, str], Rows]
@@ -90,6 +93,14 @@ def dead_from(rows: Rows) -> str:
     return ", ".join(f"{step:,} ({count})" if count > 1 else f"{step:,}" for step, count in steps) or "-"
 
 
+def saturated(results: Path, study: str) -> dict[tuple[str, str], str]:
+    """Of each cell, the share of actions at +-1 in the last window of rounds: median over seeds, and the most."""
+    last: dict[tuple[str, str], dict[float, float]] = {}
+    for row in read(results / f"{study}-rounds.csv"):
+        last.setdefault((row["method"], row["environment"]), {})[row["seed"]] = row["action_saturation"]
+    return {cell: f"{median(seeds.values()):.2f} ({max(seeds.values()):.2f})" for cell, seeds in last.items()}
+
+
 def against(rows: Rows, other: Rows) -> float:
     """The exact test of the seeds inactive at the end."""
     return exact_test([Stratum(inactive(rows), len(rows), inactive(other), len(other))])
@@ -102,6 +113,7 @@ def rounded(p: float) -> str:
 def changes(results: Path, study: str) -> list[str]:
     """One change a row, against nothing changed on the same seeds."""
     cells = {method: rows for (method, _), rows in cells_of(results, study).items()}
+    shares = {method: share for (method, _), share in saturated(results, study).items()}
     plain = cells_of(results, "stability-early")["plain", "Hopper-v5"]
     p_values = {method: against(rows, plain) for method, rows in cells.items() if method != "plain"}
     corrected = dict(zip(p_values, holm(list(p_values.values())), strict=True))
@@ -109,27 +121,32 @@ def changes(results: Path, study: str) -> list[str]:
     for method, seeds in cells.items():
         told = "" if method == "plain" else f"{rounded(p_values[method])} / {rounded(corrected[method])}"
         counted = f"{inactive(seeds)} of {len(seeds)}"
-        rows.append([CHANGES[method], dead(seeds), counted, dead_from(seeds), told])
+        rows.append([CHANGES[method], dead(seeds), counted, shares[method], dead_from(seeds), told])
     return markdown(CHANGE_HEADER, rows)
 
 
 def learners(results: Path) -> list[str]:
     """A learner in an environment a row, without and with the penalty before tanh, and all of them together."""
     cells = cells_of(results, "stability-early-learners")
-    pairs = {}
+    shares = saturated(results, "stability-early-learners")
+    pairs, ends = {}, {}
     for (method, environment), plain in cells.items():
         learner, changed = method.split(" ")
-        held = cells.get((f"{learner} preactivation-penalty", environment))
+        other = f"{learner} preactivation-penalty", environment
+        held = cells.get(other)
         if changed == "plain" and held:
-            pairs[f"{LEARNERS[learner]}, {ENVIRONMENTS[environment]}"] = plain, held
+            name = f"{LEARNERS[learner]}, {ENVIRONMENTS[environment]}"
+            pairs[name], ends[name] = (plain, held), (shares[method, environment], shares[other])
     rows = [
         [
             name,
             dead(plain),
             f"{inactive(plain)} of {len(plain)}",
             dead_from(plain),
+            ends[name][0],
             dead(held),
             f"{inactive(held)} of {len(held)}",
+            ends[name][1],
             rounded(against(held, plain)),
         ]
         for name, (plain, held) in pairs.items()
@@ -137,5 +154,5 @@ def learners(results: Path) -> list[str]:
     plain, held = ([row for pair in pairs.values() for row in pair[side]] for side in (0, 1))
     strata = [Stratum(inactive(held), len(held), inactive(plain), len(plain)) for plain, held in pairs.values()]
     counts = [f"{inactive(rows)} of {len(rows)}" for rows in (plain, held)]
-    rows.append(["all", dead(plain), counts[0], "", dead(held), counts[1], rounded(exact_test(strata))])
+    rows.append(["all", dead(plain), counts[0], "", "", dead(held), counts[1], "", rounded(exact_test(strata))])
     return markdown(LEARNER_HEADER, rows)
