@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from credo import experts, load_policy, networks
+from credo.cli import main
+from credo.demonstrations import load_demonstrations
 from credo.policies import Layer, Policy, load_onnx_policy, onnx_bytes, save_policy
 from credo.types import CredoError
 
@@ -206,3 +208,15 @@ def test_a_policy_with_nan_cannot_be_made_to_export():
     spoilt[0, 0] = np.nan
     with pytest.raises(CredoError, match=r"layers\[0\].weight: holds NaN"):
         dataclasses.replace(make_policy(), layers=((spoilt, make_policy().layers[0].bias),))
+
+
+def test_a_strangers_actions_are_those_of_the_environment(tmp_path):
+    """1.0 of Pendulum's torque is half of what there is."""
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["h"]), helper.make_node("Add", ["h", "one"], ["y"])]
+    weights = [weight("w", np.zeros((3, 1))), weight("one", np.ones(1))]
+    content = model(nodes, weights, size=3, output=("batch", 1)).SerializeToString()
+    (tmp_path / "p.onnx").write_bytes(content)
+    out = tmp_path / "a.safetensors"
+    words = f"demos generate --expert {tmp_path / 'p.onnx'} --env Pendulum-v1 --noise 0 --episodes 1 --out {out}"
+    main(words.split())
+    np.testing.assert_allclose(load_demonstrations(str(out)).action, 0.5, atol=1e-6)

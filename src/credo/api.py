@@ -64,6 +64,7 @@ class Run:
     def policy(self, seed: int | None = None, which: str = "best") -> Policy:
         """A policy of one seed (the best seed's if None): ``best`` by the reward-free measures, or ``last``."""
         number = self.best_seed if seed is None else seed
+        run_folder.check_links(self.folder)
         path = run_folder.policy_path(self.folder, number, which)
         if not path.exists():
             raise CredoError(f"run: {self.folder} has no {which} policy of seed {number}")

@@ -96,8 +96,10 @@ def load(modules: Sequence[str]) -> None:
     for module in modules:
         try:
             importlib.import_module(module)
-        except ImportError as error:
-            raise CredoError(f"plugin: {module!r} cannot be imported: {error}") from None
+        except CredoError:
+            raise
+        except Exception as error:  # the module may fail in any way
+            raise CredoError(f"plugin: {module!r} cannot be imported: {' '.join(str(error).split())}") from None
 
 
 def load_installed() -> None:

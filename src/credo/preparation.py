@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from credo.config import RunConfig, check_action_free, run_id, validate
+from credo.config import RunConfig, check_action_free, run_id, typed, validate
 from credo.demonstrations import Demonstrations, check_loggable, fitted, load_demonstrations
 from credo.environments import EnvironmentSource, environment_spec, make_environment, source_name, viewed
 from credo.types import EnvironmentSpec
@@ -48,6 +48,7 @@ def prepare(
 ) -> Prepared:
     """Check and load what a run of ``config`` needs; ``environment`` and ``demonstrations`` stand for those that the
     settings name. CredoError, in one line, for whatever cannot work."""
+    config = typed(config)
     validate(config)
     source = viewed(environment or config.environment, config.observation_keys, config.frame_stack)
     spec = specification(source)

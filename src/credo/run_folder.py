@@ -238,6 +238,9 @@ def read_config(folder: Path) -> tuple[RunConfig, dict[str, Any]]:
     check_links(folder)
     stored = read_json(folder / CONFIG)
     check_version(folder / CONFIG, stored.get("format"), FORMAT)
+    for name in ("identity", "versions", "demonstrations"):
+        if not isinstance(stored.get(name, {}), dict):
+            raise CredoError(f"{folder / CONFIG}: field {name}: an object expected")
     # What a plug-in gave the run is named in it; reading needs the name alone.
     plugins = stored.get("identity", {}).get("plugins", {})
     names = frozenset(name.partition(".")[2] for name in plugins) if isinstance(plugins, dict) else frozenset()
@@ -248,8 +251,14 @@ def read_config(folder: Path) -> tuple[RunConfig, dict[str, Any]]:
 
 
 def read_summary(folder: Path) -> dict[str, Any]:
-    """summary.json, or an empty one where the run has not got that far."""
-    return read_json(folder / SUMMARY) if (folder / SUMMARY).exists() else {}
+    """summary.json, or an empty one where the run has not got that far; CredoError where it is none."""
+    if not (folder / SUMMARY).exists():
+        return {}
+    summary = read_json(folder / SUMMARY)
+    seeds = summary.get("seeds", {})
+    if not isinstance(seeds, dict) or not all(isinstance(told, dict) for told in seeds.values()):
+        raise CredoError(f"{folder / SUMMARY}: field seeds: an object of objects expected")
+    return summary
 
 
 def write_part(folder: Path, kind: str, index: int, rows: list[dict[str, Any]]) -> None:

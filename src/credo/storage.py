@@ -70,7 +70,8 @@ def write_tensors(
     except (OSError, SafetensorError) as error:
         raise CredoError(f"{path}: cannot be written ({_first_line(error)})") from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def read_tensors(path: str | Path, *, format: str, version: int) -> tuple[dict[str, np.ndarray], dict[str, str]]:
@@ -125,7 +126,8 @@ def write_text(path: str | Path, text: str, *, overwrite: bool) -> None:
     except OSError as error:
         raise CredoError(f"{path}: cannot be written ({_first_line(error)})") from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def available_memory() -> int:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from credo import run_folder
+from credo import api, run_folder
 from credo.cli import COMMANDS, main
 from credo.demonstrations import from_episodes, load_demonstrations, save_demonstrations
 from credo.environments import rollout_episodes
@@ -234,7 +234,8 @@ def test_demonstrations_are_converted_merged_split_and_thinned(demonstrations, t
         main(["demos", *map(str, words)])
     assert "do not say their action box" in capsys.readouterr().out
     parts = {name: load_demonstrations(tmp_path / f"{name}.npz") for name in "adefg"}
-    assert parts["a"].sha256 == given.sha256
+    np.testing.assert_array_equal(parts["a"].observation, given.observation)
+    np.testing.assert_array_equal(parts["a"].action, given.action)
     assert parts["d"].episodes + parts["e"].episodes == 2 * given.episodes
     assert parts["f"].lengths.tolist() == given.lengths.tolist() * 2
     assert len(parts["f"]) < len(given) / 2
@@ -310,3 +311,47 @@ def test_settings_of_a_learner_that_is_not_used_are_named():
     assert other_learners_settings(dataclasses.replace(given, learner="td3"), paper) is None
     cloned = dataclasses.replace(paper, warm_start="bc", bc=dataclasses.replace(paper.bc, epochs=3))
     assert other_learners_settings(cloned, paper) is None
+
+
+def test_a_policy_that_does_not_fit_and_a_simulator_that_fails_are_one_line(tmp_path, monkeypatch, capsys):
+    line = failure(["evaluate", "hopper-expert", "--env", "Pendulum-v1"], capsys)
+    assert "observations of 3 numbers" in line
+    assert "11" in line
+    (tmp_path / "failing.py").write_text(
+        "import gymnasium\n"
+        "from credo.environments.probes import PointMass\n"
+        "class Failing(PointMass):\n"
+        "    def step(self, action):\n"
+        "        raise RuntimeError('motor off')\n"
+        "gymnasium.register(id='Failing-v0', entry_point=Failing, max_episode_steps=5)\n"
+    )
+    (tmp_path / "wrong.py").write_text("def act(:\n")
+    monkeypatch.chdir(tmp_path)
+    run = api.imitate(
+        environment=PointMass,
+        reward="environment",
+        steps=64,
+        random_steps=64,
+        learning_starts=64,
+        seeds=1,
+        evaluation_episodes=1,
+        td3={"hidden": (8,)},
+        out=tmp_path / "run",
+    )
+    assert "motor off" in failure(["evaluate", str(run.folder), "--env", "failing:Failing-v0"], capsys)
+    words = ["demos", "generate", "--expert", "wrong:act", "--env", "Pendulum-v1", "--out", "a.npz"]
+    assert "cannot be imported" in failure(words, capsys)
+    assert "cannot be imported" in failure(["imitate", "--plugin", "wrong"], capsys)
+
+
+def test_nothing_is_divided_into_one_file(demonstrations, tmp_path, capsys):
+    (tmp_path / "a.npz").write_text("kept")
+    words = ["demos", "split", str(demonstrations), str(tmp_path / "a.npz"), str(tmp_path / "." / "a.npz")]
+    assert "given twice" in failure([*words, "--overwrite"], capsys)
+    assert (tmp_path / "a.npz").read_text() == "kept"
+
+
+def test_the_last_preset_given_counts():
+    from credo.cli.train import _preset_name
+
+    assert _preset_name(["--preset", "fast", "--seeds", "1", "--preset=paper"]) == "paper"

@@ -12,7 +12,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from credo.demonstrations import FORMATS, ReadOptions, load_demonstrations, merge, read_file, write_file
+from credo.demonstrations import (
+    FORMATS,
+    ReadOptions,
+    from_transitions,
+    load_demonstrations,
+    merge,
+    read_file,
+    write_file,
+)
 from credo.types import CredoError, EnvironmentSpec
 
 FIXTURES = Path(__file__).parent / "fixtures"  # made by scripts/make_format_fixtures.py
@@ -331,3 +339,31 @@ def test_table_of_formats_is_documented():
     page = (Path(__file__).parents[2] / "docs" / "demonstrations.md").read_text()
     for name in FORMATS:
         assert f"`{name}`" in page
+
+
+def test_a_format_of_one_observation_takes_no_keys(tmp_path):
+    d = from_transitions(
+        observation=np.zeros((4, 2)),
+        action=np.full((4, 1), 0.8),
+        next_observation=np.zeros((4, 2)),
+        terminated=np.arange(4) == 3,
+        truncated=np.zeros(4, bool),
+    )
+    for name in ("a.npz", "a.safetensors"):
+        write_file(tmp_path / name, d)
+        with pytest.raises(CredoError, match=r"keys: joint: .* holds one observation"):
+            load_demonstrations(f"{tmp_path / name}@keys=joint")
+
+
+def test_actions_without_a_box_mean_the_same_in_every_file(tmp_path):
+    """In [-1, 1], as they are kept: never of the environment's own units."""
+    d = from_transitions(
+        observation=np.zeros((4, 3)),
+        action=np.full((4, 1), 0.8),
+        next_observation=np.zeros((4, 3)),
+        terminated=np.zeros(4, bool),
+        truncated=np.arange(4) == 3,
+    )
+    for name in ("a.npz", "a.safetensors"):
+        write_file(tmp_path / name, d)
+        np.testing.assert_allclose(load_demonstrations(str(tmp_path / name)).action, 0.8, atol=1e-6)

@@ -232,3 +232,23 @@ assert "jax" not in sys.modules
     )
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_factories_without_a_name_of_their_own_are_told_apart():
+    """A run is found again by its environment's name: another environment must not have it."""
+
+    def variant(speed):
+        return lambda: (speed, Spaces(VECTOR, VECTOR))
+
+    names = [source_name(source) for source in (variant(1.0), variant(2.0), lambda: 1, lambda: 2)]
+    assert len(set(names)) == 4
+    assert source_name(variant(1.0)) == names[0]
+    assert source_name(PointMass) == "PointMass"
+
+
+def test_a_time_limit_that_is_no_number_of_steps_is_none():
+    class Endless(PointMass):
+        max_episode_steps = float("inf")
+
+    made = make_environment(Endless)
+    assert environment_spec(made, "Endless").max_episode_steps is None

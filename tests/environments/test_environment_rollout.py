@@ -129,3 +129,16 @@ def test_refusals():
     with pytest.raises(CredoError, match="lanes"):
         EpisodeRunner(PointMass, 0)
     assert rollout_episodes(PointMass, point_mass_expert, 0, seed=0) == []
+
+
+class Changing(PointMass):
+    """Changes the action that it is given, in place."""
+
+    def step(self, action):
+        action *= 0.5
+        return super().step(action)
+
+
+def test_an_environment_that_changes_its_action_does_not_change_what_is_recorded():
+    (episode,) = rollout_episodes(Changing, lambda seen: np.full((len(seen), 2), 0.8, np.float32), 1, seed=0)
+    assert (episode.action == np.float32(0.8)).all()

@@ -53,3 +53,17 @@ def test_an_episode_that_was_cut_does_not_count_as_a_fall():
     assert made([cut, whole[1]])[2].lengths.tolist() == [200, 200]
     fallen = cut._replace(terminated=True, truncated=False)
     assert made([fallen, whole[1]])[2].lengths.tolist() == [50, 200]
+
+
+def test_a_subsampled_episode_that_ended_early_still_counts_as_a_fall():
+    """Its last row, which said so, may be among those left out."""
+    whole = rollout_episodes("Pendulum-v1", lambda o: np.zeros((len(o), 1), np.float32), 2, seed=0)
+    fallen = (
+        whole[0]
+        ._replace(observation=whole[0].observation[:51], action=whole[0].action[:50], reward=whole[0].reward[:50])
+        ._replace(terminated=True, truncated=False)
+    )
+    parts = made(whole)[0]
+    thin = from_episodes([fallen, whole[1]], environment="Pendulum-v1", source="test").subsample(7, seed=0)
+    assert not thin.terminated.any()
+    assert divided(parts, thin)[1].lengths.tolist() == [50, 200]

@@ -131,3 +131,29 @@ def test_viewed_is_what_the_command_line_uses(tmp_path):
         credo.imitate(changed(REWARDED, observation_keys=("position",)), out=tmp_path / "run")
     with pytest.raises(CredoError, match="no observation 'speed'"):
         rollout_episodes(viewed(Robot, ("speed",)), point_mass_expert, 1, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"credo": {"mode": "Filter"}}, "credo.mode: 'Filter' is not one of"),
+        ({"seeds": 2.0}, "seeds: 2.0 is not of type int"),
+        ({"steps": 1e5}, "steps: 100000.0 is not of type int"),
+        ({"td3": None}, "td3: expected a table of settings"),
+        ({"execution": "gpu"}, "execution: 'gpu' is not one of"),
+        ({"td3": {"actor_learning_rate": "1e-3"}}, "actor_learning_rate: '1e-3'"),
+        ({"seed_replay": object}, "is no setting"),
+    ],
+)
+def test_a_setting_of_another_type_is_refused_before_anything_is_written(settings, expected, tmp_path):
+    with pytest.raises(CredoError, match=expected):
+        credo.imitate(environment=PointMass, out=tmp_path / "run", **settings)
+    assert not (tmp_path / "run").exists()
+
+
+def test_numbers_of_numpy_and_paths_are_taken_as_what_they_say(log, tmp_path):
+    save_demonstrations(tmp_path / "log.safetensors", log)
+    config = changed(REWARDED, environment="PointMass", steps=np.int64(64), seed_replay=tmp_path / "log.safetensors")
+    run = credo.imitate(config, environment=PointMass, out=tmp_path / "run")
+    assert type(run.config.steps) is int
+    assert run.config.seed_replay == str(tmp_path / "log.safetensors")

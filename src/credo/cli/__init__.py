@@ -82,6 +82,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)
+    except PermissionError as error:
+        print(printable(f"credo: {error.filename}: {error.strerror}"), file=sys.stderr)
+        sys.exit(2)
 
 
 def _dispatch(words: list[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,8 +123,10 @@ def generate(words: Sequence[str]) -> None:
     options = parse(GenerateOptions, words, "demos generate", "Roll an expert out into a demonstrations file.")
     from credo.demonstrations import generate_demonstrations, write_file
 
-    if options.out.exists() and not options.overwrite:
+    if os.path.lexists(options.out) and not options.overwrite:
         raise CredoError(f"out: {options.out} exists; give another name or --overwrite")
+    if options.out.is_dir():
+        raise CredoError(f"out: {options.out} is a folder; a file's name expected")
     if not options.out.parent.is_dir():
         raise CredoError(f"out: {options.out.parent} is not a folder")
     policy, environment = _expert(options.expert, options.environment)
@@ -156,7 +159,7 @@ def _expert(name: str, environment: str | None) -> tuple[Expert, EnvironmentSour
 
     archive = Path(name).is_file() and is_policy(Path(name))
     if not archive and (":" not in name or Path(name).exists()):
-        policy = find_policy(name)
+        policy = find_policy(name, environment=environment)
         return policy, source_of(policy, environment)
     if environment is None:
         raise CredoError(f"env: {name} does not say its environment; give --env")
@@ -169,8 +172,8 @@ def _function(name: str) -> Expert:
     find_local_modules(name)
     try:
         found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise CredoError(f"expert: {name!r} cannot be imported ({error})") from None
+    except Exception as error:  # the module is the user's, and may fail in any way
+        raise CredoError(f"expert: {name!r} cannot be imported ({' '.join(str(error).split())})") from None
     if not callable(found):
         raise CredoError(f"expert: {name!r} is a {type(found).__name__}, a function expected")
     return found
@@ -248,6 +251,8 @@ def split(words: Sequence[str]) -> None:
     data = _read(options.demonstrations, options.environment, options.clip)
     if data.episodes == 1:
         raise CredoError("demos split: there is one episode only; two or more are needed to divide")
+    if len({path.resolve() for path in options.out}) < len(options.out):
+        raise CredoError(f"demos split: {options.out[0]} is given twice; two files expected")
     for path in options.out:
         _check_absent(path, options.overwrite)
     parts = data.split_held_out(options.fraction, options.seed)

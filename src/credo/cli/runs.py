@@ -14,12 +14,12 @@ from rich.table import Table
 from rich.text import Text
 
 from credo.cli.parse import find_local_modules, parse, say
-from credo.policies import Policy, load_policy
+from credo.policies import OnnxPolicy, Policy, load_onnx_policy, load_policy
 from credo.types import CredoError, printable
 
 if TYPE_CHECKING:
     from credo.api import Run
-    from credo.environments import EnvironmentSource
+    from credo.environments import EnvironmentSource, Episode
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,11 @@ class ListOptions:
     """The folder to search for runs, at any depth."""
 
 
-def find_policy(name: str, seed: int | None = None, which: str = "best") -> Policy:
-    """A policy by run folder, file, or shipped expert's name; CredoError says what was looked for."""
+def find_policy(name: str, seed: int | None = None, which: str = "best", environment: str | None = None) -> Policy:
+    """A policy by run folder, file, or shipped expert's name; CredoError says what was looked for.
+
+    The actions of an ONNX network that does not say its bounds are those of ``environment``.
+    """
     from credo import experts
     from credo.api import Run
 
@@ -65,7 +68,14 @@ def find_policy(name: str, seed: int | None = None, which: str = "best") -> Poli
     if path.is_dir():
         return Run(path).policy(seed, which)
     if path.is_file():
-        return load_policy(path)
+        policy = load_policy(path)
+        if isinstance(policy, OnnxPolicy) and environment is not None and not policy.says_bounds:
+            from credo.preparation import specification
+
+            find_local_modules(environment)
+            spec = specification(environment)
+            policy = load_onnx_policy(path, spec.action_low, spec.action_high)
+        return policy
     if name in experts.expert_names():
         return experts.load_expert(name)[0]
     known = ", ".join(experts.expert_names()) or "none"
@@ -102,7 +112,6 @@ def evaluate(words: Sequence[str]) -> None:
     if options.which not in ("best", "last"):
         raise CredoError(f"which: {options.which!r} is not best or last")
     from credo import run_folder
-    from credo.environments import rollout_episodes
     from credo.studies.read import expert_return_of
 
     policies: dict[str, Policy] = {}
@@ -113,25 +122,39 @@ def evaluate(words: Sequence[str]) -> None:
         for seed in config.seed_numbers if options.seed is None else (options.seed,):
             policies[f"seed {seed}"] = find_policy(options.run, seed, options.which)
     else:
-        policies[Path(options.run).name] = find_policy(options.run)
+        policies[Path(options.run).name] = find_policy(options.run, environment=options.environment)
     table = Table(title=f"{options.episodes} episodes", title_justify="left")
     for name in ("policy", "return", "std", "least", "most", "length", "of expert"):
         table.add_column(name, justify="right")
     console = Console()
     with console.status("evaluating"):
         for name, policy in policies.items():
-            episodes = rollout_episodes(
-                source_of(policy, options.environment),
-                policy.normalised_action,
-                options.episodes,
-                options.evaluation_seed,
-            )
+            episodes = _rolled_out(policy, options)
             returns = np.array([episode.reward.sum(dtype=np.float64) for episode in episodes])
             length = np.mean([len(episode.action) for episode in episodes])
             share = f"{returns.mean() / expert_return:.0%}" if expert_return else "-"
             values = (returns.mean(), returns.std(), returns.min(), returns.max(), length)
             table.add_row(Text(printable(name)), *[f"{value:,.1f}" for value in values], share)
     console.print(table)
+
+
+def _rolled_out(policy: Policy, options: EvaluateOptions) -> list[Episode]:
+    """Episodes of a policy; CredoError where it does not fit the environment, or the environment fails."""
+    from credo.environments import EnvironmentFaultError, rollout_episodes
+    from credo.preparation import specification
+
+    source = source_of(policy, options.environment)
+    spec = specification(source)
+    for what, has, wants in (
+        ("observations", policy.observation_size, spec.observation_size),
+        ("actions", policy.action_size, spec.action_size),
+    ):
+        if has != wants:
+            raise CredoError(f"environment: {spec.name} has {what} of {wants} numbers, the policy {has}")
+    try:
+        return list(rollout_episodes(source, policy.normalised_action, options.episodes, options.evaluation_seed))
+    except EnvironmentFaultError as error:
+        raise CredoError(f"environment: {error}") from None
 
 
 def video(words: Sequence[str]) -> None:
@@ -146,7 +169,7 @@ def video(words: Sequence[str]) -> None:
         if path.is_dir():
             result = record(Run(path), options.seed, options.out, options.environment)
         else:
-            policy = find_policy(options.run)
+            policy = find_policy(options.run, environment=options.environment)
             out = options.out or Path(f"{path.stem}.mp4")
             # The process that draws reads the policy from a file: the one there is, or one written for it.
             given = path if path.is_file() else policy

@@ -72,12 +72,13 @@ def _expert_settings(name: str) -> RunConfig:
 
 def _preset_name(words: Sequence[str], default: str = DEFAULT) -> str:
     """The preset that the words ask for: the other options are parsed on top of it."""
+    name = default
     for index, word in enumerate(words):
         if word == "--preset" and index + 1 < len(words):
-            return words[index + 1]
-        if word.startswith("--preset="):
-            return word.removeprefix("--preset=")
-    return default
+            name = words[index + 1]
+        elif word.startswith("--preset="):
+            name = word.removeprefix("--preset=")
+    return name
 
 
 def _train(options: TrainOptions, default: RunConfig) -> None:

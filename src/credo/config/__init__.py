@@ -16,7 +16,7 @@ from credo.config.learners import (
     SD3Config,
     TD3Config,
 )
-from credo.config.run import LearnerName, RewardName, RunConfig, from_dict, identity, run_id
+from credo.config.run import LearnerName, RewardName, RunConfig, from_dict, identity, run_id, typed
 from credo.config.validate import check_action_free, late_notes, on_policy_notes, validate
 
 __all__ = [
@@ -46,5 +46,6 @@ __all__ = [
     "on_policy_notes",
     "run_id",
     "to_dict",
+    "typed",
     "validate",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import types
 import typing
 from typing import Annotated, Any, Literal
@@ -13,8 +14,16 @@ from credo.types import CredoError
 
 
 def to_dict(config: Any) -> dict[str, Any]:
-    """A dataclass tree as plain JSON types."""
-    return json.loads(json.dumps(dataclasses.asdict(config)))
+    """A dataclass tree as plain JSON types; paths as text, NumPy's numbers as Python's. TypeError for anything else."""
+    return json.loads(json.dumps(dataclasses.asdict(config), default=_plain))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if getattr(value, "shape", None) == ():
+        return value.item()
+    raise TypeError(f"{value!r} is no setting")
 
 
 def rebuild(tree: Any, kind: type, where: str, also: frozenset[str] = frozenset()) -> Any:

@@ -16,6 +16,7 @@ from credo.config.discriminator import DiscriminatorConfig, unused_settings
 from credo.config.learners import BCConfig, DDPGConfig, PPOConfig, SACConfig, SD3Config, TD3Config
 from credo.config.limits import Count, Frames, Positive, Seeds, Share, Steps, WholeNumber
 from credo.config.names import REGISTERED, Choice, Kind, Names
+from credo.types import CredoError
 
 LearnerName = Literal["ddpg", "td3", "sd3", "sac", "ppo", "bc"]
 ON_POLICY: tuple[LearnerName, ...] = ("ppo",)
@@ -266,6 +267,14 @@ def run_id(config: RunConfig, demonstrations_sha256: str = "", seed_replay_sha25
     """Twelve hexadecimal digits that name what determines a run's numbers."""
     text = json.dumps(identity(config, demonstrations_sha256, seed_replay_sha256), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def typed(config: RunConfig) -> RunConfig:
+    """The same settings, each of its own type; CredoError for one of another type or that is none of its choices."""
+    try:
+        return from_dict(to_dict(config), where="settings")
+    except TypeError as error:
+        raise CredoError(f"settings: {error}") from None
 
 
 def from_dict(tree: dict[str, Any], where: str = "config", also: frozenset[str] = frozenset()) -> RunConfig:

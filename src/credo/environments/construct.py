@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import difflib
 import functools
+import hashlib
 import importlib
 import inspect
 import logging
 import threading
+import types
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -60,7 +62,40 @@ def source_name(source: EnvironmentSource) -> str:
         bound = [str(value) for value in source.args]
         bound += [f"{name}={value}" for name, value in source.keywords.items()]
         return f"{source_name(source.func)}({', '.join(bound)})"
-    return getattr(source, "__qualname__", None) or type(source).__qualname__
+    name = getattr(source, "__qualname__", None) or type(source).__qualname__
+    return f"{name}#{_code_digest(source)}" if "<" in name and hasattr(source, "__code__") else name
+
+
+def _code_digest(function: Any) -> str:
+    """Six digits that tell lambdas and inner functions of one name apart: of their code, defaults and plain closure."""
+    digest = hashlib.sha256()
+
+    def add(value: Any) -> None:
+        if isinstance(value, types.FunctionType):
+            add(value.__code__)
+            add((value.__defaults__, *(cell.cell_contents for cell in value.__closure__ or () if _filled(cell))))
+        elif isinstance(value, types.CodeType):
+            digest.update(value.co_code)
+            add((value.co_names, value.co_consts))
+        elif isinstance(value, tuple | list | frozenset):
+            for part in value:
+                add(part)
+        else:
+            plain = isinstance(value, str | bytes | int | float | complex | None)
+            name = value if plain else getattr(value, "__qualname__", type(value).__qualname__)
+            digest.update(f"{type(value).__name__} {name!r};".encode())
+
+    add(function)
+    return digest.hexdigest()[:6]
+
+
+def _filled(cell: types.CellType) -> bool:
+    """Whether a closure's variable has a value yet."""
+    try:
+        cell.cell_contents  # noqa: B018 (asking is what fails)
+    except ValueError:
+        return False
+    return True
 
 
 def make_environment(source: EnvironmentSource, render_mode: str | None = None) -> gymnasium.Env:
@@ -135,7 +170,7 @@ def _time_limit(environment: gymnasium.Env) -> int | None:
     declared = getattr(environment.unwrapped, "max_episode_steps", None)
     if declared is None and environment.spec is not None:
         declared = environment.spec.max_episode_steps
-    return None if declared is None else int(declared)
+    return int(declared) if isinstance(declared, int | float) and np.isfinite(declared) else None
 
 
 def _make_from_id(source: str, render_mode: str | None) -> gymnasium.Env:

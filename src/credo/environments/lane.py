@@ -27,12 +27,13 @@ class ActionScale(NamedTuple):
     low: np.ndarray
     high: np.ndarray
     identity: bool
-    """The box is [-1, 1] in float32: nothing to do."""
+    """The box is [-1, 1] in float32: nothing to reckon."""
 
     def __call__(self, action: np.ndarray) -> np.ndarray:
         """[..., A] float32 in [-1, 1] to the box, in the box's own type."""
         if self.identity:
-            return action
+            # A copy: an environment may change what it is given, and the caller's array is recorded.
+            return action.copy()
         scaled = self.half_width * action
         scaled += self.centre
         # Rounding may leave the box by one unit in the last place, and some environments assert on that.

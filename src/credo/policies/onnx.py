@@ -112,9 +112,13 @@ class OnnxPolicy(Policy):
     Differs from ``Policy`` in holding no layers of its own: it cannot be saved as a policy file again.
     """
 
+    says_bounds: bool
+    """Whether its actions' bounds are known, from the file or the caller."""
     _session: Any
 
-    def __init__(self, content: bytes, low: np.ndarray, high: np.ndarray, size: int, about: dict[str, str]) -> None:
+    def __init__(
+        self, content: bytes, low: np.ndarray, high: np.ndarray, size: int, about: dict[str, str], says_bounds: bool
+    ) -> None:
         runtime = _runtime()
         options = runtime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
@@ -129,6 +133,7 @@ class OnnxPolicy(Policy):
             "action_high": high,
             "environment": about.pop("environment", ""),
             "metadata": about,
+            "says_bounds": says_bounds,
             "_session": session,
         }
         for name, value in values.items():
@@ -174,7 +179,9 @@ def load_onnx_policy(
     kept = {key.removeprefix("metadata."): text for key, text in about.items() if key.startswith("metadata.")}
     try:
         content = model.SerializeToString()
-        return OnnxPolicy(content, low, high, observation_size, kept | {"environment": about.get("environment", "")})
+        said = action_low is not None or "action_low" in about
+        kept |= {"environment": about.get("environment", "")}
+        return OnnxPolicy(content, low, high, observation_size, kept, said)
     except CredoError:
         raise
     except Exception as error:  # the runtime's errors are of its own types

@@ -69,7 +69,8 @@ def _title(found: Inspection) -> str:
 
 
 def _histogram(title: str, axis: str, values: np.ndarray) -> Any:
-    counts, edges = np.histogram(values, bins=BINS if np.ptp(values) > 0 else 1)
+    apart = np.ptp(values) > 1e-9 * np.abs(values).max(initial=0.0)
+    counts, edges = np.histogram(values, bins=BINS if apart else 1)
     rows = [
         {"from": float(low), "to": float(high), "episodes": int(count)}
         for low, high, count in zip(edges[:-1], edges[1:], counts, strict=True)

@@ -151,7 +151,7 @@ class _DrawingError(Exception):
 
 def _record(job: _Job) -> VideoResult:
     from credo.environments import make_environment, viewed
-    from credo.environments.view import described_view
+    from credo.environments.view import described_view, without_seeding
 
     broken = _import_mujoco()
     policy = load_policy(job.policy)
@@ -169,7 +169,11 @@ def _record(job: _Job) -> VideoResult:
     stride = max(round(1 / (job.frames_per_second * seconds)), 1)
     rate = 1 / (stride * seconds)
 
-    observation, _ = environment.reset(seed=job.seed)
+    try:
+        observation, _ = environment.reset(seed=job.seed)
+    except TypeError:
+        environment = without_seeding(environment)
+        observation, _ = environment.reset()
     total, step, frames, ended = 0.0, 0, 0, False
     with _writer(Path(job.path), rate) as write:
         while True:

@@ -74,8 +74,10 @@ def divided(parts: Parts, demonstrations: Demonstrations | None) -> tuple[Consta
     ahead = (kept.next_observation, kept.terminated) if config.looks_ahead else ()
     constants = make_constants(parts, statistics, kept.observation, kept.action, *ahead)
     horizon = spec.max_episode_steps or int(max(demonstrations.lengths))
-    # An episode that was cut, not ended, would have gone on: only termination counts as time lost.
-    fell = held.terminated[held.episode_start[1:] - 1]
+    # An episode that was cut, not ended, would have gone on: only termination counts as time lost. A subsampled episode
+    # without its last row has neither flag, and ended if it was shorter than episodes may be.
+    ends = held.episode_start[1:] - 1
+    fell = held.terminated[ends] | (~held.truncated[ends] & (held.lengths < horizon))
     lengths = np.where(fell, held.lengths, horizon)
     return constants, HeldOut(
         held.observation, held.action, lengths, mean, std, horizon, held.next_observation, held.terminated

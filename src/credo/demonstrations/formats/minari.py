@@ -85,7 +85,9 @@ def open_minari(path: Path, options: ReadOptions) -> Iterator[Recording]:
     episodes = metadata.get("total_episodes")
     if not isinstance(episodes, int) or isinstance(episodes, bool) or episodes < 0:
         raise CredoError(f"{place}: field total_episodes: {str(episodes)[:40]!r}, a whole number expected")
-    observation = _leaves(place, "observation_space", _space(place, metadata, "observation_space"))
+    observation = _chosen(
+        place, _leaves(place, "observation_space", _space(place, metadata, "observation_space")), options
+    )
     action_space = _space(place, metadata, "action_space")
     action = _leaves(place, "action_space", action_space)
     if len(action) != 1:
@@ -248,6 +250,15 @@ def _leaves(place: Path, name: str, space: Any, keys: tuple[str, ...] = ()) -> l
     raise CredoError(
         f"{place}: field {name}: {str(kind)[:40]} found; Box, or for observations a Dict of them, expected"
     )
+
+
+def _chosen(place: Path, leaves: list[Leaf], options: ReadOptions) -> list[Leaf]:
+    """The leaves of the keys asked for, in their order; all where none is."""
+    known = list(dict.fromkeys(leaf.keys[0] for leaf in leaves if leaf.keys))
+    for key in options.keys:
+        if key not in known:
+            raise CredoError(f"{place}: keys: {key[:40]!r} is no observation; known are {', '.join(known) or 'none'}")
+    return [leaf for key in options.keys for leaf in leaves if leaf.keys[:1] == (key,)] or leaves
 
 
 def _bounds(place: Path, space: dict[str, Any], size: int) -> np.ndarray | None:

@@ -8,6 +8,7 @@ too: the singular, and the names in ``ALIASES``.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import uuid
 import zipfile
@@ -82,6 +83,7 @@ def open_npz(path: Path, options: ReadOptions) -> Recording:
 def write_npz(path: Path, demonstrations: Demonstrations, overwrite: bool) -> None:
     """Write one archive, atomically."""
     d = demonstrations
+    boxless = d.action_bounds is None and d.has_actions
     arrays: dict[str, Any] = {
         "observations": d.observation,
         "actions": unscaled_action(d),
@@ -92,7 +94,8 @@ def write_npz(path: Path, demonstrations: Demonstrations, overwrite: bool) -> No
         "episode_start": d.episode_start,
         "lengths": d.lengths,
         "returns": d.returns,
-        "action_bounds": d.action_bounds,
+        # Without a box they are in [-1, 1], which a reader must be told.
+        "action_bounds": np.outer([-1, 1], np.ones(d.action_size)) if boxless else d.action_bounds,
         "environment": np.array(d.environment) if d.environment else None,
     }
     temporary = path.parent / f".{path.name}.{uuid.uuid4().hex}.tmp"
@@ -103,7 +106,8 @@ def write_npz(path: Path, demonstrations: Demonstrations, overwrite: bool) -> No
     except OSError as error:
         raise CredoError(f"{path}: cannot be written ({error.strerror or error})") from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def read_arrays(path: Path, wanted: set[str]) -> dict[str, np.ndarray]:

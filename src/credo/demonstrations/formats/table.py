@@ -31,6 +31,8 @@ class Format:
     """Opens a file; None for Credo's own, which comes whole."""
     write: Writer | None = None
     """Writes (path, demonstrations, overwrite); None where it is only read."""
+    keyed: bool = False
+    """Whether it may hold several observations by name."""
 
 
 def _write_credo(path: Path, demonstrations: Demonstrations, overwrite: bool) -> None:
@@ -49,13 +51,13 @@ def _minari_writer(layout: str) -> Writer:
 FORMATS: dict[str, Format] = {
     "credo": Format("Credo safetensors", None, _write_credo),
     "npz": Format("NumPy .npz", _opened_npz, npz.write_npz),
-    "minari": Format("Minari", minari.open_minari, _minari_writer("hdf5")),
-    "minari-arrow": Format("Minari (Arrow)", minari.open_minari, _minari_writer("arrow")),
-    "minari-parquet": Format("Minari (Parquet)", minari.open_minari, _minari_writer("parquet")),
+    "minari": Format("Minari", minari.open_minari, _minari_writer("hdf5"), keyed=True),
+    "minari-arrow": Format("Minari (Arrow)", minari.open_minari, _minari_writer("arrow"), keyed=True),
+    "minari-parquet": Format("Minari (Parquet)", minari.open_minari, _minari_writer("parquet"), keyed=True),
     "d4rl": Format("D4RL HDF5", d4rl.open_d4rl),
     "imitation": Format("trajectories of imitation", imitation.open_imitation),
-    "lerobot": Format("LeRobot", lerobot.open_lerobot),
-    "robomimic": Format("robomimic HDF5", robomimic.open_robomimic),
+    "lerobot": Format("LeRobot", lerobot.open_lerobot, keyed=True),
+    "robomimic": Format("robomimic HDF5", robomimic.open_robomimic, keyed=True),
 }
 _HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 _HDF5_OFFSETS = (0, 512, 1024, 2048)
@@ -96,6 +98,10 @@ def read_file(path: Path, options: ReadOptions = ReadOptions()) -> Demonstration
     """
     name = detect(path)
     format = FORMATS[name]
+    if options.keys and not format.keyed:
+        raise CredoError(
+            f"{path}: keys: {','.join(options.keys)[:60]}: {format.label} holds one observation, not several"
+        )
     if format.open is None:
         demonstrations = read_demonstrations(path)
         if options.stride == 1:
