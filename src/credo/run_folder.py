@@ -238,16 +238,20 @@ def read_config(folder: Path) -> tuple[RunConfig, dict[str, Any]]:
     check_links(folder)
     stored = read_json(folder / CONFIG)
     check_version(folder / CONFIG, stored.get("format"), FORMAT)
-    for name in ("identity", "versions", "demonstrations"):
+    for name in ("identity", "versions"):
         if not isinstance(stored.get(name, {}), dict):
             raise CredoError(f"{folder / CONFIG}: field {name}: an object expected")
-    # What a plug-in gave the run is named in it; reading needs the name alone.
-    plugins = stored.get("identity", {}).get("plugins", {})
-    names = frozenset(name.partition(".")[2] for name in plugins) if isinstance(plugins, dict) else frozenset()
-    config = from_dict(stored.get("config", {}), where=str(folder / CONFIG), also=names)
+    config = config_of(stored, str(folder / CONFIG))
     if config.seeds > MAXIMUM_SEEDS or abs(config.steps) > MAXIMUM_STEPS or abs(config.first_seed) > 2**31:
         raise CredoError(f"{folder / CONFIG}: seeds or steps beyond anything that Credo runs")
     return config, stored
+
+
+def config_of(stored: dict[str, Any], where: str) -> RunConfig:
+    """The settings in a config.json. What a plug-in gave the run is named there; reading needs the name alone."""
+    plugins = stored.get("identity", {}).get("plugins", {})
+    names = frozenset(name.partition(".")[2] for name in plugins) if isinstance(plugins, dict) else frozenset()
+    return from_dict(stored.get("config", {}), where=where, also=names)
 
 
 def read_summary(folder: Path) -> dict[str, Any]:

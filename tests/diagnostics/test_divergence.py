@@ -301,3 +301,31 @@ def test_three_more_evaluations_at_the_experts_level_end_every_death(pair):
     assert after.kind in ("recovered", "healthy")
     if before.kind in ("dead", "recovered"):
         assert after.kind == "recovered"
+
+
+def test_a_spike_long_before_the_fall_is_not_what_broke_it():
+    """Between the two it was healthy for 50,000 steps."""
+    returns = [20, 300, 900, 1800, 2500, *[2900] * 10, 50, 40, 30]
+    metrics, evaluations = curves(returns)
+    early = with_spike(metrics, 22_000, 500.0)
+    assert verdict(early, evaluations, EXPERT).kind == verdict(metrics, evaluations, EXPERT).kind == "weak"
+    assert verdict(early, evaluations, EXPERT).first_explosion is not None
+    both = verdict(with_spike(early, 76_000, 500.0), evaluations, EXPERT)
+    assert both.kind == "exploded"
+    assert 75_000 < both.step < 77_000
+
+
+def test_who_came_back_but_not_far_is_weak():
+    metrics, evaluations = curves([20, 5, 5, 400, 20, 10, 20, 15], dead=[(3_000, 16_000)])
+    result = verdict(metrics, evaluations, EXPERT)
+    assert result.kind == "weak"
+    assert "came back by step 20,000" in result.reason
+    high = verdict(*curves([20, 5, 5, 400, 1500, 2000, 2500, 2500], dead=[(3_000, 16_000)]), EXPERT)
+    assert high.kind == "recovered"
+
+
+def test_one_low_evaluation_at_the_end_is_no_death():
+    metrics, evaluations = curves([*RISING, 2950, 2980, 100], dead=[(54_000, np.inf)])
+    assert not verdict(metrics, evaluations, EXPERT).diverged
+    metrics, evaluations = curves([*RISING, 2950, 100, 90], dead=[(49_000, np.inf)])
+    assert verdict(metrics, evaluations, EXPERT).kind == "dead"

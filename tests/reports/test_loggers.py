@@ -123,3 +123,24 @@ def test_nothing_is_logged_unless_asked_for(make_run):
     with logging_to(None, folder) as log:
         log()
     assert not (folder / "logs").exists()
+
+
+def test_a_seed_that_is_behind_or_joins_later_and_a_last_evaluation_are_given(make_run):
+    folder = make_run("run", ())
+    opened = []
+
+    def follow():
+        return Follower(folder, "tensorboard", lambda run: opened.append(Recorder(run)) or opened[-1])
+
+    def row(seed, step):
+        return {"seed": seed, "round": step // 64, "step": step, "return_mean": float(step)}
+
+    run_folder.write_part(folder, run_folder.EVALUATIONS, 0, [row(0, 5_000), row(1, 4_000)])
+    follow().close()
+    run_folder.write_part(folder, run_folder.EVALUATIONS, 1, [row(1, 5_000), row(2, 1_000)])
+    run_folder.write_final(folder, run_folder.EVALUATIONS, 0, [row(0, 6_000)])
+    follow().close()
+    assert [(seed, step) for seed, step, _ in opened[0].rows] == [(0, 5_000), (1, 4_000)]
+    assert [(seed, step) for seed, step, _ in opened[1].rows] == [(1, 5_000), (2, 1_000), (0, 6_000)]
+    follow().close()
+    assert opened[2].rows == []

@@ -161,6 +161,7 @@ def report(words: Sequence[str]) -> None:
     begun = [p for p in placed if p.run is not None and (store.folder(p.run) / "config.json").exists()]
     if not begun:
         raise CredoError(f"study: nothing of {study.name} has run in {options.out}; credo study run {options.file}")
+    begun = _once(console, begun)
     tables = analyse([_method_run(store, p) for p in begun])
     folder = store.study(study.name) / "report"
     folder.mkdir(parents=True, exist_ok=True)
@@ -174,6 +175,18 @@ def report(words: Sequence[str]) -> None:
     if unfinished:
         _line(console, f"{unfinished} of {len(placed)} cells are not done: the tables are of what there is", "yellow")
     _line(console, f"tables: {folder}; the page is {made.page}")
+
+
+def _once(console: Console, placed: Sequence[Placed]) -> list[Placed]:
+    """Cells whose seeds are others': the same seeds of one run are no independent ones."""
+    kept: dict[tuple[Any, ...], Placed] = {}
+    for p in placed:
+        first = kept.setdefault((p.run, p.cell.config.steps, p.cell.config.seed_numbers), p)
+        if first is not p:
+            _line(
+                console, f"{p.cell.name} is the same run as {first.cell.name} and is left out of the tables", "yellow"
+            )
+    return list(kept.values())
 
 
 def list_studies(words: Sequence[str]) -> None:

@@ -8,7 +8,7 @@ The definition of "diverged" stands here and nowhere else; it can change without
     failed       the outcome is low at each of many last evaluations, though the actor has a gradient
     undecided    too few evaluations to tell
     weak         none of these, but less than half of the expert
-    recovered    it was dead, and came back at ``step``
+    recovered    it was dead, came back at ``step``, and ends at half of the expert or more
     healthy      none of these
 
 The **outcome** of an evaluation is the return as a share of the expert's. Where one of the two is unknown it
@@ -161,32 +161,33 @@ def verdict(
         outcome = outcome._replace(low=outcome.low | vanished)
     tail = _final_stretch(outcome.low)
     begin = len(outcome.low) - tail
-    if tail and inactive[-1]:
+    end = outcome.low[-max(criteria.late_evaluations, 1) :]
+    if tail and inactive[-1] and 2 * int(end.sum()) > len(end):
         step = _onset(activity, outcome, begin, criteria)
         return Verdict("dead", step, f"actor inactive from step {step:,} to the end; {outcome.text}", explosion)
-    if explosion is not None:
-        since = int(np.sum(outcome.step[begin:] > explosion))
+    broke = _first_explosion(activity, criteria, after=int(outcome.step[begin - 1]) if begin else -1)
+    if broke is not None:
+        since = int(np.sum(outcome.step[begin:] > broke))
         if since >= criteria.late_evaluations:
-            reason = f"actor gradient exploded at step {explosion:,}, low ever since; {outcome.text}"
-            return Verdict("exploded", explosion, reason, explosion)
+            reason = f"actor gradient exploded at step {broke:,}, low ever since; {outcome.text}"
+            return Verdict("exploded", broke, reason, explosion)
     if tail >= criteria.failed_evaluations:
         step = int(outcome.step[begin])
         reason = f"low from step {step:,} to the end although the actor has a gradient; {outcome.text}"
         return Verdict("failed", step, reason, explosion)
-    back = _recovery(outcome, inactive, criteria)
-    if back is not None:
-        dead_step, step = back
-        reason = f"dead at step {dead_step:,}, came back by step {step:,}; {outcome.text}"
-        return Verdict("recovered", step, reason, explosion)
     few = len(outcome.step) < criteria.late_evaluations
     if few and (outcome.against_itself or not outcome.healthy):
         count = len(outcome.step)
         reason = f"only {count} evaluation{'s' if count > 1 else ''} so far; {outcome.text}"
         return Verdict("undecided", None, reason, explosion)
+    back = _recovery(outcome, inactive, criteria)
+    was = "" if back is None else f"dead at step {back[0]:,}, came back by step {back[1]:,}; "
     if outcome.healthy:
-        return Verdict("healthy", None, outcome.text, explosion)
+        if back is None:
+            return Verdict("healthy", None, outcome.text, explosion)
+        return Verdict("recovered", back[1], was + outcome.text, explosion)
     stuck = "; actor inactive" if inactive[-1] else ""
-    return Verdict("weak", None, outcome.text + stuck, explosion)
+    return Verdict("weak", None, was + outcome.text + stuck, explosion)
 
 
 def _column(columns: Mapping[str, np.ndarray], name: str) -> np.ndarray:
@@ -234,7 +235,8 @@ def activity_of(metrics: Mapping[str, np.ndarray], criteria: Criteria = Criteria
     return Activity(step, inactive[learning], vanished[learning], np.abs(gradient[learning]))
 
 
-def _first_explosion(activity: Activity, criteria: Criteria) -> int | None:
+def _first_explosion(activity: Activity, criteria: Criteria, after: int = -1) -> int | None:
+    """The step of the first exploding gradient behind the step ``after``; None without one."""
     gradient, window = activity.gradient, max(criteria.explosion_window, 1)
     # The median is renewed every quarter of a window, and only where the floor is passed: speed.
     block = max(window // 4, 1)
@@ -244,9 +246,7 @@ def _first_explosion(activity: Activity, criteria: Criteria) -> int | None:
     peaks = np.fmax.reduceat(gradient, starts)
     usable = ~activity.inactive & np.isfinite(gradient)
     baseline = None
-    for first, peak in zip(
-        starts[peaks > criteria.explosion_floor], peaks[peaks > criteria.explosion_floor], strict=True
-    ):
+    for first in starts[peaks > criteria.explosion_floor]:
         past = slice(max(first - window, 0), max(first, window))
         alive = np.sort(gradient[past][usable[past]])
         # An inactive actor has no scale of its own, and waking up is no explosion: the last known scale serves.
@@ -255,8 +255,10 @@ def _first_explosion(activity: Activity, criteria: Criteria) -> int | None:
         if baseline is None:
             continue
         least = max(criteria.explosion_floor, criteria.explosion_factor * baseline)
-        if peak > least:
-            return int(activity.step[first + int(np.argmax(gradient[first : first + block] > least))])
+        here = slice(first, first + block)
+        beyond = (gradient[here] > least) & (activity.step[here] > after)
+        if beyond.any():
+            return int(activity.step[first + int(np.argmax(beyond))])
     return None
 
 

@@ -22,13 +22,19 @@ def write_clips(
 ) -> tuple[list[Clip], list[str]]:
     """Record the videos to ``out/videos``; they, and why others are missing, one line each."""
     clips: list[Clip] = []
+    taken: set[str] = set()
     missing: list[str] = []
     for cell in collection.cells.values():
         for role, seed in chosen_seeds(cell).items():
             title = f"{cell.method} on {cell.environment}: {role} seed {seed.row.seed}"
             line(f"video: {title}")
+            # Names are cut where they are long: what tells two videos of a cell apart stands first.
+            name = slug_of(f"{role} seed {seed.row.seed} {cell.method} on {cell.environment}")
+            while name in taken:
+                name += "-"
+            taken.add(name)
             try:
-                clips.append(_clip(cell, seed, title, out / FOLDER / f"{slug_of(title)}.mp4"))
+                clips.append(_clip(cell, seed, title, out / FOLDER / f"{name}.mp4"))
             except CredoError as error:
                 missing.append(f"no video of {title}: {error}")
     return clips, missing

@@ -22,7 +22,7 @@ from credo.reports.tables import SeedRow, seed_rows
 from credo.studies.curves import SeedCurve, SeedDigest
 from credo.studies.digest import digest
 from credo.studies.read import is_finished
-from credo.types import CredoError
+from credo.types import CredoError, printable
 
 SHARES = (0.5, 0.9, 0.95)
 """Of the expert's return: what the samples are counted to."""
@@ -154,7 +154,10 @@ class Reader:
         """
         members, problems = _members(folders)
         given = names or {}
-        names_of = [given.get(m.folder, name) for m, name in zip(members, name_methods(members), strict=True)]
+        # Names go into drawings, which a control character would break.
+        names_of = [
+            printable(given.get(m.folder, name)) for m, name in zip(members, name_methods(members), strict=True)
+        ]
         spans: dict[str, int] = defaultdict(int)
         for member in members:
             spans[member.config.environment] = max(spans[member.config.environment], member.config.steps)
@@ -172,7 +175,7 @@ class Reader:
                 problems.append(result)
                 continue
             run, seeds = result
-            environment = run.config.environment
+            environment = printable(run.config.environment)
             cell = cells.setdefault((environment, name), Cell(name, environment))
             problems += [*run.problems, *_add(cell, member, run, seeds)]
         if not cells:

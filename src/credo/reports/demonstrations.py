@@ -14,7 +14,7 @@ from credo.demonstrations import Demonstrations, Inspection, inspect
 from credo.demonstrations.inspect import SATURATION
 from credo.reports.curves import PNG_SCALE, STYLE, vega_lite_version
 from credo.run_folder import write_atomically
-from credo.types import CredoError
+from credo.types import CredoError, printable
 
 WIDTH, HEIGHT = 420, 190
 BINS = 24
@@ -64,8 +64,8 @@ def picture(demonstrations: Demonstrations) -> dict[str, Any]:
 
 
 def _title(found: Inspection) -> str:
-    name = found.environment or "an unknown environment"
-    return f"Demonstrations of {name}" + (f": {found.source}" if found.source else "")
+    name = printable(found.environment or "an unknown environment")
+    return f"Demonstrations of {name}" + (f": {printable(found.source)}" if found.source else "")
 
 
 def _histogram(title: str, axis: str, values: np.ndarray) -> Any:

@@ -6,6 +6,7 @@ They follow the run's own files: what is logged is what was written, and trainin
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import importlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -40,21 +41,26 @@ class Follower:
     def __init__(self, folder: Path, name: LoggerName, open_sink: Callable[[Path], Sink]):
         self.folder, self.name, self.open_sink = folder, name, open_sink
         self.sink: Sink | None = None
-        self.given: dict[str, int] = {}
+        self.given: dict[str, dict[str, int]] = {kind: {} for kind in _KINDS}
+        """By kind and seed, the last step given."""
         self.seen: set[Path] = set()
 
     def poll(self) -> None:
         """Write all new rows."""
+        self._give("part-*.parquet")
+
+    def _give(self, pattern: str) -> None:
         for kind in _KINDS:
-            for path in sorted((self.folder / kind).glob("part-*.parquet")):
+            for path in sorted((self.folder / kind).glob(pattern)):
                 if path not in self.seen:
                     self._start()
                     self.seen.add(path)
                     self._write(kind, run_folder.read_part(path))
 
     def close(self) -> None:
-        """Write the last rows and close the sink."""
+        """Write the last rows, those that a longer run would not have among them, and close the sink."""
         self.poll()
+        self._give("final-*.parquet")
         if self.sink is not None:
             self.sink.close()
 
@@ -66,7 +72,8 @@ class Follower:
         if self.sink is None:
             (self.folder / FOLDER).mkdir(exist_ok=True)
             if self._state.exists():
-                self.given = {kind: int(step) for kind, step in run_folder.read_json(self._state).items()}
+                stored = run_folder.read_json(self._state)
+                self.given |= {kind: dict(stored[kind]) for kind in _KINDS if isinstance(stored.get(kind), dict)}
             self.sink = self.open_sink(self.folder)
 
     def _write(self, kind: str, columns: dict[str, np.ndarray]) -> None:
@@ -74,15 +81,17 @@ class Follower:
         if not {"seed", "step"} <= set(columns) or not len(columns["step"]):
             return
         # A run that was killed does its last rounds again, with the same numbers: they are given once.
-        last = self.given.get(kind, -1)
-        for row in np.flatnonzero(columns["step"] > last):
+        given = self.given[kind]
+        before = np.array([given.get(str(seed), -1) for seed in columns["seed"]])
+        for row in np.flatnonzero(columns["step"] > before):
             values = {
                 f"{kind}/{name}": float(column[row])
                 for name, column in columns.items()
                 if name not in _NO_VALUES and np.isfinite(column[row])
             }
-            self.sink.write(int(columns["seed"][row]), int(columns["step"][row]), values)
-        self.given[kind] = max(last, int(columns["step"].max()))
+            seed, step = int(columns["seed"][row]), int(columns["step"][row])
+            self.sink.write(seed, step, values)
+            given[str(seed)] = max(step, given.get(str(seed), -1))
         run_folder.write_json(self._state, dict(self.given))
 
 
@@ -133,10 +142,10 @@ class TensorBoard:
             writer.close()
 
 
-def _begin(module: Any, folder: Path) -> Any:
+def _begin(module: Any, folder: Path, **more: Any) -> Any:
     """A run of a tracking service: one for all seeds, which stand before the names of its values."""
-    stored = run_folder.read_config(folder)[1]
-    return module.init(project="credo", name=folder.resolve().name, config=stored.get("config", {}), resume="allow")
+    config, name = run_folder.read_config(folder)[1].get("config", {}), folder.resolve().name
+    return module.init(project="credo", name=name, config=config, resume="allow", **more)
 
 
 def _named(seed: int, values: Values) -> Values:
@@ -147,7 +156,8 @@ class WeightsAndBiases:
     """Its own step must never fall, which it does from seed to seed: the environment step is a value."""
 
     def __init__(self, module: Any, folder: Path):
-        self.run = _begin(module, folder)
+        # It goes on with the run of this name alone.
+        self.run = _begin(module, folder, id=hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16])
         self.run.define_metric("step")
         self.run.define_metric("*", step_metric="step")
 

@@ -71,7 +71,7 @@ def write_report(
             text = page(collection, found, command, files, clips, notes, reload)
     except OSError as error:
         raise CredoError(f"out: {out} cannot be written ({error.strerror})") from None
-    write_atomically(out / PAGE, text.encode())
+    write_atomically(out / PAGE, text.encode(errors="backslashreplace"))
     return Report(out / PAGE, collection, headline(collection)[0])
 
 

@@ -79,7 +79,7 @@ def _csv(columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> bytes:
     writer = csv.DictWriter(sink, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     writer.writerows({name: _safe(value) for name, value in row.items()} for row in rows)
-    return sink.getvalue().encode()
+    return sink.getvalue().encode(errors="backslashreplace")
 
 
 def _safe(value: Any) -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from credo.config import from_dict
+from credo import run_folder
 from credo.reports.charts import verdict_counts
 from credo.reports.collect import SHARES, Cell, Collection
 from credo.reports.methods import Member, settings_of
@@ -73,8 +73,12 @@ def overview(collection: Collection) -> Table:
             if cell is None:
                 rows.append((environment, method, "not run", *(None,) * 6))
                 continue
-            returns = [s.row.final_return for s in cell.seeds.values() if s.row.final_return is not None]
-            median = float(np.median(returns)) if returns else None
+            frozen = [-np.inf for s in cell.seeds.values() if s.verdict.kind == "non-finite"]
+            finals = [s.row.final_return for s in cell.seeds.values() if s.verdict.kind != "non-finite"]
+            returns = [*frozen, *(final for final in finals if final is not None)]
+            # The upper of two middle ones: a mean with what is below everything would be that.
+            median = sorted(returns)[len(returns) // 2] if frozen else float(np.median(returns)) if returns else None
+            median = median if median is not None and np.isfinite(median) else None
             share = None
             if median is not None and cell.expert_return is not None and cell.expert_return > 0:
                 share = median / cell.expert_return
@@ -102,8 +106,8 @@ def overview(collection: Collection) -> Table:
             *("median last distance", "steps", "state"),
         ),
         tuple(rows),
-        "Diverged: exploded, dead or non-finite. Medians are over seeds; a seed without a finite evaluation counts in "
-        "the verdicts and not in the medians.",
+        "Diverged: exploded, dead or non-finite. Medians are over seeds; one that turned non-finite counts as "
+        "below all others in the return's, whatever it returned before, and a dash says that it is in the middle.",
     )
 
 
@@ -162,7 +166,7 @@ def efficiency(collection: Collection) -> Table:
 def settings(collection: Collection) -> Table:
     """Every setting in which the runs differ."""
     runs = collection.runs
-    members = [Member(run.folder, from_dict(run.stored["config"]), run.stored) for run in runs]
+    members = [Member(run.folder, run_folder.config_of(run.stored, str(run.folder)), run.stored) for run in runs]
     found = [settings_of(member) | {"steps": member.config.steps, "seeds": member.config.seeds} for member in members]
     names = sorted({name for each in found for name in each if len({str(e.get(name)) for e in found}) > 1})
     rows = [

@@ -72,8 +72,9 @@ def run(options: TheoryOptions) -> Path:
 
     started = time.process_time()
     sizes = _sizes(options)
-    tables = measure_all(sizes)
+    # What may be wrong comes before what takes long.
     rows = [row | {"run": folder.name} for folder in options.runs for row in recorded.compare_run(folder)]
+    tables = measure_all(sizes)
     if rows:
         tables["recorded"] = rows
     verdicts = all_verdicts(tables)

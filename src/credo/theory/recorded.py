@@ -77,7 +77,9 @@ def recorded_settings(run: Path) -> tuple[str | None, float | None]:
                     return found
         return None
 
-    return find(tree, "reward", str), find(tree, "discount", float)
+    learner = find(tree, "learner", str)
+    used = find(tree, str(learner), dict) or tree
+    return find(tree, "reward", str), find(used, "discount", float)
 
 
 def predicted_direct_slope(columns: dict[str, np.ndarray], reward: str) -> np.ndarray:

@@ -148,7 +148,8 @@ def events(tables: Tables) -> Verdict:
     return Verdict(
         "Eq. 12 and Definition 1",
         "Pr(bound) ≥ Pr(Ξ), and Pr(Ξ) is nontrivial as Σ → 0; the events hold 'for any C'.",
-        f"The inequality holds at all {len(rows) // 3} grid points. At σ = {sigma:.2g}, Pr(Ξ) ≥ {lowest:.4f} for "
+        f"The inequality {'holds' if ordered else 'does not hold'} at all {len(rows) // 3} grid points. At "
+        f"σ = {sigma:.2g}, Pr(Ξ) ≥ {lowest:.4f} for "
         f"every C up to {max(r['c'] for r in rows):g}. Exact sums lie in the 95% Monte Carlo interval in "
         f"{100 * inside:.0f}% of cases.",
         "in part" if ordered else "no",
