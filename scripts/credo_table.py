@@ -64,8 +64,9 @@ def table(results: Path, study: str) -> list[str]:
     )
     methods = list(dict.fromkeys(row["method"] for row in seeds))
     cells = {method.removeprefix(begins): [r for r in seeds if r["method"] == method] for method in methods}
-    # What has just begun has no evaluation.
-    cells = {name: rows for name, rows in cells.items() if all(row["last_return"] != "" for row in rows)}
+    # A cell that has not gone to the end is not compared with those that have.
+    last = max(row["steps"] for row in seeds)
+    cells = {name: rows for name, rows in cells.items() if min(row["steps"] for row in rows) == last}
     others = [name for name in cells if name != "off"]
     p_inactive = holm([against(cells[name], cells["off"]) for name in others])
     p_returns = holm([of_returns(cells[name], cells["off"]) for name in others])

@@ -20,7 +20,7 @@ from credo.studies.counts import holm
 from credo.studies.foretelling import leave_one_out
 from credo.studies.ranks import rank_p_value
 
-STUDIES = ("stability-early", "stability-early-33", "stability-early-learners")
+STUDIES = ("stability-early", "stability-early-33", "stability-early-remedies", "stability-early-learners")
 STEPS = (64, 128, 256, 512, 1024)
 DIAGNOSTICS = {
     "actor_gradient_max": "largest gradient of the actor",
@@ -66,8 +66,13 @@ class Alive(NamedTuple):
         return np.isfinite(self.dead_from)
 
 
+def known_by(step: int, rows: Rows) -> bool:
+    """Whether a seed has learned anything by then."""
+    return any(row["step"] <= step and row["actor_preactivation"] != "" for row in rows)
+
+
 def alive_at(step: int, fates: dict[Place, float], curves: dict[Place, Rows]) -> Alive:
-    alive = [place for place, dead_from in fates.items() if dead_from > step]
+    alive = [place for place, dead_from in fates.items() if dead_from > step and known_by(step, curves[place])]
     seen: dict[tuple[str, str], set[bool]] = defaultdict(set)
     for place in alive:
         seen[place[:2]].add(np.isfinite(fates[place]))
@@ -85,7 +90,7 @@ def alive_at(step: int, fates: dict[Place, float], curves: dict[Place, Rows]) ->
 def rows_at(step: int, alive: Alive) -> list[list[Any]]:
     """The diagnostics that tell most at a step."""
     generator = np.random.default_rng(step)
-    known = [i for i, row in enumerate(alive.values) if not np.isnan(row).any()]
+    known = [i for i, row in enumerate(alive.values) if not np.isnan(row).all()]
     found = [rank_p_value(alive.cell, alive.dies, alive.values[i], generator) for i in known]
     corrected = holm([p for _, p in found])
     warned, _ = leave_one_out(alive.values[known], alive.dies)

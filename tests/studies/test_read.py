@@ -49,10 +49,10 @@ def test_curves_are_cut_to_the_steps_and_seeds_that_a_study_wants(folder):
     assert missing.verdict.kind == "undecided"
 
 
-def test_damage_leaves_curves_empty_and_no_run_is_left_out(folder, tmp_path):
+def test_what_is_damaged_is_left_out_and_no_more(folder, tmp_path):
     (folder / "metrics" / "part-000001.parquet").write_bytes(b"PAR1 and nothing")
     one, _ = read_digests([("a", "Hopper", folder), ("b", "Hopper", tmp_path / "nothing")])
-    assert not one.measured
+    assert one.measured
     assert len(one.evaluations["step"]) == 2
 
 

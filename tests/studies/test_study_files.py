@@ -284,3 +284,20 @@ def test_clones_of_different_demonstrations_are_two_runs(write):
     first, second = place(load_study(write(text)), {"hopper-expert:5": "1" * 64, "hopper-expert:2": "2" * 64})
     assert first.run is not None
     assert first.run != second.run
+
+
+def test_lists_and_comments_do_not_mislead_the_line():
+    text = """[base]
+steps = 25_000  # small, reward = default
+regularisers = [
+    ["gradient-penalty"],
+    ["mixup"],
+]
+reward = "nope"
+label = "a # b"  # [not.a.table]
+[axes]
+seed = 1
+"""
+    assert find_line(text, ["base", "reward"]) == 7
+    assert find_line(text, ["base", "label"]) == 8
+    assert find_line(text, ["axes", "seed"]) == 10

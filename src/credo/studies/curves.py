@@ -117,12 +117,13 @@ def values(curve: SeedDigest, measure: Measure) -> np.ndarray:
 def final_score(curve: SeedDigest, measure: Measure, late_evaluations: int = 3) -> float | None:
     """Mean of the measure over the last evaluations; None where nothing was evaluated.
 
-    A frozen seed's evaluations count as the worst: 0 of the expert, or the farthest that the seed has ever been.
+    A frozen seed's evaluations count as the worst: 0 of the expert, or less where the seed has been below that; or the
+    farthest that it has ever been.
     """
     value = values(curve, measure)
     known = value[np.isfinite(value)]
     frozen = column(curve.evaluations, "failed") == 1
-    worst = 0.0 if measure.of_expert else float(known.min(initial=-1.0))
+    worst = float(known.min(initial=0.0 if measure.of_expert else -1.0))
     late = np.where(frozen, worst, value)
     late = late[np.isfinite(late)][-late_evaluations:]
     return float(late.mean()) if len(late) else None

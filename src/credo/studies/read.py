@@ -105,4 +105,5 @@ def _parts(folder: Path, kind: str, columns: list[str] | None = None) -> Columns
         except CredoError:
             # A resumed run removes parts that it will write again: a second look finds the new state.
             continue
-    return {}
+    # What is damaged is left out, and no more than that.
+    return run_folder.read_parts(folder, kind, columns, problems=[])

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 _KEY = r"""(?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*')"""
 _DOTTED = rf"{_KEY}(?:\s*\.\s*{_KEY})*"
-_HEADER = re.compile(rf"^\s*\[\[?\s*({_DOTTED})\s*\]\]?")
+_HEADER = re.compile(rf"^\s*\[\[?\s*({_DOTTED})\s*\]\]?\s*$")
+_COMMENT = re.compile(r"""^((?:[^#"']|"(?:[^"\\]|\\.)*"|'[^']*')*)#.*$""")
 _ASSIGNED = re.compile(rf"(?:^\s*|[{{,]\s*)({_DOTTED})\s*=")
 
 
@@ -18,11 +19,13 @@ def find_line(text: str, keys: Sequence[str], occurrence: int = 0) -> int:
     best, line_of_best = 0, 1
     inside: tuple[str, ...] = ()
     tables: dict[tuple[str, ...], int] = {}
-    for number, line in enumerate(text.splitlines(), start=1):
-        if line.lstrip().startswith("#"):
-            continue
+    # Brackets that are open where a line begins: what stands in a list is no table's header.
+    depth = 0
+    for number, whole in enumerate(text.splitlines(), start=1):
+        line = _COMMENT.sub(r"\1", whole)
+        within, depth = depth, max(depth + line.count("[") - line.count("]"), 0)
         found: list[tuple[str, ...]] = []
-        if header := _HEADER.match(line):
+        if (header := _HEADER.match(line)) and not within:
             inside = _parts(header[1])
             tables[inside] = tables.get(inside, -1) + 1
             found.append(inside)
