@@ -355,3 +355,33 @@ def test_the_last_preset_given_counts():
     from credo.cli.train import _preset_name
 
     assert _preset_name(["--preset", "fast", "--seeds", "1", "--preset=paper"]) == "paper"
+
+
+def test_dict_environments_are_named_with_the_entries_that_are_shown(tmp_path, monkeypatch, capsys):
+    (tmp_path / "dict_task.py").write_text(
+        "import gymnasium, numpy as np\n"
+        "Box = gymnasium.spaces.Box\n"
+        "class Task(gymnasium.Env):\n"
+        "    picture = Box(0, 255, (4, 4), np.uint8)\n"
+        "    observation_space = gymnasium.spaces.Dict(a=Box(-9, 9, (2,)), b=Box(-9, 9, (1,)), c=picture)\n"
+        "    action_space = Box(-2, 2, (1,))\n"
+        "    def seen(self):\n"
+        "        return {'a': np.float32([1, 2]), 'b': np.float32([3]), 'c': np.zeros((4, 4), np.uint8)}\n"
+        "    def reset(self, *, seed=None, options=None):\n"
+        "        super().reset(seed=seed)\n"
+        "        return self.seen(), {}\n"
+        "    def step(self, action):\n"
+        "        return self.seen(), 0.0, False, False, {}\n"
+        "def act(observation):\n"
+        "    return 0.25 * np.ones((len(observation), 1))\n"
+        "gymnasium.register(id='Dict-v0', entry_point=Task, max_episode_steps=5)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    there = ["--env", "dict_task:Dict-v0", "--observation-keys", "b", "a"]
+    words = ["demos", "generate", "--expert", "dict_task:act", *there, "--noise", "0", "--episodes", "2"]
+    main([*words, "--out", "d.safetensors"])
+    data = load_demonstrations("d.safetensors")
+    assert data.observation[0].tolist() == [3, 1, 2]
+    np.testing.assert_allclose(data.action, 0.25)
+    main(["demos", "convert", "d.safetensors", "d.npz", *there])
+    assert load_demonstrations("d.npz").lengths.tolist() == [5, 5]

@@ -35,6 +35,8 @@ class GenerateOptions:
     """The file to write, .safetensors or .npz; an existing one is refused unless --overwrite."""
     environment: Annotated[str | None, tyro.conf.arg(name="env")] = None
     """Gymnasium id or module:Id; default: the expert's own."""
+    observation_keys: tuple[str, ...] = ()
+    """Entries of the environment's Dict observations, flattened and joined in this order."""
     episodes: int | None = None
     """Whole episodes to roll out (default 25, unless --transitions is given)."""
     transitions: int | None = None
@@ -56,6 +58,8 @@ class InspectOptions:
     @subsample=N."""
     environment: Annotated[str | None, tyro.conf.arg(name="env")] = None
     """Gymnasium id or module:Id whose action box and time limit a file is read with that does not say its own."""
+    observation_keys: tuple[str, ...] = ()
+    """Entries of the environment's Dict observations, flattened and joined in this order."""
     picture: Path | None = None
     """Draw the returns, episode lengths, ranges and saturation into this .png or .svg file."""
     overwrite: bool = False
@@ -66,6 +70,8 @@ class InspectOptions:
 class _Reading:
     environment: Annotated[str | None, tyro.conf.arg(name="env")] = None
     """Gymnasium id or module:Id whose action box and time limit a file is read with that does not say its own."""
+    observation_keys: tuple[str, ...] = ()
+    """Entries of the environment's Dict observations, flattened and joined in this order."""
     clip: bool = False
     """Clip actions that lie beyond the action box instead of refusing them."""
     to: str | None = None
@@ -129,7 +135,7 @@ def generate(words: Sequence[str]) -> None:
         raise CredoError(f"out: {options.out} is a folder; a file's name expected")
     if not options.out.parent.is_dir():
         raise CredoError(f"out: {options.out.parent} is not a folder")
-    policy, environment = _expert(options.expert, options.environment)
+    policy, environment = _expert(options.expert, options.environment, options.observation_keys)
     episodes = options.episodes
     if episodes is None and options.transitions is None:
         episodes = 25
@@ -152,10 +158,11 @@ def generate(words: Sequence[str]) -> None:
     say(console, f"written to {options.out}")
 
 
-def _expert(name: str, environment: str | None) -> tuple[Expert, EnvironmentSource]:
+def _expert(name: str, environment: str | None, keys: Sequence[str]) -> tuple[Expert, EnvironmentSource]:
     """What to roll out, and where."""
     from credo.cli.runs import find_policy, source_of
     from credo.demonstrations.formats.stable_baselines3 import is_policy, load_stable_baselines3
+    from credo.environments import viewed
 
     archive = Path(name).is_file() and is_policy(Path(name))
     if not archive and (":" not in name or Path(name).exists()):
@@ -163,7 +170,8 @@ def _expert(name: str, environment: str | None) -> tuple[Expert, EnvironmentSour
         return policy, source_of(policy, environment)
     if environment is None:
         raise CredoError(f"env: {name} does not say its environment; give --env")
-    return (load_stable_baselines3(Path(name), _spec(environment)) if archive else _function(name)), environment
+    found = load_stable_baselines3(Path(name), _spec(environment, keys)) if archive else _function(name)
+    return found, viewed(environment, keys)
 
 
 def _function(name: str) -> Expert:
@@ -185,7 +193,7 @@ def inspect(words: Sequence[str]) -> None:
     options = parse(InspectOptions, words, "demos inspect", about)
     if options.picture is not None and options.picture.exists() and not options.overwrite:
         raise CredoError(f"picture: {options.picture} exists; give another name or --overwrite")
-    data = _read(options.demonstrations, options.environment)
+    data = _read(options.demonstrations, options)
     console = Console()
     _show(console, data)
     if options.picture is not None:
@@ -231,7 +239,7 @@ def experts(words: Sequence[str]) -> None:
 def convert(words: Sequence[str]) -> None:
     """Write demonstrations in another format."""
     options = parse(ConvertOptions, words, "demos convert", "Write demonstrations in another format.")
-    _write(options.out, _read(options.demonstrations, options.environment, options.clip), options)
+    _write(options.out, _read(options.demonstrations, options, options.clip), options)
 
 
 def merge(words: Sequence[str]) -> None:
@@ -239,16 +247,14 @@ def merge(words: Sequence[str]) -> None:
     options = parse(MergeOptions, words, "demos merge", "Join several sets of demonstrations into one.")
     from credo.demonstrations import merge
 
-    _write(
-        options.out, merge([_read(part, options.environment, options.clip) for part in options.demonstrations]), options
-    )
+    _write(options.out, merge([_read(part, options, options.clip) for part in options.demonstrations]), options)
 
 
 def split(words: Sequence[str]) -> None:
     """Divide demonstrations by episode."""
     about = "Divide demonstrations by episode, at random, into two."
     options = parse(SplitOptions, words, "demos split", about)
-    data = _read(options.demonstrations, options.environment, options.clip)
+    data = _read(options.demonstrations, options, options.clip)
     if data.episodes == 1:
         raise CredoError("demos split: there is one episode only; two or more are needed to divide")
     if len({path.resolve() for path in options.out}) < len(options.out):
@@ -269,7 +275,7 @@ def subsample(words: Sequence[str]) -> None:
             f"demos subsample: {' and '.join(given) or 'nothing'} given; "
             "--every, --episodes or --transitions, one of the three expected"
         )
-    data = _read(options.demonstrations, options.environment, options.clip)
+    data = _read(options.demonstrations, options, options.clip)
     if options.every is not None:
         data = data.subsample(options.every, options.seed)
     elif options.transitions is not None:
@@ -281,26 +287,24 @@ def subsample(words: Sequence[str]) -> None:
     _write(options.out, data, options)
 
 
-def _read(demonstrations: str, environment: str | None, clip: bool = False) -> Demonstrations:
+def _read(demonstrations: str, options: _Reading | InspectOptions, clip: bool = False) -> Demonstrations:
     """Demonstrations of any kind, that fit the environment if one is named."""
     from credo.demonstrations import check_fits, load_demonstrations
 
-    if environment is None:
+    if options.environment is None:
         return load_demonstrations(demonstrations, clip=clip)
-    spec = _spec(environment)
-    data = load_demonstrations(demonstrations, environment, fitting=spec, clip=clip)
+    spec = _spec(options.environment, options.observation_keys)
+    data = load_demonstrations(demonstrations, options.environment, fitting=spec, clip=clip)
     check_fits(data, spec)
     return data
 
 
-def _spec(environment: str) -> EnvironmentSpec:
-    from credo.environments import environment_spec, make_environment
+def _spec(environment: str, keys: Sequence[str]) -> EnvironmentSpec:
+    from credo.environments import viewed
+    from credo.preparation import specification
 
     find_local_modules(environment)
-    made = make_environment(environment)
-    spec = environment_spec(made, environment)
-    made.close()
-    return spec
+    return specification(viewed(environment, keys))
 
 
 def _check_absent(path: Path, overwrite: bool) -> None:

@@ -301,7 +301,7 @@ def write_minari(path: Path, demonstrations: Demonstrations, overwrite: bool, la
         raise CredoError(f"{path}: exists already and is left as it is; choose another name or ask to overwrite it")
     if path.exists() and data_folder(path) != path / "data":
         raise CredoError(f"{path}: is not a Minari dataset, so it is not overwritten")
-    temporary = path.parent / f".{path.name}.{uuid.uuid4().hex}.tmp"
+    temporary, aside = (path.parent / f".{path.name}.{uuid.uuid4().hex}.{end}" for end in ("tmp", "old"))
     try:
         data = temporary / "data"
         data.mkdir(parents=True)
@@ -309,9 +309,10 @@ def write_minari(path: Path, demonstrations: Demonstrations, overwrite: bool, la
         size = sum(file.stat().st_size for file in data.rglob("*") if file.is_file())
         metadata = _metadata(demonstrations, identifier, layout) | {"dataset_size": round(size / 1e6, 1)}
         (data / METADATA).write_text(json.dumps(metadata), encoding="utf-8")
-        if path.exists():
-            shutil.rmtree(path)
+        if path.exists():  # the old one goes last: whoever is killed here loses neither
+            os.replace(path, aside)
         os.replace(temporary, path)
+        shutil.rmtree(aside, ignore_errors=True)
     except OSError as error:
         raise CredoError(f"{path}: cannot be written ({error.strerror or error})") from None
     finally:
