@@ -8,7 +8,7 @@ from statistics import mean, median
 
 import numpy as np
 from early_tables import against, dead, inactive, rounded
-from kept_files import Rows, markdown, read
+from kept_files import Rows, markdown, read, whole
 from scipy import stats
 
 from credo.studies.counts import holm
@@ -62,11 +62,10 @@ def table(results: Path, study: str) -> list[str]:
         [row for row in read(results / f"{study}-{kind}.csv") if row["method"].startswith(begins)]
         for kind in ("seeds", "rounds")
     )
+    # A cell that has not gone to the end is not compared with those that have.
+    seeds = whole(seeds)
     methods = list(dict.fromkeys(row["method"] for row in seeds))
     cells = {method.removeprefix(begins): [r for r in seeds if r["method"] == method] for method in methods}
-    # A cell that has not gone to the end is not compared with those that have.
-    last = max(row["steps"] for row in seeds)
-    cells = {name: rows for name, rows in cells.items() if min(row["steps"] for row in rows) == last}
     others = [name for name in cells if name != "off"]
     p_inactive = holm([against(cells[name], cells["off"]) for name in others])
     p_returns = holm([of_returns(cells[name], cells["off"]) for name in others])

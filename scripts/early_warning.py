@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from kept_files import Rows, markdown, read
+from kept_files import Rows, markdown, read, whole
 
 from credo.studies.counts import holm
 from credo.studies.foretelling import leave_one_out
@@ -113,7 +113,7 @@ def table(results: Path) -> list[str]:
     fates: dict[Place, float] = {}
     curves: dict[Place, Rows] = defaultdict(list)
     for study in STUDIES:
-        for row in read(results / f"{study}-seeds.csv"):
+        for row in whole(read(results / f"{study}-seeds.csv")):
             # Studies share runs: a seed counts once.
             fates.setdefault(place_of(study, row), row["step"] if row["verdict"] == "dead" else np.inf)
         mine: dict[Place, Rows] = defaultdict(list)

@@ -21,6 +21,12 @@ def read(path: Path) -> Rows:
         return [{name: number(value) for name, value in row.items()} for row in csv.DictReader(file)]
 
 
+def whole(rows: Rows) -> Rows:
+    """The seeds that went as far as any."""
+    finished = max((row["steps"] for row in rows), default=0)
+    return [row for row in rows if row["steps"] == finished]
+
+
 def number(text: str) -> Any:
     try:
         return float(text)

@@ -14,7 +14,7 @@ from typing import Any
 
 import altair as alt
 import vl_convert
-from kept_files import ENVIRONMENTS, LEARNERS, NEAR_THE_EXPERT, Rows, read
+from kept_files import ENVIRONMENTS, LEARNERS, NEAR_THE_EXPERT, Rows, read, whole
 
 from credo.reports.curves import PNG_SCALE, STYLE, vega_lite_version
 from credo.reports.style import VERDICTS, colours
@@ -106,12 +106,6 @@ def early_learners(results: Path) -> alt.Chart | None:
     )
     colour = dict(zip(kinds.values(), (VERDICTS["light"]["dead"], VERDICTS["light"]["healthy"]), strict=True))
     return shares(found, colour, title)
-
-
-def whole(rows: Rows) -> Rows:
-    """Those that went to the end."""
-    finished = max((row["steps"] for row in rows), default=0)
-    return [row for row in rows if row["steps"] == finished]
 
 
 def shares(found: Rows, kinds: dict[str, str], title: alt.TitleParams) -> alt.Chart | None:

@@ -252,3 +252,14 @@ def test_a_time_limit_that_is_no_number_of_steps_is_none():
 
     made = make_environment(Endless)
     assert environment_spec(made, "Endless").max_episode_steps is None
+
+
+def test_a_factory_that_knows_itself_has_a_name_and_numpys_time_limits_count():
+    def factory():
+        return factory
+
+    class Limited(PointMass):
+        max_episode_steps = np.int64(7)
+
+    assert source_name(factory).startswith("test_a_factory_that_knows_itself")
+    assert environment_spec(make_environment(Limited), "Limited").max_episode_steps == 7

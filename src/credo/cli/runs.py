@@ -140,17 +140,13 @@ def evaluate(words: Sequence[str]) -> None:
 
 def _rolled_out(policy: Policy, options: EvaluateOptions) -> list[Episode]:
     """Episodes of a policy; CredoError where it does not fit the environment, or the environment fails."""
+    from credo.demonstrations.generate import check_expert_fits
     from credo.environments import EnvironmentFaultError, rollout_episodes
     from credo.preparation import specification
 
     source = source_of(policy, options.environment)
     spec = specification(source)
-    for what, has, wants in (
-        ("observations", policy.observation_size, spec.observation_size),
-        ("actions", policy.action_size, spec.action_size),
-    ):
-        if has != wants:
-            raise CredoError(f"environment: {spec.name} has {what} of {wants} numbers, the policy {has}")
+    check_expert_fits(policy, spec.name, spec.observation_size, spec.action_size)
     try:
         return list(rollout_episodes(source, policy.normalised_action, options.episodes, options.evaluation_seed))
     except EnvironmentFaultError as error:

@@ -282,7 +282,9 @@ def _headline(study: Study, placed: Sequence[Placed], progress: Sequence[Progres
 
 def _grid(study: Study, store: Store, placed: Sequence[Placed], progress: Sequence[Progress]) -> Table:
     table = Table(title=Text(study.name), title_justify="left", caption_justify="left")
-    table.add_column("cell", overflow="fold", min_width=min(_CELL_WIDTH, max(len(p.cell.name) for p in placed)))
+    table.add_column(
+        "cell", overflow="fold", min_width=min(_CELL_WIDTH, max((len(p.cell.name) for p in placed), default=0))
+    )
     for name in ("state", "progress", "verdicts so far", "left"):
         table.add_column(name, overflow="fold")
     for p, now in zip(placed, progress, strict=True):

@@ -111,7 +111,7 @@ def check_expert_fits(expert: Policy, environment: str, observation_size: int, a
     ):
         if found != expected:
             raise CredoError(
-                f"expert of {expert.environment or 'unknown origin'}: {name} has {found} dimensions, "
+                f"policy of {expert.environment or 'unknown origin'}: {name} has {found} dimensions, "
                 f"but {environment} has {expected}"
             )
 

@@ -8,6 +8,8 @@ import hashlib
 import importlib
 import inspect
 import logging
+import math
+import numbers
 import threading
 import types
 import warnings
@@ -68,10 +70,13 @@ def source_name(source: EnvironmentSource) -> str:
 
 def _code_digest(function: Any) -> str:
     """Six digits that tell lambdas and inner functions of one name apart: of their code, defaults and plain closure."""
-    digest = hashlib.sha256()
+    digest, seen = hashlib.sha256(), set[int]()
 
     def add(value: Any) -> None:
         if isinstance(value, types.FunctionType):
+            if id(value) in seen:  # it may call itself
+                return
+            seen.add(id(value))
             add(value.__code__)
             add((value.__defaults__, *(cell.cell_contents for cell in value.__closure__ or () if _filled(cell))))
         elif isinstance(value, types.CodeType):
@@ -170,7 +175,7 @@ def _time_limit(environment: gymnasium.Env) -> int | None:
     declared = getattr(environment.unwrapped, "max_episode_steps", None)
     if declared is None and environment.spec is not None:
         declared = environment.spec.max_episode_steps
-    return int(declared) if isinstance(declared, int | float) and np.isfinite(declared) else None
+    return math.floor(declared) if isinstance(declared, numbers.Real) and math.isfinite(declared) else None
 
 
 def _make_from_id(source: str, render_mode: str | None) -> gymnasium.Env:

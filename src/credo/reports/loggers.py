@@ -156,7 +156,7 @@ class WeightsAndBiases:
     """Its own step must never fall, which it does from seed to seed: the environment step is a value."""
 
     def __init__(self, module: Any, folder: Path):
-        # It goes on with the run of this name alone.
+        # Weights & Biases goes on with the run of this id.
         self.run = _begin(module, folder, id=hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16])
         self.run.define_metric("step")
         self.run.define_metric("*", step_metric="step")

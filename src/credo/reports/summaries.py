@@ -73,12 +73,7 @@ def overview(collection: Collection) -> Table:
             if cell is None:
                 rows.append((environment, method, "not run", *(None,) * 6))
                 continue
-            frozen = [-np.inf for s in cell.seeds.values() if s.verdict.kind == "non-finite"]
-            finals = [s.row.final_return for s in cell.seeds.values() if s.verdict.kind != "non-finite"]
-            returns = [*frozen, *(final for final in finals if final is not None)]
-            # The upper of two middle ones: a mean with what is below everything would be that.
-            median = sorted(returns)[len(returns) // 2] if frozen else float(np.median(returns)) if returns else None
-            median = median if median is not None and np.isfinite(median) else None
+            median = _median_return(cell)
             share = None
             if median is not None and cell.expert_return is not None and cell.expert_return > 0:
                 share = median / cell.expert_return
@@ -109,6 +104,18 @@ def overview(collection: Collection) -> Table:
         "Diverged: exploded, dead or non-finite. Medians are over seeds; one that turned non-finite counts as "
         "below all others in the return's, whatever it returned before, and a dash says that it is in the middle.",
     )
+
+
+def _median_return(cell: Cell) -> float | None:
+    """Of the last returns, a seed that turned non-finite below all others; None where such a one is in the middle (of
+    an even number the upper of the two), or nothing is known."""
+    known = [s.row.final_return for s in cell.seeds.values() if s.verdict.kind != "non-finite"]
+    returns = sorted(value for value in known if value is not None)
+    frozen = len(cell.seeds) - len(known)
+    if not frozen:
+        return float(np.median(returns)) if returns else None
+    middle = (frozen + len(returns)) // 2 - frozen
+    return returns[middle] if middle >= 0 and returns else None
 
 
 def seeds(collection: Collection) -> Table:

@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
+from scipy import stats
 
 PERMUTATIONS = 10_000
-
-
-def midranks(cell: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """[n] float64: the rank of each value among those of its cell, from 1; equal ones share their mean."""
-    found = np.empty(len(values))
-    for each in np.unique(cell):
-        here = cell == each
-        mine = values[here]
-        found[here] = 0.5 + (mine[:, None] > mine).sum(axis=1) + 0.5 * (mine[:, None] == mine).sum(axis=1)
-    return found
 
 
 def rank(cell: np.ndarray, fails: np.ndarray, values: np.ndarray) -> float:
@@ -26,14 +19,10 @@ def rank(cell: np.ndarray, fails: np.ndarray, values: np.ndarray) -> float:
         fails: [n] bool.
         values: [n] float64; a seed with NaN is left out.
     """
-    known = ~np.isnan(values)
-    cell, fails, values = cell[known], fails[known], values[known]
-    ranks, pairs, above = midranks(cell, values), 0, 0.0
-    for each in np.unique(cell):
-        here = cell == each
-        failing = int(fails[here].sum())
-        pairs += failing * int((~fails[here]).sum())
-        above += ranks[here & fails].sum() - failing * (failing + 1) / 2
+    pairs, above = 0, 0.0
+    for ranks, failing in _cells(cell, fails, values):
+        pairs += int(failing.sum() * (~failing).sum())
+        above += ranks[failing].sum() - _least(failing)
     return above / pairs if pairs else np.nan
 
 
@@ -41,18 +30,28 @@ def rank_p_value(
     cell: np.ndarray, fails: np.ndarray, values: np.ndarray, generator: np.random.Generator
 ) -> tuple[float, float]:
     """``rank``, and how often fates drawn anew within each cell are as far from 1/2 (of ``PERMUTATIONS`` drawings)."""
-    known = ~np.isnan(values)
-    cell, fails, values = cell[known], fails[known], values[known]
-    found, ranks = rank(cell, fails, values), midranks(cell, values)
+    found = rank(cell, fails, values)
     pairs, drawn = 0, np.zeros(PERMUTATIONS)
-    for each in np.unique(cell):
-        here = cell == each
-        failing = int(fails[here].sum())
-        pairs += failing * int((~fails[here]).sum())
-        shuffled = generator.permuted(np.tile(ranks[here], (PERMUTATIONS, 1)), axis=1)
-        drawn += shuffled[:, :failing].sum(axis=1) - failing * (failing + 1) / 2
+    for ranks, failing in _cells(cell, fails, values):
+        pairs += int(failing.sum() * (~failing).sum())
+        shuffled = generator.permuted(np.tile(ranks, (PERMUTATIONS, 1)), axis=1)
+        drawn += shuffled[:, : failing.sum()].sum(axis=1) - _least(failing)
     if not pairs:
         return np.nan, 1.0
     # Drawings that are exactly as far must count, whatever rounding makes of them.
     as_far = np.abs(drawn / pairs - 0.5) >= abs(found - 0.5) - 1e-9
     return found, float((as_far.sum() + 1) / (PERMUTATIONS + 1))
+
+
+def _cells(cell: np.ndarray, fails: np.ndarray, values: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Of each cell the ranks of its known values, from 1, equal ones sharing their mean, and who fails."""
+    known = ~np.isnan(values)
+    for each in np.unique(cell[known]):
+        here = known & (cell == each)
+        yield stats.rankdata(values[here]), fails[here]
+
+
+def _least(failing: np.ndarray) -> float:
+    """The sum of ranks of those that fail if they have the lowest of all."""
+    count = int(failing.sum())
+    return count * (count + 1) / 2
