@@ -175,7 +175,7 @@ def _time_limit(environment: gymnasium.Env) -> int | None:
     declared = getattr(environment.unwrapped, "max_episode_steps", None)
     if declared is None and environment.spec is not None:
         declared = environment.spec.max_episode_steps
-    return math.floor(declared) if isinstance(declared, numbers.Real) and math.isfinite(declared) else None
+    return int(float(declared)) if isinstance(declared, numbers.Real) and math.isfinite(declared) else None
 
 
 def _make_from_id(source: str, render_mode: str | None) -> gymnasium.Env:
