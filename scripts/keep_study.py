@@ -25,6 +25,7 @@ from keep_results import over_rounds
 
 from credo.diagnostics.divergence import activity_of, verdict
 from credo.reports.load import LoadedRun, load_run
+from credo.studies.read import MethodRun
 from credo.studies.shipped import find_study
 from credo.studies.store import Store, place
 from credo.studies.study import Cell, load_study
@@ -69,7 +70,7 @@ def inactive_at_the_end(metrics: dict[str, np.ndarray]) -> bool:
 
 
 class Kept(NamedTuple):
-    """One seed of a cell, up to the study's steps: its run may have gone on, and have more seeds."""
+    """One seed of a cell."""
 
     place: tuple[str, str, int]
     """Method, environment, seed."""
@@ -80,21 +81,13 @@ class Kept(NamedTuple):
     """Step and return of the policy that the run keeps, chosen without any reward; empty where it is of later steps."""
 
 
-def until(columns: dict[str, np.ndarray], steps: float) -> dict[str, np.ndarray]:
-    """The rows up to so many steps."""
-    return {name: column[columns["step"] <= steps] for name, column in columns.items()} if columns else {}
-
-
 def kept_of(cell: Cell, run: LoadedRun) -> Iterator[Kept]:
-    # A clone's steps are minibatches: all of them.
-    steps = np.inf if cell.config.learner == "bc" else cell.config.steps
-    for seed in cell.config.seed_numbers:
-        if seed in run.seeds:
-            metrics, evaluations = (until(c[seed], steps) for c in (run.metrics, run.evaluations))
-            told = run.seed_summary(seed)
-            step, value = told.get("selected_step"), told.get("selected_return")
-            policy = ("", "") if step is None or value is None or step > steps else (step, f"{value:.1f}")
-            yield Kept((cell.method, cell.environment, seed), metrics, evaluations, run.expert_return, policy)
+    for seed in run.seeds:
+        told = run.seed_summary(seed)
+        step, value = told.get("selected_step"), told.get("selected_return")
+        policy = ("", "") if step is None or value is None else (step, f"{value:.1f}")
+        where = cell.method, cell.environment, seed
+        yield Kept(where, run.metrics[seed], run.evaluations[seed], run.expert_return, policy)
 
 
 def seed_row(kept: Kept) -> list[Any]:
@@ -163,7 +156,10 @@ def main() -> None:
     runs: list[tuple[Cell, LoadedRun]] = []
     for placed in place(study, {}):
         if placed.run is not None and store.folder(placed.run).exists():
-            runs.append((placed.cell, load_run(store.folder(placed.run))))
+            cell = placed.cell
+            # Its run may have gone on, and have more seeds.
+            part = cell.method, cell.environment, store.folder(placed.run), cell.config.steps, cell.config.seed_numbers
+            runs.append((cell, load_run(MethodRun(*part))))
     if not runs:
         parser.error(f"no cell of {study.name} has begun under {options.store}")
     options.out.mkdir(parents=True, exist_ok=True)

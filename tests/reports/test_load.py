@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from credo import run_folder
 from credo.reports.load import find_runs, load_run, thin
+from credo.studies.read import MethodRun
 from credo.types import CredoError
 
 
@@ -27,6 +28,25 @@ def test_a_whole_run_is_read_by_seed_with_its_verdicts(make_run):
     assert len(run.metrics[3]["step"]) == 150
     assert run.seed_summary(1) == {"frozen": None}
     assert run.seed_summary(0) == {}
+
+
+def test_the_part_of_a_run_that_belongs_to_a_study(make_run):
+    folder = make_run("run", ("healthy", "dead", "weak", "healthy"))
+    seed = {"steps": 12_800, "selected_return": 2_900.0, "final_return": 2_900.0}
+    told = {"0": seed | {"selected_step": 12_800}, "1": seed | {"selected_step": 2_560}, "2": seed}
+    run_folder.write_json(folder / "summary.json", {"state": "running", "steps": 12_800, "seeds": told})
+    part = load_run(MethodRun("a", "b", folder, 6_400, (0, 1)))
+    assert (part.seeds, part.state, part.steps_done, part.config.steps) == ((0, 1), "done", 6_400, 6_400)
+    assert part.metrics[0]["step"][-1] == part.evaluations[1]["step"][-1] == 6_400
+    assert (part.verdicts[0].kind, part.verdicts[1].step) == ("weak", 2_048)
+    # A policy kept later is none of the part's, and the last return is that of its own last evaluation.
+    assert part.seed_summary(0) == {}
+    assert part.seed_summary(1) == {"selected_step": 2_560, "selected_return": 2_900.0}
+    # All of the seeds, but more steps than there are yet: the run was done, the part is not.
+    (folder / "DONE").touch()
+    longer = load_run(MethodRun("a", "b", folder, 25_600))
+    assert (longer.seeds, longer.state, longer.config.steps) == ((0, 1, 2, 3), "interrupted", 25_600)
+    assert longer.seed_summary(0)["selected_step"] == 12_800
 
 
 def test_a_run_that_has_only_begun_is_empty_but_there(make_run):

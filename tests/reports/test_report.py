@@ -32,6 +32,7 @@ from credo.reports.report import watch_report, write_report
 from credo.reports.stills import slug_of, slugs
 from credo.reports.summaries import headline, overview, tables
 from credo.studies import analysis
+from credo.studies.read import MethodRun
 from credo.studies.tables import Table
 from credo.types import CredoError
 
@@ -43,7 +44,7 @@ def names(*settings: dict, demonstrations: tuple = ()) -> list[str]:
     told = demonstrations or ({"episodes": 25, "sha256": "a"},) * len(settings)
     configs = [dataclasses.replace(RunConfig(), **each) for each in settings]
     members = [
-        Member(run_folder.Path(f"run-{i}"), c, {"demonstrations": d})
+        Member(MethodRun("", "", Path(f"run-{i}")), c, {"demonstrations": d})
         for i, (c, d) in enumerate(zip(configs, told, strict=True))
     ]
     return name_methods(members)
@@ -290,7 +291,7 @@ def test_watching_ends_when_the_runs_do_and_reads_only_what_changed(make_run, tm
     (done / "DONE").touch()
     pages, reads, lines = [], [], []
     load = collect.load_run
-    monkeypatch.setattr(collect, "load_run", lambda folder, **more: reads.append(folder.name) or load(folder, **more))
+    monkeypatch.setattr(collect, "load_run", lambda run, **more: reads.append(run.folder.name) or load(run, **more))
 
     def wait(seconds):
         pages.append((tmp_path / "out" / "report.html").read_text())
@@ -352,10 +353,11 @@ def test_tables_of_the_studies_follow_the_reports_own(make_run, monkeypatch):
 
 def test_tables_are_those_that_studies_make_of_the_same_runs(make_run):
     one, other = make_run("one", ("healthy", "dead", "broken", "weak")), make_run("other", ("weak", "dead"), credo=OFF)
-    collection = Reader().collect([one, other], {one: "mine", other: "theirs"})
+    runs = [MethodRun("mine", "Hopper-v5", one), MethodRun("theirs", "Hopper-v5", other)]
+    collection = Reader().collect(runs)
     assert collection.methods == ("mine", "theirs")
     found = tables(collection)
-    made = analysis.analyse([("mine", "Hopper-v5", one), ("theirs", "Hopper-v5", other)])
+    made = analysis.analyse(runs)
     assert len(made) > 8
     assert tuple(found[-len(made) :]) == made
 
@@ -380,6 +382,31 @@ def test_out_may_not_be_missing_a_folder_that_cannot_be_made(make_run, tmp_path)
     folder = make_run("run", ("healthy",))
     with pytest.raises(CredoError, match="cannot be written"):
         write_report([folder], folder / "config.json" / "x", figures=False)
+
+
+def test_parts_of_one_run_are_shown_as_a_study_calls_and_cuts_them(make_run, tmp_path):
+    folder = make_run("run", ("healthy", "dead", "weak"))
+    parts = [
+        MethodRun("short", "at home", folder, 6_400, (0, 1)),
+        MethodRun("long", "at home", folder, 12_800, (0, 2)),
+    ]
+    made = write_report(parts, tmp_path / "out", figures=False, command="credo study report tiny")
+    cells = made.collection.cells
+    assert list(cells) == [("at home", "short"), ("at home", "long")]
+    assert [list(cell.seeds) for cell in cells.values()] == [[0, 1], [0, 2]]
+    short, long = (cell.seeds[0] for cell in cells.values())
+    assert (short.steps_done, short.row.final_return, long.steps_done, long.row.final_return) == (
+        6_400,
+        1_450.0,
+        12_800,
+        2_900.0,
+    )
+    assert made.collection.problems == ()
+    assert [(run.steps_done, run.steps_wanted, run.seeds) for run in made.collection.runs] == [
+        (6_400, 6_400, 2),
+        (12_800, 12_800, 2),
+    ]
+    assert "<code>credo study report tiny</code>" in made.page.read_text()
 
 
 def test_the_example_tells_the_verdicts(make_run, tmp_path):

@@ -108,12 +108,16 @@ def test_what_is_kept_of_a_study_is_what_its_runs_hold(scripts, study, tmp_path,
     rounds = rows(tmp_path / "kept" / "tiny-rounds.csv")
     assert [row["step"] for row in rounds[:4]] == ["64", "128", "192", "256"]
     assert float(rounds[0]["actor_gradient_max"]) > 0
-    # A run to which a later study gave more seeds still gives this one what it asked for.
-    study.write_text(STUDY.replace("seeds = 2", "seeds = 1"))
+    # A run to which a later study gave more seeds and steps still gives this one what it asked for.
+    study.write_text(
+        STUDY.replace("seeds = 2", "seeds = 1").replace("steps = 256\nsteps_per", "steps = 128\nsteps_per")
+    )
     called(monkeypatch, scripts["keep_study"], study, "--store", tmp_path / "runs", "--out", tmp_path / "less")
-    for name in ("seeds", "evaluations", "rounds"):
+    for name in ("evaluations", "rounds"):
         kept = rows(tmp_path / "kept" / f"tiny-{name}.csv")
-        assert rows(tmp_path / "less" / f"tiny-{name}.csv") == [row for row in kept if row["seed"] == "0"]
+        mine = [row for row in kept if row["seed"] == "0" and int(row["step"]) <= 128]
+        assert rows(tmp_path / "less" / f"tiny-{name}.csv") == mine
+    assert [row["steps"] for row in rows(tmp_path / "less" / "tiny-seeds.csv")] == ["128", "128"]
     # Cells that were kept from another store stay; those that are in this one are replaced.
     study.write_text(STUDY)
     elsewhere = tmp_path / "elsewhere"
@@ -123,12 +127,6 @@ def test_what_is_kept_of_a_study_is_what_its_runs_hold(scripts, study, tmp_path,
     found = rows(tmp_path / "less" / "tiny-seeds.csv")
     assert [(row["method"], row["seed"]) for row in found] == [("plain", "0"), ("penalty", "0"), ("penalty", "1")]
     assert set(json.loads((tmp_path / "less" / "tiny.json").read_text())) == {"plain", "penalty"}
-
-
-def test_a_curve_is_kept_up_to_the_studys_steps(scripts):
-    columns = {"step": np.array([64, 128, 192]), "value": np.array([1.0, 2.0, 3.0])}
-    assert scripts["keep_study"].until(columns, 128)["value"].tolist() == [1.0, 2.0]
-    assert scripts["keep_study"].until({}, 128) == {}
 
 
 def test_windows_hold_every_round_once(scripts):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fnmatch
 import os
+import shlex
 import subprocess
 import sys
 from collections import Counter
@@ -162,15 +163,17 @@ def report(words: Sequence[str]) -> None:
     if not begun:
         raise CredoError(f"study: nothing of {study.name} has run in {options.out}; credo study run {options.file}")
     begun = _once(console, begun)
-    tables = analyse([_method_run(store, p) for p in begun])
+    parts = [_method_run(store, p) for p in begun]
+    tables = analyse(parts)
     folder = store.study(study.name) / "report"
     folder.mkdir(parents=True, exist_ok=True)
     for table in tables:
         console.print(rich_table(table))
         (folder / f"{table.name}.csv").write_text(csv_text(table))
     (folder / "tables.md").write_text("\n".join(markdown(table) for table in tables))
-    names = {store.folder(p.run): p.cell.method for p in begun if p.run}
-    made = write_report(list(names), folder, figures=options.figures, statistics=tables, names=names)
+    words = ["credo", "study", "report", options.file, "--out", str(options.out)]
+    command = shlex.join(words + (["--figures"] if options.figures else []))
+    made = write_report(parts, folder, figures=options.figures, statistics=tables, command=command)
     unfinished = sum(store.progress(p).state != stores.DONE for p in placed)
     if unfinished:
         _line(console, f"{unfinished} of {len(placed)} cells are not done: the tables are of what there is", "yellow")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,9 +19,9 @@ from credo.reports.figures import DISTANCE, FIGURES, PHASES, RETURN, Figure
 from credo.reports.load import Columns, LoadedRun, envelope, find_runs, load_run
 from credo.reports.methods import Member, name_methods
 from credo.reports.tables import SeedRow, seed_rows
-from credo.studies.curves import SeedCurve, SeedDigest
+from credo.studies.curves import SeedDigest
 from credo.studies.digest import digest
-from credo.studies.read import is_finished
+from credo.studies.read import MethodRun, of_part
 from credo.types import CredoError, printable
 
 SHARES = (0.5, 0.9, 0.95)
@@ -140,32 +140,29 @@ class Reader:
     """Reads runs, and keeps what it made of those that have not changed since."""
 
     def __init__(self) -> None:
-        self._kept: dict[tuple[Path, int, int], tuple[object, Any]] = {}
+        self._kept: dict[tuple[MethodRun, int, int], tuple[object, Any]] = {}
 
-    def collect(self, folders: Sequence[Path], names: Mapping[Path, str] | None = None) -> Collection:
+    def collect(self, folders: Sequence[Path | MethodRun]) -> Collection:
         """Read all runs in the folders.
 
         Args:
-            folders: run folders, or folders that hold runs at any depth.
-            names: of the runs' methods, by run folder; the others are named by the settings in which they differ.
+            folders: run folders, or folders that hold runs at any depth: their methods are named by the settings in
+                which they differ. Or parts of runs with the names that a study gives them.
 
         Raises:
             CredoError: a folder is missing, or there is no run in any of them.
         """
         members, problems = _members(folders)
-        given = names or {}
         # Names go into drawings, which a control character would break.
-        names_of = [
-            printable(given.get(m.folder, name)) for m, name in zip(members, name_methods(members), strict=True)
-        ]
+        names_of = [printable(m.part.method or name) for m, name in zip(members, name_methods(members), strict=True)]
         spans: dict[str, int] = defaultdict(int)
         for member in members:
-            spans[member.config.environment] = max(spans[member.config.environment], member.config.steps)
+            spans[member.environment] = max(spans[member.environment], member.config.steps)
         curves = len(FIGURES) * sum(member.config.seeds for member in members)
         buckets = min(max(_POINTS // max(2 * curves, 1), _FEWEST_BUCKETS), _MOST_BUCKETS)
 
         def read(member: Member) -> tuple[LoadedRun, dict[int, SeedResult]] | str:
-            return self._read(member.folder, spans[member.config.environment], buckets)
+            return self._read(member.part, spans[member.environment], buckets)
 
         with ThreadPoolExecutor(min(os.cpu_count() or 1, 4)) as pool:
             found = list(pool.map(read, members))
@@ -175,7 +172,7 @@ class Reader:
                 problems.append(result)
                 continue
             run, seeds = result
-            environment = printable(run.config.environment)
+            environment = printable(member.environment)
             cell = cells.setdefault((environment, name), Cell(name, environment))
             problems += [*run.problems, *_add(cell, member, run, seeds)]
         if not cells:
@@ -188,36 +185,42 @@ class Reader:
             problems=tuple(problems),
         )
 
-    def _read(self, folder: Path, span: int, buckets: int) -> tuple[LoadedRun, dict[int, SeedResult]] | str:
+    def _read(self, part: MethodRun, span: int, buckets: int) -> tuple[LoadedRun, dict[int, SeedResult]] | str:
         """A run without its rows, and its seeds; or why it cannot be read."""
-        before = _fingerprint(folder)
-        kept = self._kept.get((folder, span, buckets))
+        before = _fingerprint(part.folder)
+        kept = self._kept.get((part, span, buckets))
         if kept is not None and kept[0] == before:
             return kept[1]
         try:
-            run = load_run(folder, metrics_columns=_METRICS)
+            run = load_run(part, metrics_columns=_METRICS)
         except CredoError as error:
             return str(error)
         rows = {row.seed: row for row in seed_rows(run)}
         seeds = {seed: _seed_result(run, seed, rows[seed], span, buckets) for seed in run.seeds}
         run.metrics.clear()
         run.evaluations.clear()
-        self._kept[folder, span, buckets] = before, (run, seeds)
+        self._kept[part, span, buckets] = before, (run, seeds)
         return run, seeds
 
 
-def _members(folders: Sequence[Path]) -> tuple[list[Member], list[str]]:
+def _members(folders: Sequence[Path | MethodRun]) -> tuple[list[Member], list[str]]:
     """The runs whose settings can be read, each once, and what is wrong with the others."""
-    paths = list(dict.fromkeys(path for folder in folders for path in find_runs(folder)))
-    if not paths:
+    parts: list[MethodRun] = []
+    for folder in folders:
+        parts += (
+            [folder] if isinstance(folder, MethodRun) else [MethodRun("", "", path) for path in find_runs(Path(folder))]
+        )
+    if not parts:
         raise CredoError(f"report: there is no run in {_listed(folders)}; give run folders, or folders that hold some")
     members, problems, seen = [], [], set()
-    for path in paths:
-        if path.resolve() in seen:
+    for part in parts:
+        same = part._replace(folder=part.folder.resolve())
+        if same in seen:
             continue
-        seen.add(path.resolve())
+        seen.add(same)
         try:
-            members.append(Member(path, *run_folder.read_config(path)))
+            config, stored = run_folder.read_config(part.folder)
+            members.append(Member(part, of_part(config, part)[0], stored))
         except CredoError as error:
             problems.append(str(error))
     return members, problems
@@ -259,9 +262,7 @@ def _seed_result(run: LoadedRun, seed: int, row: SeedRow, span: int, buckets: in
         if drawn is not None:
             curves[figure.key] = drawn
     evaluations = run.evaluations[seed]
-    curve = SeedCurve(
-        "", run.config.environment, seed, run.metrics[seed], evaluations, run.expert_return, run.verdicts[seed]
-    )
+    curve = run.curve(seed)
     return SeedResult(
         row=row,
         verdict=run.verdicts[seed],
@@ -270,7 +271,7 @@ def _seed_result(run: LoadedRun, seed: int, row: SeedRow, span: int, buckets: in
         reached=_reached(evaluations, run.expert_return),
         steps_done=curve.last_step,
         folder=run.folder,
-        digest=digest(curve._replace(finished=is_finished(curve, run.config))),
+        digest=digest(curve),
     )
 
 
@@ -322,5 +323,5 @@ def _fingerprint(folder: Path) -> object:
     return tuple((folder / name).stat().st_mtime_ns if (folder / name).exists() else None for name in names)
 
 
-def _listed(folders: Sequence[Path]) -> str:
-    return ", ".join(map(str, folders))
+def _listed(folders: Sequence[Path | MethodRun]) -> str:
+    return ", ".join(str(each.folder if isinstance(each, MethodRun) else each) for each in folders)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +15,8 @@ from credo import run_folder
 from credo.config import RunConfig
 from credo.config.limits import MAXIMUM_SEEDS, MAXIMUM_STEPS
 from credo.diagnostics.divergence import Criteria, Verdict, verdict
-from credo.studies.read import WANTED_METRICS, expert_return_of, rows_of
+from credo.studies.curves import SeedCurve
+from credo.studies.read import WANTED_METRICS, MethodRun, expert_return_of, is_finished, of_part, rows_of
 from credo.types import CredoError
 
 Columns = dict[str, np.ndarray]
@@ -27,12 +29,14 @@ class LoadedRun:
 
     folder: Path
     config: RunConfig
+    """Of a part of a run: with the steps of that part."""
     stored: dict[str, Any]
     """The whole of config.json."""
     summary: dict[str, Any]
-    """summary.json, or empty."""
+    """summary.json, or empty; of a part of a run only what is true of that part."""
     state: str
-    """"done", or what the summary says: "running", "interrupted"; "running" without a summary."""
+    """"done", or what the summary says: "running", "interrupted"; "running" without a summary. A part of a run is done
+    once all of it is there."""
     metrics: dict[int, Columns]
     """Of every wanted seed; empty columns where it has no rows."""
     evaluations: dict[int, Columns]
@@ -55,6 +59,12 @@ class LoadedRun:
         told = self.summary.get("steps")
         return max([told if isinstance(told, int) and told <= MAXIMUM_STEPS else 0, *steps])
 
+    def curve(self, seed: int) -> SeedCurve:
+        """The rows of a seed for the statistics; its method is not named."""
+        rows = self.metrics[seed], self.evaluations[seed]
+        curve = SeedCurve("", self.config.environment, seed, *rows, self.expert_return, self.verdicts[seed])
+        return curve._replace(finished=is_finished(curve, self.config))
+
     def seed_summary(self, seed: int) -> dict[str, Any]:
         """What summary.json holds of a seed; empty where it has nothing yet."""
         seeds = self.summary.get("seeds")
@@ -62,19 +72,23 @@ class LoadedRun:
         return found if isinstance(found, dict) else {}
 
 
-def load_run(folder: Path, criteria: Criteria = Criteria(), metrics_columns: Sequence[str] | None = None) -> LoadedRun:
+def load_run(
+    run: Path | MethodRun, criteria: Criteria = Criteria(), metrics_columns: Sequence[str] | None = None
+) -> LoadedRun:
     """Read a run folder; what is missing is empty, what is damaged is left out and named in ``problems``.
 
     Args:
-        folder: of the run.
+        run: its folder, or the part of it that belongs to a study.
         criteria: of the verdicts.
         metrics_columns: those of the metrics to read, beside what verdicts and statistics need; None: all.
 
     Raises:
         CredoError: the folder is not a run of this version (its config.json is missing or not understood).
     """
-    folder = Path(folder)
-    config, stored = run_folder.read_config(folder)
+    part = run if isinstance(run, MethodRun) else MethodRun("", "", Path(run))
+    folder = part.folder
+    stored_config, stored = run_folder.read_config(folder)
+    config, steps = of_part(stored_config, part)
     problems: list[str] = []
     summary: dict[str, Any] = {}
     try:
@@ -89,10 +103,12 @@ def load_run(folder: Path, criteria: Criteria = Criteria(), metrics_columns: Seq
     seeds = sorted({*config.seed_numbers, *recorded})
     if len(seeds) > MAXIMUM_SEEDS:
         raise CredoError(f"{folder}: rows of {len(seeds)} seeds; at most {MAXIMUM_SEEDS} are possible")
+    if part.seeds is not None:
+        seeds = [seed for seed in seeds if seed in part.seeds]
     expert_return = expert_return_of(stored)
-    metrics_of = {seed: rows_of(metrics, seed) for seed in seeds}
-    evaluations_of = {seed: rows_of(evaluations, seed) for seed in seeds}
-    return LoadedRun(
+    metrics_of = {seed: rows_of(metrics, seed, steps) for seed in seeds}
+    evaluations_of = {seed: rows_of(evaluations, seed, steps) for seed in seeds}
+    loaded = LoadedRun(
         folder=folder,
         config=config,
         stored=stored,
@@ -104,6 +120,29 @@ def load_run(folder: Path, criteria: Criteria = Criteria(), metrics_columns: Seq
         verdicts={s: verdict(metrics_of[s], evaluations_of[s], expert_return, criteria) for s in seeds},
         problems=tuple(problems),
     )
+    return loaded if steps is None and part.seeds is None else _as_part(loaded, steps)
+
+
+def _as_part(run: LoadedRun, steps: int | None) -> LoadedRun:
+    """With a summary and a state that tell of the part alone: its run may have more seeds, go further, or go on."""
+    seeds = {}
+    for seed in run.seeds:
+        told = run.seed_summary(seed)
+        if steps is not None and (told.get("steps") or 0) > steps:
+            # What was kept up to there is no longer known where the run has kept something better since.
+            early = (told.get("selected_step") or 0) <= steps
+            told = {k: told[k] for k in ("selected_step", "selected_return") if early and k in told}
+        seeds[str(seed)] = told
+    done = run.summary.get("steps")
+    summary = run.summary | {"seeds": seeds}
+    if steps is not None and isinstance(done, int):
+        summary["steps"] = min(done, steps)
+    state = run.state
+    if all(run.curve(seed).finished for seed in run.seeds):
+        state = "done"
+    elif state == "done":
+        state = "interrupted"
+    return dataclasses.replace(run, summary=summary, state=state)
 
 
 def find_runs(folder: Path) -> list[Path]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from credo.config import RunConfig, identity
+from credo.studies.read import MethodRun
 
 _NO_PART = ("environment", "demonstrations_sha256", "learner")
 """An environment has its own figures, and its own demonstrations; the learner begins every name."""
@@ -25,10 +26,16 @@ Settings = dict[str, Any]
 class Member(NamedTuple):
     """A run, as far as its place in a report goes."""
 
-    folder: Path
+    part: MethodRun
+    """Its folder, and how much of it is shown."""
     config: RunConfig
     stored: dict[str, Any]
     """The whole of config.json."""
+
+    @property
+    def environment(self) -> str:
+        """As the study calls it, else by its id."""
+        return self.part.environment or self.config.environment
 
 
 def settings_of(member: Member) -> Settings:
@@ -106,7 +113,7 @@ def _told_apart(labels: list[str], members: Sequence[Member], settings: list[Set
     for label, member, each in zip(labels, members, settings, strict=True):
         different[label, member.config.environment].add(_text(each))
     return [
-        f"{label} ({member.folder.name})" if len(different[label, member.config.environment]) > 1 else label
+        f"{label} ({member.part.folder.name})" if len(different[label, member.config.environment]) > 1 else label
         for label, member in zip(labels, members, strict=True)
     ]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import shlex
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +14,7 @@ from credo.reports.page import Clip, page
 from credo.reports.stills import write_tables, writing_figures
 from credo.reports.summaries import headline, tables
 from credo.run_folder import write_atomically
+from credo.studies.read import MethodRun
 from credo.studies.tables import Table
 from credo.types import CredoError
 
@@ -32,25 +33,26 @@ class Report(NamedTuple):
 
 
 def write_report(
-    folders: Sequence[Path],
+    folders: Sequence[Path | MethodRun],
     out: Path,
     figures: bool = True,
     videos: bool = False,
     statistics: bool | Sequence[Table] = True,
     reader: Reader | None = None,
-    names: Mapping[Path, str] | None = None,
+    command: str | None = None,
     reload: float | None = None,
     line: Line = lambda line: None,
 ) -> Report:
     """Write ``report.html``, ``tables/`` and, where wanted, ``figures/`` and ``videos/`` into ``out``.
 
     Args:
-        folders: run folders, or folders that hold runs at any depth.
+        folders: run folders, or folders that hold runs at any depth: their methods are named by the settings in which
+            they differ. Or parts of runs with the names that a study gives them.
         out: made where it is missing; files of an earlier report are replaced.
         figures: each figure as PNG, SVG, PDF and its numbers as CSV too.
         videos: of the median and the worst seed of each method (seconds each).
         statistics: the tables of ``credo.studies`` too: of the runs that are shown, or those given here.
-        names: of the runs' methods, by run folder; the others are named by the settings in which they differ.
+        command: what makes this page again, for its reader; None: ``credo report`` of these folders.
         reader: one that has read these folders before reads only what has changed.
         reload: seconds after which the page loads itself again; None: never.
         line: gets messages.
@@ -59,8 +61,8 @@ def write_report(
         CredoError: a folder is missing, none holds a run, or ``out`` cannot be written.
     """
     out = Path(out)
-    collection = (reader or Reader()).collect([Path(folder) for folder in folders], names)
-    command = command_line(folders, out, figures, videos)
+    collection = (reader or Reader()).collect(folders)
+    command = command or command_line(folders, out, figures, videos)
     try:
         out.mkdir(parents=True, exist_ok=True)
         nothing: contextlib.AbstractContextManager[dict[tuple[str, str], dict[str, str]]] = contextlib.nullcontext({})
@@ -111,8 +113,8 @@ def watch_report(
     return write_report(folders, out, figures, videos, reader=reader, line=line)
 
 
-def command_line(folders: Sequence[Path], out: Path, figures: bool, videos: bool) -> str:
+def command_line(folders: Sequence[Path | MethodRun], out: Path, figures: bool, videos: bool) -> str:
     """The command that makes the same report."""
-    words = ["credo", "report", *map(str, folders), "--out", str(out)]
+    words = ["credo", "report", *(str(f.folder if isinstance(f, MethodRun) else f) for f in folders), "--out", str(out)]
     words += [] if figures else ["--no-figures"]
     return shlex.join(words + (["--videos"] if videos else []))

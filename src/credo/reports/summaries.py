@@ -10,6 +10,7 @@ from credo import run_folder
 from credo.reports.charts import verdict_counts
 from credo.reports.collect import SHARES, Cell, Collection
 from credo.reports.methods import Member, settings_of
+from credo.studies.read import MethodRun
 from credo.studies.tables import Cell as Value
 from credo.studies.tables import Table
 
@@ -173,8 +174,13 @@ def efficiency(collection: Collection) -> Table:
 def settings(collection: Collection) -> Table:
     """Every setting in which the runs differ."""
     runs = collection.runs
-    members = [Member(run.folder, run_folder.config_of(run.stored, str(run.folder)), run.stored) for run in runs]
-    found = [settings_of(member) | {"steps": member.config.steps, "seeds": member.config.seeds} for member in members]
+    found = [
+        settings_of(
+            Member(MethodRun("", "", run.folder), run_folder.config_of(run.stored, str(run.folder)), run.stored)
+        )
+        | {"steps": run.steps_wanted, "seeds": run.seeds}
+        for run in runs
+    ]
     names = sorted({name for each in found for name in each if len({str(e.get(name)) for e in found}) > 1})
     rows = [
         (run.environment, run.method, run.folder.name, *(_text(each.get(name)) for name in names))

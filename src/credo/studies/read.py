@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -52,28 +53,33 @@ def read_curves(run: tuple[str, str, Path] | MethodRun, criteria: Criteria = Cri
 
 
 def _of_run(run: MethodRun, criteria: Criteria) -> list[SeedCurve]:
-    config, stored = run_folder.read_config(run.folder)
+    stored_config, stored = run_folder.read_config(run.folder)
+    config, steps = of_part(stored_config, run)
     metrics = _parts(run.folder, run_folder.METRICS, WANTED_METRICS)
     evaluations = _parts(run.folder, run_folder.EVALUATIONS)
     expert = expert_return_of(stored)
-    # A clone's steps are minibatches, of which no study asks for a number.
-    steps = None if config.learner == "bc" else run.steps
     curves = []
     for seed in run.seeds if run.seeds is not None else config.seed_numbers:
         rounds, tests = rows_of(metrics, seed, steps), rows_of(evaluations, seed, steps)
         judged = verdict(rounds, tests, expert, criteria)
         curve = SeedCurve(run.method, run.environment, seed, rounds, tests, expert, judged)
-        curves.append(curve._replace(finished=is_finished(curve, config, steps)))
+        curves.append(curve._replace(finished=is_finished(curve, config)))
     return curves
 
 
-def is_finished(curve: SeedCurve, config: RunConfig, steps: int | None = None) -> bool:
-    """Whether a curve reaches the last whole round of ``steps`` (None: of the run's); a clone is evaluated at its end
-    alone."""
+def of_part(config: RunConfig, run: MethodRun) -> tuple[RunConfig, int | None]:
+    """A run's settings with the steps that are wanted of it, and where its curves are cut (None: not)."""
+    # A clone's steps are minibatches, of which no study asks for a number.
+    if run.steps is None or config.learner == "bc":
+        return config, None
+    return dataclasses.replace(config, steps=run.steps), run.steps
+
+
+def is_finished(curve: SeedCurve, config: RunConfig) -> bool:
+    """Whether a curve reaches the last whole round of the steps wanted; a clone is evaluated at its end alone."""
     if config.learner == "bc":
         return len(curve.evaluations["step"]) > 0
-    wanted = steps if steps is not None else config.steps
-    return curve.last_step >= wanted // config.steps_per_round * config.steps_per_round
+    return curve.last_step >= config.steps // config.steps_per_round * config.steps_per_round
 
 
 def expert_return_of(stored: dict[str, Any]) -> float | None:
