@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from keep_results import over_rounds
 
-from credo.diagnostics.divergence import activity_of, verdict
+from credo.diagnostics.divergence import Verdict, activity_of
 from credo.reports.load import LoadedRun, load_run
 from credo.studies.read import MethodRun
 from credo.studies.shipped import find_study
@@ -77,6 +77,7 @@ class Kept(NamedTuple):
     metrics: dict[str, np.ndarray]
     evaluations: dict[str, np.ndarray]
     expert_return: float | None
+    verdict: Verdict
     policy: tuple[Any, Any]
     """Step and return of the policy that the run keeps, chosen without any reward; empty where it is of later steps."""
 
@@ -87,12 +88,12 @@ def kept_of(cell: Cell, run: LoadedRun) -> Iterator[Kept]:
         step, value = told.get("selected_step"), told.get("selected_return")
         policy = ("", "") if step is None or value is None else (step, f"{value:.1f}")
         where = cell.method, cell.environment, seed
-        yield Kept(where, run.metrics[seed], run.evaluations[seed], run.expert_return, policy)
+        yield Kept(where, run.metrics[seed], run.evaluations[seed], run.expert_return, run.verdicts[seed], policy)
 
 
 def seed_row(kept: Kept) -> list[Any]:
     """Verdict, step, inactive at the end, steps done, best and last return, the expert's, the kept policy's."""
-    found, returns = verdict(kept.metrics, kept.evaluations, kept.expert_return), kept.evaluations.get("return_mean")
+    found, returns = kept.verdict, kept.evaluations.get("return_mean")
     known = np.empty(0) if returns is None else returns[np.isfinite(returns)]
     step = kept.metrics["step"]
     # A frozen seed's failed evaluations are worth nothing.

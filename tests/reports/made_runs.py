@@ -54,7 +54,7 @@ def rows(seed: int, fate: str, adversarial: bool) -> tuple[list[dict], list[dict
 def make_run_at(folder: Path, fates: tuple[str, ...], expert: float | None = 3000.0, **settings) -> Path:
     """A run folder with one seed for each fate; none: nothing is recorded yet."""
     adversarial = settings.get("reward", "plr") != "environment"
-    config = dataclasses.replace(RunConfig(), steps=STEPS, seeds=len(fates), **settings)
+    config = dataclasses.replace(RunConfig(), **{"steps": STEPS, "seeds": len(fates)} | settings)
     run_folder.create(folder, config, {"return_mean": expert} if adversarial else {}, "credo imitate")
     metrics, evaluations = [], []
     for seed, fate in enumerate(fates):

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from credo import run_folder
+from credo.reports.collect import Reader
 from credo.reports.load import find_runs, load_run, thin
 from credo.studies.read import MethodRun
 from credo.types import CredoError
@@ -47,6 +48,20 @@ def test_the_part_of_a_run_that_belongs_to_a_study(make_run):
     longer = load_run(MethodRun("a", "b", folder, 25_600))
     assert (longer.seeds, longer.state, longer.config.steps) == ((0, 1, 2, 3), "interrupted", 25_600)
     assert longer.seed_summary(0)["selected_step"] == 12_800
+    assert load_run(MethodRun("a", "b", folder, 12_800, (2, 3, 4))).state == "interrupted"
+
+
+def test_a_finished_clone_is_not_undecided(make_run):
+    folder = make_run("run", (), learner="bc", seeds=1)
+    evaluation = {"seed": 0, "round": 0, "step": 500, "return_mean": 600.0, "failed": 0.0}
+    run_folder.write_part(folder, run_folder.EVALUATIONS, 0, [evaluation])
+    # Its steps are minibatches, whatever the study wants.
+    for run in (folder, MethodRun("a", "b", folder, 100)):
+        loaded = load_run(run)
+        assert loaded.verdicts[0].kind == "weak"
+        assert loaded.curve(0).finished
+    (seed,) = Reader().collect([folder]).cells["Hopper-v5", "bc"].seeds.values()
+    assert {verdict.kind for verdict in seed.digest.moved} <= {"weak", "healthy", "failed"}
 
 
 def test_a_run_that_has_only_begun_is_empty_but_there(make_run):

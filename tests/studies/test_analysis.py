@@ -67,6 +67,23 @@ def test_samples_to_the_expert_keep_failures_as_never(found):
     assert rows["credo", "Hopper", 0.95] == (11, 0, "never", "never", "never")
 
 
+def test_a_clone_takes_no_environment_steps():
+    learners, clones = group("plain", "Hopper", healthy=3), group("clone", "Hopper", healthy=3)
+    clones = [c._replace(clone=True, evaluations={k: v[-1:] for k, v in c.evaluations.items()}) for c in clones]
+    found = tables(learners + clones)
+    assert {row[0] for row in found["sample-efficiency"].rows} == {"plain"}
+    assert "Cloning takes no environment steps" in found["sample-efficiency"].note
+    assert column(found["verdicts"], "seeds") == [3, 3]
+    assert "sample-efficiency" not in tables(clones)
+
+
+def test_scores_of_unfinished_seeds_say_so(study, found):
+    names = ("scores", "improvement", "profiles")
+    going_on = tables([c._replace(finished=c.seed != 0) for c in study])
+    assert all("4 of 44 seeds have not done all of their steps" in going_on[name].note for name in names)
+    assert not any("have not done" in found[name].note for name in names)
+
+
 def test_scores_and_improvement(found):
     scores = {row[:2]: row[2:] for row in found["scores"].rows}
     assert scores["credo", "all"][:2] == (22, pytest.approx(0.9))

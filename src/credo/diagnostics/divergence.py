@@ -128,6 +128,7 @@ def verdict(
     evaluations: Mapping[str, np.ndarray],
     expert_return: float | None,
     criteria: Criteria = Criteria(),
+    clone: bool = False,
 ) -> Verdict:
     """Judge one seed by its curves.
 
@@ -140,6 +141,7 @@ def verdict(
         expert_return: mean return of the demonstrations' episodes; None if unknown. A negative one is taken
             as a cost: at twice the expert's cost the share is 0.5.
         criteria: the thresholds.
+        clone: the seed was cloned, and its only evaluation is its last.
 
     Returns:
         The verdict. Scaling all returns, the expert's with them, does not change its kind or step.
@@ -175,7 +177,7 @@ def verdict(
         step = int(outcome.step[begin])
         reason = f"low from step {step:,} to the end although the actor has a gradient; {outcome.text}"
         return Verdict("failed", step, reason, explosion)
-    few = len(outcome.step) < criteria.late_evaluations
+    few = not clone and len(outcome.step) < criteria.late_evaluations
     if few and (outcome.against_itself or not outcome.healthy):
         count = len(outcome.step)
         reason = f"only {count} evaluation{'s' if count > 1 else ''} so far; {outcome.text}"

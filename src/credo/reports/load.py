@@ -63,6 +63,7 @@ class LoadedRun:
         """The rows of a seed for the statistics; its method is not named."""
         rows = self.metrics[seed], self.evaluations[seed]
         curve = SeedCurve("", self.config.environment, seed, *rows, self.expert_return, self.verdicts[seed])
+        curve = curve._replace(clone=self.config.learner == "bc")
         return curve._replace(finished=is_finished(curve, self.config))
 
     def seed_summary(self, seed: int) -> dict[str, Any]:
@@ -106,6 +107,7 @@ def load_run(
     if part.seeds is not None:
         seeds = [seed for seed in seeds if seed in part.seeds]
     expert_return = expert_return_of(stored)
+    clone = config.learner == "bc"
     metrics_of = {seed: rows_of(metrics, seed, steps) for seed in seeds}
     evaluations_of = {seed: rows_of(evaluations, seed, steps) for seed in seeds}
     loaded = LoadedRun(
@@ -117,13 +119,13 @@ def load_run(
         metrics=metrics_of,
         evaluations=evaluations_of,
         expert_return=expert_return,
-        verdicts={s: verdict(metrics_of[s], evaluations_of[s], expert_return, criteria) for s in seeds},
+        verdicts={s: verdict(metrics_of[s], evaluations_of[s], expert_return, criteria, clone) for s in seeds},
         problems=tuple(problems),
     )
-    return loaded if steps is None and part.seeds is None else _as_part(loaded, steps)
+    return loaded if steps is None and part.seeds is None else _as_part(loaded, part.seeds or seeds, steps)
 
 
-def _as_part(run: LoadedRun, steps: int | None) -> LoadedRun:
+def _as_part(run: LoadedRun, wanted: Sequence[int], steps: int | None) -> LoadedRun:
     """With a summary and a state that tell of the part alone: its run may have more seeds, go further, or go on."""
     seeds = {}
     for seed in run.seeds:
@@ -138,7 +140,7 @@ def _as_part(run: LoadedRun, steps: int | None) -> LoadedRun:
     if steps is not None and isinstance(done, int):
         summary["steps"] = min(done, steps)
     state = run.state
-    if all(run.curve(seed).finished for seed in run.seeds):
+    if all(seed in run.metrics and run.curve(seed).finished for seed in wanted):
         state = "done"
     elif state == "done":
         state = "interrupted"

@@ -154,7 +154,10 @@ def efficiency(collection: Collection) -> Table:
     """Samples to shares of the expert's return; a seed that never gets there counts as never."""
     rows: list[tuple[Value, ...]] = []
     for cell in collection.cells.values():
-        if cell.expert_return is None or cell.expert_return <= 0 or not cell.seeds:
+        if cell.expert_return is None or cell.expert_return <= 0:
+            continue
+        # A clone's steps are minibatches.
+        if all(seed.digest.clone for seed in cell.seeds.values()):
             continue
         found: list[Value] = [cell.environment, cell.method]
         for index in range(len(SHARES)):

@@ -40,12 +40,14 @@ def analyse_digests(curves: Sequence[SeedDigest], criteria: Criteria = Criteria(
         found = score_tables.final_scores(curves, measure)
         if measure.of_expert:
             tables.append(score_tables.sample_efficiency(curves, seed))
-        tables += [
+        of_scores = [
             score_tables.score_table(found, measure, seed),
             score_tables.improvement_table(found, measure, seed),
         ]
         if measure.of_expert:
-            tables.append(score_tables.profile_table(found, seed))
+            of_scores.append(score_tables.profile_table(found, seed))
+        unfinished = score_tables.unfinished_note(curves)
+        tables += [table._replace(note=table.note + unfinished) for table in of_scores]
     tables += [
         verdict_tables.early_warning(curves),
         verdict_tables.association_tests(curves, measure, criteria),

@@ -44,6 +44,8 @@ class SeedCurve(NamedTuple):
     verdict: Verdict
     finished: bool = True
     """Whether the seed has done all of its steps (or is frozen)."""
+    clone: bool = False
+    """Whether it was cloned: its steps are minibatches, its only evaluation is its last."""
 
     @property
     def last_step(self) -> int:
@@ -62,6 +64,8 @@ class SeedDigest(NamedTuple):
     expert_return: float | None
     verdict: Verdict
     finished: bool
+    clone: bool
+    """Its steps are minibatches."""
     last_step: int
     """Environment steps that its curves reach."""
     measured: bool

@@ -25,6 +25,7 @@ def digest(curve: SeedCurve, criteria: Criteria = Criteria()) -> SeedDigest:
         expert_return=curve.expert_return,
         verdict=curve.verdict,
         finished=curve.finished,
+        clone=curve.clone,
         last_step=curve.last_step,
         measured=len(curve.metrics["step"]) > 0,
         expert_probability=_late_mean(curve, "expert_probability_expert"),

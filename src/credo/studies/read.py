@@ -58,11 +58,12 @@ def _of_run(run: MethodRun, criteria: Criteria) -> list[SeedCurve]:
     metrics = _parts(run.folder, run_folder.METRICS, WANTED_METRICS)
     evaluations = _parts(run.folder, run_folder.EVALUATIONS)
     expert = expert_return_of(stored)
+    clone = config.learner == "bc"
     curves = []
     for seed in run.seeds if run.seeds is not None else config.seed_numbers:
         rounds, tests = rows_of(metrics, seed, steps), rows_of(evaluations, seed, steps)
-        judged = verdict(rounds, tests, expert, criteria)
-        curve = SeedCurve(run.method, run.environment, seed, rounds, tests, expert, judged)
+        judged = verdict(rounds, tests, expert, criteria, clone)
+        curve = SeedCurve(run.method, run.environment, seed, rounds, tests, expert, judged, clone=clone)
         curves.append(curve._replace(finished=is_finished(curve, config)))
     return curves
 

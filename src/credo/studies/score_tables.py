@@ -34,13 +34,14 @@ def sample_efficiency(curves: Sequence[SeedDigest], seed: int = 0) -> Table:
     rows: list[tuple[Cell, ...]] = []
     for method in methods_of(curves):
         for environment in environments_of(select(curves, method)):
-            here = select(curves, method, environment)
-            for share in SHARES:
+            here = [curve for curve in select(curves, method, environment) if not curve.clone]
+            for share in SHARES if here else ():
                 samples = np.array([samples_to(curve, share) for curve in here])
                 estimate = scores.median([samples], seed)
                 reached = int(np.isfinite(samples).sum())
                 rows.append((method, environment, share, len(here), reached, *map(_samples, estimate)))
     unfinished = sum(not curve.finished for curve in curves)
+    clones = any(curve.clone for curve in curves)
     return Table(
         "sample-efficiency",
         "Environment steps to shares of the expert's return",
@@ -49,7 +50,8 @@ def sample_efficiency(curves: Sequence[SeedDigest], seed: int = 0) -> Table:
         f"Steps until the median of {HOLD} evaluations in a row first reaches the share, whatever comes after. A seed "
         "that did not, failed ones included, counts as never within its steps: it is not dropped, and a median can be "
         "never. Intervals: bootstrap over seeds, percentiles, 95%."
-        + (f" {unfinished} seeds are not finished, and may still get there." if unfinished else ""),
+        + (f" {unfinished} seeds are not finished, and may still get there." if unfinished else "")
+        + (" Cloning takes no environment steps, and is left out." if clones else ""),
     )
 
 
@@ -127,6 +129,14 @@ def profile_table(found: Scores, seed: int = 0) -> Table:
         tuple(rows),
         f"{_shared_note(found, shared)} Intervals: bootstrap within each environment, pointwise, 95%.",
     )
+
+
+def unfinished_note(curves: Sequence[SeedDigest]) -> str:
+    """What a table of scores says of seeds that go on; empty where none does."""
+    unfinished = sum(not curve.finished for curve in curves)
+    if not unfinished:
+        return ""
+    return f" {unfinished} of {len(curves)} seeds have not done all of their steps: theirs are the scores so far."
 
 
 def _samples(value: float) -> Cell:

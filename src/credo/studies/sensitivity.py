@@ -61,7 +61,8 @@ def moved_verdicts(curve: SeedCurve, criteria: Criteria) -> tuple[Verdict, ...]:
             continue
         # Where the actor never stopped nor exploded, it matters only that it moves.
         lively = name in _OUTCOME and curve.verdict.first_explosion is None and not stops
-        found.append(verdict(_LIVELY if lively else metrics, curve.evaluations, curve.expert_return, other))
+        told = _LIVELY if lively else metrics
+        found.append(verdict(told, curve.evaluations, curve.expert_return, other, curve.clone))
     return tuple(found)
 
 
