@@ -61,6 +61,21 @@ def test_averages_over_the_expert(fine):
     assert exponent(sigmas, narrowing) == pytest.approx(-1.0, abs=0.01)
 
 
+def test_every_curve_is_in_the_norm_that_was_asked_for():
+    task = limits.make_task(0, 3, 201)
+    sigma = limits.deviations(task, 6)[:1]
+    for norm in ("rkhs", "coefficients"):
+        found = {
+            (row["quantity"], row["regime"], row["parameter"]): row["log_value"]
+            for row in findings_limits.limit_curves(task, 0.3, sigma, norm)
+        }
+        narrowing = findings_limits.narrowing_gradient(task, float(sigma[0]), norm=norm)
+        assert found["exact gradient, expert as narrow", "proportional", 2.0] == np.log(narrowing)
+        expert = limits.expert_occupancy(task, 0.3)
+        exact = limits.measure(task, float(sigma[0]), expert, norm).exact
+        assert found["exact gradient", "averaged", 1.0] == np.log(exact)
+
+
 def test_theorem_1s_probability_is_refuted(fine):
     _, sigmas, expert, points = fine
     large = [limits.exceedance(p.theorem1, expert, 10.0) for p in points]

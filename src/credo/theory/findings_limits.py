@@ -91,7 +91,8 @@ def limit_curves(task: limits.Task, expert_deviation: float, sigmas: np.ndarray,
             ):
                 add(sigma, "bound", "exceedance", level, np.log(value))
             add(sigma, "exact gradient", "averaged", 1, np.log(point.exact))
-            add(sigma, "exact gradient, expert as narrow", "proportional", 2, np.log(narrowing_gradient(task, sigma)))
+            narrowing = narrowing_gradient(task, float(sigma), norm=norm)
+            add(sigma, "exact gradient, expert as narrow", "proportional", 2, np.log(narrowing))
     return rows
 
 
