@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from pathlib import Path
 from statistics import mean, median
+from typing import NamedTuple
 
 import numpy as np
 from early_tables import against, dead, inactive, rounded
@@ -13,8 +14,21 @@ from scipy import stats
 
 from credo.studies.counts import holm
 
-REGIMES = {"stability-credo": "td3 over-trained ", "stability-credo-alive": ""}
-"""Of each study what its methods of this regime begin with."""
+
+class Regime(NamedTuple):
+    """What a table takes of a study."""
+
+    begins: str = ""
+    """What its methods of this regime begin with."""
+    first_seed: int = 0
+    """The seeds from here on: those before are another study's."""
+
+
+REGIMES = {
+    "stability-credo": Regime("td3 over-trained "),
+    "stability-credo-alive": Regime(),
+    "stability-credo-33": Regime(first_seed=11),
+}
 NAMES = {
     "off": "off",
     "resample-5": "`filter`, c = 5",
@@ -27,6 +41,7 @@ HEADER = (
     "dead",
     "inactive at the end",
     "return at the end: median (least to most)",
+    "mean return of the second half: median",
     "filtered",
     "outliers",
     "P(expert) of the expert's, the policy's",
@@ -48,6 +63,14 @@ def late(rounds: Rows, name: str) -> float:
     return mean(values)
 
 
+def second_half(evaluations: Rows, method: str) -> list[float]:
+    """Of each seed, the mean return of its evaluations after half of the steps."""
+    mine = [row for row in evaluations if row["method"] == method]
+    half = max(row["step"] for row in mine) / 2
+    seeds = sorted({row["seed"] for row in mine})
+    return [mean(row["return"] for row in mine if row["seed"] == seed and row["step"] > half) for seed in seeds]
+
+
 def of_returns(rows: Rows, other: Rows) -> float:
     """Mann and Whitney's test of the last returns, by permutation: they may be tied."""
     samples = [[row["last_return"] for row in each] for each in (rows, other)]
@@ -57,10 +80,14 @@ def of_returns(rows: Rows, other: Rows) -> float:
 
 def table(results: Path, study: str) -> list[str]:
     """A setting of CREDO a row, against CREDO off on the same seeds."""
-    begins = REGIMES[study]
-    seeds, rounds = (
-        [row for row in read(results / f"{study}-{kind}.csv") if row["method"].startswith(begins)]
-        for kind in ("seeds", "rounds")
+    begins, first_seed = REGIMES[study]
+    seeds, rounds, evaluations = (
+        [
+            row
+            for row in read(results / f"{study}-{kind}.csv")
+            if row["method"].startswith(begins) and row["seed"] >= first_seed
+        ]
+        for kind in ("seeds", "rounds", "evaluations")
     )
     # A cell that has not gone to the end is not compared with those that have.
     seeds = whole(seeds)
@@ -83,6 +110,7 @@ def table(results: Path, study: str) -> list[str]:
                 dead(mine),
                 f"{inactive(mine)} of {len(mine)}",
                 f"{median(returns):.0f} ({min(returns):.0f} to {max(returns):.0f})",
+                f"{median(second_half(evaluations, begins + name)):.0f}",
                 *(f"{share:.1%}" for share in shares),
                 f"{expert:.3f}, {policy:.3f}",
                 told.get(name, ""),

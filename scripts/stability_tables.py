@@ -22,6 +22,7 @@ TABLES: dict[str, Callable[[Path], list[str]]] = {
     "early-warning": early_warning.table,
     "credo": lambda results: credo_table.table(results, "stability-credo"),
     "credo-alive": lambda results: credo_table.table(results, "stability-credo-alive"),
+    "credo-33": lambda results: credo_table.table(results, "stability-credo-33"),
     "robust": robust_table.table,
 }
 _MARKED = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
