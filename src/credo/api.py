@@ -137,8 +137,16 @@ def _changed(part: Any, settings: Mapping[str, Any], where: str) -> Any:
     return dataclasses.replace(part, **values)
 
 
-def start(prepared: Prepared, out: str | Path | None = None, watcher: Watcher | None = None) -> Run:
-    """Train what was prepared in the folder ``out`` (None: a name from the settings)."""
+def start(
+    prepared: Prepared,
+    out: str | Path | None = None,
+    watcher: Watcher | None = None,
+    command: str | None = None,
+) -> Run:
+    """Train what was prepared in the folder ``out`` (None: a name from the settings).
+
+    ``command`` is remembered as what began the run; None: this process's own.
+    """
     from credo.reports.curves import write_curves
     from credo.training.checks import check_memory, doubts
     from credo.training.loop import Watcher, train
@@ -147,7 +155,7 @@ def start(prepared: Prepared, out: str | Path | None = None, watcher: Watcher | 
     config, spec, logged = prepared.config, prepared.spec, prepared.logged
     check_memory(config, spec, logged=0 if logged is None else len(logged))
     folder = Path(out) if out is not None else prepared.default_folder
-    with run_folder.opened(folder, config, prepared.described, _command()) as known:
+    with run_folder.opened(folder, config, prepared.described, command or _command()) as known:
         if known:
             watcher.line(f"{folder}: going on with a run that is there already")
             changed = run_folder.changed_versions(folder)

@@ -207,7 +207,8 @@ def _robust(settings: Learning) -> Learning:
 # fast and steady critics layer normalisation with larger steps, a steep gradient penalty, and an actor that clones too.
 _ROBUST = RunConfig(
     discriminator=DiscriminatorConfig(batch_size=64, gradient_penalty=10.0),
-    ddpg=replace(_robust(DDPGConfig()), exploration_noise=0.1),
+    # One critic overestimates, the more the further it looks ahead.
+    ddpg=replace(_robust(DDPGConfig()), exploration_noise=0.1, discount=0.95),
     td3=replace(_robust(TD3Config()), exploration_noise=0.1),
     sd3=replace(_robust(SD3Config()), exploration_noise=0.1, noise="sobol", noise_samples=8),
     sac=replace(_robust(SACConfig()), temperature_learning_rate=1e-3),

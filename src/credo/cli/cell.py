@@ -1,4 +1,4 @@
-"""``python -m credo.cli.cell ROOT STUDY CELL CORES STALE_AFTER``: one cell of a study in a process of its own.
+"""``python -m credo.cli.cell ROOT STUDY CELL CORES STALE_AFTER COMMAND``: one cell of a study in a process of its own.
 
 Started by ``credo study run``, which has written the cells. Exit status 0, whatever became of the cell: files tell.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from credo.cli.parse import find_local_modules
@@ -19,18 +20,19 @@ from credo.studies.study import Cell
 from credo.types import CredoError
 
 
-def train(config: RunConfig, folder: Path) -> None:
-    """Train a run as ``credo imitate`` does."""
-    from credo.api import imitate
+def train(config: RunConfig, folder: Path, command: str) -> None:
+    """Train a run as ``credo imitate`` does; ``command`` is what a user repeats it with."""
+    from credo.api import start
+    from credo.preparation import prepare
     from credo.training.loop import Watcher
 
     find_local_modules(config.environment)
-    imitate(config, out=folder, watcher=Watcher(line=lambda text: print(text, flush=True)))
+    start(prepare(config), folder, Watcher(line=lambda text: print(text, flush=True)), command)
 
 
 def main(words: Sequence[str]) -> None:
     """Run one cell of the record."""
-    root, study, name, cores, stale_after = words
+    root, study, name, cores, stale_after, command = words
     end_with_parent()
     claim_cores(int(cores))
     store = Store(Path(root), float(stale_after))
@@ -38,7 +40,7 @@ def main(words: Sequence[str]) -> None:
     if told is None:
         raise CredoError(f"cell: {name!r} is not in {store.study(study)}")
     config = from_dict(told["config"], name)
-    ended = run_cell(store, Placed(Cell(name, "", "", config), told["run"]), train)
+    ended = run_cell(store, Placed(Cell(name, "", "", config), told["run"]), partial(train, command=command))
     print(f"process {os.getpid()}: {ended.state} {ended.about}".rstrip(), flush=True)
 
 

@@ -11,6 +11,7 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -115,7 +116,7 @@ def run(words: Sequence[str]) -> None:
 
     try:
         if options.on == "ray":
-            _on_ray(store, chosen, options, tell)
+            _on_ray(study, store, chosen, options, tell)
         else:
             cores = int(options.cores) or max(len(os.sched_getaffinity(0)) // options.jobs, 1)
             run_study(store, chosen, lambda cell: _start(store, study, cell, cores), options.jobs, tell)
@@ -249,17 +250,26 @@ def _chosen(placed: Sequence[Placed], only: Sequence[str]) -> tuple[Placed, ...]
 def _start(store: Store, study: Study, cell: Placed, cores: int) -> subprocess.Popen[Any]:
     logs = store.root / "store" / "logs"
     logs.mkdir(parents=True, exist_ok=True)
-    words = [str(store.root), study.name, cell.cell.name, str(cores), str(store.stale_after)]
+    command = _command(study, store, cell.cell.name)
+    words = [str(store.root), study.name, cell.cell.name, str(cores), str(store.stale_after), command]
     with open(logs / f"{cell.run}.log", "ab") as log:
         return subprocess.Popen([sys.executable, "-m", "credo.cli.cell", *words], stdout=log, stderr=log)
 
 
-def _on_ray(store: Store, chosen: Sequence[Placed], options: RunOptions, tell: Any) -> None:
+def _command(study: Study, store: Store, *only: str) -> str:
+    """What begins these cells, or all, again."""
+    file = study.path.stem if study.path.parent == FOLDER else str(study.path)
+    words = ["credo", "study", "run", file, *(["--only", *only] if only else []), "--out", str(store.root)]
+    return shlex.join(words)
+
+
+def _on_ray(study: Study, store: Store, chosen: Sequence[Placed], options: RunOptions, tell: Any) -> None:
     from credo.cli.cell import train
     from credo.studies.on_ray import run_on_ray
 
     shared = Store(store.root.resolve(), store.stale_after)
-    run_on_ray(shared, chosen, train, options.address, int(options.cores) or 1, options.gpus, tell)
+    begin = partial(train, command=_command(study, store))
+    run_on_ray(shared, chosen, begin, options.address, int(options.cores) or 1, options.gpus, tell)
 
 
 def _method_run(store: Store, placed: Placed) -> Any:
