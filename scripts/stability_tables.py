@@ -13,6 +13,7 @@ from pathlib import Path
 import credo_table
 import early_tables
 import early_warning
+import pilots_table
 import robust_table
 
 TABLES: dict[str, Callable[[Path], list[str]]] = {
@@ -23,6 +24,7 @@ TABLES: dict[str, Callable[[Path], list[str]]] = {
     "credo": lambda results: credo_table.table(results, "stability-credo"),
     "credo-alive": lambda results: credo_table.table(results, "stability-credo-alive"),
     "credo-33": lambda results: credo_table.table(results, "stability-credo-33"),
+    "ddpg-trials": pilots_table.table,
     "robust": robust_table.table,
 }
 _MARKED = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
