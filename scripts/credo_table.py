@@ -5,14 +5,14 @@ from __future__ import annotations
 import itertools
 from pathlib import Path
 from statistics import mean, median
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from early_tables import against, dead, inactive, rounded
 from kept_files import Rows, markdown, read, whole
 from scipy import stats
 
-from credo.studies.counts import holm
+from credo.studies.counts import Stratum, exact_test, holm
 
 
 class Regime(NamedTuple):
@@ -22,12 +22,14 @@ class Regime(NamedTuple):
     """What its methods of this regime begin with."""
     first_seed: int = 0
     """The seeds from here on: those before are another study's."""
+    p: str = "p of inactive, of returns (Holm)"
+    """What is tested against CREDO off: ``p_values``."""
 
 
 REGIMES = {
     "stability-credo": Regime("td3 over-trained "),
     "stability-credo-alive": Regime(),
-    "stability-credo-33": Regime(first_seed=11),
+    "stability-credo-33": Regime(first_seed=11, p="p of dead, of the last evaluation; of returns at the end"),
 }
 NAMES = {
     "off": "off",
@@ -45,7 +47,6 @@ HEADER = (
     "filtered",
     "outliers",
     "P(expert) of the expert's, the policy's",
-    "p of inactive, of returns (Holm)",
 )
 
 
@@ -63,24 +64,51 @@ def late(rounds: Rows, name: str) -> float:
     return mean(values)
 
 
-def second_half(evaluations: Rows, method: str) -> list[float]:
+def worth(value: Any) -> float:
+    """A return; the evaluations of a frozen seed are worth nothing."""
+    return 0.0 if value == "" else value
+
+
+def second_half(evaluations: Rows) -> list[float]:
     """Of each seed, the mean return of its evaluations after half of the steps."""
-    mine = [row for row in evaluations if row["method"] == method]
-    half = max(row["step"] for row in mine) / 2
-    seeds = sorted({row["seed"] for row in mine})
-    return [mean(row["return"] for row in mine if row["seed"] == seed and row["step"] > half) for seed in seeds]
+    late: dict[float, list[float]] = {}
+    for row in evaluations:
+        if row["step"] > max(row["step"] for row in evaluations) / 2:
+            late.setdefault(row["seed"], []).append(worth(row["return"]))
+    return [mean(values) for values in late.values()]
+
+
+def last_evaluations(evaluations: Rows) -> list[float]:
+    """Of each seed, the return of its last evaluation."""
+    return list({row["seed"]: worth(row["return"]) for row in evaluations}.values())
 
 
 def of_returns(rows: Rows, other: Rows) -> float:
-    """Mann and Whitney's test of the last returns, by permutation: they may be tied."""
+    """Mann and Whitney's test of the returns at the end (medians of three evaluations), by permutation: they may be
+    tied."""
     samples = [[row["last_return"] for row in each] for each in (rows, other)]
     method = stats.PermutationMethod(n_resamples=20_000, rng=np.random.default_rng(0))
     return float(stats.mannwhitneyu(*samples, method=method).pvalue)
 
 
+def of_last_evaluations(evaluations: Rows, other: Rows) -> float:
+    """Mann and Whitney's exact test."""
+    samples = [last_evaluations(each) for each in (evaluations, other)]
+    values = [value for sample in samples for value in sample]
+    if len(set(values)) < len(values):
+        raise ValueError("two seeds with the same return: the exact test knows no ties")
+    return float(stats.mannwhitneyu(*samples, method="exact").pvalue)
+
+
+def of_dead(rows: Rows, other: Rows) -> float:
+    """Fisher's exact test."""
+    mine, theirs = (sum(row["verdict"] == "dead" for row in each) for each in (rows, other))
+    return exact_test([Stratum(mine, len(rows), theirs, len(other))])
+
+
 def table(results: Path, study: str) -> list[str]:
     """A setting of CREDO a row, against CREDO off on the same seeds."""
-    begins, first_seed = REGIMES[study]
+    begins, first_seed, p_name = REGIMES[study]
     seeds, rounds, evaluations = (
         [
             row
@@ -97,6 +125,18 @@ def table(results: Path, study: str) -> list[str]:
     p_inactive = holm([against(cells[name], cells["off"]) for name in others])
     p_returns = holm([of_returns(cells[name], cells["off"]) for name in others])
     told = {name: f"{rounded(p_inactive[i])}, {rounded(p_returns[i])}" for i, name in enumerate(others)}
+    numbers = {name: {row["seed"] for row in mine} for name, mine in cells.items()}
+    tests = {
+        name: [row for row in evaluations if row["method"] == begins + name and row["seed"] in numbers[name]]
+        for name in cells
+    }
+    if first_seed:
+        # The tests that were fixed beforehand, of one method against one: nothing to correct for.
+        told = {
+            name: f"{rounded(of_dead(cells[name], cells['off']))}, "
+            f"{rounded(of_last_evaluations(tests[name], tests['off']))}; {rounded(p_returns[i])}"
+            for i, name in enumerate(others)
+        }
     rows = []
     for name, mine in cells.items():
         returns = [row["last_return"] for row in mine]
@@ -110,10 +150,10 @@ def table(results: Path, study: str) -> list[str]:
                 dead(mine),
                 f"{inactive(mine)} of {len(mine)}",
                 f"{median(returns):.0f} ({min(returns):.0f} to {max(returns):.0f})",
-                f"{median(second_half(evaluations, begins + name)):.0f}",
+                f"{median(second_half(tests[name])):.0f}",
                 *(f"{share:.1%}" for share in shares),
                 f"{expert:.3f}, {policy:.3f}",
                 told.get(name, ""),
             ]
         )
-    return markdown(HEADER, rows)
+    return markdown((*HEADER, p_name), rows)

@@ -25,9 +25,8 @@ from keep_results import over_rounds
 
 from credo.diagnostics.divergence import Verdict, activity_of
 from credo.reports.load import LoadedRun, load_run
-from credo.studies.read import MethodRun
 from credo.studies.shipped import find_study
-from credo.studies.store import Store, place
+from credo.studies.store import Store, part_of, place
 from credo.studies.study import Cell, load_study
 
 RECORDED = (
@@ -157,10 +156,7 @@ def main() -> None:
     runs: list[tuple[Cell, LoadedRun]] = []
     for placed in place(study, {}):
         if placed.run is not None and store.folder(placed.run).exists():
-            cell = placed.cell
-            # Its run may have gone on, and have more seeds.
-            part = cell.method, cell.environment, store.folder(placed.run), cell.config.steps, cell.config.seed_numbers
-            runs.append((cell, load_run(MethodRun(*part))))
+            runs.append((placed.cell, load_run(part_of(store, placed))))
     if not runs:
         parser.error(f"no cell of {study.name} has begun under {options.store}")
     options.out.mkdir(parents=True, exist_ok=True)

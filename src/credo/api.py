@@ -145,7 +145,7 @@ def start(
 ) -> Run:
     """Train what was prepared in the folder ``out`` (None: a name from the settings).
 
-    ``command`` is remembered as what began the run; None: this process's own.
+    ``command`` is remembered as what last trained the run; None: this process's own.
     """
     from credo.reports.curves import write_curves
     from credo.training.checks import check_memory, doubts

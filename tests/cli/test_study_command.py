@@ -82,7 +82,7 @@ def test_a_study_from_beginning_to_end(study, place):
     (summary,) = (place / "runs" / "store").glob("*/summary.json")
     assert json.loads(summary.read_text())["seeds"].keys() == {"0", "1"}
     command = json.loads((summary.parent / "config.json").read_text())["command"]
-    assert command == "credo study run tiny.toml --only works --out runs"
+    assert command == "credo study run tiny.toml --out runs --env my_probe:Point-v0 --only works"
     before = summary.stat().st_mtime_ns
 
     status, text = study("run tiny.toml --only works --env my_probe:Point-v0")

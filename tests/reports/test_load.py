@@ -48,7 +48,30 @@ def test_the_part_of_a_run_that_belongs_to_a_study(make_run):
     longer = load_run(MethodRun("a", "b", folder, 25_600))
     assert (longer.seeds, longer.state, longer.config.steps) == ((0, 1, 2, 3), "interrupted", 25_600)
     assert longer.seed_summary(0)["selected_step"] == 12_800
-    assert load_run(MethodRun("a", "b", folder, 12_800, (2, 3, 4))).state == "interrupted"
+    # A seed that the run does not have yet is one that is wanted all the same.
+    wanted = load_run(MethodRun("a", "b", folder, 12_800, (2, 3, 4)))
+    assert (wanted.seeds, wanted.state, wanted.verdicts[4].kind) == ((2, 3, 4), "interrupted", "undecided")
+    assert wanted.summary["state"] == "interrupted"
+
+
+def test_a_frozen_seed_is_finished_in_a_part_of_its_run(make_run):
+    folder = make_run("run", ("broken", "healthy"))
+    part = load_run(MethodRun("a", "b", folder, 12_000, (0, 1)))
+    assert part.metrics[0]["step"][-1] == 9_600
+    assert (part.state, part.verdicts[0].kind) == ("done", "non-finite")
+
+
+@pytest.mark.parametrize(
+    "seed", [{"steps": "many"}, {"steps": 99_999, "selected_step": "late"}, {"steps": [1]}, "none", None]
+)
+def test_a_damaged_summary_does_not_stop_a_study(make_run, seed):
+    folder = make_run("run", ("healthy",))
+    run_folder.write_json(folder / "summary.json", {"state": "running", "steps": "many", "seeds": {"0": seed}})
+    part = MethodRun("a", "b", folder, 6_400, (0,))
+    assert load_run(part).verdicts[0].kind == "weak"
+    (cell,) = Reader().collect([part]).cells.values()
+    assert cell.runs[0].steps_done == 6_400
+    assert Reader().collect([folder]).runs[0].steps_done == 12_800
 
 
 def test_a_finished_clone_is_not_undecided(make_run):

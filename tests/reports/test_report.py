@@ -407,6 +407,18 @@ def test_parts_of_one_run_are_shown_as_a_study_calls_and_cuts_them(make_run, tmp
         (12_800, 12_800, 2),
     ]
     assert "<code>credo study report tiny</code>" in made.page.read_text()
+    labelled = [part._replace(environment=name) for part, name in zip(parts, ("home", "away"), strict=True)]
+    (verdicts,) = (t for t in tables(Reader().collect(labelled)) if t.name == "verdicts")
+    assert [row[:3] for row in verdicts.rows] == [("short", "home", 2), ("long", "away", 2)]
+
+
+def test_a_clone_does_not_stretch_the_phases_of_the_others(make_run):
+    learner, clone = make_run("run", ("healthy",)), make_run("clone", (), learner="bc", seeds=1, steps=1_000_000)
+    evaluation = {"seed": 0, "round": 0, "step": 500, "return_mean": 600.0, "failed": 0.0}
+    run_folder.write_part(clone, run_folder.EVALUATIONS, 0, [evaluation])
+    collection = Reader().collect([learner, clone])
+    assert collection.spans == {"Hopper-v5": STEPS}
+    assert None not in collection.cells["Hopper-v5", "td3"].seeds[0].phases["return"]
 
 
 def test_the_example_tells_the_verdicts(make_run, tmp_path):

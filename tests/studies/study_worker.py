@@ -32,7 +32,7 @@ def write(folder, config, tenths):
 
 
 def pretend(seconds):
-    def train(config, folder):
+    def train(config, folder, cell):
         log = folder.parent.parent / "log"
         run_folder.create(folder, config, {}, "test")
         with run_folder.locked(folder):
@@ -57,9 +57,9 @@ def pretend(seconds):
 SLOWLY = 20.0
 
 
-def slowly(config, folder):
+def slowly(config, folder, cell):
     """A pretended training of ``SLOWLY`` seconds, which other processes can import."""
-    pretend(SLOWLY)(config, folder)
+    pretend(SLOWLY)(config, folder, cell)
 
 
 if __name__ == "__main__":

@@ -55,7 +55,7 @@ def test_a_failure_is_kept_in_one_line_and_tried_again(store):
     assert run_cell(store, placed("bad"), pretend(0)) == Ended(FAILED, "environment: this one cannot work")
     assert store.progress(placed("bad")).about == "environment: this one cannot work"
     assert run_cell(store, placed("odd"), pretend(0)).about == "ValueError: two lines"
-    again = run_cell(store, placed("bad"), lambda config, folder: write(folder, config, 10))
+    again = run_cell(store, placed("bad"), lambda config, folder, cell: write(folder, config, 10))
     assert again == Ended(DONE)
 
 

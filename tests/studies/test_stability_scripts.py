@@ -43,7 +43,7 @@ penalty = { ddpg.preactivation_penalty = 1.0 }
 def scripts(monkeypatch):
     monkeypatch.syspath_prepend(str(REPOSITORY / "scripts"))
     names = ("autopsy", "keep_study", "stability_figures", "stability_tables", "early_tables", "early_warning")
-    names = (*names, "robust_table")
+    names = (*names, "robust_table", "credo_table")
     yield {name: __import__(name) for name in names}
     for name in (*names, "keep_results", "kept_files"):
         sys.modules.pop(name, None)
@@ -157,6 +157,29 @@ def test_the_tables_are_those_of_the_kept_files(scripts, tmp_path, monkeypatch):
     assert copy.read_text().startswith("before\n<!-- table: robust -->\n|  | steps | dead |")
     assert copy.read_text().endswith("\n<!-- end of table -->\nbehind\n")
     assert "wrong" not in copy.read_text()
+
+
+def test_the_tests_of_credo_are_those_that_were_fixed(scripts):
+    module = scripts["credo_table"]
+
+    def evaluations(*returns):
+        steps = (100, 200, 300, 400)
+        return [
+            {"seed": seed, "step": step, "return": value}
+            for seed, values in enumerate(returns)
+            for step, value in zip(steps, values, strict=True)
+        ]
+
+    better, worse = evaluations((0, 0, 4, 40), (0, 0, 6, 50)), evaluations((0, 0, 2, 10), (9, 9, "", ""))
+    assert module.second_half(better) == [22, 28]
+    assert module.second_half(worse) == [6, 0]
+    assert module.last_evaluations(worse) == [10, 0]
+    # Of the 6 ways to rank two and two, the two furthest.
+    assert module.of_last_evaluations(better, worse) == pytest.approx(2 / 6)
+    with pytest.raises(ValueError, match="no ties"):
+        module.of_last_evaluations(better, better)
+    dead, alive = [{"verdict": "dead"}] * 4, [{"verdict": "weak"}] * 4
+    assert module.of_dead(dead, alive) == pytest.approx(2 / 70)
 
 
 def test_only_seeds_that_are_alive_in_cells_of_both_fates_can_be_warned_of(scripts):

@@ -6,6 +6,7 @@ Started by ``credo study run``, which has written the cells. Exit status 0, what
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -20,14 +21,15 @@ from credo.studies.study import Cell
 from credo.types import CredoError
 
 
-def train(config: RunConfig, folder: Path, command: str) -> None:
-    """Train a run as ``credo imitate`` does; ``command`` is what a user repeats it with."""
+def train(config: RunConfig, folder: Path, cell: str, command: str) -> None:
+    """Train a run as ``credo imitate`` does; ``command`` is what a user runs its study with."""
     from credo.api import start
     from credo.preparation import prepare
     from credo.training.loop import Watcher
 
     find_local_modules(config.environment)
-    start(prepare(config), folder, Watcher(line=lambda text: print(text, flush=True)), command)
+    watcher = Watcher(line=lambda text: print(text, flush=True))
+    start(prepare(config), folder, watcher, f"{command} --only {shlex.quote(cell)}")
 
 
 def main(words: Sequence[str]) -> None:

@@ -119,7 +119,8 @@ def run(words: Sequence[str]) -> None:
             _on_ray(study, store, chosen, options, tell)
         else:
             cores = int(options.cores) or max(len(os.sched_getaffinity(0)) // options.jobs, 1)
-            run_study(store, chosen, lambda cell: _start(store, study, cell, cores), options.jobs, tell)
+            command = _command(study, options)
+            run_study(store, chosen, lambda cell: _start(store, study, cell, cores, command), options.jobs, tell)
     except KeyboardInterrupt:
         _line(console, "stopped; the same command goes on from here")
         sys.exit(130)
@@ -164,7 +165,7 @@ def report(words: Sequence[str]) -> None:
     if not begun:
         raise CredoError(f"study: nothing of {study.name} has run in {options.out}; credo study run {options.file}")
     begun = _once(console, begun)
-    parts = [_method_run(store, p) for p in begun]
+    parts = [stores.part_of(store, p) for p in begun]
     tables = analyse(parts)
     folder = store.study(study.name) / "report"
     folder.mkdir(parents=True, exist_ok=True)
@@ -247,20 +248,19 @@ def _chosen(placed: Sequence[Placed], only: Sequence[str]) -> tuple[Placed, ...]
     return tuple(p for p in placed if not only or any(fnmatch.fnmatchcase(p.cell.name, o) for o in only))
 
 
-def _start(store: Store, study: Study, cell: Placed, cores: int) -> subprocess.Popen[Any]:
+def _start(store: Store, study: Study, cell: Placed, cores: int, command: str) -> subprocess.Popen[Any]:
     logs = store.root / "store" / "logs"
     logs.mkdir(parents=True, exist_ok=True)
-    command = _command(study, store, cell.cell.name)
     words = [str(store.root), study.name, cell.cell.name, str(cores), str(store.stale_after), command]
     with open(logs / f"{cell.run}.log", "ab") as log:
         return subprocess.Popen([sys.executable, "-m", "credo.cli.cell", *words], stdout=log, stderr=log)
 
 
-def _command(study: Study, store: Store, *only: str) -> str:
-    """What begins these cells, or all, again."""
-    file = study.path.stem if study.path.parent == FOLDER else str(study.path)
-    words = ["credo", "study", "run", file, *(["--only", *only] if only else []), "--out", str(store.root)]
-    return shlex.join(words)
+def _command(study: Study, options: RunOptions) -> str:
+    """What runs the study again; a cell adds its name."""
+    trusted = sorted({c.config.environment for c in study.cells} & set(options.env))
+    words = ["credo", "study", "run", options.file, "--out", str(options.out)]
+    return shlex.join([*words, *(["--env", *trusted] if trusted else [])])
 
 
 def _on_ray(study: Study, store: Store, chosen: Sequence[Placed], options: RunOptions, tell: Any) -> None:
@@ -268,18 +268,8 @@ def _on_ray(study: Study, store: Store, chosen: Sequence[Placed], options: RunOp
     from credo.studies.on_ray import run_on_ray
 
     shared = Store(store.root.resolve(), store.stale_after)
-    begin = partial(train, command=_command(study, store))
+    begin = partial(train, command=_command(study, options))
     run_on_ray(shared, chosen, begin, options.address, int(options.cores) or 1, options.gpus, tell)
-
-
-def _method_run(store: Store, placed: Placed) -> Any:
-    from credo.studies.read import MethodRun
-
-    cell = placed.cell
-    assert placed.run is not None
-    return MethodRun(
-        cell.method, cell.environment, store.folder(placed.run), cell.config.steps, cell.config.seed_numbers
-    )
 
 
 def _headline(study: Study, placed: Sequence[Placed], progress: Sequence[Progress]) -> str:
@@ -322,7 +312,7 @@ def _kinds(store: Store, placed: Placed) -> str:
 
     kinds: Counter[str] = Counter()
     with contextlib.suppress(CredoError):
-        kinds.update(curve.verdict.kind for curve in read_curves(_method_run(store, placed)))
+        kinds.update(curve.verdict.kind for curve in read_curves(stores.part_of(store, placed)))
     return ", ".join(f"{kinds[kind]} {kind}" for kind in KINDS if kinds[kind]) or "-"
 
 

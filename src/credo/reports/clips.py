@@ -34,7 +34,7 @@ def write_clips(
                 name += "-"
             taken.add(name)
             try:
-                clips.append(_clip(cell, seed, title, out / FOLDER / f"{name}.mp4"))
+                clips.append(_clip(seed, title, out / FOLDER / f"{name}.mp4"))
             except CredoError as error:
                 missing.append(f"no video of {title}: {error}")
     return clips, missing
@@ -56,16 +56,15 @@ def _badness(seed: SeedResult) -> tuple[int, float]:
     return KINDS.index(seed.verdict.kind), float("inf") if distance is None else float(distance.value[-1])
 
 
-def _clip(cell: Cell, seed: SeedResult, title: str, path: Path) -> Clip:
-    if ":" in cell.environment:
-        raise CredoError(
-            f"{cell.environment} imports a module; if you trust it, use credo video RUN --env {cell.environment}"
-        )
+def _clip(seed: SeedResult, title: str, path: Path) -> Clip:
+    environment = seed.environment
+    if ":" in environment:
+        raise CredoError(f"{environment} imports a module; if you trust it, use credo video RUN --env {environment}")
     number = seed.row.seed
     files = [run_folder.policy_path(seed.folder, number, which) for which in ("last", "best")]
     found = next((file for file in files if file.exists()), None)
     if found is None:
         raise CredoError(f"{seed.folder} has no policy of seed {number}")
-    result = record_video(cell.environment, load_policy(found), path, seed=0)
+    result = record_video(environment, load_policy(found), path, seed=0)
     text = f"{seed.verdict.kind}; {found.stem} policy; return {result.episode_return:,.0f} in {result.length:,} steps"
     return Clip(title, text, path.read_bytes())

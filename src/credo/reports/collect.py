@@ -16,7 +16,7 @@ import numpy as np
 from credo import run_folder
 from credo.diagnostics.divergence import Verdict
 from credo.reports.figures import DISTANCE, FIGURES, PHASES, RETURN, Figure
-from credo.reports.load import Columns, LoadedRun, envelope, find_runs, load_run
+from credo.reports.load import Columns, LoadedRun, envelope, find_runs, known_number, load_run
 from credo.reports.methods import Member, name_methods
 from credo.reports.tables import SeedRow, seed_rows
 from credo.studies.curves import SeedDigest
@@ -56,6 +56,8 @@ class SeedResult(NamedTuple):
     """Steps of the first evaluation at each of ``SHARES``; None: not reached, or the expert's return is unknown."""
     steps_done: int
     folder: Path
+    environment: str
+    """Its id."""
     digest: SeedDigest
     """For the statistics; its method is named where they are made."""
 
@@ -157,7 +159,9 @@ class Reader:
         names_of = [printable(m.part.method or name) for m, name in zip(members, name_methods(members), strict=True)]
         spans: dict[str, int] = defaultdict(int)
         for member in members:
-            spans[member.environment] = max(spans[member.environment], member.config.steps)
+            # A clone's steps are minibatches.
+            steps = 1 if member.config.learner == "bc" else member.config.steps
+            spans[member.environment] = max(spans[member.environment], steps)
         curves = len(FIGURES) * sum(member.config.seeds for member in members)
         buckets = min(max(_POINTS // max(2 * curves, 1), _FEWEST_BUCKETS), _MOST_BUCKETS)
 
@@ -237,7 +241,7 @@ def _add(cell: Cell, member: Member, run: LoadedRun, seeds: dict[int, SeedResult
         cell.method,
         cell.environment,
         run.state,
-        max(done, int(run.summary.get("steps") or 0)),
+        max(done, int(known_number(run.summary.get("steps")) or 0)),
         config.steps,
         len(seeds),
         member.stored,
@@ -271,6 +275,7 @@ def _seed_result(run: LoadedRun, seed: int, row: SeedRow, span: int, buckets: in
         reached=_reached(evaluations, run.expert_return),
         steps_done=curve.last_step,
         folder=run.folder,
+        environment=run.config.environment,
         digest=digest(curve),
     )
 

@@ -19,6 +19,7 @@ from credo.studies.curves import SeedCurve
 from credo.studies.read import WANTED_METRICS, MethodRun, expert_return_of, is_finished, of_part, rows_of
 from credo.types import CredoError
 
+_LARGEST = float(np.finfo(np.float64).max)
 Columns = dict[str, np.ndarray]
 """Name to values, all of one length, one row a round (or evaluation) in rising ``step``."""
 
@@ -105,7 +106,7 @@ def load_run(
     if len(seeds) > MAXIMUM_SEEDS:
         raise CredoError(f"{folder}: rows of {len(seeds)} seeds; at most {MAXIMUM_SEEDS} are possible")
     if part.seeds is not None:
-        seeds = [seed for seed in seeds if seed in part.seeds]
+        seeds = sorted(part.seeds)
     expert_return = expert_return_of(stored)
     clone = config.learner == "bc"
     metrics_of = {seed: rows_of(metrics, seed, steps) for seed in seeds}
@@ -122,29 +123,27 @@ def load_run(
         verdicts={s: verdict(metrics_of[s], evaluations_of[s], expert_return, criteria, clone) for s in seeds},
         problems=tuple(problems),
     )
-    return loaded if steps is None and part.seeds is None else _as_part(loaded, part.seeds or seeds, steps)
+    return loaded if steps is None and part.seeds is None else _as_part(loaded, steps)
 
 
-def _as_part(run: LoadedRun, wanted: Sequence[int], steps: int | None) -> LoadedRun:
+def _as_part(run: LoadedRun, steps: int | None) -> LoadedRun:
     """With a summary and a state that tell of the part alone: its run may have more seeds, go further, or go on."""
     seeds = {}
     for seed in run.seeds:
         told = run.seed_summary(seed)
-        if steps is not None and (told.get("steps") or 0) > steps:
+        if steps is not None and (known_number(told.get("steps")) or 0) > steps:
             # What was kept up to there is no longer known where the run has kept something better since.
-            early = (told.get("selected_step") or 0) <= steps
+            early = (known_number(told.get("selected_step")) or 0) <= steps
             told = {k: told[k] for k in ("selected_step", "selected_return") if early and k in told}
         seeds[str(seed)] = told
-    done = run.summary.get("steps")
-    summary = run.summary | {"seeds": seeds}
-    if steps is not None and isinstance(done, int):
-        summary["steps"] = min(done, steps)
     state = run.state
-    if all(seed in run.metrics and run.curve(seed).finished for seed in wanted):
+    if all(run.curve(seed).finished for seed in run.seeds):
         state = "done"
     elif state == "done":
         state = "interrupted"
-    return dataclasses.replace(run, summary=summary, state=state)
+    # The run's own steps are its furthest seed's.
+    summary = {name: value for name, value in run.summary.items() if name != "steps"}
+    return dataclasses.replace(run, summary=summary | {"seeds": seeds, "state": state}, state=state)
 
 
 def find_runs(folder: Path) -> list[Path]:
@@ -159,6 +158,13 @@ def find_runs(folder: Path) -> list[Path]:
             folders.clear()
         folders[:] = [name for name in folders if not name.startswith(".")]
     return sorted(found)
+
+
+def known_number(value: object) -> float | None:
+    """What a file says where a number belongs; None where it is none, or no finite one."""
+    if isinstance(value, int | float) and abs(value) <= _LARGEST:
+        return float(value)
+    return None
 
 
 def thin(

@@ -114,7 +114,7 @@ def watch_report(
 
 
 def command_line(folders: Sequence[Path | MethodRun], out: Path, figures: bool, videos: bool) -> str:
-    """The command that makes the same report."""
+    """The command that makes a report of the same runs, whole."""
     words = ["credo", "report", *(str(f.folder if isinstance(f, MethodRun) else f) for f in folders), "--out", str(out)]
     words += [] if figures else ["--no-figures"]
     return shlex.join(words + (["--videos"] if videos else []))

@@ -33,7 +33,7 @@ def further_tables(collection: Collection) -> list[Table]:
     return list(
         analyse_digests(
             [
-                seed.digest._replace(method=cell.method)
+                seed.digest._replace(method=cell.method, environment=cell.environment)
                 for cell in collection.cells.values()
                 for seed in cell.seeds.values()
             ]

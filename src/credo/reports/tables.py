@@ -11,11 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from credo.diagnostics.divergence import KINDS
-from credo.reports.load import Columns, LoadedRun, find_runs, load_run
+from credo.reports.load import Columns, LoadedRun, find_runs, known_number, load_run
 from credo.types import CredoError, printable
 
 _STYLES = {"healthy": "green", "recovered": "green", "exploded": "red", "dead": "red", "non-finite": "red"}
-_LARGEST = float(np.finfo(np.float64).max)
 _LATE_ROUNDS = 50
 """Rounds at the end whose mean stands for a seed's last P(expert) and filtered share."""
 
@@ -175,11 +174,11 @@ def summary_table(folder: Path) -> Table:
 def _seed_row(run: LoadedRun, seed: int) -> SeedRow:
     stored, verdict = run.seed_summary(seed), run.verdicts[seed]
     returns = _returns(run.evaluations[seed])
-    selected, final = _number(stored.get("selected_return")), _number(stored.get("final_return"))
+    selected, final = known_number(stored.get("selected_return")), known_number(stored.get("final_return"))
     if final is None and len(returns):
         final = float(returns[-1])
     share = selected / run.expert_return if selected is not None and run.expert_return else None
-    step = _number(stored.get("selected_step"))
+    step = known_number(stored.get("selected_step"))
     return SeedRow(
         seed=seed,
         verdict=verdict.kind,
@@ -203,12 +202,6 @@ def _late_mean(columns: Columns, name: str) -> float | None:
     values = columns.get(name, np.zeros(0))[-_LATE_ROUNDS:]
     values = values[np.isfinite(values)]
     return float(values.mean()) if len(values) else None
-
-
-def _number(value: object) -> float | None:
-    if isinstance(value, int | float) and abs(value) <= _LARGEST:
-        return float(value)
-    return None
 
 
 def _optional(value: float | None, form: str) -> str:

@@ -22,7 +22,8 @@ from credo.types import CredoError
 POLL = 1.0
 """Seconds between looks at the processes and the other cells."""
 
-Train = Callable[[RunConfig, Path], Any]
+Train = Callable[[RunConfig, Path, str], Any]
+"""Trains a run in its folder; the name is that of the cell that needs it."""
 """Trains a run in its folder, going on with what is there; raises CredoError in one line where that cannot be."""
 
 
@@ -51,7 +52,7 @@ def run_cell(store: Store, placed: Placed, train: Train, lost: Callable[[], None
             return Ended(RUNNING)
         store.forget_failure(placed.run)
         try:
-            train(store.wanted(placed), folder)
+            train(store.wanted(placed), folder, placed.cell.name)
         except CredoError as error:
             return _failed(store, placed.run, str(error))
         except Exception as error:

@@ -36,7 +36,7 @@ def run_on_ray(
     Args:
         store: its root must be the same folder on every node.
         placed: the cells.
-        train: a function of a module, since nodes import it by name.
+        train: of a module, since nodes import it by name.
         address: of a running cluster ("auto": the one of this machine); None: start Ray on this machine alone, without
             its dashboard and with a token of its own.
         cores: that each task asks for and is bound to.

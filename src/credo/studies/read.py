@@ -12,7 +12,7 @@ import numpy as np
 from credo import run_folder
 from credo.config import RunConfig
 from credo.diagnostics.divergence import VERDICT_METRICS, Criteria, verdict
-from credo.studies.curves import METRIC_COLUMNS, SeedCurve, SeedDigest
+from credo.studies.curves import METRIC_COLUMNS, SeedCurve, SeedDigest, column
 from credo.studies.digest import digest
 from credo.types import CredoError
 
@@ -69,15 +69,20 @@ def _of_run(run: MethodRun, criteria: Criteria) -> list[SeedCurve]:
 
 
 def of_part(config: RunConfig, run: MethodRun) -> tuple[RunConfig, int | None]:
-    """A run's settings with the steps that are wanted of it, and where its curves are cut (None: not)."""
-    # A clone's steps are minibatches, of which no study asks for a number.
-    if run.steps is None or config.learner == "bc":
+    """A run's settings with the steps and seeds that are wanted of it, and where its curves are cut (None: not)."""
+    if run.seeds:
+        config = dataclasses.replace(config, first_seed=min(run.seeds), seeds=len(run.seeds))
+    if run.steps is None:
         return config, None
-    return dataclasses.replace(config, steps=run.steps), run.steps
+    # A clone's steps are minibatches, of which no study asks for a number.
+    return dataclasses.replace(config, steps=run.steps), None if config.learner == "bc" else run.steps
 
 
 def is_finished(curve: SeedCurve, config: RunConfig) -> bool:
-    """Whether a curve reaches the last whole round of the steps wanted; a clone is evaluated at its end alone."""
+    """Whether a curve reaches the last whole round of the steps wanted, or is frozen; a clone is evaluated at its end
+    alone."""
+    if np.any(column(curve.evaluations, "failed") == 1):
+        return True
     if config.learner == "bc":
         return len(curve.evaluations["step"]) > 0
     return curve.last_step >= config.steps // config.steps_per_round * config.steps_per_round

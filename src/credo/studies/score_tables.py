@@ -40,7 +40,7 @@ def sample_efficiency(curves: Sequence[SeedDigest], seed: int = 0) -> Table:
                 estimate = scores.median([samples], seed)
                 reached = int(np.isfinite(samples).sum())
                 rows.append((method, environment, share, len(here), reached, *map(_samples, estimate)))
-    unfinished = sum(not curve.finished for curve in curves)
+    unfinished = sum(not curve.finished and not curve.clone for curve in curves)
     clones = any(curve.clone for curve in curves)
     return Table(
         "sample-efficiency",
@@ -136,7 +136,7 @@ def unfinished_note(curves: Sequence[SeedDigest]) -> str:
     unfinished = sum(not curve.finished for curve in curves)
     if not unfinished:
         return ""
-    return f" {unfinished} of {len(curves)} seeds have not done all of their steps: theirs are the scores so far."
+    return f" {unfinished} of {len(curves)} seeds have not done all of their steps: a score of theirs is that so far."
 
 
 def _samples(value: float) -> Cell:

@@ -19,6 +19,7 @@ from credo.config import RunConfig, run_id, to_dict
 from credo.preparation import prepare
 from credo.run_folder import read_json, write_json
 from credo.studies import lease
+from credo.studies.read import MethodRun
 from credo.studies.study import Cell, Study
 from credo.types import CredoError
 
@@ -36,6 +37,15 @@ class Placed(NamedTuple):
     """Identity of its run; None where its demonstrations are not known (yet)."""
     problem: str | None = None
     """Why they cannot be."""
+
+
+def part_of(store: Store, placed: Placed) -> MethodRun:
+    """What of a run is a cell's: other studies may give it more steps and seeds."""
+    assert placed.run is not None
+    cell = placed.cell
+    return MethodRun(
+        cell.method, cell.environment, store.folder(placed.run), cell.config.steps, cell.config.seed_numbers
+    )
 
 
 class Progress(NamedTuple):
