@@ -203,8 +203,9 @@ def _robust(settings: Learning) -> Learning:
     )
 
 
-# What docs/stability.md arrives at, one setting for all environments. Against saturation the penalty before tanh, for
-# fast and steady critics layer normalisation with larger steps, a steep gradient penalty, and an actor that clones too.
+# What docs/stability.md arrives at, of each learner one setting for all environments. Against saturation the penalty
+# before tanh, for fast and steady critics layer normalisation with larger steps, a steep gradient penalty, and an actor
+# that clones too.
 _ROBUST = RunConfig(
     discriminator=DiscriminatorConfig(batch_size=64, gradient_penalty=10.0),
     # One critic overestimates, the more the further it looks ahead.
@@ -248,7 +249,7 @@ PRESETS: dict[str, RunConfig] = {
 
 DESCRIPTIONS: dict[str, str] = {
     "robust": "robust-td3: normalised critics, gradient penalty 10, no saturation, an actor that clones besides",
-    "robust-ddpg": "the same with DDPG",
+    "robust-ddpg": "the same with DDPG and, for its one critic, a discount of 0.95",
     "robust-td3": "the same as robust",
     "robust-sd3": "the same with SD3 (8 Sobol samples)",
     "robust-sac": "the same stabilisers with SAC, which has no output before tanh to penalise",
