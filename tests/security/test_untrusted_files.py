@@ -18,7 +18,8 @@ from credo.reports.curves import write_curves
 from credo.reports.load import load_run
 from credo.reports.tables import list_table
 from credo.storage import read_tensors
-from credo.studies.study import load_study
+from credo.studies.store import Placed, Store, part_of
+from credo.studies.study import Cell, load_study
 from credo.training import checkpoint
 from credo.types import CredoError, printable
 from security import hostile
@@ -128,8 +129,10 @@ def test_hostile_settings(case, tmp_path, capsys):
         {"seeds": {"0": {"selected_badness": "low", "selected_return": [1], "selected_step": 1e400}}},
         {"steps": 10**400, "state": hostile.NAME, "seeds": {"0": []}},
         {"steps": "many", "wall_seconds": {}},
+        {"seeds": {"0": {"steps": "many"}}},
+        {"seeds": {"0": {"steps": 99_999, "selected_step": "late"}}},
     ],
-    ids=range(5),
+    ids=range(7),
 )
 def test_hostile_summaries_are_shown_without_what_makes_no_sense(summary, tmp_path, capsys):
     folder = hostile.run(tmp_path / "run")
@@ -141,6 +144,15 @@ def test_hostile_summaries_are_shown_without_what_makes_no_sense(summary, tmp_pa
     assert status == 0
     assert "\x1b]0" not in out
     refusal(Run(folder).policy, words="no evaluated policy")
+    assert command(["report", tmp_path, "--out", tmp_path / "report", "--no-figures"], capsys)[0] == 0
+    store = Store(tmp_path)
+    (tmp_path / "store").mkdir()
+    folder.rename(tmp_path / "store" / "run")
+    placed = Placed(Cell("cell", "cell", "none", load_run(tmp_path / "store" / "run").config), "run")
+    progress = store.progress(placed)
+    assert 0 <= progress.steps <= progress.steps_wanted
+    assert store.wanted(placed).steps > 0
+    assert load_run(part_of(store, placed)).seeds == (0,)
 
 
 @pytest.mark.parametrize("demonstrations", [[], {"return_mean": "much"}, {"return_mean": 10**400}, None])

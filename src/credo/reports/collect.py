@@ -16,7 +16,7 @@ import numpy as np
 from credo import run_folder
 from credo.diagnostics.divergence import Verdict
 from credo.reports.figures import DISTANCE, FIGURES, PHASES, RETURN, Figure
-from credo.reports.load import Columns, LoadedRun, envelope, find_runs, known_number, load_run
+from credo.reports.load import Columns, LoadedRun, envelope, find_runs, load_run
 from credo.reports.methods import Member, name_methods
 from credo.reports.tables import SeedRow, seed_rows
 from credo.studies.curves import SeedDigest
@@ -241,7 +241,7 @@ def _add(cell: Cell, member: Member, run: LoadedRun, seeds: dict[int, SeedResult
         cell.method,
         cell.environment,
         run.state,
-        max(done, int(known_number(run.summary.get("steps")) or 0)),
+        max(done, int(run.summary.get("steps") or 0)),
         config.steps,
         len(seeds),
         member.stored,

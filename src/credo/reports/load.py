@@ -19,7 +19,6 @@ from credo.studies.curves import SeedCurve
 from credo.studies.read import WANTED_METRICS, MethodRun, expert_return_of, is_finished, of_part, rows_of
 from credo.types import CredoError
 
-_LARGEST = float(np.finfo(np.float64).max)
 Columns = dict[str, np.ndarray]
 """Name to values, all of one length, one row a round (or evaluation) in rising ``step``."""
 
@@ -131,9 +130,9 @@ def _as_part(run: LoadedRun, steps: int | None) -> LoadedRun:
     seeds = {}
     for seed in run.seeds:
         told = run.seed_summary(seed)
-        if steps is not None and (known_number(told.get("steps")) or 0) > steps:
+        if steps is not None and (told.get("steps") or 0) > steps:
             # What was kept up to there is no longer known where the run has kept something better since.
-            early = (known_number(told.get("selected_step")) or 0) <= steps
+            early = (told.get("selected_step") or 0) <= steps
             told = {k: told[k] for k in ("selected_step", "selected_return") if early and k in told}
         seeds[str(seed)] = told
     state = run.state
@@ -158,13 +157,6 @@ def find_runs(folder: Path) -> list[Path]:
             folders.clear()
         folders[:] = [name for name in folders if not name.startswith(".")]
     return sorted(found)
-
-
-def known_number(value: object) -> float | None:
-    """What a file says where a number belongs; None where it is none, or no finite one."""
-    if isinstance(value, int | float) and abs(value) <= _LARGEST:
-        return float(value)
-    return None
 
 
 def thin(

@@ -38,11 +38,11 @@ class Member(NamedTuple):
         return self.part.environment or self.config.environment
 
 
-def settings_of(member: Member) -> Settings:
+def settings_of(config: RunConfig, stored: dict[str, Any]) -> Settings:
     """What determines a run's numbers, flat, without environment and hash; with what is known of the demonstrations."""
-    found = {name: value for name, value in flat(identity(member.config)).items() if name not in _NO_PART}
-    demonstrations = member.stored.get("demonstrations")
-    if member.config.adversarial and isinstance(demonstrations, dict):
+    found = {name: value for name, value in flat(identity(config)).items() if name not in _NO_PART}
+    demonstrations = stored.get("demonstrations")
+    if config.adversarial and isinstance(demonstrations, dict):
         found[_EPISODES] = demonstrations.get("episodes")
         found[_SOURCE] = str(demonstrations.get("sha256", ""))
     return found
@@ -54,7 +54,7 @@ def name_methods(members: Sequence[Member]) -> list[str]:
     Two runs of one environment have the same name only if they differ in nothing but seeds and steps. A setting that
     each environment has one value of, all else being equal, was fitted to the environment: it is no part of a method.
     """
-    settings = [settings_of(member) for member in members]
+    settings = [settings_of(member.config, member.stored) for member in members]
     names = sorted({name for each in settings for name in each})
     differing = [name for name in names if len({_text(each[name]) for each in settings if name in each}) > 1]
     own = [

@@ -9,8 +9,7 @@ import numpy as np
 from credo import run_folder
 from credo.reports.charts import verdict_counts
 from credo.reports.collect import SHARES, Cell, Collection
-from credo.reports.methods import Member, settings_of
-from credo.studies.read import MethodRun
+from credo.reports.methods import settings_of
 from credo.studies.tables import Cell as Value
 from credo.studies.tables import Table
 
@@ -178,9 +177,7 @@ def settings(collection: Collection) -> Table:
     """Every setting in which the runs differ."""
     runs = collection.runs
     found = [
-        settings_of(
-            Member(MethodRun("", "", run.folder), run_folder.config_of(run.stored, str(run.folder)), run.stored)
-        )
+        settings_of(run_folder.config_of(run.stored, str(run.folder)), run.stored)
         | {"steps": run.steps_wanted, "seeds": run.seeds}
         for run in runs
     ]

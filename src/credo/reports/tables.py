@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from credo.diagnostics.divergence import KINDS
-from credo.reports.load import Columns, LoadedRun, find_runs, known_number, load_run
+from credo.reports.load import Columns, LoadedRun, find_runs, load_run
 from credo.types import CredoError, printable
 
 _STYLES = {"healthy": "green", "recovered": "green", "exploded": "red", "dead": "red", "non-finite": "red"}
@@ -174,11 +174,11 @@ def summary_table(folder: Path) -> Table:
 def _seed_row(run: LoadedRun, seed: int) -> SeedRow:
     stored, verdict = run.seed_summary(seed), run.verdicts[seed]
     returns = _returns(run.evaluations[seed])
-    selected, final = known_number(stored.get("selected_return")), known_number(stored.get("final_return"))
+    selected, final = stored.get("selected_return"), stored.get("final_return")
     if final is None and len(returns):
         final = float(returns[-1])
     share = selected / run.expert_return if selected is not None and run.expert_return else None
-    step = known_number(stored.get("selected_step"))
+    step = stored.get("selected_step")
     return SeedRow(
         seed=seed,
         verdict=verdict.kind,
