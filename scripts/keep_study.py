@@ -1,6 +1,6 @@
 """Keep what a study showed as small files, complete enough to draw its figures from.
 
-    python scripts/keep_study.py STUDY [--store runs] [--out results/stability]
+    python scripts/keep_study.py STUDY [--store runs] [--out results/stability] [--only CELL ...]
 
 Writes, of every cell that has begun, and keeps of a cell that has not begun in this store what stood there, so that a
 long study can be run in parts and in several places:
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import fnmatch
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -151,11 +152,13 @@ def main() -> None:
     parser.add_argument("study")
     parser.add_argument("--store", type=Path, default=Path("runs"))
     parser.add_argument("--out", type=Path, default=Path("results/stability"))
+    parser.add_argument("--only", nargs="*", default=["*"], help="cells by name; * stands for any text")
     options = parser.parse_args()
     study, store = load_study(find_study(options.study)), Store(options.store)
     runs: list[tuple[Cell, LoadedRun]] = []
     for placed in place(study, {}):
-        if placed.run is not None and store.folder(placed.run).exists():
+        chosen = any(fnmatch.fnmatchcase(placed.cell.name, only) for only in options.only)
+        if chosen and placed.run is not None and store.folder(placed.run).exists():
             runs.append((placed.cell, load_run(part_of(store, placed))))
     if not runs:
         parser.error(f"no cell of {study.name} has begun under {options.store}")

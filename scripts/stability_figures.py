@@ -171,7 +171,7 @@ def robust(results: Path) -> alt.Chart | None:
             alt.layer(lines.encode(x, y, detail="seed:N"), dashes).properties(width=250, height=170, title=shown)
         )
     title = heading(
-        "One setting for all: the preset robust",
+        "The presets robust: of each learner one setting for all",
         "one line a seed; five demonstrated episodes; dashed: 0.9 of the expert's return",
     )
     return alt.concat(*panels, columns=3, spacing=22).properties(title=title)
