@@ -13,6 +13,7 @@ TRIALS = {
     "hopper-ddpg-cloning-5": "cloning 5",
     "hopper-ddpg-discount-97": "discount 0.97",
     "hopper-ddpg-discount-95": "discount 0.95: `robust-ddpg`",
+    "hopper-ddpg-without-cloning": "`robust-ddpg` without the clone's loss",
 }
 THOUSANDS = (5, 10, 15, 20, 25)
 _LISTED = 3

@@ -32,14 +32,13 @@ import pyarrow.parquet as pq
 
 from credo.config import RunConfig, from_dict, identity, run_id, to_dict
 from credo.config.limits import MAXIMUM_SEEDS, MAXIMUM_STEPS
-from credo.types import CredoError
+from credo.types import CredoError, is_number
 
 FORMAT = 1
 METRICS, EVALUATIONS, CHECKPOINTS, POLICIES = "metrics", "evaluations", "checkpoints", "policies"
 FROZEN = "frozen"
+# What of a summary are numbers wherever they are known.
 _NUMBERS = ("steps", "wall_seconds", "selected_step", "selected_return", "selected_badness", "final_return")
-"""What of a summary are numbers wherever they are known."""
-_LARGEST = float(np.finfo(np.float64).max)
 CONFIG, SUMMARY, DONE, LOCK = "config.json", "summary.json", "DONE", "lock"
 _FOLDERS = (METRICS, EVALUATIONS, CHECKPOINTS, POLICIES)
 _KEYS = {"seed": pa.int32(), "round": pa.int32(), "step": pa.int64()}
@@ -258,22 +257,16 @@ def config_of(stored: dict[str, Any], where: str) -> RunConfig:
 
 
 def read_summary(folder: Path) -> dict[str, Any]:
-    """summary.json without what makes no sense of its numbers and seeds; an empty one where the run has not got that
-    far."""
+    """summary.json without numbers and seeds that make no sense; an empty one where the run has not got that far."""
     if not (folder / SUMMARY).exists():
         return {}
     summary = _sensible(read_json(folder / SUMMARY))
-    seeds = summary.get("seeds", {})
-    told = seeds.items() if isinstance(seeds, dict) else ()
-    return summary | {"seeds": {number: _sensible(seed) for number, seed in told if isinstance(seed, dict)}}
+    seeds = told if isinstance(told := summary.get("seeds"), dict) else {}
+    return summary | {"seeds": {number: _sensible(seed) for number, seed in seeds.items() if isinstance(seed, dict)}}
 
 
 def _sensible(told: dict[str, Any]) -> dict[str, Any]:
-    def sensible(name: str, value: Any) -> bool:
-        known = isinstance(value, int | float) and abs(value) <= _LARGEST
-        return known or value is None or name not in _NUMBERS
-
-    return {name: value for name, value in told.items() if sensible(name, value)}
+    return {name: value for name, value in told.items() if name not in _NUMBERS or value is None or is_number(value)}
 
 
 def write_part(folder: Path, kind: str, index: int, rows: list[dict[str, Any]]) -> None:

@@ -7,7 +7,8 @@ The one sign convention: a discriminator gives a logit l(s, a); a **positive log
 from __future__ import annotations
 
 import re
-from typing import Any, NamedTuple
+import sys
+from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
 
@@ -21,6 +22,11 @@ Metrics = dict[str, Array]
 
 class CredoError(Exception):
     """An error that a user can cause and mend: one line naming the thing, its value and what would be right."""
+
+
+def is_number(value: object) -> TypeGuard[int | float]:
+    """Whether what a file says is a number, and one that a float can hold."""
+    return isinstance(value, int | float) and abs(value) <= sys.float_info.max
 
 
 def printable(text: object) -> str:

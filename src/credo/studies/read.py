@@ -14,12 +14,11 @@ from credo.config import RunConfig
 from credo.diagnostics.divergence import VERDICT_METRICS, Criteria, verdict
 from credo.studies.curves import METRIC_COLUMNS, SeedCurve, SeedDigest, column
 from credo.studies.digest import digest
-from credo.types import CredoError
+from credo.types import CredoError, is_number
 
 Columns = dict[str, np.ndarray]
 WANTED_METRICS = ["seed", *dict.fromkeys((*METRIC_COLUMNS, *VERDICT_METRICS))]
 """The columns of a run's metrics that verdicts and statistics read."""
-_LARGEST = float(np.finfo(np.float64).max)
 
 
 class MethodRun(NamedTuple):
@@ -92,7 +91,7 @@ def expert_return_of(stored: dict[str, Any]) -> float | None:
     """The demonstrations' mean return in a run's config.json; None where it is unknown."""
     demonstrations = stored.get("demonstrations")
     value = demonstrations.get("return_mean") if isinstance(demonstrations, dict) else None
-    return float(value) if isinstance(value, int | float) and abs(value) <= _LARGEST else None
+    return float(value) if is_number(value) else None
 
 
 def rows_of(columns: Columns, seed: int, steps: int | None = None) -> Columns:
