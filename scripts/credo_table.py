@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean, median
 from typing import Any, NamedTuple
@@ -22,14 +23,14 @@ class Regime(NamedTuple):
     """What its methods of this regime begin with."""
     first_seed: int = 0
     """The seeds from here on: those before are another study's."""
-    p: str = "p of inactive, of returns (Holm)"
-    """What is tested against CREDO off: ``p_values``."""
+    fixed: bool = False
+    """Whether ``fixed`` tests it, one method against CREDO off alone; else ``explored``."""
 
 
 REGIMES = {
     "stability-credo": Regime("td3 over-trained "),
     "stability-credo-alive": Regime(),
-    "stability-credo-33": Regime(first_seed=11, p="p of dead, of the last evaluation; of returns at the end"),
+    "stability-credo-33": Regime(first_seed=11, fixed=True),
 }
 NAMES = {
     "off": "off",
@@ -48,6 +49,10 @@ HEADER = (
     "outliers",
     "P(expert) of the expert's, the policy's",
 )
+EXPLORED = "p of inactive, of returns (Holm)"
+FIXED = "p of dead, of the last evaluation; of returns at the end"
+Cells = dict[str, Rows]
+"""By name of the method: the rows of its seeds, or of their evaluations."""
 
 
 def late(rounds: Rows, name: str) -> float:
@@ -71,9 +76,10 @@ def worth(value: Any) -> float:
 
 def second_half(evaluations: Rows) -> list[float]:
     """Of each seed, the mean return of its evaluations after half of the steps."""
+    half = max(row["step"] for row in evaluations) / 2
     late: dict[float, list[float]] = {}
     for row in evaluations:
-        if row["step"] > max(row["step"] for row in evaluations) / 2:
+        if row["step"] > half:
             late.setdefault(row["seed"], []).append(worth(row["return"]))
     return [mean(values) for values in late.values()]
 
@@ -106,9 +112,26 @@ def of_dead(rows: Rows, other: Rows) -> float:
     return exact_test([Stratum(mine, len(rows), theirs, len(other))])
 
 
+def explored(cells: Cells, others: Sequence[str]) -> dict[str, str]:
+    """The tests of several methods against CREDO off."""
+    p_inactive = holm([against(cells[name], cells["off"]) for name in others])
+    p_returns = holm([of_returns(cells[name], cells["off"]) for name in others])
+    pairs = zip(others, p_inactive, p_returns, strict=True)
+    return {name: f"{rounded(inactivity)}, {rounded(returns)}" for name, inactivity, returns in pairs}
+
+
+def fixed(cells: Cells, tests: Cells, others: Sequence[str]) -> dict[str, str]:
+    """The two tests that were fixed beforehand, and behind them that of the study before."""
+    return {
+        name: f"{rounded(of_dead(cells[name], cells['off']))}, "
+        f"{rounded(of_last_evaluations(tests[name], tests['off']))}; {rounded(of_returns(cells[name], cells['off']))}"
+        for name in others
+    }
+
+
 def table(results: Path, study: str) -> list[str]:
     """A setting of CREDO a row, against CREDO off on the same seeds."""
-    begins, first_seed, p_name = REGIMES[study]
+    begins, first_seed, is_fixed = REGIMES[study]
     seeds, rounds, evaluations = (
         [
             row
@@ -122,21 +145,12 @@ def table(results: Path, study: str) -> list[str]:
     methods = list(dict.fromkeys(row["method"] for row in seeds))
     cells = {method.removeprefix(begins): [r for r in seeds if r["method"] == method] for method in methods}
     others = [name for name in cells if name != "off"]
-    p_inactive = holm([against(cells[name], cells["off"]) for name in others])
-    p_returns = holm([of_returns(cells[name], cells["off"]) for name in others])
-    told = {name: f"{rounded(p_inactive[i])}, {rounded(p_returns[i])}" for i, name in enumerate(others)}
     numbers = {name: {row["seed"] for row in mine} for name, mine in cells.items()}
     tests = {
         name: [row for row in evaluations if row["method"] == begins + name and row["seed"] in numbers[name]]
         for name in cells
     }
-    if first_seed:
-        # The tests that were fixed beforehand, of one method against one: nothing to correct for.
-        told = {
-            name: f"{rounded(of_dead(cells[name], cells['off']))}, "
-            f"{rounded(of_last_evaluations(tests[name], tests['off']))}; {rounded(p_returns[i])}"
-            for i, name in enumerate(others)
-        }
+    told = fixed(cells, tests, others) if is_fixed else explored(cells, others)
     rows = []
     for name, mine in cells.items():
         returns = [row["last_return"] for row in mine]
@@ -156,4 +170,4 @@ def table(results: Path, study: str) -> list[str]:
                 told.get(name, ""),
             ]
         )
-    return markdown((*HEADER, p_name), rows)
+    return markdown((*HEADER, FIXED if is_fixed else EXPLORED), rows)

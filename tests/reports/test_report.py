@@ -384,43 +384,6 @@ def test_out_may_not_be_missing_a_folder_that_cannot_be_made(make_run, tmp_path)
         write_report([folder], folder / "config.json" / "x", figures=False)
 
 
-def test_parts_of_one_run_are_shown_as_a_study_calls_and_cuts_them(make_run, tmp_path):
-    folder = make_run("run", ("healthy", "dead", "weak"))
-    parts = [
-        MethodRun("short", "at home", folder, 6_400, (0, 1)),
-        MethodRun("long", "at home", folder, 12_800, (0, 2)),
-    ]
-    made = write_report(parts, tmp_path / "out", figures=False, command="credo study report tiny")
-    cells = made.collection.cells
-    assert list(cells) == [("at home", "short"), ("at home", "long")]
-    assert [list(cell.seeds) for cell in cells.values()] == [[0, 1], [0, 2]]
-    short, long = (cell.seeds[0] for cell in cells.values())
-    assert (short.steps_done, short.row.final_return, long.steps_done, long.row.final_return) == (
-        6_400,
-        1_450.0,
-        12_800,
-        2_900.0,
-    )
-    assert made.collection.problems == ()
-    assert [(run.steps_done, run.steps_wanted, run.seeds) for run in made.collection.runs] == [
-        (6_400, 6_400, 2),
-        (12_800, 12_800, 2),
-    ]
-    assert "<code>credo study report tiny</code>" in made.page.read_text()
-    labelled = [part._replace(environment=name) for part, name in zip(parts, ("home", "away"), strict=True)]
-    (verdicts,) = (t for t in tables(Reader().collect(labelled)) if t.name == "verdicts")
-    assert [row[:3] for row in verdicts.rows] == [("short", "home", 2), ("long", "away", 2)]
-
-
-def test_a_clone_does_not_stretch_the_phases_of_the_others(make_run):
-    learner, clone = make_run("run", ("healthy",)), make_run("clone", (), learner="bc", seeds=1, steps=1_000_000)
-    evaluation = {"seed": 0, "round": 0, "step": 500, "return_mean": 600.0, "failed": 0.0}
-    run_folder.write_part(clone, run_folder.EVALUATIONS, 0, [evaluation])
-    collection = Reader().collect([learner, clone])
-    assert collection.spans == {"Hopper-v5": STEPS}
-    assert None not in collection.cells["Hopper-v5", "td3"].seeds[0].phases["return"]
-
-
 def test_the_example_tells_the_verdicts(make_run, tmp_path):
     folder = make_run("run", ("healthy", "dead"))
     command = [sys.executable, Path(__file__).parents[2] / "examples" / "report_runs.py", folder, tmp_path / "out"]

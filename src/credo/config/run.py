@@ -115,7 +115,12 @@ class RunConfig:
     @property
     def adversarial(self) -> bool:
         """Whether a discriminator gives the reward."""
-        return self.imitates and self.learner != "bc"
+        return self.imitates and not self.clones
+
+    @property
+    def clones(self) -> bool:
+        """Whether it is behavioural cloning alone, whose steps are minibatches."""
+        return self.learner == "bc"
 
     @property
     def cloning_weight(self) -> float:

@@ -159,8 +159,8 @@ class Reader:
         names_of = [printable(m.part.method or name) for m, name in zip(members, name_methods(members), strict=True)]
         spans: dict[str, int] = defaultdict(int)
         for member in members:
-            # A clone's steps are minibatches.
-            steps = 1 if member.config.learner == "bc" else member.config.steps
+            # A clone's minibatches do not stretch it.
+            steps = 1 if member.config.clones else member.config.steps
             spans[member.environment] = max(spans[member.environment], steps)
         curves = len(FIGURES) * sum(member.config.seeds for member in members)
         buckets = min(max(_POINTS // max(2 * curves, 1), _FEWEST_BUCKETS), _MOST_BUCKETS)

@@ -16,7 +16,7 @@ from credo.config import RunConfig
 from credo.config.limits import MAXIMUM_SEEDS, MAXIMUM_STEPS
 from credo.diagnostics.divergence import Criteria, Verdict, verdict
 from credo.studies.curves import SeedCurve
-from credo.studies.read import WANTED_METRICS, MethodRun, expert_return_of, is_finished, of_part, rows_of
+from credo.studies.read import WANTED_METRICS, MethodRun, expert_return_of, of_part, of_settings, rows_of
 from credo.types import CredoError
 
 Columns = dict[str, np.ndarray]
@@ -63,8 +63,7 @@ class LoadedRun:
         """The rows of a seed for the statistics; its method is not named."""
         rows = self.metrics[seed], self.evaluations[seed]
         curve = SeedCurve("", self.config.environment, seed, *rows, self.expert_return, self.verdicts[seed])
-        curve = curve._replace(clone=self.config.learner == "bc")
-        return curve._replace(finished=is_finished(curve, self.config))
+        return of_settings(curve, self.config)
 
     def seed_summary(self, seed: int) -> dict[str, Any]:
         """What summary.json holds of a seed; empty where it has nothing yet."""
@@ -107,7 +106,6 @@ def load_run(
     if part.seeds is not None:
         seeds = sorted(part.seeds)
     expert_return = expert_return_of(stored)
-    clone = config.learner == "bc"
     metrics_of = {seed: rows_of(metrics, seed, steps) for seed in seeds}
     evaluations_of = {seed: rows_of(evaluations, seed, steps) for seed in seeds}
     loaded = LoadedRun(
@@ -119,7 +117,7 @@ def load_run(
         metrics=metrics_of,
         evaluations=evaluations_of,
         expert_return=expert_return,
-        verdicts={s: verdict(metrics_of[s], evaluations_of[s], expert_return, criteria, clone) for s in seeds},
+        verdicts={s: verdict(metrics_of[s], evaluations_of[s], expert_return, criteria, config.clones) for s in seeds},
         problems=tuple(problems),
     )
     return loaded if steps is None and part.seeds is None else _as_part(loaded, steps)

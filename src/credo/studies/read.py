@@ -57,13 +57,11 @@ def _of_run(run: MethodRun, criteria: Criteria) -> list[SeedCurve]:
     metrics = _parts(run.folder, run_folder.METRICS, WANTED_METRICS)
     evaluations = _parts(run.folder, run_folder.EVALUATIONS)
     expert = expert_return_of(stored)
-    clone = config.learner == "bc"
     curves = []
     for seed in run.seeds if run.seeds is not None else config.seed_numbers:
         rounds, tests = rows_of(metrics, seed, steps), rows_of(evaluations, seed, steps)
-        judged = verdict(rounds, tests, expert, criteria, clone)
-        curve = SeedCurve(run.method, run.environment, seed, rounds, tests, expert, judged, clone=clone)
-        curves.append(curve._replace(finished=is_finished(curve, config)))
+        judged = verdict(rounds, tests, expert, criteria, config.clones)
+        curves.append(of_settings(SeedCurve(run.method, run.environment, seed, rounds, tests, expert, judged), config))
     return curves
 
 
@@ -74,17 +72,18 @@ def of_part(config: RunConfig, run: MethodRun) -> tuple[RunConfig, int | None]:
     if run.steps is None:
         return config, None
     # A clone's steps are minibatches, of which no study asks for a number.
-    return dataclasses.replace(config, steps=run.steps), None if config.learner == "bc" else run.steps
+    return dataclasses.replace(config, steps=run.steps), None if config.clones else run.steps
 
 
-def is_finished(curve: SeedCurve, config: RunConfig) -> bool:
-    """Whether a curve reaches the last whole round of the steps wanted, or is frozen; a clone is evaluated at its end
-    alone."""
-    if np.any(column(curve.evaluations, "failed") == 1):
-        return True
-    if config.learner == "bc":
-        return len(curve.evaluations["step"]) > 0
-    return curve.last_step >= config.steps // config.steps_per_round * config.steps_per_round
+def of_settings(curve: SeedCurve, config: RunConfig) -> SeedCurve:
+    """The curve with what the settings say of it: whether it is a clone's, which is evaluated at its end alone, and
+    whether it reaches the last whole round of the steps wanted, or is frozen."""
+    if config.clones:
+        finished = len(curve.evaluations["step"]) > 0
+    else:
+        finished = curve.last_step >= config.steps // config.steps_per_round * config.steps_per_round
+    frozen = bool(np.any(column(curve.evaluations, "failed") == 1))
+    return curve._replace(clone=config.clones, finished=finished or frozen)
 
 
 def expert_return_of(stored: dict[str, Any]) -> float | None:

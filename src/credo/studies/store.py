@@ -134,7 +134,7 @@ def seed_steps(summary: dict[str, Any], config: RunConfig) -> tuple[int, bool]:
     so has a clone that is done, whose steps are minibatches and stop by themselves."""
     wanted = config.rounds * config.steps_per_round
     told = summary.get("seeds") or {}
-    cloned = config.learner == "bc" and summary.get("state") == "done"
+    cloned = config.clones and summary.get("state") == "done"
     done = []
     for number in config.seed_numbers:
         seed = told.get(str(number)) or {}
