@@ -27,16 +27,13 @@ class Regime(NamedTuple):
     """Whether ``fixed`` tests it, one method against CREDO off alone; else ``explored``."""
 
 
+ENVIRONMENT = "Hopper-v5"
+"""The one in which settings of CREDO are compared."""
 REGIMES = {
+    "stability-credo-early": Regime("td3 "),
     "stability-credo": Regime("td3 over-trained "),
     "stability-credo-alive": Regime(),
     "stability-credo-33": Regime(first_seed=11, fixed=True),
-}
-NAMES = {
-    "off": "off",
-    "resample-5": "`filter`, c = 5",
-    "resample-2": "`filter`, c = 2",
-    "clip-5": "`clip`, c = 5",
 }
 HEADER = (
     "CREDO",
@@ -53,6 +50,14 @@ EXPLORED = "p of inactive, of returns (Holm)"
 FIXED = "p of dead, of the last evaluation; of returns at the end"
 Cells = dict[str, Rows]
 """By name of the method: the rows of its seeds, or of their evaluations."""
+
+
+def named(method: str) -> str:
+    """A setting of CREDO, which the studies call reading-threshold, as the page writes it."""
+    if method == "off":
+        return method
+    reading, threshold = method.split("-")
+    return f"`{'filter' if reading == 'resample' else reading}`, c = {threshold}"
 
 
 def late(rounds: Rows, name: str) -> float:
@@ -136,7 +141,7 @@ def table(results: Path, study: str) -> list[str]:
         [
             row
             for row in read(results / f"{study}-{kind}.csv")
-            if row["method"].startswith(begins) and row["seed"] >= first_seed
+            if row["method"].startswith(begins) and row["environment"] == ENVIRONMENT and row["seed"] >= first_seed
         ]
         for kind in ("seeds", "rounds", "evaluations")
     )
@@ -159,7 +164,7 @@ def table(results: Path, study: str) -> list[str]:
         expert, policy = (late(curves, f"expert_probability_{side}") for side in ("expert", "policy"))
         rows.append(
             [
-                NAMES.get(name, name),
+                named(name),
                 f"{round(min(row['steps'] for row in mine), -2):,.0f}",
                 dead(mine),
                 f"{inactive(mine)} of {len(mine)}",

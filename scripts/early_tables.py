@@ -56,11 +56,11 @@ CHANGES = {
 CHANGE_HEADER = ("changed", "dead", "inactive at the end", "saturated at the end", "dead from step", "p, alone / Holm")
 LEARNER_HEADER = (
     "",
-    "nothing changed: dead",
+    "{}: dead",
     "inactive at the end",
     "dead from step",
     "saturated at the end",
-    "with the penalty: dead",
+    "{}: dead",
     "inactive at the end",
     "saturated at the end",
     "p",
@@ -125,18 +125,18 @@ def changes(results: Path, study: str) -> list[str]:
     return markdown(CHANGE_HEADER, rows)
 
 
-def learners(results: Path) -> list[str]:
-    """A learner in an environment a row, without and with the penalty before tanh, and all of them together."""
-    cells = cells_of(results, "stability-early-learners")
-    shares = saturated(results, "stability-early-learners")
+def learners(results: Path, study: str, without: tuple[str, str], held: tuple[str, str]) -> list[str]:
+    """A learner in an environment a row, without a remedy and with it, and all of them together; of each of the two the
+    method's name in the study and in the header."""
+    cells = cells_of(results, study)
+    shares = saturated(results, study)
     pairs, ends = {}, {}
-    for (method, environment), plain in cells.items():
+    for (method, environment), rows in cells.items():
         learner, changed = method.split(" ")
-        other = f"{learner} preactivation-penalty", environment
-        held = cells.get(other)
-        if changed == "plain" and held:
+        other = f"{learner} {held[0]}", environment
+        if changed == without[0] and other in cells:
             name = f"{LEARNERS[learner]}, {ENVIRONMENTS[environment]}"
-            pairs[name], ends[name] = (plain, held), (shares[method, environment], shares[other])
+            pairs[name], ends[name] = (rows, cells[other]), (shares[method, environment], shares[other])
     rows = [
         [
             name,
@@ -144,15 +144,16 @@ def learners(results: Path) -> list[str]:
             f"{inactive(plain)} of {len(plain)}",
             dead_from(plain),
             ends[name][0],
-            dead(held),
-            f"{inactive(held)} of {len(held)}",
+            dead(changed),
+            f"{inactive(changed)} of {len(changed)}",
             ends[name][1],
-            rounded(against(held, plain)),
+            rounded(against(changed, plain)),
         ]
-        for name, (plain, held) in pairs.items()
+        for name, (plain, changed) in pairs.items()
     ]
-    plain, held = ([row for pair in pairs.values() for row in pair[side]] for side in (0, 1))
-    strata = [Stratum(inactive(held), len(held), inactive(plain), len(plain)) for plain, held in pairs.values()]
-    counts = [f"{inactive(rows)} of {len(rows)}" for rows in (plain, held)]
-    rows.append(["all", dead(plain), counts[0], "", "", dead(held), counts[1], "", rounded(exact_test(strata))])
-    return markdown(LEARNER_HEADER, rows)
+    plain, changed = ([row for pair in pairs.values() for row in pair[side]] for side in (0, 1))
+    strata = [Stratum(inactive(other), len(other), inactive(mine), len(mine)) for mine, other in pairs.values()]
+    counts = [f"{inactive(each)} of {len(each)}" for each in (plain, changed)]
+    rows.append(["all", dead(plain), counts[0], "", "", dead(changed), counts[1], "", rounded(exact_test(strata))])
+    names = iter((without[1], held[1]))
+    return markdown([title.format(next(names)) if "{}" in title else title for title in LEARNER_HEADER], rows)

@@ -2,9 +2,9 @@
 
 A diagnostic is read at a fixed step, of the seeds alone that are not dead by then and of cells with seeds of both
 fates. Its *rank* is the chance that, of two seeds of one cell, the one that dies later has the larger value (1/2: it
-tells nothing); settings that are more deadly than others cannot raise it. p is of a permutation test within cells.
-Precision and recall are of the threshold that is best on all other seeds; lead: median steps from the reading to the
-death of those warned of rightly.
+tells nothing); settings that are more deadly than others cannot raise it. p: the readings of whole seeds exchanged, in
+all cells at once. Precision and recall are of the threshold that is best on all other seeds; lead: median steps from
+the reading to the death of those warned of rightly.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from kept_files import Rows, markdown, read, whole
 
 from credo.studies.counts import holm
 from credo.studies.foretelling import leave_one_out
-from credo.studies.ranks import rank_p_value
+from credo.studies.ranks import PERMUTATIONS, rank_p_value
 
 STUDIES = ("stability-early", "stability-early-33", "stability-early-remedies", "stability-early-learners")
 STEPS = (64, 128, 256, 512, 1024)
@@ -35,6 +35,8 @@ DIAGNOSTICS = {
     "outlier_share": "share of outliers",
 }
 SHOWN = 3
+SEEDS = 11
+"""Those that every study has."""
 HEADER = (
     "read at step",
     "seeds alive",
@@ -51,14 +53,18 @@ Place = tuple[str, str, float]
 
 
 class Alive(NamedTuple):
-    """The seeds that are not dead at a step, of cells where some die later and some do not."""
+    """The seeds of cells where, of those that are not dead at a step, some die later and some do not."""
 
     cell: np.ndarray
     """[n] int."""
+    seed: np.ndarray
+    """[n] int: its number."""
+    alive: np.ndarray
+    """[n] bool."""
     dead_from: np.ndarray
     """[n] the step that each is dead from; infinite where it never is."""
     values: np.ndarray
-    """[diagnostics, n]: in the last window of rounds that ends by then."""
+    """[diagnostics, n]: in the last window of rounds that ends by then; NaN of the dead."""
 
     @property
     def dies(self) -> np.ndarray:
@@ -71,51 +77,83 @@ def known_by(step: int, rows: Rows) -> bool:
     return any(row["step"] <= step and row["actor_preactivation"] != "" for row in rows)
 
 
+def read_at(step: int, rows: Rows) -> list[float]:
+    """A seed's diagnostics."""
+    last = [row for row in rows if row["step"] <= step][-1]
+    return [last[name] if last[name] != "" else np.nan for name in DIAGNOSTICS]
+
+
 def alive_at(step: int, fates: dict[Place, float], curves: dict[Place, Rows]) -> Alive:
-    alive = [place for place, dead_from in fates.items() if dead_from > step and known_by(step, curves[place])]
+    alive = {place for place, dead_from in fates.items() if dead_from > step and known_by(step, curves[place])}
     seen: dict[tuple[str, str], set[bool]] = defaultdict(set)
-    for place in alive:
-        seen[place[:2]].add(np.isfinite(fates[place]))
+    for place in fates:
+        if place in alive:
+            seen[place[:2]].add(np.isfinite(fates[place]))
     cells = [cell for cell, kinds in seen.items() if len(kinds) == 2]
-    alive = [place for place in alive if place[:2] in cells]
-    last = [[row for row in curves[place] if row["step"] <= step][-1] for place in alive]
-    values = [[row[name] if row[name] != "" else np.nan for row in last] for name in DIAGNOSTICS]
+    places = [place for place in fates if place[:2] in cells]
+    unknown = [np.nan] * len(DIAGNOSTICS)
+    values = [read_at(step, curves[place]) if place in alive else unknown for place in places]
     return Alive(
-        np.array([cells.index(place[:2]) for place in alive], int),
-        np.array([fates[place] for place in alive], float),
-        np.array(values, float).reshape(len(DIAGNOSTICS), len(alive)),
+        np.array([cells.index(place[:2]) for place in places], int),
+        np.array([place[2] for place in places], int),
+        np.array([place in alive for place in places], bool),
+        np.array([fates[place] for place in places], float),
+        np.array(values, float).reshape(len(places), len(DIAGNOSTICS)).T,
     )
 
 
-def rows_at(step: int, alive: Alive) -> list[list[Any]]:
+def rows_at(step: int, read: Alive) -> list[list[Any]]:
     """The diagnostics that tell most at a step."""
     generator = np.random.default_rng(step)
-    known = [i for i, row in enumerate(alive.values) if not np.isnan(row).all()]
-    found = [rank_p_value(alive.cell, alive.dies, alive.values[i], generator) for i in known]
+    known = [i for i, row in enumerate(read.values) if not np.isnan(row).all()]
+    found = [rank_p_value(read.cell, read.seed, read.dies, read.values[i], generator) for i in known]
     corrected = holm([p for _, p in found])
-    warned, _ = leave_one_out(alive.values[known], alive.dies)
+    dies, dead_from = read.dies[read.alive], read.dead_from[read.alive]
+    warned, _ = leave_one_out(read.values[known][:, read.alive], dies, read.seed[read.alive])
     best = sorted(range(len(known)), key=lambda i: (found[i][1], -abs(found[i][0] - 0.5)))[:SHOWN]
-    dying, names = int(alive.dies.sum()), list(DIAGNOSTICS.values())
+    dying, names = int(dies.sum()), list(DIAGNOSTICS.values())
     rows = []
     for place, i in enumerate(best):
-        rightly = warned[i] & alive.dies
+        rightly = warned[i] & dies
         right = int(rightly.sum())
-        counts = (f"{step:,}", len(alive.dies), f"{dying} ({dying / len(alive.dies):.2f})") if place == 0 else ("",) * 3
+        counts = (f"{step:,}", len(dies), f"{dying} ({dying / len(dies):.2f})") if place == 0 else ("",) * 3
         (rank, p), given = found[i], int(warned[i].sum())
         share = (f"{right / given:.2f}", f"{right / dying:.2f}") if given else ("-", "0.00")
-        lead = f"{np.median(alive.dead_from[rightly]) - step:,.0f}" if right else "-"
+        lead = f"{np.median(dead_from[rightly]) - step:,.0f}" if right else "-"
         rows.append([*counts, names[known[i]], f"{rank:.2f}", f"{p:.2g} / {corrected[i]:.2g}", given, *share, lead])
     return rows
 
 
-def table(results: Path) -> list[str]:
-    """Its lines, in Markdown."""
+def fates_of(results: Path) -> dict[Place, float]:
+    """The step that each seed is dead from; infinite where it never is. Studies share runs: a seed counts once."""
     fates: dict[Place, float] = {}
-    curves: dict[Place, Rows] = defaultdict(list)
     for study in STUDIES:
         for row in whole(read(results / f"{study}-seeds.csv")):
-            # Studies share runs: a seed counts once.
             fates.setdefault(place_of(study, row), row["step"] if row["verdict"] == "dead" else np.inf)
+    return fates
+
+
+def by_seed(results: Path) -> list[str]:
+    """How often each seed number dies, over TD3's cells on Hopper with seeds of both fates; p: how often the numbers
+    differ as much (sum of squares) with fates exchanged within cells."""
+    dead: dict[str, dict[int, bool]] = defaultdict(dict)
+    for (method, environment, seed), step in fates_of(results).items():
+        if environment == "Hopper-v5" and not method.startswith(("ddpg", "sd3")) and seed < SEEDS:
+            dead[method][int(seed)] = np.isfinite(step)
+    mixed = [row for row in dead.values() if len(set(row.values())) == 2]
+    table = np.array([[row[seed] for seed in range(SEEDS)] for row in mixed], int)
+    counts = table.sum(axis=0)
+    drawings = np.random.default_rng(0).permuted(np.tile(table, (PERMUTATIONS, 1, 1)), axis=2).sum(axis=1)
+    as_far = ((drawings**2).sum(axis=1) >= (counts**2).sum()).sum()
+    p = (as_far + 1) / (PERMUTATIONS + 1)
+    return markdown(("seed", *range(SEEDS), "p"), [[f"dies in so many of {len(table)} settings", *counts, f"{p:.2g}"]])
+
+
+def table(results: Path) -> list[str]:
+    """Its lines, in Markdown."""
+    fates = fates_of(results)
+    curves: dict[Place, Rows] = defaultdict(list)
+    for study in STUDIES:
         mine: dict[Place, Rows] = defaultdict(list)
         for row in read(results / f"{study}-rounds.csv"):
             mine[place_of(study, row)].append(row)
@@ -123,7 +161,7 @@ def table(results: Path) -> list[str]:
     rows = []
     for step in STEPS:
         alive = alive_at(step, fates, curves)
-        if alive.dies.any():
+        if (alive.dies & alive.alive).any():
             rows += rows_at(step, alive)
     return markdown(HEADER, rows)
 

@@ -24,6 +24,7 @@ RECORDED = (
     "filtered_share",
     "discriminator_action_slope",
     "q_action_slope",
+    "q_mean",
 )
 """Metrics kept beside each evaluation: gradients as the maximum since the one before, the rest as the mean."""
 

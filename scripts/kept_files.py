@@ -10,6 +10,8 @@ from typing import Any
 ENVIRONMENTS = {"hopper": "Hopper-v5", "walker2d": "Walker2d-v5", "halfcheetah": "HalfCheetah-v5"}
 LEARNERS = {"td3": "TD3", "ddpg": "DDPG", "sd3": "SD3", "sac": "SAC"}
 NEAR_THE_EXPERT = 0.9
+FROZEN = ("non-finite", "failed")
+"""Verdicts of seeds that go no further."""
 Rows = list[dict[str, Any]]
 
 
@@ -21,10 +23,15 @@ def read(path: Path) -> Rows:
         return [{name: number(value) for name, value in row.items()} for row in csv.DictReader(file)]
 
 
+def frozen(row: dict[str, Any]) -> bool:
+    """Whether a seed's numbers or its environment failed, and it ended there."""
+    return row["verdict"] in FROZEN
+
+
 def whole(rows: Rows) -> Rows:
-    """The seeds that went as far as any."""
+    """The seeds that went as far as any, and those that ended because they failed."""
     finished = max((row["steps"] for row in rows), default=0)
-    return [row for row in rows if row["steps"] == finished]
+    return [row for row in rows if row["steps"] == finished or frozen(row)]
 
 
 def number(text: str) -> Any:

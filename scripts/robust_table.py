@@ -2,46 +2,74 @@
 
 from __future__ import annotations
 
+import itertools
+from math import isinf
 from pathlib import Path
+from statistics import median_high
 
-from kept_files import ENVIRONMENTS, LEARNERS, NEAR_THE_EXPERT, Rows, markdown, read
+from early_tables import inactive
+from kept_files import ENVIRONMENTS, LEARNERS, NEAR_THE_EXPERT, Rows, frozen, markdown, read
+
+from credo.diagnostics.divergence import DIVERGED
 
 HEADER = (
     "",
     "steps",
-    "dead",
+    "diverged",
     "inactive at the end",
     "kept policy at 0.9",
     "its share of the expert's return",
     "last evaluation at 0.9 (least)",
     "at 0.9 first: median, last seed",
+    "below it again (most in a row)",
 )
 NAMES = LEARNERS | {"bc": "cloning alone", "ppo": "PPO", "td3-without-cloning": "TD3 without cloning"}
+
+
+def curve(seed: float, evaluations: Rows, expert: float) -> list[tuple[float, float]]:
+    """Of each evaluation of a seed, the step and the share of the expert's return; 0 where it was frozen."""
+    mine = [row for row in evaluations if row["seed"] == seed]
+    return [(row["step"], 0.0 if row["return"] == "" else row["return"] / expert) for row in mine]
+
+
+def first_there(shares: list[tuple[float, float]]) -> float:
+    """The step of the first evaluation near the expert; infinite without any."""
+    return min((step for step, share in shares if share >= NEAR_THE_EXPERT), default=float("inf"))
+
+
+def longest_relapse(shares: list[tuple[float, float]]) -> int:
+    """The most evaluations in a row that were not near the expert, after the first that was."""
+    after = [share < NEAR_THE_EXPERT for step, share in shares if step > first_there(shares)]
+    return max((sum(run) for low, run in itertools.groupby(after) if low), default=0)
 
 
 def cell(seeds: Rows, evaluations: Rows) -> list[str]:
     """One row of the table: a method in an environment."""
     method, environment, expert = (seeds[0][name] for name in ("method", "environment", "expert_return"))
-    kept = [row["kept_return"] / expert for row in seeds if row["kept_return"] != ""]
-    first, last = [], []
-    for row in seeds:
-        mine = [e for e in evaluations if e["seed"] == row["seed"] and e["return"] != ""]
-        first.append(min((e["step"] for e in mine if e["return"] >= NEAR_THE_EXPERT * expert), default=float("inf")))
-        last += [e["return"] / expert for e in mine[-1:]]
-    of, there = f"of {len(seeds)}", [sorted(first)[len(first) // 2], max(first)]
-    trained = method != "bc"
-    return [
-        f"{NAMES.get(method, method)}, {ENVIRONMENTS[environment]}",
-        f"{round(min(row['steps'] for row in seeds), -3):,.0f}" if trained else "none",
-        f"{sum(row['verdict'] == 'dead' for row in seeds)} {of}",
-        f"{sum(row['inactive'] for row in seeds):.0f} {of}" if trained else "-",
+    of = f"of {len(seeds)}"
+    # Unknown where it is of later steps; a seed that failed before it had one keeps nothing.
+    known = [row["kept_return"] or 0.0 for row in seeds if row["kept_return"] != "" or frozen(row)]
+    kept = [value / expert for value in known]
+    curves = [curve(row["seed"], evaluations, expert) for row in seeds]
+    last = [shares[-1][1] for shares in curves]
+    told = [
         f"{sum(share >= NEAR_THE_EXPERT for share in kept)} of {len(kept)}",
         f"{min(kept):.2f} to {max(kept):.2f}" if kept else "-",
-        f"{sum(share >= NEAR_THE_EXPERT for share in last)} {of} ({min(last):.2f})" if last else "-",
-        ", ".join("not yet" if step == float("inf") else f"{round(step, -3):,.0f}" for step in there)
-        if trained
-        else "",
+        f"{sum(share >= NEAR_THE_EXPERT for share in last)} {of} ({min(last):.2f})",
     ]
+    name, diverged = f"{NAMES.get(method, method)}, {ENVIRONMENTS[environment]}", diverged_of(seeds)
+    if method == "bc":
+        return [name, "none", diverged, "-", *told, "", ""]
+    there = [first_there(shares) for shares in curves]
+    steps = ["not yet" if isinf(step) else f"{round(step, -3):,.0f}" for step in (median_high(there), max(there))]
+    relapses = [longest_relapse(shares) for shares in curves]
+    back = f"{sum(count > 0 for count in relapses)} {of} ({max(relapses)})"
+    done = min(row["steps"] for row in seeds if not frozen(row))
+    return [name, f"{round(done, -3):,.0f}", diverged, f"{inactive(seeds)} {of}", *told, ", ".join(steps), back]
+
+
+def diverged_of(seeds: Rows) -> str:
+    return f"{sum(row['verdict'] in DIVERGED for row in seeds)} of {len(seeds)}"
 
 
 def table(results: Path) -> list[str]:

@@ -19,7 +19,10 @@ import robust_table
 TABLES: dict[str, Callable[[Path], list[str]]] = {
     "early": lambda results: early_tables.changes(results, "stability-early"),
     "early-remedies": lambda results: early_tables.changes(results, "stability-early-remedies"),
-    "early-learners": early_tables.learners,
+    "early-learners": lambda results: early_tables.learners(
+        results, "stability-early-learners", ("plain", "nothing changed"), ("preactivation-penalty", "with the penalty")
+    ),
+    "early-seeds": early_warning.by_seed,
     "early-warning": early_warning.table,
     "credo": lambda results: credo_table.table(results, "stability-credo"),
     "credo-alive": lambda results: credo_table.table(results, "stability-credo-alive"),

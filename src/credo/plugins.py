@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-import re
 import typing
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from credo.config import DiscriminatorConfig, LearnerName, RegulariserName, RewardName
-from credo.config.names import REGISTERED, Kind, Registered
+from credo.config.names import PLUGIN_NAME, REGISTERED, Kind, Registered
 from credo.types import CredoError
 
 if TYPE_CHECKING:
@@ -114,7 +113,7 @@ def _source(function: Any) -> str:
 
 
 def _enter(kind: Kind, name: str, entry: Registered) -> None:
-    if not re.fullmatch(r"[a-z][a-z0-9-]*", name):
+    if not PLUGIN_NAME.fullmatch(name):
         raise CredoError(f"{kind}: {name!r} is no name; lower-case letters, digits and dashes make one")
     if name in typing.get_args(_BUILT_IN[kind]):
         raise CredoError(f"{kind}: {name!r} is built in; give yours another name")

@@ -18,6 +18,7 @@ from credo.reports.curves import write_curves
 from credo.reports.load import load_run
 from credo.reports.tables import list_table
 from credo.storage import read_tensors
+from credo.studies import store as stores
 from credo.studies.store import Placed, Store, part_of
 from credo.studies.study import Cell, load_study
 from credo.training import checkpoint
@@ -327,6 +328,47 @@ def test_names_of_strangers_do_not_drive_the_terminal(tmp_path, capsys):
     status, out, _ = command(["evaluate", copy, "--episodes", 1], capsys)
     assert status == 0
     assert "[red]" in plain(out).replace("\n", "").replace(" ", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('[study]\ndescription = "\\u001b[2J\\u001b]0;owned\\u0007"\n', "study.description"),
+        ('[axes.method]\n"\\u001b[2Ja" = {}\n', "axes.method"),
+        ('[axes]\nenvironment = ["a\\u202eb"]\n', "axes.environment"),
+        ('["\\u001b[2J"]\n', "no such table"),
+    ],
+)
+def test_a_study_file_does_not_drive_the_terminal(tmp_path, capsys, text, words):
+    (tmp_path / "study.toml").write_text(text)
+    for told in (["study", "status", tmp_path / "study.toml"], ["study", "run", tmp_path / "study.toml"]):
+        status, out, err = command(told, capsys)
+        assert status == 2
+        assert words in plain(out + err)
+    _, out, err = command(["study", "list", tmp_path], capsys)
+    assert "study" in plain(out + err)
+
+
+def test_the_record_of_a_failure_does_not_drive_the_terminal(tmp_path, capsys):
+    (tmp_path / "one.toml").write_text('[base]\nenvironment = "Pendulum-v1"\nreward = "environment"\n')
+    study, store = load_study(tmp_path / "one.toml"), Store(tmp_path / "runs")
+    placed = stores.place(study, {}, load=False)
+    store.write_failure(placed[0].run, f"demonstrations: {hostile.NAME}")
+    status, out, err = command(["study", "status", tmp_path / "one.toml", "--out", tmp_path / "runs"], capsys)
+    assert status == 0
+    assert "failed" in plain(out + err)
+
+
+def test_a_run_names_no_plugin_that_could_not_be_one(tmp_path):
+    name = "evil\x1b[2J"
+    folder = hostile.run(tmp_path / "run", identity={"plugins": {f"reward.{name}": "a:b", "reward.fine": "a:b"}})
+    stored = json.loads((folder / run_folder.CONFIG).read_text())
+
+    def rewarded(reward):
+        return run_folder.config_of(stored | {"config": stored["config"] | {"reward": reward}}, "config.json")
+
+    assert rewarded("fine").reward == "fine"
+    refusal(rewarded, name, words="is not one of")
 
 
 def test_names_of_strangers_are_no_html(tmp_path):

@@ -51,6 +51,22 @@ def test_a_cell_is_run_once_and_found_done_afterwards(store):
     assert store.progress(cell)[:3] == (DONE, 640, 640)
 
 
+def test_who_loses_a_cell_to_another_ends_at_once_and_writes_nothing_more(store):
+    cell = placed("one")
+    first = starter(store, 60)(cell)
+    deadline = time.monotonic() + 60
+    while not log(store):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    before = (store.folder("run-one") / run_folder.CONFIG).stat().st_mtime_ns
+    held = store.leases("run-one") / "000001.json"
+    (held.parent / "000002.json").write_text(held.read_text().replace(str(first.pid), "1"))
+    assert first.wait(60) == 1
+    assert log(store) == [["begin", "run-one", "0"]]
+    assert not (store.folder("run-one") / run_folder.SUMMARY).exists()
+    assert (store.folder("run-one") / run_folder.CONFIG).stat().st_mtime_ns == before
+
+
 def test_a_failure_is_kept_in_one_line_and_tried_again(store):
     assert run_cell(store, placed("bad"), pretend(0)) == Ended(FAILED, "environment: this one cannot work")
     assert store.progress(placed("bad")).about == "environment: this one cannot work"

@@ -87,6 +87,14 @@ def test_losing_a_lease_is_told_once(tmp_path):
     assert lost == [True]
 
 
-def test_an_unreadable_lease_frees_nothing(tmp_path):
-    (tmp_path / "000001.json").write_text("{")
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"host": "a"}', "\xff"])
+def test_a_damaged_lease_holds_until_it_is_stale(tmp_path, content):
+    """As a power cut may leave it: what it covers is neither free at once nor lost for ever."""
+    path = tmp_path / "000001.json"
+    path.write_text(content)
     assert acquire(tmp_path) is None
+    assert current(tmp_path).holds()
+    assert str(current(tmp_path)) == "the holder of a damaged lease"
+    os.utime(path, (0, 0))
+    assert not current(tmp_path).holds()
+    assert acquire(tmp_path).number == 2

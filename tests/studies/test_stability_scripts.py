@@ -154,7 +154,7 @@ def test_the_tables_are_those_of_the_kept_files(scripts, tmp_path, monkeypatch):
     assert copy.read_text() == page
     copy.write_text("before\n<!-- table: robust -->\nwrong\n<!-- end of table -->\nbehind\n")
     called(monkeypatch, scripts["stability_tables"], "--results", results, "--page", copy)
-    assert copy.read_text().startswith("before\n<!-- table: robust -->\n|  | steps | dead |")
+    assert copy.read_text().startswith("before\n<!-- table: robust -->\n|  | steps | diverged |")
     assert copy.read_text().endswith("\n<!-- end of table -->\nbehind\n")
     assert "wrong" not in copy.read_text()
 
@@ -187,10 +187,44 @@ def test_only_seeds_that_are_alive_in_cells_of_both_fates_can_be_warned_of(scrip
     fates = {("a", "e", 0.0): 64, ("a", "e", 1.0): 640, ("a", "e", 2.0): np.inf, ("b", "e", 0.0): 640}
     row = dict.fromkeys(module.DIAGNOSTICS, 0.0)
     curves = {place: [row | {"step": step, "q_mean": step} for step in (64.0, 128, 192)] for place in fates}
-    alive = module.alive_at(130, fates, curves)
-    assert alive.dies.tolist() == [True, False]
-    assert alive.cell.tolist() == [0, 0]
-    assert alive.values[list(module.DIAGNOSTICS).index("q_mean")].tolist() == [128.0, 128.0]
+    read = module.alive_at(130, fates, curves)
+    assert read.cell.tolist() == [0, 0, 0]
+    assert read.seed.tolist() == [0, 1, 2]
+    assert read.alive.tolist() == [False, True, True]
+    assert read.dies[read.alive].tolist() == [True, False]
+    values = read.values[list(module.DIAGNOSTICS).index("q_mean")]
+    assert values[1:].tolist() == [128.0, 128.0]
+    assert np.isnan(read.values[:, 0]).all()
+
+
+def test_how_often_a_seed_dies_is_counted_over_settings_of_both_fates(scripts, tmp_path):
+    module = scripts["early_warning"]
+    names = ("method", "environment", "seed", "verdict", "step", "steps")
+
+    def setting(method, dead):
+        for seed in range(12):
+            verdict = ("dead", 128) if seed in dead else ("weak", "")
+            yield dict(zip(names, (method, "Hopper-v5", seed, *verdict, 2_560), strict=True))
+
+    with open(tmp_path / "stability-early-seeds.csv", "w", newline="") as file:
+        writer = csv.DictWriter(file, names)
+        writer.writeheader()
+        for method, dead in (("a", {3, 4}), ("b", {3}), ("c", {3, 10, 11}), ("none", set()), ("all", set(range(12)))):
+            writer.writerows(setting(method, dead))
+    line = module.by_seed(tmp_path)[2].strip("| ").split(" | ")
+    assert line[0] == "dies in so many of 3 settings"
+    assert line[1:12] == ["0", "0", "0", "3", "1", "0", "0", "0", "0", "0", "1"]
+    # As far from even: all three on one seed. By hand, the one of b is of the two of a, and of those of c.
+    assert float(line[12]) == pytest.approx(4 / 121, abs=0.006)
+
+
+def test_a_seed_whose_numbers_failed_is_counted_though_it_went_less_far(scripts):
+    rows = [
+        {"steps": 100.0, "verdict": "healthy"},
+        {"steps": 60.0, "verdict": "non-finite"},
+        {"steps": 60.0, "verdict": "undecided"},
+    ]
+    assert sys.modules["kept_files"].whole(rows) == rows[:2]
 
 
 def test_a_row_of_that_table_counts_what_reaches_the_share(scripts):
@@ -214,4 +248,10 @@ def test_a_row_of_that_table_counts_what_reaches_the_share(scripts):
         "0.03 to 0.95",
         "1 of 3 (0.03)",
         "10,000, not yet",
+        "1 of 3 (2)",
     ]
+    # A frozen seed has failed evaluations from there on, and counts as at nothing.
+    seeds[0] |= {"verdict": "non-finite", "steps": 10_048}
+    evaluations[2] |= {"return": ""}
+    row = scripts["robust_table"].cell(seeds, evaluations)
+    assert (row[1], row[2], row[6]) == ("100,000", "2 of 3", "0 of 3 (0.00)")

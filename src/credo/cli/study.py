@@ -30,7 +30,7 @@ from credo.studies.lease import STALE_AFTER
 from credo.studies.shipped import FOLDER, find_study, shipped_names
 from credo.studies.store import Placed, Progress, Store
 from credo.studies.study import Study, load_study
-from credo.types import CredoError
+from credo.types import CredoError, printable
 
 _CELL_WIDTH = 30
 """Columns that a cell's name gets before it is folded: it is there to be copied."""
@@ -207,7 +207,7 @@ def list_studies(words: Sequence[str]) -> None:
             seeds = "-".join(map(str, sorted({cell.config.seeds for cell in study.cells})))
             table.add_row(name, str(len(study.cells)), seeds, Text(study.description))
         except CredoError as error:
-            table.add_row(name, "", "", Text(str(error), style="red"))
+            table.add_row(name, "", "", Text(printable(error), style="red"))
     Console().print(table)
 
 
@@ -295,7 +295,7 @@ def _grid(study: Study, store: Store, placed: Sequence[Placed], progress: Sequen
         left, guessed = seconds_left([p], [now])
         state = Text(now.state, style=_STYLES.get(now.state, ""))
         if now.about:
-            state.append(f"\n{now.about}", style="dim")
+            state.append(f"\n{printable(now.about)}", style="dim")
         about = Text("-") if not now.steps else Text(_kinds(store, p))
         table.add_row(
             Text(p.cell.name),
@@ -327,4 +327,4 @@ def _duration(seconds: float) -> str:
 
 
 def _line(console: Console, text: str, style: str = "") -> None:
-    console.print(Text(text, style=style), soft_wrap=True, highlight=False)
+    console.print(Text(printable(text), style=style), soft_wrap=True, highlight=False)

@@ -6,6 +6,7 @@ nothing of it.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -14,6 +15,8 @@ import tyro
 from credo.types import CredoError
 
 Kind = Literal["learner", "reward", "regulariser"]
+PLUGIN_NAME = re.compile(r"[a-z][a-z0-9-]*")
+"""What a plug-in may call its entries: names are shown, and become parts of file names."""
 
 
 class Registered(NamedTuple):
@@ -46,8 +49,8 @@ class Names:
         return (*self.built_in, *REGISTERED[self.kind])
 
     def check(self, value: str, where: str, also: frozenset[str] = frozenset()) -> None:
-        """Refuse (CredoError) a name that nobody knows; ``also`` are names to let pass."""
-        if value not in self.known and value not in also:
+        """Refuse (CredoError) a name that nobody knows; ``also`` are names of plug-ins to let pass."""
+        if value not in self.known and not (value in also and PLUGIN_NAME.fullmatch(value)):
             raise CredoError(f"{where}: {value!r} is not one of {', '.join(self.known)}")
 
 

@@ -15,6 +15,7 @@ from credo.reports.collect import Collection
 from credo.reports.draw import KINDS, drawing
 from credo.reports.figures import BOXES_KEY
 from credo.run_folder import write_atomically
+from credo.studies.present import csv_field
 from credo.studies.tables import Table
 
 FOLDER, TABLES = "figures", "tables"
@@ -78,10 +79,5 @@ def _csv(columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> bytes:
     sink = io.StringIO()
     writer = csv.DictWriter(sink, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
-    writer.writerows({name: _safe(value) for name, value in row.items()} for row in rows)
+    writer.writerows({name: csv_field(value) for name, value in row.items()} for row in rows)
     return sink.getvalue().encode(errors="backslashreplace")
-
-
-def _safe(value: Any) -> Any:
-    """Text that a spreadsheet would take for a formula gets an apostrophe before it."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value

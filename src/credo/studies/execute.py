@@ -38,13 +38,13 @@ class Ended(NamedTuple):
 def run_cell(store: Store, placed: Placed, train: Train, lost: Callable[[], None] | None = None) -> Ended:
     """Run or go on with one cell in this process, unless it is done or another process works on it. A failure is
     recorded beside the run in one line; only interruptions are raised. ``lost`` is called where another process takes
-    the cell over while this one trains; by default this process is asked to end."""
+    the cell over while this one trains; by default this process ends at once, since the run is another's now."""
     if placed.run is None:
         return Ended(FAILED, placed.problem or "its demonstrations are not known")
     mine = lease.acquire(store.leases(placed.run), store.stale_after)
     if mine is None:
         return Ended(RUNNING)
-    with lease.held(mine, store.stale_after, lost or _end_this_process):
+    with lease.held(mine, store.stale_after, lost or (lambda: os._exit(1))):
         if store.progress(placed).state == DONE:
             return Ended(DONE)
         folder = store.folder(placed.run)

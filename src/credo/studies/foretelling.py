@@ -1,8 +1,9 @@
 """Early warning: which diagnostic, read early, foretells that a seed will fail.
 
 A diagnostic is read at a fixed step, of those seeds alone that have not failed by then. The threshold that turns it
-into a warning is chosen on all other seeds, never on the seed it is applied to (leave one out). Where seeds of several
-methods or environments are looked at, a threshold may do no more than tell those apart: the rank cannot.
+into a warning is chosen on all other seeds, never on the seed it is applied to, nor on the same seed under another
+method, whose first weights and random actions are the same (leave one seed number out). Where seeds of several methods
+or environments are looked at, a threshold may do no more than tell those apart: the rank cannot.
 """
 
 from __future__ import annotations
@@ -94,6 +95,7 @@ def forecasts(curves: Sequence[SeedDigest]) -> tuple[list[Forecast], list[Foreca
     failed_at = np.array([failure_step(curve) for curve in curves])
     places = [(curve.method, curve.environment) for curve in curves]
     cells = np.array([sorted(set(places)).index(place) for place in places], int)
+    numbers = np.array([curve.seed for curve in curves], int)
     every: list[Forecast] = []
     chosen: list[Forecast] = []
     for step in landmarks(curves):
@@ -108,7 +110,7 @@ def forecasts(curves: Sequence[SeedDigest]) -> tuple[list[Forecast], list[Foreca
         known = np.flatnonzero((~np.isnan(values)).any(axis=1))
         if not known.size:
             continue
-        warnings, f1 = leave_one_out(values[known], fails)
+        warnings, f1 = leave_one_out(values[known], fails, numbers[at_risk])
         for row, warned in zip(known, warnings, strict=True):
             forecast = _forecast(*names[row], step, warned, fails, lead)
             every.append(forecast._replace(rank=rank(cells[at_risk], fails, values[row])))
@@ -118,60 +120,55 @@ def forecasts(curves: Sequence[SeedDigest]) -> tuple[list[Forecast], list[Foreca
     return sorted(every, key=lambda f: (-f.f1, f.step)), chosen
 
 
-def leave_one_out(values: np.ndarray, fails: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Judge every seed by the rule (direction and threshold) that has the highest F1 on all others.
+def leave_one_out(values: np.ndarray, fails: np.ndarray, seed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Judge every run by the rule (direction and threshold) that has the highest F1 on those of all other seeds.
 
     Args:
-        values: [readings, n]; a seed with NaN is never warned for.
+        values: [readings, n]; a run with NaN is never warned for.
         fails: [n] bool.
+        seed: [n] int: the number of each run's seed.
 
     Returns:
-        [readings, n] whether each seed is warned for, and the F1 on the others of the rule that says so. Thresholds
+        [readings, n] whether each run is warned for, and the F1 on the others of the rule that says so. Thresholds
         lie midway between neighbouring values; where no rule foretells anything there is no warning.
     """
-    above, below = _one_sided(values, fails), _one_sided(-values, fails)
+    above, below = _one_sided(values, fails, seed), _one_sided(-values, fails, seed)
     better = below[1] > above[1]
     return np.where(better, below[0], above[0]), np.where(better, below[1], above[1])
 
 
-def _one_sided(values: np.ndarray, fails: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _one_sided(values: np.ndarray, fails: np.ndarray, seed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """``leave_one_out`` with rules that warn above their threshold."""
-    rows, n = values.shape
-    every = np.arange(rows)
-    order = np.argsort(-values, axis=1, kind="stable")
     # NaN comes last, and is no part of any rule.
-    ordered, label = np.take_along_axis(values, order, axis=1), fails[order]
-    known = (~np.isnan(values)).sum(axis=1)
-    right, position = np.cumsum(label, axis=1), np.arange(n)
-    rank = np.empty_like(order)
-    np.put_along_axis(rank, order, position[None], axis=1)
+    order = np.argsort(-values, axis=1, kind="stable")
+    ordered, label, number = np.take_along_axis(values, order, axis=1), fails[order], seed[order]
+    warned, f1 = np.zeros(values.shape, bool), np.zeros(values.shape)
+    for each in np.unique(seed):
+        out = seed == each
+        others = number != each
+        threshold, score = _best_cut(*(kept[others].reshape(len(values), -1) for kept in (ordered, label)))
+        warned[:, out] = (score[:, None] > 0) & (values[:, out] > threshold[:, None])
+        f1[:, out] = score[:, None]
+    return warned, f1
+
+
+def _best_cut(ordered: np.ndarray, label: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """[readings] the threshold above which a warning has the highest F1, and that F1, of falling values [readings, n]
+    and who fails; where nothing is known there is none, and an F1 of 0."""
+    rows, n = ordered.shape
+    if not n:
+        return np.full(rows, np.inf), np.zeros(rows)
+    every, known = np.arange(rows), (~np.isnan(ordered)).sum(axis=1)
     # A cut lies behind a value that the next one differs from: between equal values there is none.
     differs = np.ones((rows, n), bool)
     differs[:, :-1] = ordered[:, :-1] != ordered[:, 1:]
-    differs &= position < known[:, None]
-    warned, f1 = np.zeros((rows, n), bool), np.zeros((rows, n))
-    for seed in range(n):
-        at = rank[:, seed]
-        behind = position > at[:, None]
-        cuts = differs.copy()
-        inside = at < known
-        cuts[every[inside], at[inside]] = False
-        # Without the seed, the value before it is next to the one after it.
-        joined = every[inside & (at > 0)]
-        before, after = at[joined] - 1, at[joined] + 1
-        last = after >= known[joined]
-        cuts[joined, before] = last | (ordered[joined, before] != ordered[joined, np.minimum(after, n - 1)])
-        hits = right - (behind & fails[seed])
-        score = 2 * hits / (position + 1 - behind + fails.sum() - fails[seed])
-        score[~cuts] = 0
-        cut = score.argmax(axis=1)
-        f1[:, seed] = score[every, cut]
-        following = cut + 1 + (cut + 1 == at)
-        everyone = following >= known
-        threshold = _midway(ordered[every, cut], ordered[every, np.minimum(following, n - 1)])
-        threshold[everyone] = -np.inf
-        warned[:, seed] = (f1[:, seed] > 0) & (values[:, seed] > threshold)
-    return warned, f1
+    differs &= np.arange(n) < known[:, None]
+    score = 2 * np.cumsum(label, axis=1) / (np.arange(1, n + 1) + label.sum(axis=1, keepdims=True))
+    score[~differs] = 0
+    cut = score.argmax(axis=1)
+    threshold = _midway(ordered[every, cut], ordered[every, np.minimum(cut + 1, n - 1)])
+    threshold[cut + 1 >= known] = -np.inf
+    return threshold, score[every, cut]
 
 
 def _midway(one: np.ndarray, other: np.ndarray) -> np.ndarray:

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from credo.run_folder import write_atomically
+from credo.run_folder import sync_folder, write_atomically
 
 STALE_AFTER = 60.0
 """Seconds without a renewal after which a lease may be taken over."""
@@ -34,6 +34,7 @@ class Holder(NamedTuple):
     host: str
     process: int
     token: str
+    """Empty where its file is damaged."""
     released: bool
     age: float
     """Seconds since it was renewed, by the file system's clock."""
@@ -42,7 +43,7 @@ class Holder(NamedTuple):
         return not self.released and self.age < stale_after
 
     def __str__(self) -> str:
-        return f"process {self.process} on {self.host}"
+        return f"process {self.process} on {self.host}" if self.token else "the holder of a damaged lease"
 
 
 class Lease:
@@ -85,10 +86,14 @@ def acquire(folder: Path, stale_after: float = STALE_AFTER) -> Lease | None:
             return None
     token = uuid.uuid4().hex
     target, temporary = folder / f"{number + 1:06d}.json", folder / f".{token}.tmp"
-    temporary.write_bytes(_content(token, released=False))
+    with open(temporary, "wb") as file:
+        file.write(_content(token, released=False))
+        file.flush()
+        os.fsync(file.fileno())
     try:
         # A link appears whole or not at all, and fails where the name is taken, on network file systems too.
         os.link(temporary, target)
+        sync_folder(folder)
     except FileExistsError:
         return None
     finally:
@@ -126,15 +131,20 @@ def _numbers(folder: Path) -> list[int]:
 
 
 def _read(folder: Path, number: int) -> Holder | None:
+    """None where there is no such file; one that is damaged holds until it is stale, as any other."""
     try:
-        with open(folder / f"{number:06d}.json") as file:
-            told: dict[str, Any] = json.load(file)
+        with open(folder / f"{number:06d}.json", "rb") as file:
+            content = file.read()
             # Of the open file: over a network only opening makes sure that the time is the newest.
             renewed = os.fstat(file.fileno()).st_mtime
-        age = _now(folder) - renewed
-        return Holder(number, told["host"], told["process"], told["token"], told["released"], age)
-    except (OSError, ValueError, KeyError, TypeError):
+    except OSError:
         return None
+    age = _now(folder) - renewed
+    try:
+        told: dict[str, Any] = json.loads(content)
+        return Holder(number, told["host"], told["process"], told["token"], told["released"], age)
+    except (ValueError, KeyError, TypeError):
+        return Holder(number, "", 0, "", False, age)
 
 
 def _now(folder: Path) -> float:

@@ -78,8 +78,7 @@ def _task(store: Store, cells: Sequence[Placed], train: Train, cores: int) -> tu
     claim_cores(cores)
     for placed in cells:
         while True:
-            # A worker whose lease was taken over must end at once: the run is another's.
-            how = run_cell(store, placed, train, lost=lambda: os._exit(1))
+            how = run_cell(store, placed, train)
             if how.state != RUNNING:
                 break
             time.sleep(POLL)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
+from typing import Any
 
 import rich.table
 from rich.text import Text
@@ -41,12 +42,17 @@ def markdown(table: Table) -> str:
     return "\n".join([*lines, "", table.note, ""])
 
 
+def csv_field(value: Any) -> Any:
+    """Text that a spreadsheet would take for a formula gets an apostrophe before it."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
+
+
 def csv_text(table: Table) -> str:
     """The numbers in full; an empty field is not known."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(table.columns)
-    writer.writerows([["" if cell is None else cell for cell in row] for row in table.rows])
+    writer.writerows([["" if cell is None else csv_field(cell) for cell in row] for row in table.rows])
     return out.getvalue()
 
 

@@ -27,20 +27,51 @@ def rank(cell: np.ndarray, fails: np.ndarray, values: np.ndarray) -> float:
 
 
 def rank_p_value(
-    cell: np.ndarray, fails: np.ndarray, values: np.ndarray, generator: np.random.Generator
+    cell: np.ndarray, seed: np.ndarray, fails: np.ndarray, values: np.ndarray, generator: np.random.Generator
 ) -> tuple[float, float]:
-    """``rank``, and how often fates drawn anew within each cell are as far from 1/2 (of ``PERMUTATIONS`` drawings)."""
+    """``rank``, and how often it is as far from 1/2 when the readings of whole seeds are exchanged, in all cells at
+    once (of ``PERMUTATIONS`` drawings): a seed's runs share their first weights and random actions, and are no
+    independent ones. Seeds are exchanged with those that are in the same cells; pairs of which either has no reading
+    are left out.
+
+    Args:
+        cell: [n] int.
+        seed: [n] int: the number of each, one of a kind in its cell.
+        fails: [n] bool.
+        values: [n] float64; NaN where there is no reading.
+    """
     found = rank(cell, fails, values)
-    pairs, drawn = 0, np.zeros(PERMUTATIONS)
-    for ranks, failing in _cells(cell, fails, values):
-        pairs += int(failing.sum() * (~failing).sum())
-        shuffled = generator.permuted(np.tile(ranks, (PERMUTATIONS, 1)), axis=1)
-        drawn += shuffled[:, : failing.sum()].sum(axis=1) - _least(failing)
-    if not pairs:
-        return np.nan, 1.0
+    if np.isnan(found):
+        return found, 1.0
+    names, place = np.unique(seed, return_inverse=True)
+    drawn = _exchanges(cell, place, len(names), generator)
+    above, pairs = np.zeros(PERMUTATIONS), np.zeros(PERMUTATIONS)
+    for each in np.unique(cell):
+        here = (cell == each) & ~np.isnan(values)
+        reading = np.full(len(names), np.nan)
+        reading[place[here]] = values[here]
+        failing, others = (place[here & kind] for kind in (fails, ~fails))
+        if not (failing.size and others.size):
+            continue
+        theirs = reading[drawn[:, others]]
+        for one in failing:
+            mine = reading[drawn[:, one]][:, None]
+            above += (mine > theirs).sum(axis=1) + (mine == theirs).sum(axis=1) / 2
+            pairs += (~np.isnan(mine) & ~np.isnan(theirs)).sum(axis=1)
     # Drawings that are exactly as far must count, whatever rounding makes of them.
-    as_far = np.abs(drawn / pairs - 0.5) >= abs(found - 0.5) - 1e-9
-    return found, float((as_far.sum() + 1) / (PERMUTATIONS + 1))
+    distance = np.abs(np.divide(above, pairs, out=np.full_like(above, 0.5), where=pairs > 0) - 0.5)
+    return found, float(((distance >= abs(found - 0.5) - 1e-9).sum() + 1) / (PERMUTATIONS + 1))
+
+
+def _exchanges(cell: np.ndarray, place: np.ndarray, seeds: int, generator: np.random.Generator) -> np.ndarray:
+    """[PERMUTATIONS, seeds] int: whose readings each seed gets."""
+    drawn = np.tile(np.arange(seeds), (PERMUTATIONS, 1))
+    kinds: dict[frozenset[int], list[int]] = {}
+    for each in range(seeds):
+        kinds.setdefault(frozenset(cell[place == each].tolist()), []).append(each)
+    for alike in kinds.values():
+        drawn[:, alike] = generator.permuted(drawn[:, alike], axis=1)
+    return drawn
 
 
 def _cells(cell: np.ndarray, fails: np.ndarray, values: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:

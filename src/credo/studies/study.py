@@ -137,7 +137,10 @@ class _Reader:
             base["seeds"] = about["seeds"]
         axes = {axis: self.axis(axis, given) for axis, given in self.axes().items()}
         cells = self.cells(base, axes)
-        return Study(self.path, name, about.get("description", ""), axes, cells)
+        description = " ".join(about.get("description", "").split())
+        if not description.isprintable():
+            self.refuse(["study", "description"], f"study.description: {description[:100]!r} is not all printable")
+        return Study(self.path, name, description, axes, cells)
 
     def table(self, name: str) -> dict[str, Any]:
         table = self.tree.get(name, {})
@@ -183,6 +186,9 @@ class _Reader:
         labels = [value.label for value in found]
         if not found:
             self.refuse(keys, f"axes.{axis}: it has no values")
+        for label in labels:
+            if not label.isprintable():
+                self.refuse(keys, f"axes.{axis}: {label[:100]!r} is not all printable")
         if len(set(labels)) < len(labels):
             twice = next(label for label in labels if labels.count(label) > 1)
             self.refuse(keys, f"axes.{axis}: {twice!r} stands there twice")
