@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,12 @@ def whole(rows: Rows) -> Rows:
     """The seeds that went as far as any, and those that ended because they failed."""
     finished = max((row["steps"] for row in rows), default=0)
     return [row for row in rows if row["steps"] == finished or frozen(row)]
+
+
+def in_order(cells: Iterable[tuple[str, str]], methods: Iterable[str]) -> list[tuple[str, str]]:
+    """(method, environment) in the order of methods, then of environments."""
+    rank = {name: index for index, name in enumerate((*methods, *ENVIRONMENTS))}
+    return sorted(cells, key=lambda cell: (rank[cell[0]], rank[cell[1]]))
 
 
 def number(text: str) -> Any:

@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import median_high
 
 from early_tables import inactive
-from kept_files import ENVIRONMENTS, LEARNERS, NEAR_THE_EXPERT, Rows, frozen, markdown, read
+from kept_files import ENVIRONMENTS, LEARNERS, NEAR_THE_EXPERT, Rows, frozen, in_order, markdown, read
 
 from credo.diagnostics.divergence import DIVERGED
 
@@ -79,7 +79,7 @@ def table(results: Path) -> list[str]:
     for row in seeds:
         cells.setdefault((row["method"], row["environment"]), []).append(row)
     found = []
-    for key, rows in cells.items():
+    for key in in_order(cells, NAMES):
         mine = [row for row in evaluations if (row["method"], row["environment"]) == key]
-        found.append(cell(rows, mine))
+        found.append(cell(cells[key], mine))
     return markdown(HEADER, found)

@@ -14,7 +14,7 @@ from typing import Any
 
 import altair as alt
 import vl_convert
-from kept_files import ENVIRONMENTS, LEARNERS, NEAR_THE_EXPERT, Rows, read, whole
+from kept_files import ENVIRONMENTS, LEARNERS, NEAR_THE_EXPERT, Rows, in_order, read, whole
 
 from credo.reports.curves import PNG_SCALE, STYLE, vega_lite_version
 from credo.reports.style import VERDICTS, colours
@@ -158,7 +158,7 @@ def robust(results: Path) -> alt.Chart | None:
     last = max(row["step"] for row in rows)
     rule = alt.Chart(alt.InlineData([{"value": NEAR_THE_EXPERT}]))
     panels = []
-    for index, (learner, environment) in enumerate(experts):
+    for index, (learner, environment) in enumerate(in_order(experts, LEARNERS)):
         mine = [{k: row[k] for k in ("seed", "step", "share")} for row in rows if row["cell"] == (learner, environment)]
         span = alt.Scale(domain=[0, last])
         x = alt.X("step:Q", title="environment steps (thousands)", scale=span, axis=alt.Axis(grid=False))
