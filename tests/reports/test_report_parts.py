@@ -44,3 +44,20 @@ def test_a_clone_does_not_stretch_the_phases_of_the_others(make_run):
     collection = Reader().collect([learner, clone])
     assert collection.spans == {"Hopper-v5": STEPS}
     assert None not in collection.cells["Hopper-v5", "td3"].seeds[0].phases["return"]
+
+
+def test_a_clone_which_takes_no_steps_stands_level_beside_the_others(make_run):
+    learner, clone = make_run("run", ("healthy",)), make_run("clone", (), learner="bc", seeds=1, steps=1_000_000)
+    minibatches = 100 * STEPS
+    evaluation = {"seed": 0, "round": 0, "step": minibatches, "return_mean": 600.0, "failed": 0.0}
+    run_folder.write_part(clone, run_folder.EVALUATIONS, 0, [evaluation])
+    collection = Reader().collect([learner, clone])
+    assert collection.extent("Hopper-v5") == STEPS
+    cell = collection.cells["Hopper-v5", "bc"]
+    drawn = cell.seeds[0].curves["return"]
+    assert drawn.step.tolist() == [0, STEPS]
+    assert drawn.value.tolist() == [600.0, 600.0]
+    assert set(drawn.quarters) == set(cell.seeds[0].phases["return"]) == {600.0}
+    alone = Reader().collect([clone])
+    assert alone.extent("Hopper-v5") == 1
+    assert alone.cells["Hopper-v5", "bc"].seeds[0].curves["return"].step.tolist() == [0, 1]

@@ -130,7 +130,8 @@ class Collection:
 
     def extent(self, environment: str) -> int:
         """Where the horizontal axis ends: the most steps that a seed has done there."""
-        return max([seed.steps_done for cell in self.of(environment) for seed in cell.seeds.values()] + [1])
+        seeds = [seed for cell in self.of(environment) for seed in cell.seeds.values() if not seed.digest.clone]
+        return max([1, *(seed.steps_done for seed in seeds)]) if seeds else self.spans[environment]
 
     def outcome(self, environment: str) -> Figure | None:
         """The measure that verdicts and phases stand on there: the return, else the distance; None: neither."""
@@ -264,14 +265,18 @@ def _seed_result(run: LoadedRun, seed: int, row: SeedRow, span: int, buckets: in
         columns = (run.metrics if figure.kind == "metrics" else run.evaluations)[seed]
         drawn = _curve(columns, figure.column, span, buckets)
         if drawn is not None:
-            curves[figure.key] = drawn
+            curves[figure.key] = _level(drawn, span) if run.config.clones else drawn
     evaluations = run.evaluations[seed]
     curve = run.curve(seed)
+
+    def phases(figure: Figure) -> tuple[float | None, ...]:
+        return curves[figure.key].quarters if run.config.clones else _phases(evaluations, figure.column, span)
+
     return SeedResult(
         row=row,
         verdict=run.verdicts[seed],
         curves=curves,
-        phases={f.key: _phases(evaluations, f.column, span) for f in (RETURN, DISTANCE) if f.key in curves},
+        phases={figure.key: phases(figure) for figure in (RETURN, DISTANCE) if figure.key in curves},
         reached=_reached(evaluations, run.expert_return),
         steps_done=curve.last_step,
         folder=run.folder,
@@ -294,6 +299,12 @@ def _curve(columns: Columns, name: str, span: int, buckets: int) -> Curve | None
         first, last = np.searchsorted(step, (begin, end), side="right")
         quarters.append(float(value[last - 1]) if last > first else None)
     return Curve(*envelope(step, value, buckets), tuple(quarters))
+
+
+def _level(curve: Curve, span: int) -> Curve:
+    """A clone takes no environment steps: what it is at last stands over all of the axis, to compare others with."""
+    value = float(curve.value[-1])
+    return Curve(np.array([0, span]), np.full(2, value), (value,) * len(PHASES))
 
 
 def _phases(evaluations: Columns, name: str, span: int) -> tuple[float | None, ...]:
