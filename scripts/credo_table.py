@@ -27,8 +27,8 @@ class Regime(NamedTuple):
     """Whether ``fixed`` tests it, one method against CREDO off alone; else ``explored``."""
 
 
-ENVIRONMENT = "Hopper-v5"
-"""The one in which settings of CREDO are compared."""
+ENVIRONMENT = ("Hopper-v5", "hopper")
+"""The one in which settings of CREDO are compared; by its label where a study has several."""
 REGIMES = {
     "stability-credo-early": Regime("td3 "),
     "stability-credo": Regime("td3 over-trained "),
@@ -141,7 +141,7 @@ def table(results: Path, study: str) -> list[str]:
         [
             row
             for row in read(results / f"{study}-{kind}.csv")
-            if row["method"].startswith(begins) and row["environment"] == ENVIRONMENT and row["seed"] >= first_seed
+            if row["method"].startswith(begins) and row["seed"] >= first_seed and row["environment"] in ENVIRONMENT
         ]
         for kind in ("seeds", "rounds", "evaluations")
     )
