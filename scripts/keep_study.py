@@ -28,7 +28,7 @@ from credo.diagnostics.divergence import Verdict, activity_of
 from credo.reports.load import LoadedRun, load_run
 from credo.studies.shipped import find_study
 from credo.studies.store import Store, part_of, place
-from credo.studies.study import Cell, load_study
+from credo.studies.study import Cell, Study, load_study
 
 RECORDED = (
     "actor_gradient_max",
@@ -147,13 +147,10 @@ def write(files: Files, kind: str, header: Iterable[str], rows: Iterable[Iterabl
     print(f"written: {path}")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("study")
-    parser.add_argument("--store", type=Path, default=Path("runs"))
-    parser.add_argument("--out", type=Path, default=Path("results/stability"))
-    parser.add_argument("--only", nargs="*", default=["*"], help="cells by name; * stands for any text")
-    options = parser.parse_args()
+def chosen_runs(
+    parser: argparse.ArgumentParser, options: argparse.Namespace
+) -> tuple[Study, list[tuple[Cell, LoadedRun]]]:
+    """The study and, of the cells asked for that have begun, what is the study's of their runs."""
     study, store = load_study(find_study(options.study)), Store(options.store)
     runs: list[tuple[Cell, LoadedRun]] = []
     for placed in place(study, {}):
@@ -163,6 +160,17 @@ def main() -> None:
     if not runs:
         parser.error(f"no cell of {study.name} has begun under {options.store}")
     options.out.mkdir(parents=True, exist_ok=True)
+    return study, runs
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("study")
+    parser.add_argument("--store", type=Path, default=Path("runs"))
+    parser.add_argument("--out", type=Path, default=Path("results/stability"))
+    parser.add_argument("--only", nargs="*", default=["*"], help="cells by name; * stands for any text")
+    options = parser.parse_args()
+    study, runs = chosen_runs(parser, options)
     each = [kept for cell, run in runs for kept in kept_of(cell, run)]
     files = Files(options.out, study.name, {(cell.method, cell.environment) for cell, _ in runs})
     write(

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from credo.diagnostics.divergence import FROZEN
+
 ENVIRONMENTS = {"hopper": "Hopper-v5", "walker2d": "Walker2d-v5", "halfcheetah": "HalfCheetah-v5"}
 LEARNERS = {"td3": "TD3", "ddpg": "DDPG", "sd3": "SD3", "sac": "SAC"}
 NEAR_THE_EXPERT = 0.9
-FROZEN = ("non-finite", "failed")
-"""Verdicts of seeds that go no further."""
 Rows = list[dict[str, Any]]
 
 

@@ -28,8 +28,8 @@ class Purpose(enum.IntEnum):
 def host_generator(seed: int, purpose: Purpose, *counters: int) -> np.random.Generator:
     """A NumPy generator for host-side draws, a pure function of its arguments (all >= 0).
 
-    A counter of 0 at the end is as good as none (``SeedSequence`` pads with zeros), so each purpose has one number of
-    counters. MEASURE has none: every evaluation of a seed measures by the same draws, on purpose.
+    A counter of 0 at the end is as good as none (``SeedSequence`` pads with zeros). MEASURE has no counters: every
+    evaluation of a seed measures by the same draws, on purpose.
     """
     sequence = np.random.SeedSequence([seed, int(purpose), *counters])
     return np.random.Generator(np.random.Philox(sequence))

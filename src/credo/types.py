@@ -36,6 +36,11 @@ def printable(text: object) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in words)
 
 
+def plain_id(environment: str) -> str:
+    """A Gymnasium id, "module:namespace/Name-v0", without module and namespace."""
+    return environment.rpartition(":")[2].rpartition("/")[2]
+
+
 class EnvironmentSpec(NamedTuple):
     """What the learners need to know of an environment; actions are in [-1, 1] everywhere inside Credo."""
 

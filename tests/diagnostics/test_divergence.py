@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from credo.diagnostics.divergence import DIVERGED, KINDS, Criteria, Verdict, verdict
+from credo.diagnostics.divergence import DIVERGED, ENVIRONMENT_FAILED, KINDS, Criteria, Verdict, verdict
 
 EXPERT = 3000.0
 ROUND, INTERVAL, START = 64, 5_000, 1_000
@@ -151,6 +151,13 @@ def test_frozen_without_a_trace_in_the_metrics():
     evaluations["failed"] = np.array([0, 0, 0, 1, 1, 1, 1, 1], np.float32)
     evaluations["return_mean"][3:] = np.nan
     assert verdict(metrics, evaluations, EXPERT)[:2] == ("non-finite", 20_000)
+    evaluations["failed"] *= ENVIRONMENT_FAILED
+    found = verdict(metrics, evaluations, EXPERT)
+    assert found[:2] == ("faulted", 20_000)
+    assert not found.diverged
+    # What its own numbers did before is worse.
+    metrics["critic_loss"][40] = np.nan
+    assert verdict(metrics, evaluations, EXPERT).kind == "non-finite"
 
 
 def test_explosion_is_recorded_and_judged_by_what_followed():

@@ -32,6 +32,7 @@ def distance(expert: list[Played], policy: list[Played], **options) -> float:
         np.concatenate([e.observation[:-1] for e in expert]),
         np.concatenate([e.action for e in expert]),
         np.array([len(e.action) if e.terminated else HORIZON for e in expert]),
+        np.array([len(e.action) for e in expert]),
         policy,
         MEAN,
         STD,
@@ -107,11 +108,19 @@ def test_a_cut_off_episode_is_no_fall():
     assert distance(expert, cut) < 0.1 < 0.4 < distance(expert, fallen)
 
 
+def test_every_episode_of_the_expert_has_the_same_mass_however_many_of_its_rows_are_there():
+    """Two that were cut off after 100 and 20 steps, in different places: who plays the same is at no distance."""
+    generator = np.random.default_rng(9)
+    expert = [played(generator, 100, False), played(generator, 20, False, shift=3.0)]
+    assert distance(expert, expert) == pytest.approx(0.0, abs=1e-6)
+    assert distance(expert[:1] * 2, expert) > 0.5
+
+
 def test_subsampled_demonstrations_count_their_true_lengths():
     generator = np.random.default_rng(5)
     expert = played(generator, 100, False)
     sparse = occupancy_distance(
-        expert.observation[:-1:10], expert.action[::10], np.array([100]), [expert], MEAN, STD, HORIZON
+        expert.observation[:-1:10], expert.action[::10], np.array([100]), np.array([10]), [expert], MEAN, STD, HORIZON
     )
     assert sparse < 0.3
 
@@ -140,7 +149,7 @@ def test_fast_enough_for_every_evaluation():
     seconds = []
     for _ in range(5):
         begin = time.process_time()
-        occupancy_distance(*expert, np.full(5, 1000), episodes, np.zeros(11), np.ones(11), 1000)
+        occupancy_distance(*expert, np.full(5, 1000), np.full(5, 1000), episodes, np.zeros(11), np.ones(11), 1000)
         seconds.append(time.process_time() - begin)
     # 25 ms here; the bound leaves room for other machines.
     assert min(seconds) < 0.15

@@ -23,7 +23,7 @@ from credo.learners.sd3 import (
     softmax_target_value,
     softmax_value,
 )
-from credo.learners.targets import Choice, chosen_before_tanh
+from credo.learners.targets import Choice, chosen_before_tanh, chosen_value
 from credo.networks import Layer
 
 VALUES = arrays(
@@ -136,11 +136,21 @@ def test_the_actor_whose_own_critic_values_its_action_most_plays():
     np.testing.assert_allclose(found[:, 0], [0.3, 0.3, -0.4], rtol=1e-6)
 
 
+def test_an_action_is_valued_by_the_critic_of_the_pair_that_plays():
+    actors = tuple((Layer(jnp.zeros((1, 1)), jnp.array([bias])),) for bias in (0.3, -0.4))
+    # The first critic says 0 everywhere, the second the observation, and a hundredth of the action.
+    critics = tuple((Layer(jnp.array([[weight], [weight / 100]]), jnp.zeros(1)),) for weight in (0.0, 1.0))
+    observation, action = jnp.array([[-1.0], [1.0]]), jnp.array([[0.5], [0.5]])
+    found = chosen_value(Choice(actors, critics), observation, action)
+    np.testing.assert_allclose(found, [0.0, 1.005], rtol=1e-6)
+
+
 def test_the_authors_temperature_goes_by_the_environments_name():
     for name, beta in AUTHORS_BETA.items():
         assert beta_of(f"{name}-v5") == beta
     assert beta_of("HalfCheetah-v2") == 0.005
     assert beta_of("namespace/Hopper-v4") == 0.05
+    assert beta_of("gymnasium.envs.mujoco:Ant-v5") == AUTHORS_BETA["Ant"]
     assert beta_of("Pendulum-v1") == OTHER_BETA
     assert beta_of("probe") == OTHER_BETA
 

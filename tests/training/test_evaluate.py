@@ -67,3 +67,8 @@ def test_a_subsampled_episode_that_ended_early_still_counts_as_a_fall():
     thin = from_episodes([fallen, whole[1]], environment="Pendulum-v1", source="test").subsample(7, seed=0)
     assert not thin.terminated.any()
     assert divided(parts, thin)[1].lengths.tolist() == [50, 200]
+    # One that was only cut off counts as whole, whichever rows are left of it.
+    cut = fallen._replace(terminated=False, truncated=True)
+    thin = from_episodes([cut, whole[1]], environment="Pendulum-v1", source="test").subsample(7, seed=0)
+    assert divided(parts, thin)[1].lengths.tolist() == [200, 200]
+    assert divided(parts, thin)[1].rows.tolist() == thin.rows_per_episode.tolist()

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from credo import run_folder
+from credo.diagnostics.divergence import ENVIRONMENT_FAILED, NUMBERS_FAILED
 from credo.environments.probes import Fragile
 from credo.random import Purpose, episode_seed
+from credo.reports.load import load_run
 from credo.storage import read_tensors
 from credo.training import execution as training_execution
 from credo.training import faults, loop
@@ -80,7 +82,7 @@ def test_an_environment_that_returns_nan(how, execution, clean, tmp_path):
     assert (tmp_path / "run" / run_folder.DONE).exists()
     evaluations = rows(tmp_path / "run", run_folder.EVALUATIONS, BAD)
     assert evaluations["step"].tolist() == [32, 64, 96]
-    assert evaluations["failed"].tolist() == [1, 1, 1]
+    assert evaluations["failed"].tolist() == [ENVIRONMENT_FAILED] * 3
     assert np.isnan(evaluations["return_mean"]).all()
     if execution == "threads":
         assert_others_untouched(tmp_path / "run", clean)
@@ -96,6 +98,8 @@ def test_an_environment_that_raises(clean, tmp_path):
     for part in (f"seed {BAD}", "step 15", "FragileForOne", "RuntimeError", "the simulator failed at step 6"):
         assert part in line
     assert_others_untouched(tmp_path / "run", clean)
+    verdict = load_run(tmp_path / "run").verdicts[BAD]
+    assert (verdict.kind, verdict.diverged) == ("faulted", False)
 
 
 class NeverBegins(FragileForOne):
@@ -115,7 +119,7 @@ def test_an_environment_that_never_begins(clean, tmp_path):
     (line,) = [line for line in lines if "frozen" in line]
     for part in (f"seed {BAD}", "step 0", "first reset", "OSError", "no licence"):
         assert part in line
-    assert rows(tmp_path / "run", run_folder.EVALUATIONS, BAD)["failed"].tolist() == [1, 1, 1]
+    assert rows(tmp_path / "run", run_folder.EVALUATIONS, BAD)["failed"].tolist() == [ENVIRONMENT_FAILED] * 3
     assert_others_untouched(tmp_path / "run", clean)
     with pytest.raises(CredoError, match=r"no seed can begin; .*no licence"):
         run(tmp_path / "alone", changed(PROBE, seeds=1, first_seed=BAD), never)
@@ -137,7 +141,7 @@ def test_an_environment_that_fails_in_an_evaluation(clean, tmp_path):
     frozen = run_folder.read_summary(tmp_path / "run")["seeds"][str(BAD)]["frozen"]
     assert frozen["step"] == 32
     assert "evaluation" in frozen["cause"]
-    assert rows(tmp_path / "run", run_folder.EVALUATIONS, BAD)["failed"].tolist() == [1, 1, 1]
+    assert rows(tmp_path / "run", run_folder.EVALUATIONS, BAD)["failed"].tolist() == [ENVIRONMENT_FAILED] * 3
     assert_others_untouched(tmp_path / "run", clean)
 
 
@@ -243,7 +247,7 @@ def test_a_nan_in_the_parameters(execution, clean, tmp_path, monkeypatch):
     told, arrays = evidence(tmp_path / "run")
     assert told["metrics"][-1]["critic_loss"] == "nan"
     assert np.isfinite(arrays["experience.batches.observation"]).all()
-    assert rows(tmp_path / "run", run_folder.EVALUATIONS, BAD)["failed"].tolist() == [1, 1, 1]
+    assert rows(tmp_path / "run", run_folder.EVALUATIONS, BAD)["failed"].tolist() == [NUMBERS_FAILED] * 3
     if execution == "threads":
         assert_others_untouched(tmp_path / "run", clean)
 
@@ -279,7 +283,7 @@ def test_a_run_with_a_frozen_seed_goes_on_and_takes_more_seeds(tmp_path):
     run(tmp_path / "run", changed(short, steps=96, seeds=3), source())
     evaluations = rows(tmp_path / "run", run_folder.EVALUATIONS, BAD)
     assert evaluations["step"].tolist() == [32, 64, 96]
-    assert evaluations["failed"].tolist() == [1, 1, 1]
+    assert evaluations["failed"].tolist() == [ENVIRONMENT_FAILED] * 3
     assert len(rows(tmp_path / "run", run_folder.METRICS, BAD)["step"]) == 0
     run(tmp_path / "straight", PROBE, source())
     for seed in range(3):
@@ -294,7 +298,7 @@ def test_a_run_whose_seeds_are_all_frozen_ends_and_is_done(tmp_path):
     assert run(tmp_path / "run", config, source()) == "done"
     evaluations = rows(tmp_path / "run", run_folder.EVALUATIONS, BAD)
     assert evaluations["step"].tolist() == [32, 64, 80]
-    assert evaluations["failed"].tolist() == [1, 1, 1]
+    assert evaluations["failed"].tolist() == [ENVIRONMENT_FAILED] * 3
     assert run_folder.read_summary(tmp_path / "run")["state"] == "done"
     again = []
     assert run(tmp_path / "run", config, source(), on_round=again.append) == "done"

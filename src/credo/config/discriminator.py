@@ -87,7 +87,7 @@ class DiscriminatorConfig:
     r1: NotNegative = 1.0
     """r1: coefficient of half the squared gradient norm at expert samples."""
     spectral_norm: Positive = 1.0
-    """spectral-normalisation: the product of all layers' spectral norms, which bounds the logit's slope."""
+    """spectral-normalisation: the product of all layers' spectral norms, which bounds a network's slope."""
     entropy: NotNegative = 1e-3
     """entropy: coefficient of the entropy of the expert probability (nats)."""
     mixup: Positive = 1.0

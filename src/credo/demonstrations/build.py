@@ -65,8 +65,8 @@ def from_transitions(
 ) -> Demonstrations:
     """Demonstrations of N flat transitions in recorded order; shapes as in ``Demonstrations``.
 
-    An episode ends where ``terminated`` or ``truncated`` is set, and at the last row. CredoError as for
-    ``Demonstrations``.
+    An episode ends where ``terminated`` or ``truncated`` is set; at the last row, where neither is, it is truncated.
+    CredoError as for ``Demonstrations``.
     """
     observation = validate.float_array("observation", observation, 2)
     next_observation = validate.float_array("next_observation", next_observation, 2)
@@ -78,8 +78,9 @@ def from_transitions(
     validate.check_rows("truncated", truncated, (rows,))
     if rows == 0:
         raise CredoError("demonstrations: empty: at least one transition is needed")
+    truncated = truncated.copy()
+    truncated[-1] |= not terminated[-1]
     ends = terminated | truncated
-    ends[-1] = True
     episode_start = np.concatenate([[0], np.flatnonzero(ends) + 1])
     jumps = ends.copy()
     jumps[:-1] |= (next_observation[:-1] != observation[1:]).any(axis=1)

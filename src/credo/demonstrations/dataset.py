@@ -88,7 +88,8 @@ class Demonstrations:
     terminated: np.ndarray
     """[N] bool: the episode ended in the successor; False everywhere but at episodes' last rows."""
     truncated: np.ndarray
-    """[N] bool: the episode was cut off there (time limit); False everywhere but at episodes' last rows."""
+    """[N] bool: the episode was cut off there (time limit) or, where transitions were left out, behind; False
+    everywhere but at episodes' last rows."""
     episode_start: np.ndarray
     """[E + 1] int64: first row of each episode, and N."""
     successor_row: np.ndarray
@@ -242,7 +243,10 @@ class Demonstrations:
         episode_start = np.concatenate([[0], np.cumsum(kept)])
         within = np.arange(episode_start[-1]) - np.repeat(episode_start[:-1], kept)
         rows = np.repeat(self.episode_start[:-1] + offsets, kept) + stride * within
-        return self._keep(rows, episode_start, self.truncated[rows])
+        # An episode that was cut off still is, whichever row is its last now: without a flag it terminated.
+        truncated = np.zeros(len(rows), bool)
+        truncated[episode_start[1:] - 1] = self.truncated[self.episode_start[1:] - 1]
+        return self._keep(rows, episode_start, truncated)
 
     def first_transitions(self, count: int) -> Demonstrations:
         """The first ``count`` transitions; an episode cut by this is marked truncated, its return stays the

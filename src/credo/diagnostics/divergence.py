@@ -24,10 +24,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-KINDS = ("healthy", "recovered", "weak", "undecided", "failed", "exploded", "dead", "non-finite")
+KINDS = ("healthy", "recovered", "weak", "undecided", "faulted", "failed", "exploded", "dead", "non-finite")
 """Every verdict, from best to worst."""
 DIVERGED = ("exploded", "dead", "non-finite")
 """The verdicts that count as diverged: the curves themselves show the break."""
+FROZEN = ("faulted", "non-finite")
+"""The verdicts of seeds that went no further."""
+NUMBERS_FAILED, ENVIRONMENT_FAILED = 1.0, 2.0
+"""What an evaluation of a frozen seed has in its column ``failed``; 0 where nothing failed."""
 
 _NETWORKS = ("actor", "critic", "discriminator")
 _CHECKED = (
@@ -152,6 +156,9 @@ def verdict(
     if broken is not None:
         step, what = broken
         return Verdict("non-finite", step, f"{what} at step {step:,}", explosion)
+    faulted = _first_failed(evaluations, ENVIRONMENT_FAILED)
+    if faulted is not None:
+        return Verdict("faulted", faulted, f"its environment had failed by step {faulted:,}", explosion)
     outcome = _outcome(evaluations, expert_return, criteria)
     if outcome is None:
         return _without_outcome(activity, explosion, criteria)
@@ -219,10 +226,16 @@ def _first_non_finite(
                 row = known[0] + bad[0]
                 number = "NaN" if np.isnan(value[row]) else "infinite"
                 found.append((int(step[row]), f"{name.replace('_', ' ')} was {number}"))
-    frozen = np.flatnonzero(_column(evaluations, "failed") == 1)
-    if frozen.size:
-        found.append((int(_steps(evaluations)[frozen[0]]), "the seed was found frozen"))
+    frozen = _first_failed(evaluations, NUMBERS_FAILED)
+    if frozen is not None:
+        found.append((frozen, "the seed was found frozen"))
     return min(found, key=lambda item: item[0], default=None)
+
+
+def _first_failed(evaluations: Mapping[str, np.ndarray], mark: float) -> int | None:
+    """The step of the first evaluation with this mark; None without one."""
+    marked = np.flatnonzero(_column(evaluations, "failed") == mark)
+    return int(_steps(evaluations)[marked[0]]) if marked.size else None
 
 
 def activity_of(metrics: Mapping[str, np.ndarray], criteria: Criteria = Criteria()) -> Activity:

@@ -33,6 +33,7 @@ def occupancy_distance(
     expert_observation: np.ndarray,
     expert_action: np.ndarray,
     expert_lengths: np.ndarray,
+    expert_rows: np.ndarray,
     episodes: Sequence[PolicyEpisode],
     observation_mean: np.ndarray,
     observation_std: np.ndarray,
@@ -61,7 +62,9 @@ def occupancy_distance(
         expert_observation: [N, O], held-out demonstrations in the environment's units.
         expert_action: [N, A] in [-1, 1].
         expert_lengths: [E] steps after which each of the expert's episodes terminated; the horizon or more
-            for one that did not. It may exceed the episode's rows (subsampled demonstrations).
+            for one that did not.
+        expert_rows: [E] rows of each in the two arrays above, 1 or more each: fewer than its steps where the
+            demonstrations are subsampled or cut.
         episodes: the policy's, any number; one that was cut off before the horizon stands for what would have
             followed and gets no absorbing mass.
         observation_mean: [O].
@@ -83,9 +86,10 @@ def occupancy_distance(
         standardised = np.clip(standardised, -STANDARDISED_LIMIT, STANDARDISED_LIMIT)
         return np.concatenate([standardised, action], axis=1).astype(np.float32)
 
-    expert_alive = float(np.minimum(np.asarray(expert_lengths) / horizon, 1).mean())
+    alive_of = np.minimum(np.asarray(expert_lengths) / horizon, 1) / len(expert_lengths)
+    expert_alive = float(alive_of.sum())
     samples = [features(expert_observation, expert_action)]
-    weights = [np.full(len(expert_observation), expert_alive / len(expert_observation))]
+    weights = [np.repeat(alive_of / expert_rows, expert_rows)]
     policy_alive = 0.0
     for episode in played:
         length = len(episode.action)

@@ -232,7 +232,8 @@ def spectral_norm(weight: Array) -> Array:
 
 def spectral_normalisation(network: Network, config: DiscriminatorConfig) -> Network:
     """Every weight divided by its spectral norm (Miyato et al. 2018, Eq. 8), times an equal share of the bound, so that
-    the logit's slope is nowhere above it (ReLU and tanh have slopes of at most 1)."""
+    the network's slope is hardly anywhere above it: ReLU and tanh have slopes of at most 1, and the power iterations
+    fall short of the norms by a few percent at most."""
     share = config.spectral_norm ** (1.0 / len(network))
     return tuple(Layer(share * layer.weight / (spectral_norm(layer.weight) + 1e-12), layer.bias) for layer in network)
 

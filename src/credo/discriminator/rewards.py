@@ -14,7 +14,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from credo.types import Array
+from credo.types import Array, plain_id
 
 
 class Reward(NamedTuple):
@@ -75,7 +75,7 @@ _NEVER_TERMINATE = ("HalfCheetah-", "Swimmer-", "Reacher-", "Pusher-", "Pendulum
 
 def never_terminates(environment: str) -> bool:
     """Whether an environment's episodes are known to end by their time limit alone."""
-    return environment.startswith(_NEVER_TERMINATE)
+    return plain_id(environment).startswith(_NEVER_TERMINATE)
 
 
 def absorbing_warning(environment: str) -> str | None:

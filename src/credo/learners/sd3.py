@@ -18,7 +18,7 @@ from credo.learners import targets
 from credo.learners.cloning import Cloning, squared_error
 from credo.learners.interface import Learner
 from credo.networks import Network
-from credo.types import Array, Metrics, Transition
+from credo.types import Array, Metrics, Transition, plain_id
 
 AUTHORS_BETA = {
     "Ant": 0.001,
@@ -52,8 +52,8 @@ class SD3State(NamedTuple):
 
 
 def beta_of(environment: str) -> float:
-    """The authors' inverse temperature for a Gymnasium id such as "Hopper-v5"."""
-    return AUTHORS_BETA.get(environment.rpartition("/")[2].rpartition("-v")[0], OTHER_BETA)
+    """The authors' inverse temperature for a Gymnasium id such as "Hopper-v5" or "module:Hopper-v5"."""
+    return AUTHORS_BETA.get(plain_id(environment).rpartition("-v")[0], OTHER_BETA)
 
 
 def softmax_value(values: Array, beta: float, log_weight: Array | None = None) -> Array:
@@ -212,7 +212,7 @@ def sd3(config: SD3Config, observation_size: int, action_size: int) -> Learner:
         mode=mode,
         update=update,
         actor=lambda state: state.actors[0],
-        q_value=lambda state, observation, action: networks.q_value(state.critics[0], observation, action),
+        q_value=lambda state, observation, action: targets.chosen_value(choice(state), observation, action),
         choice=choice,
         cloning=Cloning(
             get=lambda state: state.actors[0],

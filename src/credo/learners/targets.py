@@ -34,13 +34,25 @@ def policy(actor: Network, observation: Array) -> Array:
 
 def chosen_before_tanh(choice: Choice, observation: Array) -> Array:
     """The output before tanh, [..., A], of the actor whose action its own critic values most; the first of equals."""
+    outputs, best = _chosen(choice, observation)
+    return jnp.take_along_axis(outputs, best[None, ..., None], axis=0)[0]
+
+
+def chosen_value(choice: Choice, observation: Array, action: Array) -> Array:
+    """The value of ``action``, [...], by the critic of the pair whose action is chosen at ``observation``."""
+    _, best = _chosen(choice, observation)
+    values = jnp.stack([networks.q_value(critic, observation, action) for critic in choice.critics])
+    return jnp.take_along_axis(values, best[None], axis=0)[0]
+
+
+def _chosen(choice: Choice, observation: Array) -> tuple[Array, Array]:
+    """Outputs before tanh, [pairs, ..., A], and which of them is chosen, [...]."""
     outputs = [networks.apply(actor, observation) for actor in choice.actors]
     values = [
         networks.q_value(critic, observation, jnp.tanh(output))
         for critic, output in zip(choice.critics, outputs, strict=True)
     ]
-    best = jnp.argmax(jnp.stack(values), axis=0)
-    return jnp.take_along_axis(jnp.stack(outputs), best[None, ..., None], axis=0)[0]
+    return jnp.stack(outputs), jnp.argmax(jnp.stack(values), axis=0)
 
 
 def explored(action: Array, noise: float, key: Array) -> Array:

@@ -30,7 +30,7 @@ VEGA_LITE = "6.1"
 """The version of the specifications below."""
 Rows = list[dict[str, Any]]
 _STILL_WIDTH, _STILL_HEIGHT, _PER_ROW = 330, 210, 3
-_EVENT_OF = {"dead": "dead", "recovered": "came back", "exploded": "exploded", "non-finite": "non-finite"}
+_EVENT_OF = {kind: kind for kind in ("dead", "exploded", "non-finite", "faulted")} | {"recovered": "came back"}
 
 
 class Axis(NamedTuple):

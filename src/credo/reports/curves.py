@@ -14,7 +14,7 @@ import vl_convert
 
 from credo.diagnostics.divergence import KINDS
 from credo.reports.load import Columns, LoadedRun, load_run, thin
-from credo.reports.style import FONT, SHORT_NUMBER, colours, log_ticks
+from credo.reports.style import EVENTS, FONT, SHORT_NUMBER, colours, log_ticks
 from credo.run_folder import write_atomically
 from credo.types import printable
 
@@ -26,7 +26,7 @@ POINTS = 250
 MARKED_EVALUATIONS = 40
 """Up to this many evaluations are drawn as points too."""
 
-_EVENTS = {"dead": "cross", "came back": "triangle-up", "explosion": "diamond", "non-finite": "square"}
+_EVENTS = {"explosion" if event == "exploded" else event: shape for event, shape in EVENTS.items()}
 _INK, _SOFT, _LINE, _GRID = "#222222", "#666666", "#999999", "#E6E6E6"
 _CHOSEN: dict[str, Any] = {"name": "chosen", "select": {"type": "point", "fields": ["seed"]}, "bind": "legend"}
 STYLE = {
@@ -291,7 +291,7 @@ def _expert(y: alt.Y) -> list[alt.Chart]:
 
 def _marked(run: LoadedRun) -> list[tuple[int, str, int]]:
     """(seed, event, step) of all that is marked in the figure."""
-    names = {"dead": "dead", "recovered": "came back", "non-finite": "non-finite"}
+    names = {kind: kind for kind in ("dead", "non-finite", "faulted")} | {"recovered": "came back"}
     found = []
     for seed, verdict in run.verdicts.items():
         for event, step in ((names.get(verdict.kind), verdict.step), ("explosion", verdict.first_explosion)):

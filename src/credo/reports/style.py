@@ -15,6 +15,7 @@ VERDICTS = {
         "recovered": "#2E9C9C",
         "weak": "#B07C00",
         "undecided": "#7A7A7A",
+        "faulted": "#6B4E2E",
         "failed": "#8A3FA0",
         "exploded": "#D55E00",
         "dead": "#1A1A1A",
@@ -25,6 +26,7 @@ VERDICTS = {
         "recovered": "#5FD0C5",
         "weak": "#E3B341",
         "undecided": "#9AA0A6",
+        "faulted": "#C8A27A",
         "failed": "#CE93D8",
         "exploded": "#FF8A4C",
         "dead": "#F2F2F2",
@@ -33,7 +35,13 @@ VERDICTS = {
 }
 DASHES = {"recovered": [7, 3], "weak": [2, 2], "undecided": [1, 3], "failed": [8, 3, 2, 3]}
 """Verdicts are told apart without colour too; the others are solid, and a broken seed's end is marked."""
-EVENTS = {"dead": "cross", "came back": "triangle-up", "exploded": "diamond", "non-finite": "square"}
+EVENTS = {
+    "dead": "cross",
+    "came back": "triangle-up",
+    "exploded": "diamond",
+    "non-finite": "square",
+    "faulted": "triangle-down",
+}
 """Marks on a curve, and their shapes."""
 INK = {"light": "#1F2328", "dark": "#E6EDF3"}
 SOFT = {"light": "#57606A", "dark": "#A8B3BF"}

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from credo import run_folder
+from credo.diagnostics.divergence import FROZEN
 from credo.reports.charts import verdict_counts
 from credo.reports.collect import SHARES, Cell, Collection
 from credo.reports.methods import settings_of
@@ -101,15 +102,16 @@ def overview(collection: Collection) -> Table:
             *("median last distance", "steps", "state"),
         ),
         tuple(rows),
-        "Diverged: exploded, dead or non-finite. Medians are over seeds; one that turned non-finite counts as "
-        "below all others in the return's, whatever it returned before, and a dash says that it is in the middle.",
+        "Diverged: exploded, dead or non-finite. Medians are over seeds; one that was frozen (non-finite, or "
+        "its environment failed: faulted) counts as below all others in the return's, whatever it returned before, and "
+        "a dash says that it is in the middle.",
     )
 
 
 def _median_return(cell: Cell) -> float | None:
-    """Of the last returns, a seed that turned non-finite below all others; None where such a one is in the middle (of
+    """Of the last returns, a seed that was frozen below all others; None where such a one is in the middle (of
     an even number the upper of the two), or nothing is known."""
-    known = [s.row.final_return for s in cell.seeds.values() if s.verdict.kind != "non-finite"]
+    known = [s.row.final_return for s in cell.seeds.values() if s.verdict.kind not in FROZEN]
     returns = sorted(value for value in known if value is not None)
     frozen = len(cell.seeds) - len(known)
     if not frozen:

@@ -10,7 +10,7 @@ import numpy as np
 from rich.table import Table
 from rich.text import Text
 
-from credo.diagnostics.divergence import KINDS
+from credo.diagnostics.divergence import DIVERGED, KINDS
 from credo.reports.load import Columns, LoadedRun, find_runs, load_run
 from credo.types import CredoError, printable
 
@@ -164,7 +164,7 @@ def summary_table(folder: Path) -> Table:
         table.add_column(name, justify="left" if name == "verdict" else "right", no_wrap=name == "verdict")
     for cells in zip(*(cells for _, cells in shown), strict=True):
         table.add_row(*cells)
-    reasons = [f"seed {row.seed}: {row.reason}" for row in rows if row.verdict in ("exploded", "dead", "non-finite")]
+    reasons = [f"seed {row.seed}: {row.reason}" for row in rows if row.verdict in (*DIVERGED, "faulted")]
     notes = [*reasons, *run.problems]
     if notes:
         table.caption, table.caption_justify = Text("\n".join(map(printable, notes))), "left"

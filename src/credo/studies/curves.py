@@ -126,7 +126,7 @@ def final_score(curve: SeedDigest, measure: Measure, late_evaluations: int = 3) 
     """
     value = values(curve, measure)
     known = value[np.isfinite(value)]
-    frozen = column(curve.evaluations, "failed") == 1
+    frozen = column(curve.evaluations, "failed") > 0
     worst = float(known.min(initial=0.0 if measure.of_expert else -1.0))
     late = np.where(frozen, worst, value)
     late = late[np.isfinite(late)][-late_evaluations:]

@@ -82,7 +82,7 @@ def of_settings(curve: SeedCurve, config: RunConfig) -> SeedCurve:
         finished = len(curve.evaluations["step"]) > 0
     else:
         finished = curve.last_step >= config.steps // config.steps_per_round * config.steps_per_round
-    frozen = bool(np.any(column(curve.evaluations, "failed") == 1))
+    frozen = bool(np.any(column(curve.evaluations, "failed") > 0))
     return curve._replace(clone=config.clones, finished=finished or frozen)
 
 

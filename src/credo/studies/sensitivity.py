@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from credo.diagnostics.divergence import Criteria, Verdict, verdict
+from credo.diagnostics.divergence import FROZEN, Criteria, Verdict, verdict
 from credo.studies.curves import SeedCurve, column
 
 ALTERNATIVES: dict[str, tuple[float, float]] = {
@@ -69,7 +69,7 @@ def moved_verdicts(curve: SeedCurve, criteria: Criteria) -> tuple[Verdict, ...]:
 def _cannot_move(curve: SeedCurve, name: str, criteria: Criteria, other: Criteria, stops: bool) -> bool:
     """Whether a criterion plainly has no say in this verdict: judging 330 long curves again for each would take
     minutes. ``stops``: under ``criteria``; ``other`` differs in ``name`` alone."""
-    if curve.verdict.kind == "non-finite":
+    if curve.verdict.kind in FROZEN:
         return True
     if name in _OUTCOME:
         return False

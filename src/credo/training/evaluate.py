@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from credo.demonstrations import Demonstrations
+from credo.diagnostics.divergence import ENVIRONMENT_FAILED, NUMBERS_FAILED
 from credo.diagnostics.imitation import action_error, occupancy_distance
 from credo.policies import Policy
 from credo.random import Purpose, host_generator
@@ -45,6 +46,8 @@ class HeldOut(NamedTuple):
     """[n, A] in [-1, 1]."""
     lengths: np.ndarray
     """[episodes] steps until termination; the horizon where an episode did not terminate."""
+    rows: np.ndarray
+    """[episodes] rows of each."""
     mean: np.ndarray
     """[O]: statistics of the training demonstrations, whatever the networks see."""
     std: np.ndarray
@@ -74,13 +77,14 @@ def divided(parts: Parts, demonstrations: Demonstrations | None) -> tuple[Consta
     ahead = (kept.next_observation, kept.terminated) if config.looks_ahead else ()
     constants = make_constants(parts, statistics, kept.observation, kept.action, *ahead)
     horizon = spec.max_episode_steps or int(max(demonstrations.lengths))
-    # An episode that was cut, not ended, would have gone on: only termination counts as time lost. A subsampled episode
-    # without its last row has neither flag, and ended if it was shorter than episodes may be.
+    # An episode that was cut, not ended, would have gone on: only termination counts as time lost. One without the row
+    # in which it terminated has neither flag, and ended if it was shorter than episodes may be.
     ends = held.episode_start[1:] - 1
     fell = held.terminated[ends] | (~held.truncated[ends] & (held.lengths < horizon))
     lengths = np.where(fell, held.lengths, horizon)
     return constants, HeldOut(
-        held.observation, held.action, lengths, mean, std, horizon, held.next_observation, held.terminated
+        *(held.observation, held.action, lengths, held.rows_per_episode, mean, std, horizon),
+        *(held.next_observation, held.terminated),
     )
 
 
@@ -150,6 +154,7 @@ def evaluate(
             held_out.observation,
             held_out.action,
             held_out.lengths,
+            held_out.rows,
             # Without the expert's actions it is the distance of observations alone.
             [episode._replace(action=episode.action[:, :known]) for episode in episodes],
             held_out.mean,
@@ -178,9 +183,9 @@ def _last(length: int) -> np.ndarray:
     return np.arange(length) == length - 1
 
 
-def failed_row() -> dict[str, float]:
-    """The evaluation of a frozen seed: no measure, and the mark."""
-    return dict.fromkeys(MEASURES, np.nan) | {"failed": 1.0}
+def failed_row(numerical: bool) -> dict[str, float]:
+    """The evaluation of a frozen seed: no measure, and the mark of its own numbers' failure or of its environment's."""
+    return dict.fromkeys(MEASURES, np.nan) | {"failed": NUMBERS_FAILED if numerical else ENVIRONMENT_FAILED}
 
 
 def badness(row: dict[str, float]) -> float:

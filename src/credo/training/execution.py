@@ -22,7 +22,7 @@ from credo.environments import EnvironmentBatch
 from credo.random import Purpose
 from credo.training.acting import host_actor
 from credo.training.faults import Fault, check_experience, evidence_of
-from credo.training.seed import Frozen, Recorder, Seed, draw_experience, random_actions
+from credo.training.seed import NON_FINITE, Frozen, Recorder, Seed, draw_experience, random_actions
 from credo.training.state import Constants, Parts, TrainState
 from credo.training.step import Experience, make_round
 from credo.types import Array, Metrics
@@ -124,7 +124,7 @@ def _record(
     metrics = dict(zip(names, values.tolist(), strict=True))
     if metrics.pop("finite", 1.0) == 0.0:
         bad = [name for name, value in metrics.items() if not np.isfinite(value)]
-        cause = f"non-finite {', '.join(bad) or 'parameters'}"
+        cause = f"{NON_FINITE} {', '.join(bad) or 'parameters'}"
         _freeze(parts, seed, round_number, Fault(cause, evidence_of(experience)))
     seed.metrics.append(row | metrics)
     seed.next_round = round_number + 1

@@ -323,7 +323,7 @@ class _Run:
         """Record as failed what evaluations a frozen seed would have had until ``rounds`` rounds."""
         while seed.frozen is not None and seed.next_round < rounds:
             if self._crosses(seed.next_round, self.config.evaluation_interval):
-                seed.evaluations.append(self._place(seed, seed.next_round) | failed_row())
+                seed.evaluations.append(self._place(seed, seed.next_round) | failed_row(seed.frozen.numerical))
             seed.next_round += 1
 
     def _tell_frozen(self, execution: Execution) -> None:
@@ -371,7 +371,7 @@ class _Run:
             except Fault as fault:
                 seed.frozen = Frozen(int(row["step"]), f"in evaluation: {fault.cause}")
         if seed.frozen is not None:
-            row |= failed_row()
+            row |= failed_row(seed.frozen.numerical)
         else:
             seed.last = row
             if seed.best is None or badness(row) < badness(seed.best):

@@ -19,12 +19,20 @@ from credo.training.state import TrainState
 from credo.training.step import Experience
 from credo.types import Array, Rollout, Transition
 
+NON_FINITE = "non-finite"
+"""How the cause of a seed begins whose own numbers failed."""
+
 
 class Frozen(NamedTuple):
     """Why a seed stands still: its first bad step and the cause."""
 
     step: int
     cause: str
+
+    @property
+    def numerical(self) -> bool:
+        """Whether its own numbers failed, and not its environment."""
+        return self.cause.startswith(NON_FINITE)
 
 
 @dataclass

@@ -119,7 +119,7 @@ def gather(recording: Recording, path: Path, options: ReadOptions, source: str) 
         successor_rows.append(np.flatnonzero(jumps) + start[k])
         successors.append(following[jumps])
         flags[0, place.stop - 1] = episode.terminated and _keeps_last(offsets[k], counts[k], options.stride)
-        flags[1, place.stop - 1] = episode.truncated and _keeps_last(offsets[k], counts[k], options.stride)
+        flags[1, place.stop - 1] = episode.truncated
         if episode.length is not None:
             lengths[k] = episode.length
         if k == 0 and episode.reward is not None:
