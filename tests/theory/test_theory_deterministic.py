@@ -77,6 +77,32 @@ def test_the_score_function_gradient_tends_to_the_deterministic_one():
     assert rows[-1]["gap"] < 1e-3 * rows[-1]["deterministic"]
 
 
+def test_a_single_sample_of_the_score_function_gradient_carries_the_action_value():
+    task = limits.make_task(0, states=3, grid=201, discount=0.9, gap=0.3, persistence=1.0)
+    # k(s, s) is 1 in every task; doubled, it shows in the norms.
+    task = task._replace(gram=2.0 * task.gram)
+    sigma = 0.1
+    (row,) = findings_deterministic.score_function_limit(task, np.array([sigma]))
+    table, _, _ = deterministic.optimal_table(task, 0.3, task.policy_means, 0.3)
+    rewards = reward("plr").value(table.logit)
+    # The estimator from its definition: a policy by hand, its states followed in time, Q by value iteration.
+    actions = task.mdp.actions[:, 0]
+    policy = np.exp(-0.5 * ((actions - task.policy_means) / sigma) ** 2)
+    policy /= policy.sum(axis=1, keepdims=True)
+    score = (actions - (policy @ actions)[:, None]) / sigma**2
+    kernel = np.einsum("sm,smt->st", policy, task.mdp.transition)
+    distribution, visits, values = task.mdp.start, np.zeros(3), np.zeros_like(policy)
+    for t in range(400):
+        visits += 0.1 * 0.9**t * distribution
+        distribution = distribution @ kernel
+        values = rewards + 0.9 * task.mdp.transition @ np.sum(policy * values, axis=1)
+    weights, sample = visits[:, None] * policy, values * score
+    # Its mean is the exact gradient, which a reward in place of Q would miss.
+    mean = np.sum(weights * sample, axis=1)[:, None]
+    assert policies.gradient_norm(mean, task.gram) == pytest.approx(row["score_function"], rel=1e-9)
+    assert np.sqrt(np.sum(weights * 2.0 * sample**2)) == pytest.approx(row["single"], rel=1e-9)
+
+
 @pytest.fixture(scope="module")
 def task():
     return limits.make_task(0, grid=801, discount=0.97, gap=0.3, persistence=2.0)

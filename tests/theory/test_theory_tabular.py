@@ -32,6 +32,16 @@ def test_a_chain_by_hand():
     np.testing.assert_allclose(found, [0.75, 0.25], rtol=1e-14)
 
 
+def test_action_values_are_those_of_value_iteration():
+    problem = random_problem(2, discount=0.8)
+    policy = np.exp(policies.log_grid_policy(problem.policy, problem.mdp.actions))
+    rewards = np.random.default_rng(3).normal(size=policy.shape)
+    values = np.zeros_like(policy)
+    for _ in range(200):
+        values = rewards + 0.8 * np.einsum("smt,tn,tn->sm", problem.mdp.transition, policy, values)
+    np.testing.assert_allclose(tabular.action_values(problem.mdp, policy, rewards), values, rtol=1e-12)
+
+
 def test_paper_matrices_of_equations_1_and_2():
     problem = random_problem(1)
     policy = np.exp(policies.log_grid_policy(problem.policy, problem.mdp.actions))

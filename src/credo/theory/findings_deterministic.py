@@ -11,8 +11,8 @@ from credo.theory import limits
 from credo.theory.credo_property import filtered_optimum
 from credo.theory.discriminators import REWARDS, reward, reward_slope
 from credo.theory.events import exact_probability
-from credo.theory.policies import gradient_norm
-from credo.theory.tabular import Occupancy
+from credo.theory.policies import gradient_norm, log_grid_policy
+from credo.theory.tabular import Occupancy, action_values
 from credo.theory.theorem import occupancy_score, weighted_gradient
 
 Rows = list[dict[str, Any]]
@@ -175,7 +175,7 @@ def score_function_limit(task: limits.Task, sigmas: np.ndarray, name: str = "plr
     """At one fixed smooth discriminator: score-function gradient against the deterministic one as sigma -> 0.
 
     ``gap`` is the norm of their difference, ``single`` the root mean square norm of the single-sample score-function
-    estimator Q(s, a) grad log pi(a|s) over policy samples.
+    estimator Q(s, a) grad log pi(a|s) over policy samples. No baseline is subtracted from Q.
     """
     means = task.policy_means
     at = dpg.optimal_discriminator(task, REPLAY_DEVIATION, means, REPLAY_DEVIATION)(means)
@@ -188,14 +188,16 @@ def score_function_limit(task: limits.Task, sigmas: np.ndarray, name: str = "plr
         score = occupancy_score(task.mdp, policy)
         weights = np.exp(score.occupancy.log_pair)
         gradient = weighted_gradient(score, weights * (rewards - np.sum(weights * rewards)))
-        single = np.sqrt(np.sum(weights * rewards**2 * np.sum(score.action**2, axis=-1)))
+        values = action_values(task.mdp, np.exp(log_grid_policy(policy, task.mdp.actions)), rewards)
+        # A sample's gradient is k(s, .) Q(s, a) score(s, a), whose norm has k(s, s) in it.
+        squares = np.diag(task.gram)[:, None] * values**2 * np.sum(score.action**2, axis=-1)
         rows.append(
             {
                 "sigma": float(sigma),
                 "deterministic": gradient_norm(exact, task.gram),
                 "score_function": gradient_norm(gradient, task.gram),
                 "gap": gradient_norm(gradient - exact, task.gram),
-                "single": float(single),
+                "single": float(np.sqrt(np.sum(weights * squares))),
             }
         )
     return rows

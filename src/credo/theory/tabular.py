@@ -146,6 +146,12 @@ def resolvent(mdp: MDP, policy: np.ndarray) -> np.ndarray:
     return np.linalg.solve(identity - mdp.discount * weighted_next(mdp, policy), identity)
 
 
+def action_values(mdp: MDP, policy: np.ndarray, rewards: np.ndarray) -> np.ndarray:
+    """Q(s, a), the expected discounted sum of rewards from (s, a) on, [S, M]; ``policy`` and ``rewards`` are [S, M]."""
+    values = resolvent(mdp, policy) @ np.sum(policy * rewards, axis=1)
+    return rewards + mdp.discount * expected_next(mdp, values)
+
+
 def state_occupancy(mdp: MDP, policy: np.ndarray) -> np.ndarray:
     """d(s) = (1 - g) sum_t g^t Pr(s_t = s), [S], by d = (1 - g) (I - g (Pi P)^T)^-1 start."""
     matrix = np.eye(len(mdp.start)) - mdp.discount * weighted_next(mdp, policy)
