@@ -68,11 +68,12 @@ LEARNER_HEADER = (
 Cells = dict[tuple[str, str], Rows]
 
 
-def cells_of(results: Path, study: str) -> Cells:
-    """The seeds of each (method, environment)."""
+def cells_of(results: Path, study: str, first_seed: int = 0) -> Cells:
+    """The seeds of each (method, environment), from a number on."""
     cells: Cells = {}
     for row in read(results / f"{study}-seeds.csv"):
-        cells.setdefault((row["method"], row["environment"]), []).append(row)
+        if row["seed"] >= first_seed:
+            cells.setdefault((row["method"], row["environment"]), []).append(row)
     return cells
 
 
@@ -93,11 +94,12 @@ def dead_from(rows: Rows) -> str:
     return ", ".join(f"{step:,} ({count})" if count > 1 else f"{step:,}" for step, count in steps) or "-"
 
 
-def saturated(results: Path, study: str) -> dict[tuple[str, str], str]:
+def saturated(results: Path, study: str, first_seed: int = 0) -> dict[tuple[str, str], str]:
     """Of each cell, the share of actions at +-1 in the last window of rounds: median over seeds, and the most."""
     last: dict[tuple[str, str], dict[float, float]] = {}
     for row in read(results / f"{study}-rounds.csv"):
-        last.setdefault((row["method"], row["environment"]), {})[row["seed"]] = row["action_saturation"]
+        if row["seed"] >= first_seed:
+            last.setdefault((row["method"], row["environment"]), {})[row["seed"]] = row["action_saturation"]
     return {cell: f"{median(seeds.values()):.2f} ({max(seeds.values()):.2f})" for cell, seeds in last.items()}
 
 
@@ -125,11 +127,13 @@ def changes(results: Path, study: str) -> list[str]:
     return markdown(CHANGE_HEADER, rows)
 
 
-def learners(results: Path, study: str, without: tuple[str, str], held: tuple[str, str]) -> list[str]:
+def learners(
+    results: Path, study: str, without: tuple[str, str], held: tuple[str, str], first_seed: int = 0
+) -> list[str]:
     """A learner in an environment a row, without a remedy and with it, and all of them together; of each of the two the
-    method's name in the study and in the header."""
-    cells = cells_of(results, study)
-    shares = saturated(results, study)
+    method's name in the study and in the header. Seeds before ``first_seed`` are another study's."""
+    cells = cells_of(results, study, first_seed)
+    shares = saturated(results, study, first_seed)
     pairs, ends = {}, {}
     for (method, environment), rows in cells.items():
         learner, changed = method.split(" ")

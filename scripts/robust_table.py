@@ -19,6 +19,7 @@ HEADER = (
     "inactive at the end",
     "kept policy at 0.9",
     "its share of the expert's return",
+    "its episodes below half",
     "last evaluation at 0.9 (least)",
     "at 0.9 first: median, last seed",
     "below it again (most in a row)",
@@ -43,18 +44,18 @@ def longest_relapse(shares: list[tuple[float, float]]) -> int:
     return max((sum(run) for low, run in itertools.groupby(after) if low), default=0)
 
 
-def cell(seeds: Rows, evaluations: Rows) -> list[str]:
-    """One row of the table: a method in an environment."""
+def cell(seeds: Rows, evaluations: Rows, played: Rows) -> list[str]:
+    """One row of the table: a method in an environment; ``played``: its kept policies on fresh starts."""
     method, environment, expert = (seeds[0][name] for name in ("method", "environment", "expert_return"))
     of = f"of {len(seeds)}"
-    # Unknown where it is of later steps; a seed that failed before it had one keeps nothing.
-    known = [row["kept_return"] or 0.0 for row in seeds if row["kept_return"] != "" or frozen(row)]
-    kept = [value / expert for value in known]
+    kept = [row["mean"] / expert for row in played if row["mean"] != ""]
+    low, episodes = (int(sum(row[name] or 0 for row in played)) for name in ("below_half", "episodes"))
     curves = [curve(row["seed"], evaluations, expert) for row in seeds]
     last = [shares[-1][1] for shares in curves]
     told = [
         f"{sum(share >= NEAR_THE_EXPERT for share in kept)} of {len(kept)}",
         f"{min(kept):.2f} to {max(kept):.2f}" if kept else "-",
+        f"{low} of {episodes}",
         f"{sum(share >= NEAR_THE_EXPERT for share in last)} {of} ({min(last):.2f})",
     ]
     name, diverged = f"{NAMES.get(method, method)}, {ENVIRONMENTS[environment]}", diverged_of(seeds)
@@ -74,12 +75,15 @@ def diverged_of(seeds: Rows) -> str:
 
 def table(results: Path) -> list[str]:
     """Its lines, in Markdown."""
-    seeds, evaluations = (read(results / f"stability-robust-{kind}.csv") for kind in ("seeds", "evaluations"))
+    kinds = ("seeds", "evaluations", "kept")
+    seeds, evaluations, played = (read(results / f"stability-robust-{kind}.csv") for kind in kinds)
     cells: dict[tuple[str, str], Rows] = {}
     for row in seeds:
         cells.setdefault((row["method"], row["environment"]), []).append(row)
     found = []
     for key in in_order(cells, NAMES):
-        mine = [row for row in evaluations if (row["method"], row["environment"]) == key]
-        found.append(cell(cells[key], mine))
+        mine, theirs = (
+            [row for row in rows if (row["method"], row["environment"]) == key] for rows in (evaluations, played)
+        )
+        found.append(cell(cells[key], mine, theirs))
     return markdown(HEADER, found)

@@ -24,6 +24,13 @@ TABLES: dict[str, Callable[[Path], list[str]]] = {
     ),
     "early-seeds": early_warning.by_seed,
     "early-warning": early_warning.table,
+    "credo-learners": lambda results: early_tables.learners(
+        results, "stability-credo-early", ("off", "CREDO off"), ("resample-5", "`filter`, c = 5")
+    ),
+    "credo-again": lambda results: early_tables.learners(
+        results, "stability-credo-early-33", ("off", "CREDO off"), ("resample-5", "`filter`, c = 5"), first_seed=11
+    ),
+    "credo-early": lambda results: credo_table.table(results, "stability-credo-early"),
     "credo": lambda results: credo_table.table(results, "stability-credo"),
     "credo-alive": lambda results: credo_table.table(results, "stability-credo-alive"),
     "credo-33": lambda results: credo_table.table(results, "stability-credo-33"),

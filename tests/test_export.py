@@ -53,6 +53,16 @@ def test_the_chosen_policy_is_written(options, number, format, suffix, folder, t
     np.testing.assert_allclose(credo.load_policy(out)(OBSERVATION), policy(number)(OBSERVATION), atol=1e-5)
 
 
+@pytest.mark.parametrize("name", ["nowhere", "hopper-expert", "nowhere.safetensors"])
+def test_what_is_no_run_is_not_called_one_without_policies(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CredoError, match=f"{name} is neither a run folder nor a policy file"):
+        credo.export(name)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(CredoError, match=r"empty is not a run folder \(it has no config.json\)"):
+        credo.export(tmp_path / "empty")
+
+
 def test_the_card_says_where_a_policy_comes_from(folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     path = credo.export(folder, "numpy")

@@ -10,7 +10,8 @@ import pytest
 
 from credo import experts, load_policy, networks
 from credo.cli import main
-from credo.demonstrations import load_demonstrations
+from credo.demonstrations import generate_demonstrations, load_demonstrations
+from credo.environments.probes import PointMass
 from credo.policies import Layer, Policy, load_onnx_policy, onnx_bytes, save_policy
 from credo.types import CredoError
 
@@ -128,6 +129,14 @@ def test_a_strangers_plain_network_is_taken(tmp_path):
     wide = load_onnx_policy(tmp_path / "p.onnx", np.array([-2, 0]), np.array([2, 1]))
     expected = np.clip(np.tanh(observation @ matrix), [-2, 0], [2, 1])
     np.testing.assert_allclose(wide.normalised_action(observation), expected / [2, 0.5] - [0, 1], atol=1e-6)
+
+
+def test_a_strangers_unsquashed_network_is_clipped_and_so_rolled_out(tmp_path):
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["y"])]
+    (tmp_path / "p.onnx").write_bytes(model(nodes, [weight("w", np.full((4, 2), 9))]).SerializeToString())
+    policy = load_policy(tmp_path / "p.onnx")
+    assert np.abs(policy.normalised_action(np.ones((6, 4), np.float32))).max() == 1
+    assert generate_demonstrations(PointMass, policy, episodes=1, noise=0).episodes == 1
 
 
 def external():

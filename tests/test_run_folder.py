@@ -304,3 +304,10 @@ def test_a_lock_that_another_process_holds_is_refused_and_dies_with_it(tmp_path)
         assert str(os.getpid()) in (tmp_path / run_folder.LOCK).read_text()
     with run_folder.locked(tmp_path):
         pass
+
+
+def test_a_run_does_not_begin_in_a_folder_whose_name_is_not_utf8(tmp_path):
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    with pytest.raises(CredoError, match=r"out: .* is not UTF-8; choose another name"):
+        created(folder)
+    assert not folder.exists()

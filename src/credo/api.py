@@ -31,6 +31,9 @@ class Run:
 
     folder: Path
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "folder", Path(self.folder))  # text is taken too
+
     @property
     def config(self) -> RunConfig:
         return run_folder.read_config(self.folder)[0]
@@ -38,15 +41,15 @@ class Run:
     @property
     def summary(self) -> dict[str, Any]:
         """summary.json: state, steps, wall_seconds, and per seed what was selected and how it ended."""
-        return run_folder.read_summary(self.folder)
+        return run_folder.read_summary(self._checked())
 
     def metrics(self) -> dict[str, np.ndarray]:
         """Diagnostics as columns, one row per seed and round."""
-        return run_folder.read_parts(self.folder, run_folder.METRICS)
+        return run_folder.read_parts(self._checked(), run_folder.METRICS)
 
     def evaluations(self) -> dict[str, np.ndarray]:
         """Evaluations as columns, one row per seed and evaluation."""
-        return run_folder.read_parts(self.folder, run_folder.EVALUATIONS)
+        return run_folder.read_parts(self._checked(), run_folder.EVALUATIONS)
 
     @property
     def best_seed(self) -> int:
@@ -67,12 +70,18 @@ class Run:
         run_folder.check_links(self.folder)
         path = run_folder.policy_path(self.folder, number, which)
         if not path.exists():
-            raise CredoError(f"run: {self.folder} has no {which} policy of seed {number}")
+            raise CredoError(f"run: {self._checked()} has no {which} policy of seed {number}")
         return load_policy(path)
+
+    def _checked(self) -> Path:
+        """The folder; CredoError where it is no run's, which would read like a run that has just begun."""
+        if not (self.folder / run_folder.CONFIG).is_file():
+            raise CredoError(f"run: {self.folder} is not a run folder (it has no {run_folder.CONFIG})")
+        return self.folder
 
 
 def imitate(
-    config: RunConfig | None = None,
+    config: RunConfig | str | None = None,
     *,
     environment: EnvironmentSource | None = None,
     demonstrations: Demonstrations | str | Path | None = None,
@@ -82,16 +91,25 @@ def imitate(
 ) -> Run:
     """Train imitators of demonstrations, many seeds side by side, and return their run.
 
-    ``config`` is a whole set of settings (``credo.preset("paper")``; None: the default preset); ``settings`` replace
+    ``config`` is a whole set of settings or a preset's name ("paper"; None: the default preset); ``settings`` replace
     its fields (``steps=...``, ``seeds=...``, ``learner=...``), and those of its parts where a mapping is given
     (``td3={"batch_size": 256}`` leaves all else of ``td3`` as it is). ``environment`` is a Gymnasium id, "module:Id"
     or a factory. ``out`` names the run folder (None: runs/ and a name from the settings); a folder that holds the
     same run is gone on with. CredoError, in one line, for whatever cannot work, before anything is written.
     """
-    config = _merged(config or preset(DEFAULT), environment, settings)
+    if config is None or isinstance(config, str):
+        config = preset(DEFAULT if config is None else config)
+    if not isinstance(config, RunConfig):
+        raise CredoError(f"config: {type(config).__name__} found; a preset's name or credo.preset(NAME) expected")
+    config = _merged(config, environment, settings)
     if isinstance(demonstrations, str | Path):
         config = dataclasses.replace(config, demonstrations=str(demonstrations))
     elif demonstrations is not None:
+        if not isinstance(demonstrations, Demonstrations):
+            raise CredoError(
+                f"demonstrations: {type(demonstrations).__name__} found; a name, a path or Demonstrations expected, "
+                "which credo.demonstrations.from_transitions and from_episodes make of arrays"
+            )
         config = dataclasses.replace(config, demonstrations=demonstrations.source)
     given = None if isinstance(demonstrations, str | Path) else demonstrations
     return start(prepare(config, environment, given), out, watcher)
@@ -100,7 +118,7 @@ def imitate(
 def train_expert(
     environment: EnvironmentSource | None = None,
     *,
-    config: RunConfig | None = None,
+    config: RunConfig | str | None = None,
     out: str | Path | None = None,
     watcher: Watcher | None = None,
     **settings: Any,

@@ -11,7 +11,7 @@ from credo import run_folder
 from credo.api import Run
 from credo.policies import Policy, load_credo_policy, onnx_bytes
 from credo.run_folder import write_atomically
-from credo.storage import file_sha256, write_text
+from credo.storage import check_replaceable, file_sha256, write_text
 from credo.types import CredoError
 
 ExportFormat = Literal["onnx", "numpy"]
@@ -57,6 +57,7 @@ def export(
     for target in (path, card_path) if format == "numpy" else (path,):
         if target.is_dir() or (os.path.lexists(target) and not overwrite):
             raise CredoError(f"out: {target} exists; give another name or --overwrite")
+        check_replaceable(target)
     if not path.parent.is_dir():
         raise CredoError(f"out: {path.parent} is not a folder")
     try:
@@ -80,6 +81,8 @@ def _chosen(source: Run | Policy | str | Path, seed: int | None, which: str) -> 
         if path.is_file():
             source = load_credo_policy(path)
             return source, path.stem, _about(source)
+        if not path.is_dir():
+            raise CredoError(f"export: {path} is neither a run folder nor a policy file")
         source = Run(path)
     if isinstance(source, Policy):
         return source, "policy", _about(source)

@@ -32,7 +32,7 @@ import pyarrow.parquet as pq
 
 from credo.config import RunConfig, from_dict, identity, run_id, to_dict
 from credo.config.limits import MAXIMUM_SEEDS, MAXIMUM_STEPS
-from credo.types import CredoError, is_number
+from credo.types import CredoError, check_unicode, is_number
 
 FORMAT = 1
 METRICS, EVALUATIONS, CHECKPOINTS, POLICIES = "metrics", "evaluations", "checkpoints", "policies"
@@ -187,6 +187,7 @@ def _recognise(folder: Path, config: RunConfig, demonstrations: dict[str, Any]) 
         return stored
     if folder.exists() and not (folder.is_dir() and all(_is_beginning(path) for path in folder.iterdir())):
         raise CredoError(f"out: {folder} exists and is not a run; choose another folder")
+    check_unicode("out", folder)
     return None
 
 
@@ -344,12 +345,12 @@ def _read_part(path: Path, columns: list[str] | None) -> pa.Table:
     if not path.is_file():
         raise CredoError(f"{path}: is not a regular file; Parquet was expected")
     try:
-        # A part is small: to read ahead and to share its columns between threads would cost more than it saves.
-        file = pq.ParquetFile(path, pre_buffer=False, page_checksum_verification=True)
-        _check_part(path, file)
-        names = file.schema_arrow.names
-        wanted = None if columns is None else [column for column in columns if column in names]
-        return file.read(columns=wanted, use_threads=False)
+        with open(path, "rb") as handle:  # Arrow itself opens no name that is not UTF-8
+            # A part is small: to read ahead and to share its columns between threads would cost more than it saves.
+            file = pq.ParquetFile(handle, pre_buffer=False, page_checksum_verification=True)
+            _check_part(path, file)
+            wanted = None if columns is None else [name for name in columns if name in file.schema_arrow.names]
+            return file.read(columns=wanted, use_threads=False)
     except (pa.ArrowException, OSError) as error:
         line = " ".join(str(error).split())[:200]
         raise CredoError(f"{path}: not a readable Parquet file ({line})") from None
@@ -387,9 +388,7 @@ def locked(folder: Path) -> Iterator[None]:
             file.seek(0)
             raise CredoError(f"out: {folder} is being trained by another process ({file.read().strip()})") from None
         except OSError as error:
-            raise CredoError(
-                f"out: {folder} cannot be locked ({error.strerror}); choose a folder on a local disk"
-            ) from None
+            raise CredoError(f"out: {folder} cannot be locked ({error.strerror}); choose one on a local disk") from None
         file.truncate(0)
         file.write(f"process {os.getpid()} on {platform.node()}")
         file.flush()

@@ -53,11 +53,12 @@ def write_tensors(
     """Write one safetensors file atomically (temporary file beside it, fsync, rename).
 
     ``metadata`` may not use the names in ``RESERVED``. CredoError where the folder is missing or cannot be
-    written, or where ``path`` exists and ``overwrite`` is False.
+    written, where ``path`` exists and ``overwrite`` is False, or is what ``check_replaceable`` refuses.
     """
     path = Path(path)
     if not overwrite and path.exists():
         raise _exists(path)
+    check_replaceable(path)
     contiguous = {name: np.asarray(array, order="C") for name, array in tensors.items()}
     header = {"format": format, "format_version": str(version), **metadata}
     header["sha256"] = content_sha256(contiguous, header)
@@ -117,6 +118,7 @@ def write_text(path: str | Path, text: str, *, overwrite: bool) -> None:
     path = Path(path)
     if not overwrite and path.exists():
         raise _exists(path)
+    check_replaceable(path)
     temporary = path.parent / f".{path.name}.{uuid.uuid4().hex}.tmp"
     try:
         temporary.write_text(text, encoding="utf-8")
@@ -135,6 +137,18 @@ def available_memory() -> int:
     with contextlib.suppress(OSError, ValueError, StopIteration), open("/proc/meminfo") as file:
         return int(next(line for line in file if line.startswith("MemAvailable")).split()[1]) * 1024
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def check_replaceable(path: Path) -> None:
+    """CredoError where something is there that is no regular file: a new file would take the place of a device, a pipe
+    or a link, and what is written would not go where it leads."""
+    try:
+        mode = os.lstat(path).st_mode
+    except OSError:  # nothing is there; what else is wrong with the name shows when it is written
+        return
+    if not stat.S_ISREG(mode):
+        kind = "a link" if stat.S_ISLNK(mode) else "a folder" if stat.S_ISDIR(mode) else "not a regular file"
+        raise CredoError(f"{path}: is {kind} and is left as it is; choose another name")
 
 
 def put_in_place(temporary: Path, path: Path, overwrite: bool) -> None:

@@ -29,6 +29,14 @@ def is_number(value: object) -> TypeGuard[int | float]:
     return isinstance(value, int | float) and abs(value) <= sys.float_info.max
 
 
+def check_unicode(name: str, value: object) -> None:
+    """CredoError for text that no file in UTF-8 can hold, as a file name of other bytes is."""
+    try:
+        str(value).encode()
+    except UnicodeEncodeError:
+        raise CredoError(f"{name}: {value} is not UTF-8; choose another name") from None
+
+
 def printable(text: object) -> str:
     """Text from a stranger's file or file name, fit for a terminal: control characters (ANSI escapes among them) and
     what turns the direction of writing appear as escapes, line breaks as spaces."""

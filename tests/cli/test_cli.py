@@ -16,7 +16,8 @@ from credo.cli import COMMANDS, main
 from credo.demonstrations import from_episodes, load_demonstrations, save_demonstrations
 from credo.environments import rollout_episodes
 from credo.environments.probes import PointMass, point_mass_expert
-from credo.experts import expert_names
+from credo.experts import expert_names, load_expert
+from credo.policies import save_policy
 from credo.presets import PRESETS
 
 ENVIRONMENT = "credo.environments.probes:PointMass"
@@ -105,6 +106,22 @@ def failure(words, capsys):
         ("evaluate missing", ["missing"]),
         ("list missing", ["missing"]),
         ("evaluate . --episodes 0", ["episodes", "0"]),
+        ("evaluate hopper-expert --evaluation-seed -1", ["evaluation_seed", "-1", "at least 0"]),
+        ("demos split hopper-expert:2 a.npz b.npz --seed -1", ["seed", "-1", "at least 0"]),
+        ("demos subsample hopper-expert:2 a.npz --every 3 --seed -1", ["seed", "-1", "at least 0"]),
+        ("demos generate --expert hopper-expert --out a.npz --seed -1", ["seed", "-1", "at least 0"]),
+        ("theory --seed -1", ["seed", "-1", "at least 0"]),
+        ("report . --interval -1", ["interval", "-1", "above 0"]),
+        ("study status threshold-small --stale-after -1", ["stale_after", "-1", "at least 0"]),
+        ("imitate --stepss 3", ["--stepss", "did you mean --steps?", "credo imitate --help"]),
+        ("imitate --stepss 3 --sedes 4", ["did you mean --steps and --seeds?"]),
+        ("evaluate hopper-expert --episods 3", ["--episods", "did you mean --episodes?"]),
+        ("imitate --steps 1e5", ["--steps: '1e5' is not possible; a whole number expected;"]),
+        ("imitate --threshold high", ["--threshold: 'high' is not possible; a number expected;"]),
+        ("evaluate hopper-expert --seed 1e5", ["--seed: '1e5' is not possible; a whole number expected;"]),
+        (f"list {'x' * 300}", ["xxx", "File name too long"]),
+        (f"evaluate {'x' * 300}", ["xxx", "File name too long"]),
+        (f"demos convert hopper-expert:1 {'x' * 300}.npz", ["xxx.npz", "File name too long"]),
     ],
 )
 def test_wrong_input_is_one_line(words, expected, capsys):
@@ -169,8 +186,14 @@ def test_a_whole_run_from_the_command_line(demonstrations, local_environment, tm
     assert "my_task:MyPoint-v0" in capsys.readouterr().out.replace("\n", "")
     # A module named by a file is not imported unless the user names it too.
     assert "give --env" in failure(["evaluate", str(out), "--episodes", "2"], capsys)
-    main(["evaluate", str(out), "--episodes", "2", "--env", "my_task:MyPoint-v0"])
-    assert "seed 1" in capsys.readouterr().out
+    stored = run_folder.read_json(out / "config.json")
+    for expert_return in (1200.0, -1200.0):  # a share of a negative return would call a worse policy better
+        stored["demonstrations"]["return_mean"] = expert_return
+        run_folder.write_json(out / "config.json", stored)
+        main(["evaluate", str(out), "--episodes", "2", "--env", "my_task:MyPoint-v0"])
+        printed = capsys.readouterr().out
+        assert "seed 1" in printed
+        assert ("%" in printed) == (expert_return > 0)
 
 
 def test_a_folder_with_something_else_is_left_alone(demonstrations, local_environment, tmp_path, monkeypatch, capsys):
@@ -261,6 +284,10 @@ def test_experts_from_elsewhere_are_rolled_out(tmp_path, monkeypatch, capsys):
     fixture = Path(__file__).parents[1] / "demonstrations" / "fixtures" / "sac.zip"
     for expert, name in (("own_expert:act", "a"), (str(fixture), "b")):
         main(f"demos generate --expert {expert} --env Pendulum-v1 --episodes 1 --noise 0 --out {name}.npz".split())
+    (tmp_path / "torques.py").write_text("def act(observation):\n    return 1.9 + 0 * observation[:, :1]\n")
+    words = "demos generate --expert torques:act --env Pendulum-v1 --episodes 1 --out c.npz"
+    assert "the policy's action is 1.9 in dimension 0; [-1, 1] is expected" in failure(words.split(), capsys)
+    assert not Path("c.npz").exists()
     assert np.all(load_demonstrations(tmp_path / "a.npz").action == 0.5)
     assert load_demonstrations(tmp_path / "b.npz").lengths.tolist() == [200]
 
@@ -384,3 +411,52 @@ def test_dict_environments_are_named_with_the_entries_that_are_shown(tmp_path, m
     np.testing.assert_allclose(data.action, 0.25)
     main(["demos", "convert", "d.safetensors", "d.npz", *there])
     assert load_demonstrations("d.npz").lengths.tolist() == [5, 5]
+
+
+def test_names_with_brackets_are_told_as_they_are(demonstrations, tmp_path, monkeypatch, capsys):
+    """Square brackets are markup to what prints."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a[").mkdir()
+    for name in ("demo[v2].npz", "a[/b].npz"):
+        main(["demos", "convert", str(demonstrations), name])
+        assert f"written to {name} (npz)" in capsys.readouterr().out
+        assert (tmp_path / name).is_file()
+    main(["demos", "inspect", "demo[v2].npz", "--picture", "demo[v2].svg"])
+    assert "written to demo[v2].svg" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("kind", ["pipe", "link", "dangling link"])
+def test_what_is_no_regular_file_is_never_replaced(kind, demonstrations, tmp_path, capsys):
+    kept = tmp_path / "kept"
+    if kind == "link":
+        kept.write_text("mine")
+
+    def there(name):
+        path = tmp_path / name
+        if kind == "pipe":
+            os.mkfifo(path)
+        else:
+            path.symlink_to(kept)
+        return path
+
+    given = str(demonstrations)
+    save_policy(tmp_path / "policy.safetensors", load_expert("hopper-expert")[0])
+    for words, name in (
+        (["demos", "convert", given], "a.npz"),
+        (["demos", "convert", given], "a.safetensors"),
+        (["demos", "convert", given], "b-v0"),
+        (["demos", "split", given, str(tmp_path / "free.npz")], "c.npz"),
+        (["demos", "generate", "--expert", "hopper-expert", "--episodes", "1", "--out"], "d.npz"),
+        (["demos", "inspect", given, "--picture"], "e.svg"),
+        (["export", str(tmp_path / "policy.safetensors"), "--format", "numpy", "--out"], "f.safetensors"),
+        (["export", str(tmp_path / "policy.safetensors"), "--format", "onnx", "--out"], "g.onnx"),
+    ):
+        path = there(name)
+        before = os.lstat(path).st_ino, os.lstat(path).st_mode
+        to = ["--to", "minari"] if name == "b-v0" else []
+        line = failure([*words, str(path), "--overwrite", *to], capsys)
+        assert str(path) in line
+        assert (os.lstat(path).st_ino, os.lstat(path).st_mode) == before
+    assert not (tmp_path / "free.npz").exists()
+    assert kept.exists() == (kind == "link")
+    assert kind != "link" or kept.read_text() == "mine"

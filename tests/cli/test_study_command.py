@@ -121,6 +121,10 @@ def test_wrong_input_is_one_line(study, place):
     status, text = study("run figure-99")
     assert status == 2
     assert "neither a file nor a shipped study" in text
+    status, text = study("run zzz")
+    assert status == 2
+    assert "credo study list lists them all" in text
+    assert "imitate" not in text
     (place / "one.toml").write_text('[axes.method]\na = { reward = "environment" }\n')
     status, text = study("run one.toml --only b")
     assert status == 2

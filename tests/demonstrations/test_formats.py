@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -227,8 +228,13 @@ def test_action_box_is_asked_for(expected, tmp_path):
     with pytest.raises(CredoError, match=r"d\.hdf5: .*field action.*--env"):
         read_file(tmp_path / "d.hdf5")
     narrow = spec()._replace(action_low=BOUNDS[0] / 2, action_high=BOUNDS[1] / 2)
-    with pytest.raises(CredoError, match="field action"):
+    beyond = r"field action: episode \d+, step \d+, dimension \d is (\S+); the action box is (\S+) to (\S+); .* --clip"
+    with pytest.raises(CredoError, match=beyond) as caught:
         read_file(tmp_path / "d.hdf5", ReadOptions(narrow))
+    value, low, high = map(float, re.search(beyond, str(caught.value)).groups())
+    assert np.abs(expected["actions"] - value).min() < 1e-3, "in the file's own units"
+    assert not low <= value <= high
+    assert f"--env {narrow.name}" in str(caught.value)
     assert np.abs(read_file(tmp_path / "d.hdf5", ReadOptions(narrow, clip=True)).action).max() == 1
 
 
@@ -339,6 +345,19 @@ def test_table_of_formats_is_documented():
     page = (Path(__file__).parents[2] / "docs" / "demonstrations.md").read_text()
     for name in FORMATS:
         assert f"`{name}`" in page
+
+
+@pytest.mark.parametrize("name", ["demo.csv", "demo.json", "demo.npy"])
+def test_other_files_name_the_formats_that_are_read(name, tmp_path):
+    numbers = np.zeros((3, 2))
+    if name.endswith("npy"):
+        np.save(tmp_path / name, numbers)
+    else:
+        (tmp_path / name).write_text(json.dumps({"observations": numbers.tolist()}) if "json" in name else "a,b\n0,0\n")
+    with pytest.raises(CredoError, match=rf"{name}: of no format that is read") as caught:
+        load_demonstrations(tmp_path / name)
+    for word in ("NumPy .npz", "LeRobot", "from_transitions"):
+        assert word in str(caught.value)
 
 
 def test_a_format_of_one_observation_takes_no_keys(tmp_path):

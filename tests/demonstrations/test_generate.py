@@ -140,6 +140,30 @@ def test_experts_that_do_not_work(pendulum_policy):
         generate_demonstrations("Pendulum-v1", lambda observation: observation, episodes=1)
 
 
+class Unmade:
+    """An expert that somebody forgot to make."""
+
+
+def failing(observation: np.ndarray) -> np.ndarray:
+    raise KeyError("joint\n3")
+
+
+@pytest.mark.parametrize(
+    ("expert", "message"),
+    [
+        (failing, "the expert raised KeyError: 'joint.*3'"),
+        (lambda: 0, "the expert raised TypeError: .* 0 positional arguments but 1 was given"),
+        (lambda observation: {"action": 0}, "the expert raised TypeError"),
+        (Unmade, "the expert Unmade is a class; a function"),
+        (lambda observation: 2 * np.ones((len(observation), 1)), "the policy's action is 2 "),
+    ],
+)
+def test_an_expert_that_fails_is_one_line(expert, message):
+    with pytest.raises(CredoError, match=message) as caught:
+        generate_demonstrations("Pendulum-v1", expert, episodes=1)
+    assert "\n" not in str(caught.value)
+
+
 def nan_action(observation: np.ndarray) -> np.ndarray:
     return np.full((len(observation), 1), np.nan)
 
@@ -147,6 +171,8 @@ def nan_action(observation: np.ndarray) -> np.ndarray:
 def test_errors_in_worker_processes_come_back_as_one_line():
     with pytest.raises(CredoError, match="not finite"):
         generate_demonstrations("Pendulum-v1", nan_action, episodes=40, processes=2)
+    with pytest.raises(CredoError, match="the expert raised KeyError"):
+        generate_demonstrations("Pendulum-v1", failing, episodes=40, processes=2)
     with pytest.raises(CredoError, match="cannot be sent to another process"):
         generate_demonstrations("Pendulum-v1", lambda observation: observation, episodes=40, processes=2)
 

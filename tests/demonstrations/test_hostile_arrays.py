@@ -30,7 +30,10 @@ BAD_FLAT = {
     "missing": (lambda a: a.pop("terminals"), "terminated|terminals"),
     "nan": (setting("observations", (4, 1), np.nan), "observation: episode 1, step 1, dimension 1 is nan"),
     "infinite reward": (setting("rewards", 1, np.inf), "reward: episode 0, step 1 is inf"),
-    "action": (setting("actions", (2, 0), 5), r"action: episode 0, step 2, dimension 0 is 1\.25, -1 to 1 expected"),
+    "action": (
+        setting("actions", (2, 0), 5),
+        r"action: episode 0, step 2, dimension 0 is 5; the action box is -4 to 4",
+    ),
     "huge": (put("observations", np.full((6, 3), 1e300)), "observation: episode 0, step 0, dimension 0 is inf"),
 }
 

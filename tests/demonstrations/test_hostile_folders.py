@@ -205,7 +205,7 @@ def test_imitation_files_lie_in_the_folder(name, tmp_path):
 def test_what_is_no_dataset(tmp_path):
     for content, message in (
         (b"", "the file is empty"),
-        (b"garbage", "credo-demonstrations"),
+        (b"garbage", "of no format that is read"),
         (b"\x89HDF\r\n\x1a\n", "HDF5"),
         (b"PK\x03\x04", "zip"),
         (b"\x80\x04.", "pickle"),

@@ -123,6 +123,7 @@ def test_another_environment(fake_expert):
         ("pendulum-expert:٣", "episodes is"),
         ("pendulum-expert@subsample=0", "subsample is '0'"),
         ("pendulum-expert@subsample=-1", "subsample is '-1'"),
+        ("pendulum-expert:1@keys=a,b", "keys: a,b: pendulum-expert holds one observation"),
         ("pendulum-expert@every=2", "option 'every' is unknown"),
     ],
 )

@@ -131,6 +131,21 @@ def test_refusals():
     assert rollout_episodes(PointMass, point_mass_expert, 0, seed=0) == []
 
 
+def test_a_policy_in_the_environments_own_units_is_refused():
+    """Clipped, it would be another policy; noise and rounding may pass the bounds."""
+
+    def torque(size):
+        return lambda observation: np.full((len(observation), 1), size, np.float32)
+
+    message = r"the policy's action is -1\.97 in dimension 0; \[-1, 1\] is expected.* Pendulum-v1, -2 to 2"
+    with pytest.raises(CredoError, match=message):
+        rollout_episodes("Pendulum-v1", torque(-1.97), 1, seed=0)
+    (episode,) = rollout_episodes("Pendulum-v1", torque(1.0001), 1, seed=0, noise=0.5)
+    assert np.abs(episode.action).max() == 1
+    with pytest.raises(NonFiniteActionError):
+        rollout_episodes("Pendulum-v1", torque(np.inf), 1, seed=0)
+
+
 class Changing(PointMass):
     """Changes the action that it is given, in place."""
 

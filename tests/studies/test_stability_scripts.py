@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from credo import api
+from credo.environments import rollout_episodes
 from credo.studies.store import Store, place
 from credo.studies.study import load_study
 
@@ -230,8 +231,11 @@ def test_a_seed_whose_numbers_failed_is_counted_though_it_went_less_far(scripts)
 def test_a_row_of_that_table_counts_what_reaches_the_share(scripts):
     seeds = [
         {"method": "td3", "environment": "hopper", "seed": seed, "verdict": verdict, "inactive": inactive}
-        | {"steps": 99_968, "expert_return": 100.0, "kept_return": kept}
-        for seed, verdict, inactive, kept in ((0, "healthy", 0, 95.0), (1, "dead", 1, 3.0), (2, "healthy", 0, 90.0))
+        | {"steps": 99_968, "expert_return": 100.0}
+        for seed, verdict, inactive in ((0, "healthy", 0), (1, "dead", 1), (2, "healthy", 0))
+    ]
+    kept = [
+        {"mean": mean, "episodes": 20.0, "below_half": low} for mean, low in ((95.0, 0.0), (3.0, 20.0), (90.0, 1.0))
     ]
     returns = {0: (20.0, 91.0, 95.0), 1: (1.0, 2.0, 3.0), 2: (90.0, 60.0, 89.0)}
     evaluations = [
@@ -239,13 +243,14 @@ def test_a_row_of_that_table_counts_what_reaches_the_share(scripts):
         for seed, values in returns.items()
         for index, value in enumerate(values)
     ]
-    assert scripts["robust_table"].cell(seeds, evaluations) == [
+    assert scripts["robust_table"].cell(seeds, evaluations, kept) == [
         "TD3, Hopper-v5",
         "100,000",
         "1 of 3",
         "1 of 3",
         "2 of 3",
         "0.03 to 0.95",
+        "21 of 60",
         "1 of 3 (0.03)",
         "10,000, not yet",
         "1 of 3 (2)",
@@ -253,5 +258,25 @@ def test_a_row_of_that_table_counts_what_reaches_the_share(scripts):
     # A frozen seed has failed evaluations from there on, and counts as at nothing.
     seeds[0] |= {"verdict": "non-finite", "steps": 10_048}
     evaluations[2] |= {"return": ""}
-    row = scripts["robust_table"].cell(seeds, evaluations)
-    assert (row[1], row[2], row[6]) == ("100,000", "2 of 3", "0 of 3 (0.00)")
+    row = scripts["robust_table"].cell(seeds, evaluations, [])
+    assert (row[1], row[2], row[4:8]) == ("100,000", "2 of 3", ["0 of 0", "-", "0 of 0", "0 of 3 (0.00)"])
+
+
+def test_kept_policies_are_played_from_starts_of_their_own(scripts, study, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(REPOSITORY / "scripts"))
+    import kept_policies
+
+    placed = place(load_study(study), {})[0]
+    run = api.imitate(placed.cell.config, out=Store(tmp_path / "runs").folder(placed.run))
+    arguments = (study, "--store", tmp_path / "runs", "--out", tmp_path, "--only", "plain", "--episodes", 3)
+    called(monkeypatch, kept_policies, *arguments)
+    found = rows(tmp_path / "tiny-kept.csv")
+    assert [(row["method"], row["seed"], row["episodes"]) for row in found] == [
+        ("plain", "0", "3"),
+        ("plain", "1", "3"),
+    ]
+    episodes = rollout_episodes("Pendulum-v1", run.policy(1).normalised_action, 3, kept_policies.FRESH + 1)
+    returns = [float(episode.reward.sum(dtype=np.float64)) for episode in episodes]
+    assert float(found[1]["mean"]) == pytest.approx(np.mean(returns), abs=0.06)
+    assert float(found[1]["least"]) == pytest.approx(min(returns), abs=0.06)
+    sys.modules.pop("kept_policies")

@@ -63,16 +63,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command. Exit status: 0 done, 1 a command that ran and failed, 2 wrong input (one line on stderr),
     130 interrupted."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    if not words or words[0] in ("-h", "--help"):
-        print(usage())
-        sys.exit(0 if words else 2)
-    if words[0] == "--version":
-        from importlib.metadata import version
-
-        print(f"credo {version('credo-imitation')}")
-        return
+    print_anything()
     try:
-        _dispatch(words)
+        try:
+            _dispatch(words)
+        finally:
+            print(end="", flush=True)  # at exit nothing would handle a pipe that nobody reads
     except CredoError as error:
         print(printable(f"credo: {error}"), file=sys.stderr)
         sys.exit(2)
@@ -82,12 +78,28 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)
-    except PermissionError as error:
-        print(printable(f"credo: {error.filename}: {error.strerror}"), file=sys.stderr)
+    except OSError as error:
+        where = "" if error.filename is None else f"{error.filename}: "
+        print(printable(f"credo: {where}{error.strerror or error}"), file=sys.stderr)
         sys.exit(2)
 
 
+def print_anything() -> None:
+    """Let the output show ``?`` for what its encoding lacks, where an error would end the command."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+
+
 def _dispatch(words: list[str]) -> None:
+    if not words or words[0] in ("-h", "--help"):
+        print(usage())
+        sys.exit(0 if words else 2)
+    if words[0] == "--version":
+        from importlib.metadata import version
+
+        print(f"credo {version('credo-imitation')}")
+        return
     for size in (2, 1):
         name = " ".join(words[:size])
         if name in COMMANDS:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from credo.cli import print_anything
 from credo.cli.parse import find_local_modules
 from credo.config import RunConfig, from_dict
 from credo.studies.cores import claim_cores
@@ -47,4 +48,5 @@ def main(words: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
+    print_anything()
     main(sys.argv[1:])

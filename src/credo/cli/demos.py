@@ -17,6 +17,8 @@ from rich.table import Table
 from rich.text import Text
 
 from credo.cli.parse import find_local_modules, parse, say
+from credo.config.limits import WholeNumber
+from credo.storage import check_replaceable
 from credo.types import CredoError, printable
 
 if TYPE_CHECKING:
@@ -43,7 +45,7 @@ class GenerateOptions:
     """Transitions to roll out; the last episode is cut to that."""
     noise: float = 0.01
     """Standard deviation of Gaussian noise on the action in [-1, 1]; the noisy action is stored."""
-    seed: int = 0
+    seed: WholeNumber = 0
     """Seed of resets and noise."""
     processes: int | None = None
     """Worker processes; default: up to two for a large request."""
@@ -104,7 +106,7 @@ class SplitOptions(_Reading):
     """Where the two parts go; the second gets about FRACTION of the episodes."""
     fraction: float = 0.1
     """Share of the episodes in the second part, above 0 and below 1."""
-    seed: int = 0
+    seed: WholeNumber = 0
     """Of the choice of episodes."""
 
 
@@ -120,7 +122,7 @@ class SubsampleOptions(_Reading):
     """Keep the first so many episodes."""
     transitions: int | None = None
     """Keep the first so many transitions; the last episode is cut to that."""
-    seed: int = 0
+    seed: WholeNumber = 0
     """Of the offsets at which --every begins."""
 
 
@@ -133,6 +135,7 @@ def generate(words: Sequence[str]) -> None:
         raise CredoError(f"out: {options.out} exists; give another name or --overwrite")
     if options.out.is_dir():
         raise CredoError(f"out: {options.out} is a folder; a file's name expected")
+    check_replaceable(options.out)
     if not options.out.parent.is_dir():
         raise CredoError(f"out: {options.out.parent} is not a folder")
     policy, environment = _expert(options.expert, options.environment, options.observation_keys)
@@ -193,6 +196,8 @@ def inspect(words: Sequence[str]) -> None:
     options = parse(InspectOptions, words, "demos inspect", about)
     if options.picture is not None and options.picture.exists() and not options.overwrite:
         raise CredoError(f"picture: {options.picture} exists; give another name or --overwrite")
+    if options.picture is not None:
+        check_replaceable(options.picture)
     data = _read(options.demonstrations, options)
     console = Console()
     _show(console, data)
@@ -200,7 +205,7 @@ def inspect(words: Sequence[str]) -> None:
         from credo.reports.demonstrations import write_picture
 
         write_picture(options.picture, data)
-        console.print(f"written to {options.picture}", soft_wrap=True, highlight=False)
+        say(console, f"written to {options.picture}")
 
 
 @dataclass(frozen=True)
@@ -310,6 +315,8 @@ def _spec(environment: str, keys: Sequence[str]) -> EnvironmentSpec:
 def _check_absent(path: Path, overwrite: bool) -> None:
     if path.exists() and not overwrite:
         raise CredoError(f"out: {path} exists; give another name or --overwrite")
+    if not path.is_dir():  # a Minari dataset is one
+        check_replaceable(path)
 
 
 def _write(out: Path, data: Demonstrations, options: _Reading) -> None:
@@ -323,16 +330,14 @@ def _write(out: Path, data: Demonstrations, options: _Reading) -> None:
         out.parent.mkdir(parents=True, exist_ok=True)
     _check_absent(out, options.overwrite)
     label = write_file(out, data, format, options.overwrite)
+    console = Console()
     if data.action_bounds is None and data.has_actions:
-        Console().print(
+        say(
+            console,
             "note: the demonstrations do not say their action box; their actions are taken to be in [-1, 1] already, "
             "unless --env names an environment",
-            soft_wrap=True,
-            highlight=False,
         )
-    Console().print(
-        f"{data.episodes} episodes, {len(data)} transitions written to {out} ({label})", soft_wrap=True, highlight=False
-    )
+    say(console, f"{data.episodes} episodes, {len(data)} transitions written to {out} ({label})")
 
 
 def _show(console: Console, data) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import io
 import itertools
 import os
@@ -13,25 +14,29 @@ from typing import Any, TypeVar
 
 import tyro
 
+from credo.config.limits import check_limits
 from credo.types import CredoError, printable
 
 Options = TypeVar("Options")
 
 
 def parse(kind: type[Options], words: Sequence[str], command: str, about: str, default: Any = None) -> Options:
-    """An instance of the dataclass ``kind`` from command-line words; CredoError, in one line, on wrong usage."""
+    """An instance of the dataclass ``kind`` from command-line words; CredoError, in one line, on wrong usage
+    or a value outside the limit of its type."""
     captured = io.StringIO()
     keywords = {} if default is None else {"default": default}
     try:
         with contextlib.redirect_stderr(captured):
-            return tyro.cli(kind, args=list(words), prog=f"credo {command}", description=about, **keywords)
+            options = tyro.cli(kind, args=list(words), prog=f"credo {command}", description=about, **keywords)
     except SystemExit as stop:
         if stop.code in (0, None):
             raise
-        raise CredoError(f"{one_line(captured.getvalue())}; see credo {command} --help") from None
+        raise CredoError(f"{plainly(captured.getvalue())}; see credo {command} --help") from None
     finally:
         if not captured.closed and "usage" in captured.getvalue():
             sys.stderr.write(captured.getvalue())
+    check_limits(options)
+    return options
 
 
 def say(console: Any, text: str) -> None:
@@ -67,14 +72,33 @@ def load_plugins(words: Sequence[str]) -> None:
     plugins.load_installed()
 
 
-def one_line(box: str) -> str:
-    """The message in tyro's framed text: without the frame, up to the first rule."""
-    lines = []
-    for line in re.sub(r"\x1b\[[0-9;]*m", "", box).splitlines():
-        if line.startswith(("╭", "╰")):
-            continue
-        text = line.strip(" │|")
-        if text and set(text) <= {"─"}:
-            break
-        lines.append(text)
-    return " ".join(" ".join(lines).split()).rstrip(".")
+def plainly(box: str) -> str:
+    """What tyro's framed text says, with the option that was meant and the value that was expected."""
+    lines = _unframed(box)
+    message = itertools.takewhile(lambda text: not _is_rule(text), lines)
+    line = " ".join(" ".join(message).split()).rstrip(".")
+    wrong = re.match(r"Error parsing (\S+): .*(int\(\) with base 10|string to float): ('.*')$", line)
+    if wrong:
+        name, kind, value = wrong.groups()
+        return f"{name}: {value} is not possible; a {'whole ' if kind.startswith('int') else ''}number expected"
+    if line.startswith("Unrecognized options"):
+        # What is similar stands below the first rule, an option a line, with its help.
+        known = re.findall(
+            r"--[\w.-]+", " ".join(text for text in lines if text.startswith("--") and not _is_rule(text))
+        )
+        words = [word.partition("=")[0] for word in re.findall(r"--[^\s,]+", line)]
+        meant = [near for word in words for near in difflib.get_close_matches(word, known, n=1)]
+        line += f" (did you mean {' and '.join(dict.fromkeys(meant))}?)" if meant else ""
+    return line
+
+
+def _unframed(box: str) -> list[str]:
+    """The lines of framed text without colours, frame and title; the rules between its parts stay."""
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", box).splitlines()
+    if "╭" not in box:  # where the output is of ASCII, a title and a rule stand in place of the frame
+        lines = lines[2:]
+    return [text.strip(" │|") for text in lines if not text.startswith(("╭", "╰"))]
+
+
+def _is_rule(text: str) -> bool:
+    return bool(text) and set(text) <= set("─-")

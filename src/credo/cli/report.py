@@ -37,7 +37,7 @@ def report(words: Sequence[str]) -> None:
     options = parse(ReportOptions, words, "report", about)
     if not options.folders:
         raise CredoError("folders: none is given; give run folders, or folders that hold runs")
-    from credo.reports.report import watch_report, write_report
+    from credo.reports.report import is_ours, watch_report, write_report
 
     console = Console()
 
@@ -45,6 +45,8 @@ def report(words: Sequence[str]) -> None:
         console.print(text, soft_wrap=True, highlight=False, markup=False)
 
     folders, out, figures, videos = options.folders, options.out, options.figures, options.videos
+    if not is_ours(out):
+        raise CredoError(f"out: {out} is not empty and holds no report of Credo's; give another folder")
     if options.watch:
         line(f"{out / 'report.html'} is written every {options.interval:g} s; Ctrl-C ends")
         made = watch_report(folders, out, options.interval, figures, videos, line)

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from credo.cli.parse import find_local_modules, parse, say
+from credo.config.limits import Count, WholeNumber
 from credo.policies import OnnxPolicy, Policy, load_onnx_policy, load_policy
 from credo.types import CredoError, printable
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 class EvaluateOptions:
     run: Annotated[str, tyro.conf.Positional]
     """A run folder, a policy file, or a shipped expert's name."""
-    episodes: int = 10
+    episodes: Count = 10
     """Episodes per policy."""
     seed: int | None = None
     """One seed of the run alone; default: every seed."""
@@ -34,7 +35,7 @@ class EvaluateOptions:
     """best: the policy kept by the reward-free measures; last: the one training ended with."""
     environment: Annotated[str | None, tyro.conf.arg(name="env")] = None
     """Gymnasium id or module:Id; default: the policy's own."""
-    evaluation_seed: int = 1_000_000
+    evaluation_seed: WholeNumber = 1_000_000
     """Seed of the initial states; not one that training evaluates on."""
 
 
@@ -46,6 +47,8 @@ class VideoOptions:
     """File to write (.mp4); default: video.mp4 in the run folder, or NAME.mp4 here."""
     seed: int | None = None
     """The run's seed to show; default: the one nearest to the demonstrations."""
+    overwrite: bool = False
+    """Replace a file that is there; a run folder's own video.mp4 always is."""
     environment: Annotated[str | None, tyro.conf.arg(name="env")] = None
     """Gymnasium id or module:Id; default: the policy's own."""
 
@@ -107,8 +110,6 @@ def evaluate(words: Sequence[str]) -> None:
     """Returns of trained policies."""
     about = "Run trained policies, deterministically, and report their returns."
     options = parse(EvaluateOptions, words, "evaluate", about)
-    if options.episodes < 1:
-        raise CredoError(f"episodes: {options.episodes} is not possible; it must be at least 1")
     if options.which not in ("best", "last"):
         raise CredoError(f"which: {options.which!r} is not best or last")
     from credo import run_folder
@@ -132,7 +133,8 @@ def evaluate(words: Sequence[str]) -> None:
             episodes = _rolled_out(policy, options)
             returns = np.array([episode.reward.sum(dtype=np.float64) for episode in episodes])
             length = np.mean([len(episode.action) for episode in episodes])
-            share = f"{returns.mean() / expert_return:.0%}" if expert_return else "-"
+            # As in the report: a ratio of negative returns, which are costs, is not told.
+            share = f"{returns.mean() / expert_return:.0%}" if expert_return is not None and expert_return > 0 else "-"
             values = (returns.mean(), returns.std(), returns.min(), returns.max(), length)
             table.add_row(Text(printable(name)), *[f"{value:,.1f}" for value in values], share)
     console.print(table)
@@ -163,14 +165,24 @@ def video(words: Sequence[str]) -> None:
     with console.status("rendering"):
         path = Path(options.run)
         if path.is_dir():
+            if options.out is not None:
+                _check_video(options.out, options.overwrite)
             result = record(Run(path), options.seed, options.out, options.environment)
         else:
             policy = find_policy(options.run, environment=options.environment)
             out = options.out or Path(f"{path.stem}.mp4")
+            _check_video(out, options.overwrite)
             # The process that draws reads the policy from a file: the one there is, or one written for it.
             given = path if path.is_file() else policy
             result = record_video(environment_of(policy, options.environment), given, out)
     say(console, f"{result.path}: {result.length} steps, return {result.episode_return:,.1f}")
+
+
+def _check_video(out: Path, overwrite: bool) -> None:
+    if out.suffix.lower() != ".mp4":
+        raise CredoError(f"out: {out} is no name of a video; it must end in .mp4")
+    if out.exists() and not overwrite:
+        raise CredoError(f"out: {out} exists; give another name, or --overwrite")
 
 
 def record(run: Run, seed: int | None, out: Path | None, environment: str | None) -> Any:

@@ -21,7 +21,7 @@ from rich.table import Table
 from rich.text import Text
 
 from credo.cli.parse import find_local_modules, parse
-from credo.config.limits import Count, NotNegative, check_limits
+from credo.config.limits import Count, NotNegative
 from credo.diagnostics.divergence import KINDS
 from credo.studies import store as stores
 from credo.studies.estimate import seconds_left
@@ -94,7 +94,6 @@ def run(words: Sequence[str]) -> None:
     """Run a study, or go on with it."""
     about = "Run the cells of a study that are not done; the same command goes on after an interruption."
     options = parse(RunOptions, words, "study run", about)
-    check_limits(options)
     console = Console()
     study = load_study(find_study(options.file))
     _check_environments(study, options.env)
@@ -205,9 +204,9 @@ def list_studies(words: Sequence[str]) -> None:
         try:
             study = load_study(options.folder / f"{name}.toml")
             seeds = "-".join(map(str, sorted({cell.config.seeds for cell in study.cells})))
-            table.add_row(name, str(len(study.cells)), seeds, Text(study.description))
+            table.add_row(Text(printable(name)), str(len(study.cells)), seeds, Text(study.description))
         except CredoError as error:
-            table.add_row(name, "", "", Text(printable(error), style="red"))
+            table.add_row(Text(printable(name)), "", "", Text(printable(error), style="red"))
     Console().print(table)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from credo.cli.parse import parse
+from credo.cli.parse import parse, say
 from credo.theory.command import TheoryOptions, run
 
 
@@ -16,4 +16,4 @@ def theory(words: Sequence[str]) -> None:
     console = Console()
     with console.status("computing (about two minutes)" if not options.quick else "computing"):
         folder = run(options)
-    console.print(f"findings: {folder / 'findings.html'}", soft_wrap=True, highlight=False)
+    say(console, f"findings: {folder / 'findings.html'}")

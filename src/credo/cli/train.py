@@ -106,6 +106,8 @@ def _train(options: TrainOptions, default: RunConfig) -> None:
         sys.exit(130)
     seconds = run.summary["wall_seconds"]
     say(console, f"trained in {clock(seconds)}; everything is in {run.folder}")
+    if all(seed.get("frozen") for seed in run.summary["seeds"].values()):
+        raise SystemExit("credo: every seed was frozen before its end; why stands above")
 
 
 def other_learners_settings(config: RunConfig, default: RunConfig) -> str | None:

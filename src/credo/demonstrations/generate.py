@@ -30,7 +30,7 @@ from credo.environments import (
     NonFiniteActionError,
     source_name,
 )
-from credo.environments.construct import EnvironmentSource
+from credo.environments.construct import EnvironmentSource, one_line
 from credo.policies import Policy
 from credo.random import Purpose
 from credo.types import CredoError
@@ -79,9 +79,12 @@ def generate_demonstrations(
 
     Raises:
         CredoError: a bad argument, an unusable environment, an expert whose sizes do not fit it, a non-finite
-            action or observation, or worker processes that could not run.
+            action or observation, an action beyond [-1, 1], an expert that raises, or worker processes that
+            could not run.
     """
     amount = _check_request(episodes, transitions, noise, seed, processes)
+    if isinstance(expert, type):
+        raise CredoError(f"generate: the expert {expert.__name__} is a class; a function, or one made of it, expected")
     policy = expert.normalised_action if isinstance(expert, Policy) else expert
     runner = EpisodeRunner(source, LANES)
     try:
@@ -216,8 +219,18 @@ def run_chunk(
     chunk: int,
 ) -> list[Episode]:
     """The first ``episodes`` (at most ``LANES``) episodes of a chunk; one a lane, so none waits."""
+
+    def proposed(observation: np.ndarray) -> np.ndarray:
+        try:
+            return np.asarray(policy(observation), dtype=np.float32)
+        except CredoError:
+            raise
+        except Exception as error:  # the expert is the user's, and may fail in any way
+            told = f"{type(error).__name__}: {one_line(error)[:300]}"
+            raise CredoError(f"generate: the expert raised {told}") from error
+
     try:
-        return runner.run(policy, episodes, seed * CHUNKS + chunk, Purpose.DEMONSTRATIONS, noise)
+        return runner.run(proposed, episodes, seed * CHUNKS + chunk, Purpose.DEMONSTRATIONS, noise)
     except (NonFiniteActionError, EnvironmentFaultError, ValueError) as error:
         raise CredoError(f"generate: {error}") from None
 

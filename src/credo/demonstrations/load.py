@@ -75,6 +75,9 @@ def load_demonstrations(
         return spec
     request = parse_request(os.fspath(spec))
     if request.name in experts.expert_names() and not isinstance(spec, Path):
+        if request.keys:
+            keys = ",".join(request.keys)[:60]
+            raise CredoError(f"demonstrations: keys: {keys}: {request.name} holds one observation, not several")
         demonstrations = _of_expert(request.name, request.episodes or DEFAULT_EPISODES, environment)
     else:
         return _of_file(request, seed, fitting, clip)

@@ -17,6 +17,20 @@ ACTION_TOLERANCE = 1e-6
 _CHUNK = 1 << 16
 
 
+class ActionRangeError(CredoError):
+    """An action beyond [-1, 1]: where, which dimension, and its value as scaled."""
+
+    def __init__(self, place: str, dimension: int, value: float) -> None:
+        super().__init__(place, dimension, value)  # as arguments, so that it can travel between processes
+        self.place, self.dimension, self.value = place, dimension, value
+
+    def __str__(self) -> str:
+        return (
+            f"demonstrations: field action: {self.place}, dimension {self.dimension} is {self.value:g}, "
+            "-1 to 1 expected (scale the environment's action box to [-1, 1])"
+        )
+
+
 def float_array(name: str, value: object, axes: int) -> np.ndarray:
     """``value`` as contiguous float32 with ``axes`` axes; CredoError for objects, text, complex numbers."""
     array = np.asarray(value)
@@ -116,11 +130,7 @@ def check_action_range(action: np.ndarray, episode_start: np.ndarray) -> bool:
         if largest > 1 + ACTION_TOLERANCE:
             where = np.argwhere(size > 1 + ACTION_TOLERANCE)[0]
             row = first + int(where[0])
-            raise _error(
-                "action",
-                f"{place(episode_start, row)}{_dimension(where)} is {action[row, where[1]]:g}, "
-                "-1 to 1 expected (scale the environment's action box to [-1, 1])",
-            )
+            raise ActionRangeError(place(episode_start, row), int(where[1]), float(action[row, where[1]]))
         beyond = beyond or largest > 1
     return beyond
 

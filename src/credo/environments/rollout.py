@@ -18,6 +18,9 @@ Policy = Callable[[np.ndarray], np.ndarray]
 LONGEST_EPISODE = 10_000
 """Steps (or the declared time limit, if longer) after which an episode that does not end is cut (truncated)."""
 
+ACTION_TOLERANCE = 1e-3
+"""A policy's action may pass 1 by this much (rounding, also in half precision); it is then clipped."""
+
 
 class Episode(NamedTuple):
     """One episode of T steps."""
@@ -94,6 +97,7 @@ class EpisodeRunner:
 
         Raises:
             NonFiniteActionError: the policy gave NaN or infinity.
+            CredoError: the policy gave, before the noise, an action beyond [-1, 1].
             EnvironmentFaultError: the environment raised, returned what cannot be used, hung or died.
         """
         if episodes < 0:
@@ -166,6 +170,7 @@ class EpisodeRunner:
                 f"{(self._lane_count, self.spec.action_size)}"
             )
         action = proposed[indices]
+        self._check_range(action)
         if noise > 0:
             draws = [
                 generator.standard_normal(self.spec.action_size)
@@ -174,6 +179,19 @@ class EpisodeRunner:
             ]
             action = action + np.float32(noise) * np.array(draws, dtype=np.float32)
         return clip_action(action, len(indices), self.spec)
+
+    def _check_range(self, action: np.ndarray) -> None:
+        """Clipping a policy that speaks the environment's own units would make another policy of it."""
+        size = np.abs(action)
+        largest = size.max(initial=0.0)
+        # NaN and infinity are reported as such.
+        if largest > 1 + ACTION_TOLERANCE and np.isfinite(largest):
+            row, dimension = np.unravel_index(int(size.argmax()), size.shape)
+            low, high = self.spec.action_low[dimension], self.spec.action_high[dimension]
+            raise CredoError(
+                f"the policy's action is {action[row, dimension]:.4g} in dimension {dimension}; [-1, 1] is expected, "
+                f"which stands for the bounds of {self.spec.name}, {low:g} to {high:g}"
+            )
 
 
 def rollout_episodes(

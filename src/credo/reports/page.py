@@ -26,6 +26,7 @@ from credo.reports.style import DASHES, GRID, INK, SOFT, SURFACE, VERDICTS
 from credo.reports.summaries import headline
 from credo.studies.tables import Table
 
+TITLE = "Credo report"
 _LONG = 40
 """A table of more rows is folded."""
 _PAGE = {"light": "#F4F6F8", "dark": "#0D1117"}
@@ -92,7 +93,7 @@ def page(
         _videos(clips),
         _reproduce(collection, command),
     ]
-    title = f"Credo report: {', '.join(collection.environments)}"
+    title = f"{TITLE}: {', '.join(collection.environments)}"
     return f"""<!doctype html>
 <html lang="en">
 <head>

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from credo.reports.collect import Collection, Reader
-from credo.reports.page import Clip, page
+from credo.reports.page import TITLE, Clip, page
 from credo.reports.stills import write_tables, writing_figures
 from credo.reports.summaries import headline, tables
 from credo.run_folder import write_atomically
@@ -19,6 +19,8 @@ from credo.studies.tables import Table
 from credo.types import CredoError
 
 PAGE = "report.html"
+_HEAD = 65_536
+"""Bytes of a page in which its title stands."""
 
 Line = Callable[[str], None]
 
@@ -30,6 +32,17 @@ class Report(NamedTuple):
     collection: Collection
     headline: str
     """The verdict in a sentence."""
+
+
+def is_ours(out: Path) -> bool:
+    """Whether a report may replace what is in a folder: there is nothing, or an earlier report."""
+    if not out.is_dir() or not any(out.iterdir()):
+        return True
+    earlier = out / PAGE
+    if not earlier.is_file():
+        return False
+    with open(earlier, "rb") as file:
+        return f"<title>{TITLE}".encode() in file.read(_HEAD)
 
 
 def write_report(

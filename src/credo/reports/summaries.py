@@ -145,7 +145,8 @@ def seeds(collection: Collection) -> Table:
             *("return of the kept policy", "of expert", "late P(expert)", "first explosion"),
         ),
         tuple(rows),
-        "The kept policy is the one nearest to held-out demonstrations, chosen without a reward. Late P(expert) is the "
+        "The kept policy is the one nearest to held-out demonstrations, chosen without a reward; its return is that of "
+        "the evaluation which chose it, and credo evaluate plays it from other starts. Late P(expert) is the "
         "discriminator's mean on expert samples over the last 50 rounds. First explosion: the step of the actor's "
         "first exploding gradient, whatever the verdict.",
     )

@@ -12,9 +12,10 @@ from rich.text import Text
 
 from credo.diagnostics.divergence import DIVERGED, KINDS
 from credo.reports.load import Columns, LoadedRun, find_runs, load_run
-from credo.types import CredoError, printable
+from credo.types import CredoError, is_number, printable
 
 _STYLES = {"healthy": "green", "recovered": "green", "exploded": "red", "dead": "red", "non-finite": "red"}
+_MEASURED = "its return: in the evaluation that chose it; credo evaluate plays it from other starts"
 _LATE_ROUNDS = 50
 """Rounds at the end whose mean stands for a seed's last P(expert) and filtered share."""
 
@@ -164,11 +165,20 @@ def summary_table(folder: Path) -> Table:
         table.add_column(name, justify="left" if name == "verdict" else "right", no_wrap=name == "verdict")
     for cells in zip(*(cells for _, cells in shown), strict=True):
         table.add_row(*cells)
-    reasons = [f"seed {row.seed}: {row.reason}" for row in rows if row.verdict in (*DIVERGED, "faulted")]
-    notes = [*reasons, *run.problems]
+    reasons = [f"seed {row.seed}: {_why(run, row)}" for row in rows if row.verdict in (*DIVERGED, "faulted")]
+    measured = [_MEASURED] if any(row.selected_return is not None for row in rows) and not run.config.clones else []
+    notes = [*measured, *reasons, *run.problems]
     if notes:
         table.caption, table.caption_justify = Text("\n".join(map(printable, notes))), "left"
     return table
+
+
+def _why(run: LoadedRun, row: SeedRow) -> str:
+    """What the run itself says of a frozen seed tells more than its curves."""
+    frozen = run.seed_summary(row.seed).get("frozen")
+    if not (isinstance(frozen, dict) and is_number(frozen.get("step"))):
+        return row.reason
+    return f"frozen at step {frozen['step']:,.0f}: {frozen.get('cause')}"
 
 
 def _seed_row(run: LoadedRun, seed: int) -> SeedRow:

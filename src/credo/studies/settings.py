@@ -47,8 +47,8 @@ def full_name(name: str) -> str:
     raise CredoError(f"{name}: no such setting; {nearest(name, (*setting_names(), *SHORT))}")
 
 
-def nearest(name: str, names: typing.Iterable[str]) -> str:
-    """What to say beside an unknown name."""
+def nearest(name: str, names: typing.Iterable[str], command: str = "credo imitate --help") -> str:
+    """What to say beside an unknown name; ``command`` lists them where they are many."""
     known = list(dict.fromkeys(names))
     found = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     if not found and "." not in name:
@@ -57,7 +57,7 @@ def nearest(name: str, names: typing.Iterable[str]) -> str:
         found = [next(k for k in known if k.split(".")[-1] == found[0])] if found else []
     if found:
         return f"did you mean {found[0]!r}?"
-    return f"known are {', '.join(known)}" if len(known) <= _MOST_LISTED else "credo imitate --help lists them all"
+    return f"known are {', '.join(known)}" if len(known) <= _MOST_LISTED else f"{command} lists them all"
 
 
 def flatten(table: Mapping[str, Any], keys: tuple[str, ...] = ()) -> dict[str, tuple[tuple[str, ...], Any]]:

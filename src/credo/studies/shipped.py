@@ -28,4 +28,5 @@ def find_study(name: str) -> Path:
         return path
     if name in shipped_names():
         return FOLDER / f"{name}.toml"
-    raise CredoError(f"study: {name!r} is neither a file nor a shipped study; {nearest(name, shipped_names())}")
+    near = nearest(name, shipped_names(), "credo study list")
+    raise CredoError(f"study: {name!r} is neither a file nor a shipped study; {near}")

@@ -44,7 +44,7 @@ class TheoryOptions:
 def _sizes(options: TheoryOptions) -> Any:
     from credo.theory.measure import Sizes
 
-    for name, smallest in (("states", 2), ("grid", 1001), ("samples", 100), ("training_steps", 10)):
+    for name, smallest in (("seed", 0), ("states", 2), ("grid", 1001), ("samples", 100), ("training_steps", 10)):
         if getattr(options, name) < smallest:
             raise CredoError(f"{name} is {getattr(options, name)}; at least {smallest} is needed")
     if options.quick:

@@ -331,9 +331,8 @@ class _Run:
             if seed.frozen is None or seed.number in self.told:
                 continue
             self.told.add(seed.number)
-            self.watcher.line(
-                f"seed {seed.number} is frozen at step {seed.frozen.step:,}: {seed.frozen.cause}; the others go on"
-            )
+            left = "the others go on" if any(s.frozen is None for s in self.seeds) else "no seed is left"
+            self.watcher.line(f"seed {seed.number} is frozen at step {seed.frozen.step:,}: {seed.frozen.cause}; {left}")
             arrays = {f"state/{name}": array for name, array in named(execution.state(seed)).items()}
             try:
                 keep_evidence(self.folder, seed, arrays)

@@ -299,7 +299,7 @@ def write_minari(path: Path, demonstrations: Demonstrations, overwrite: bool, la
     identifier = _identifier(path)
     if path.exists() and not overwrite:
         raise CredoError(f"{path}: exists already and is left as it is; choose another name or ask to overwrite it")
-    if path.exists() and data_folder(path) != path / "data":
+    if os.path.lexists(path) and (path.is_symlink() or data_folder(path) != path / "data"):
         raise CredoError(f"{path}: is not a Minari dataset, so it is not overwritten")
     temporary, aside = (path.parent / f".{path.name}.{uuid.uuid4().hex}.{end}" for end in ("tmp", "old"))
     try:

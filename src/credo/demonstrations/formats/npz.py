@@ -27,7 +27,7 @@ from credo.demonstrations.formats.recording import (
     flags,
     unscaled_action,
 )
-from credo.storage import put_in_place
+from credo.storage import check_replaceable, put_in_place
 from credo.types import CredoError
 
 ALIASES = {
@@ -82,6 +82,7 @@ def open_npz(path: Path, options: ReadOptions) -> Recording:
 
 def write_npz(path: Path, demonstrations: Demonstrations, overwrite: bool) -> None:
     """Write one archive, atomically."""
+    check_replaceable(path)
     d = demonstrations
     boxless = d.action_bounds is None and d.has_actions
     arrays: dict[str, Any] = {

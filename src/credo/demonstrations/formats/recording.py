@@ -147,11 +147,10 @@ def gather(recording: Recording, path: Path, options: ReadOptions, source: str) 
             environment=recording.environment or (options.spec.name if options.spec else ""),
             source=source,
         )
+    except validate.ActionRangeError as error:
+        raise CredoError(f"{path}: {_beyond(error, bounds, path, recording, options)}") from None
     except CredoError as error:
-        hint = ""
-        if bounds is None and "scale the environment's action box" in str(error):
-            hint = "; the file does not say its action box: name the environment with --env"
-        raise CredoError(f"{path}: {error}{hint}") from None
+        raise CredoError(f"{path}: {error}") from None
 
 
 def unscaled_action(demonstrations: Demonstrations) -> np.ndarray:
@@ -249,6 +248,21 @@ def _scaled(action: np.ndarray, bounds: np.ndarray | None, clip: bool) -> np.nda
             low, high = bounds.astype(np.float64)
             action = (action - (low + high) / 2) / ((high - low) / 2)
         return (np.clip(action, -1, 1) if clip else action).astype(np.float32)
+
+
+def _beyond(
+    error: validate.ActionRangeError, bounds: np.ndarray | None, path: Path, recording: Recording, options: ReadOptions
+) -> str:
+    """What to say of an action beyond the box, in the units that the file has it in."""
+    if bounds is None:
+        return f"{error}; the file does not say its action box: name the environment with --env"
+    low, high = bounds[:, error.dimension].astype(np.float64)
+    named = f" --env {options.spec.name}" if recording.action_bounds is None and options.spec else ""
+    return (
+        f"demonstrations: field action: {error.place}, dimension {error.dimension} is "
+        f"{(low + high) / 2 + (high - low) / 2 * error.value:g}; the action box is {low:g} to {high:g}; "
+        f"credo demos convert {path} OUT.safetensors --clip{named} clips"
+    )
 
 
 def _check_memory(path: Path, rows: int, recording: Recording, longest: int) -> None:

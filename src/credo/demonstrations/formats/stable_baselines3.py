@@ -94,7 +94,8 @@ class ClippedPolicy:
             hidden = np.maximum(hidden, 0) if self.policy.activation == "relu" else np.tanh(hidden)
         weight, bias = self.policy.layers[-1]
         action = np.clip(hidden @ weight + bias, low, high)
-        return (action - (low + high) / 2) / ((high - low) / 2)
+        # Rounding may leave [-1, 1] where the box is narrow and far from 0.
+        return np.clip((action - (low + high) / 2) / ((high - low) / 2), -1, 1)
 
 
 def _kind(path: Path, tensors: dict[str, np.ndarray]) -> str:

@@ -87,6 +87,13 @@ def detect(path: Path) -> str:
         raise CredoError(f"{path}: is a Python pickle, which is never loaded: it would run whatever code it names")
     if start.startswith((b"PAR1", b"ARROW1")):
         raise CredoError(f"{path}: is one table of a dataset; give the dataset's folder")
+    # A safetensors file begins with its header's length and a JSON object; one that is damaged is said to be so later.
+    if path.suffix != SUFFIX and start[8:9] != b"{":
+        read = ", ".join(format.label for format in FORMATS.values())
+        raise CredoError(
+            f"{path}: of no format that is read ({read}); arrays go through .npz or "
+            "credo.demonstrations.from_transitions"
+        )
     return "credo"
 
 
