@@ -147,6 +147,16 @@ def write(files: Files, kind: str, header: Iterable[str], rows: Iterable[Iterabl
     print(f"written: {path}")
 
 
+def study_parser(about: str) -> argparse.ArgumentParser:
+    """Which cells of a study, where they ran, and where what is kept goes."""
+    parser = argparse.ArgumentParser(description=about.splitlines()[0])
+    parser.add_argument("study")
+    parser.add_argument("--store", type=Path, default=Path("runs"))
+    parser.add_argument("--out", type=Path, default=Path("results/stability"))
+    parser.add_argument("--only", nargs="*", default=["*"], help="cells by name; * stands for any text")
+    return parser
+
+
 def chosen_runs(
     parser: argparse.ArgumentParser, options: argparse.Namespace
 ) -> tuple[Study, list[tuple[Cell, LoadedRun]]]:
@@ -164,11 +174,7 @@ def chosen_runs(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("study")
-    parser.add_argument("--store", type=Path, default=Path("runs"))
-    parser.add_argument("--out", type=Path, default=Path("results/stability"))
-    parser.add_argument("--only", nargs="*", default=["*"], help="cells by name; * stands for any text")
+    parser = study_parser(__doc__)
     options = parser.parse_args()
     study, runs = chosen_runs(parser, options)
     each = [kept for cell, run in runs for kept in kept_of(cell, run)]

@@ -8,12 +8,10 @@ many evaluations on five starts the best is better than the policy is. Writes OU
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from keep_study import Files, chosen_runs, write
+from keep_study import Files, chosen_runs, study_parser, write
 
 from credo.api import Run
 from credo.environments import rollout_episodes
@@ -39,11 +37,7 @@ def row_of(cell: Cell, run: LoadedRun, seed: int, episodes: int) -> list[Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("study")
-    parser.add_argument("--store", type=Path, default=Path("runs"))
-    parser.add_argument("--out", type=Path, default=Path("results/stability"))
-    parser.add_argument("--only", nargs="*", default=["*"], help="cells by name; * stands for any text")
+    parser = study_parser(__doc__)
     parser.add_argument("--episodes", type=int, default=20)
     options = parser.parse_args()
     study, runs = chosen_runs(parser, options)

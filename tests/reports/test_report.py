@@ -6,7 +6,6 @@ import csv
 import dataclasses
 import itertools
 import json
-import os
 import re
 import subprocess
 import sys
@@ -392,18 +391,3 @@ def test_the_example_tells_the_verdicts(make_run, tmp_path):
     assert said[0] == "td3 on Hopper-v5: 1 of 2 seeds diverged"
     assert said[1].startswith("  seed 1: dead (actor inactive from step 2,048")
     assert (tmp_path / "out" / "report.html").exists()
-
-
-def test_a_run_whose_name_is_not_utf8_is_reported_with_the_others(make_run, tmp_path, capsys):
-    make_run("plain", ("dead",))
-    other = make_run("other", ("healthy", "healthy"), learner="sac")
-    other.rename(other.parent / os.fsdecode(b"caf\xe9"))
-    main(["list", str(other.parent)])
-    printed = capsys.readouterr().out
-    assert "plain" in printed
-    assert "caf\\udce9" in printed
-    main(["report", str(other.parent), "--out", str(tmp_path / "out"), "--no-figures"])
-    assert "1 of 3 seeds diverged" in " ".join(capsys.readouterr().out.split())
-    # The page names the command, and with it the folder.
-    main(["report", str(other.parent / os.fsdecode(b"caf\xe9")), "--out", str(tmp_path / "one"), "--no-figures"])
-    assert "None of 2 seeds diverged" in " ".join(capsys.readouterr().out.split())

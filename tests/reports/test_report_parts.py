@@ -1,8 +1,11 @@
 """Reports on parts of runs, as studies that share runs make them, and on clones."""
 
+import os
+
 from made_runs import STEPS
 
 from credo import run_folder
+from credo.cli import main
 from credo.reports.collect import Reader
 from credo.reports.report import write_report
 from credo.reports.summaries import tables
@@ -61,3 +64,18 @@ def test_a_clone_which_takes_no_steps_stands_level_beside_the_others(make_run):
     alone = Reader().collect([clone])
     assert alone.extent("Hopper-v5") == 1
     assert alone.cells["Hopper-v5", "bc"].seeds[0].curves["return"].step.tolist() == [0, 1]
+
+
+def test_a_run_whose_name_is_not_utf8_is_reported_with_the_others(make_run, tmp_path, capsys):
+    make_run("plain", ("dead",))
+    other = make_run("other", ("healthy", "healthy"), learner="sac")
+    other.rename(other.parent / os.fsdecode(b"caf\xe9"))
+    main(["list", str(other.parent)])
+    printed = capsys.readouterr().out
+    assert "plain" in printed
+    assert "caf\\udce9" in printed
+    main(["report", str(other.parent), "--out", str(tmp_path / "out"), "--no-figures"])
+    assert "1 of 3 seeds diverged" in " ".join(capsys.readouterr().out.split())
+    # The page names the command, and with it the folder.
+    main(["report", str(other.parent / os.fsdecode(b"caf\xe9")), "--out", str(tmp_path / "one"), "--no-figures"])
+    assert "None of 2 seeds diverged" in " ".join(capsys.readouterr().out.split())
