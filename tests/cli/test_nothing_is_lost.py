@@ -22,6 +22,14 @@ def test_a_video_replaces_no_file_of_the_users(name, words, tmp_path, capsys):
     assert (tmp_path / name).read_text() == "precious"
 
 
+def test_a_video_goes_where_no_link_leads(tmp_path, capsys):
+    (tmp_path / "link.mp4").symlink_to(tmp_path / "elsewhere.mp4")
+    words = ["video", "hopper-expert", "--overwrite", "--out", tmp_path / "link.mp4"]
+    status, line = status_and_line(words, capsys)
+    assert status == 2
+    assert "is a link" in line
+
+
 @pytest.mark.parametrize("name", ["report.html", "notes.txt"])
 def test_a_report_replaces_reports_alone(name, tmp_path, capsys):
     hostile.run(tmp_path / "runs" / "one")

@@ -16,6 +16,7 @@ from rich.text import Text
 from credo.cli.parse import find_local_modules, parse, say
 from credo.config.limits import Count, WholeNumber
 from credo.policies import OnnxPolicy, Policy, load_onnx_policy, load_policy
+from credo.storage import check_replaceable
 from credo.types import CredoError, printable
 
 if TYPE_CHECKING:
@@ -181,6 +182,7 @@ def video(words: Sequence[str]) -> None:
 def _check_video(out: Path, overwrite: bool) -> None:
     if out.suffix.lower() != ".mp4":
         raise CredoError(f"out: {out} is no name of a video; it must end in .mp4")
+    check_replaceable(out)
     if out.exists() and not overwrite:
         raise CredoError(f"out: {out} exists; give another name, or --overwrite")
 
