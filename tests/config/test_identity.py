@@ -94,6 +94,12 @@ def test_a_clones_weight_is_part_of_the_identity_where_there_is_something_to_clo
     assert "cloning_weight" not in identity(rewarded)["td3"]
 
 
+def test_a_rewards_factor_is_part_of_the_identity_where_it_is_not_one():
+    """Runs from before the setting existed keep their identity."""
+    assert "reward_factor" not in identity(RunConfig())["discriminator"]
+    assert identity(changed(discriminator__reward_factor=4.0))["discriminator"]["reward_factor"] == 4.0
+
+
 def test_the_identity_follows_the_demonstrations_content_and_the_learner():
     assert run_id(RunConfig(), "a") != run_id(RunConfig(), "b")
     sac = identity(RunConfig(learner="sac"))

@@ -141,6 +141,18 @@ def test_the_reward_is_clipped_and_divided_by_its_running_deviation():
     np.testing.assert_allclose(reward, everything[3:] / everything.std(), rtol=1e-5)
 
 
+def test_the_reward_is_multiplied_last_and_the_absorbing_states_with_it():
+    parts = make_parts(settings(reward_clip=8.0, reward_factor=4.0, absorbing_states=True), SPEC)
+    _, reward, metrics = relabelled(parts, linear(parts, 2.0, -0.3, 10.0), BATCH, None)
+    np.testing.assert_allclose(reward, [28.0, 32.0, 4 * (8.0 - 29.7)], rtol=1e-5)
+    assert float(metrics["absorbing_reward"]) == pytest.approx(-1.2, rel=1e-5)
+    parts = make_parts(settings(reward_normalisation=True, reward_factor=4.0), SPEC)
+    _, reward, metrics = relabelled(parts, linear(parts, 2.0, 10.0), BATCH, None)
+    values = np.array([7.0, 9.0, 11.0])
+    assert float(metrics["reward_scale"]) == pytest.approx(values.std(), rel=1e-5), "of the reward without the factor"
+    np.testing.assert_allclose(reward, 4 * values / values.std(), rtol=1e-5)
+
+
 def test_moments_of_chunks_are_the_moments_of_all():
     values = np.random.default_rng(0).normal(50.0, 2.0, 600).astype(np.float32)
     moments = empty()

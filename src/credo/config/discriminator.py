@@ -66,6 +66,8 @@ class DiscriminatorConfig:
     """The policy's reward is clipped to +- this; None: not."""
     reward_normalisation: bool = False
     """Divide the policy's reward by its running standard deviation (after the clipping)."""
+    reward_factor: Positive = 1.0
+    """The policy's reward is multiplied by this (after everything else)."""
     hidden: Widths = (256, 256)
     """Hidden layer widths (units)."""
     activation: Activation = "relu"

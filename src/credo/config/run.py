@@ -245,6 +245,8 @@ def identity(config: RunConfig, demonstrations_sha256: str = "", seed_replay_sha
         tree["credo"] = {name: tree["credo"][name] for name in _used_by_credo(config.credo)}
         for name in unused_settings(config.discriminator):
             del tree["discriminator"][name]
+        if config.discriminator.reward_factor == 1:
+            del tree["discriminator"]["reward_factor"]
     if config.plugins:
         tree["plugins"] = config.plugins
         registered = REGISTERED["learner"].get(config.learner)

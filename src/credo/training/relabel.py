@@ -41,20 +41,21 @@ def relabelled(
     """
     discriminator = parts.discriminator
     assert discriminator is not None
+    settings = parts.config.discriminator
 
     def logit(inputs: Array) -> Array:
         return discriminator.logit(state.network, inputs, learner_state)
 
     reward = reward_of_logit(parts, logit(transition_inputs(discriminator.layout, batches)))
-    scale = None
-    if parts.config.discriminator.reward_normalisation:
+    divisor: Array | float = 1.0 / settings.reward_factor
+    metrics: Metrics = {}
+    if settings.reward_normalisation:
         state = state._replace(rewards=add(state.rewards, reward))
-        scale = deviation(state.rewards)
-        reward = reward / scale
-    metrics: Metrics = {} if scale is None else {"reward_scale": scale}
+        metrics["reward_scale"] = deviation(state.rewards)
+        divisor = divisor * metrics["reward_scale"]
+    reward = reward / divisor
     if discriminator.layout.absorbing:
-        absorbing = reward_of_logit(parts, logit(discriminator.layout.absorbed()))
-        absorbing = absorbing if scale is None else absorbing / scale
+        absorbing = reward_of_logit(parts, logit(discriminator.layout.absorbed())) / divisor
         discount = parts.config.discount
         reward = reward + batches.terminated.astype(jnp.float32) * (absorbing * (discount / (1.0 - discount)))
         metrics["absorbing_reward"] = absorbing
