@@ -11,7 +11,19 @@ import credo
 
 SOURCE = Path(credo.__file__).parent
 LAYERS = (
-    ("types", "config", "random", "storage", "gradients", "moments", "networks", "policies", "presets", "run_folder"),
+    (
+        "types",
+        "config",
+        "random",
+        "storage",
+        "gradients",
+        "moments",
+        "networks",
+        "policies",
+        "presets",
+        "run_lock",
+        "run_folder",
+    ),
     ("environments", "demonstrations", "experts", "experience"),
     ("discriminator", "learners"),
     ("diagnostics", "plugins"),
@@ -25,6 +37,7 @@ WITHOUT_JAX = (
     "reports",
     "studies",
     "run_folder",
+    "run_lock",
     "config",
     "presets",
     "policies",

@@ -1,14 +1,13 @@
 """The run folder: what is refused, what is written whole, and what comes back."""
 
 import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
 from credo import run_folder
 from credo.config import CredoConfig, RunConfig, run_id
+from credo.run_lock import LOCK
 from credo.types import CredoError
 
 DEMONSTRATIONS = {"sha256": "ab" * 32, "return_mean": 3200.0}
@@ -206,7 +205,7 @@ def test_what_a_kill_at_the_beginning_left_is_taken(left, tmp_path):
     """Killed before config.json was there."""
     folder = tmp_path / "run"
     folder.mkdir()
-    (folder / run_folder.LOCK).write_text("process 1 on elsewhere")
+    (folder / LOCK).write_text("process 1 on elsewhere")
     if left != "nothing":
         (folder / ".config.json.123.tmp").write_text("{")
     if left == "folders":
@@ -273,37 +272,6 @@ def test_a_part_opens_in_any_reader_of_parquet(tmp_path):
     run_folder.write_part(tmp_path, run_folder.METRICS, 0, [row(0, 0, loss=1.0)])
     table = pyarrow.parquet.read_table(tmp_path / run_folder.METRICS / "part-000000.parquet")
     assert table.column_names == ["seed", "round", "step", "loss"]
-
-
-HOLDER = """
-import sys
-from pathlib import Path
-from credo.run_folder import locked
-with locked(Path(sys.argv[1])):
-    print("held", flush=True)
-    sys.stdin.read()
-"""
-
-
-def test_a_lock_that_another_process_holds_is_refused_and_dies_with_it(tmp_path):
-    holder = subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(tmp_path)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-    )
-    try:
-        assert holder.stdout.readline() == "held\n"
-        with pytest.raises(CredoError, match=f"another process .*{holder.pid}"), run_folder.locked(tmp_path):
-            pass
-    finally:
-        holder.kill()
-        holder.communicate()
-    with run_folder.locked(tmp_path):  # the file of the dead process is there still
-        assert str(os.getpid()) in (tmp_path / run_folder.LOCK).read_text()
-    with run_folder.locked(tmp_path):
-        pass
 
 
 def test_a_run_does_not_begin_in_a_folder_whose_name_is_not_utf8(tmp_path):

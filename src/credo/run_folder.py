@@ -15,7 +15,6 @@ lock                   held by the process that trains
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import platform
@@ -32,6 +31,7 @@ import pyarrow.parquet as pq
 
 from credo.config import RunConfig, from_dict, identity, run_id, to_dict
 from credo.config.limits import MAXIMUM_SEEDS, MAXIMUM_STEPS
+from credo.run_lock import LOCK, locked
 from credo.types import CredoError, check_unicode, is_number
 
 FORMAT = 1
@@ -39,7 +39,7 @@ METRICS, EVALUATIONS, CHECKPOINTS, POLICIES = "metrics", "evaluations", "checkpo
 FROZEN = "frozen"
 # What of a summary are numbers wherever they are known.
 _NUMBERS = ("steps", "wall_seconds", "selected_step", "selected_return", "selected_badness", "final_return")
-CONFIG, SUMMARY, DONE, LOCK = "config.json", "summary.json", "DONE", "lock"
+CONFIG, SUMMARY, DONE = "config.json", "summary.json", "DONE"
 _FOLDERS = (METRICS, EVALUATIONS, CHECKPOINTS, POLICIES)
 _KEYS = {"seed": pa.int32(), "round": pa.int32(), "step": pa.int64()}
 _MAXIMUM_JSON_BYTES = 64 << 20
@@ -371,28 +371,6 @@ def _check_part(path: Path, file: pq.ParquetFile) -> None:
 
 def _is_number(kind: pa.DataType) -> bool:
     return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
-
-
-@contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold the run's lock; CredoError if another process holds it. The system drops it when its holder dies."""
-    try:
-        # Not through a link: what it points to would be emptied.
-        descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
-    except OSError as error:
-        raise CredoError(f"out: {folder} cannot be written to ({error.strerror})") from None
-    with open(descriptor, "r+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            raise CredoError(f"out: {folder} is being trained by another process ({file.read().strip()})") from None
-        except OSError as error:
-            raise CredoError(f"out: {folder} cannot be locked ({error.strerror}); choose one on a local disk") from None
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {platform.node()}")
-        file.flush()
-        yield
 
 
 def policy_path(folder: Path, seed: int, which: str = "best") -> Path:

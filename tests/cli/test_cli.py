@@ -116,7 +116,7 @@ def test_a_replay_that_cannot_fit_is_refused_before_training(
     demonstrations, local_environment, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.chdir(local_environment)
-    monkeypatch.setattr("credo.training.checks.available_memory", lambda: 10_000)
+    monkeypatch.setattr("credo.training.checks.available_memory", lambda: 500_000)
     line = failure(small(demonstrations, tmp_path / "run", "--steps", "6400", "--seeds", "3"), capsys)
     assert "replay_capacity" in line
     assert "3 seeds x" in line

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from unittest import mock
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,6 +13,7 @@ from hypothesis import strategies as st
 from credo import run_folder
 from credo.reports.collect import Reader
 from credo.reports.load import find_runs, load_run, thin
+from credo.run_lock import locked
 from credo.studies.read import MethodRun
 from credo.types import CredoError
 
@@ -52,6 +56,17 @@ def test_the_part_of_a_run_that_belongs_to_a_study(make_run):
     wanted = load_run(MethodRun("a", "b", folder, 12_800, (2, 3, 4)))
     assert (wanted.seeds, wanted.state, wanted.verdicts[4].kind) == ((2, 3, 4), "interrupted", "undecided")
     assert wanted.summary["state"] == "interrupted"
+
+
+def test_a_run_whose_process_is_gone_is_no_longer_running(make_run, monkeypatch):
+    folder = make_run("run", ("healthy",))
+    run_folder.write_json(folder / "summary.json", {"state": "running", "steps": 12_800})
+    with locked(folder):
+        assert load_run(folder).state == "running"
+        monkeypatch.setattr(os, "kill", mock.Mock(side_effect=ProcessLookupError))
+        assert load_run(folder).state == "stopped"
+    (folder / "DONE").touch()
+    assert load_run(folder).state == "done"
 
 
 def test_a_frozen_seed_is_finished_in_a_part_of_its_run(make_run):

@@ -293,15 +293,6 @@ def test_links_within_a_run_folder_are_followed(tmp_path):
     assert Run(tmp_path / "elsewhere").policy(1).action_size == 1
 
 
-def test_a_lock_that_is_a_link_empties_nothing(tmp_path):
-    folder, mine = hostile.run(tmp_path / "run"), tmp_path / "mine"
-    mine.write_text("precious")
-    (folder / run_folder.LOCK).symlink_to(mine)
-    with pytest.raises(CredoError, match="cannot be written to"), run_folder.locked(folder):
-        pass
-    assert mine.read_text() == "precious"
-
-
 def plain(text):
     """Printed text without what would drive a terminal or be taken for markup."""
     assert "\x1b[2J" not in text

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from credo import run_folder
 from credo.config import RunConfig
+from credo.run_lock import locked
 from credo.studies.execute import run_cell
 from credo.studies.store import Placed, Store
 from credo.studies.study import Cell
@@ -35,7 +36,7 @@ def pretend(seconds):
     def train(config, folder, cell):
         log = folder.parent.parent / "log"
         run_folder.create(folder, config, {}, "test")
-        with run_folder.locked(folder):
+        with locked(folder):
             done = run_folder.read_summary(folder).get("seeds", {}).get("0", {}).get("steps", 0) * 10 // config.steps
             with open(log, "a") as file:
                 file.write(f"begin {folder.name} {done} {os.getpid()}\n")

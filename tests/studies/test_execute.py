@@ -13,6 +13,7 @@ import pytest
 from study_worker import CONFIG, placed, pretend, write
 
 from credo import run_folder
+from credo.run_lock import locked
 from credo.studies import lease
 from credo.studies.cores import claim_cores
 from credo.studies.estimate import seconds_left, work
@@ -82,7 +83,7 @@ def test_what_another_holds_is_left_alone(store):
     mine.release()
     run_folder.create(store.folder("run-one"), CONFIG, {}, "test")
     # Without a lease, as ``credo imitate`` in that folder would.
-    with run_folder.locked(store.folder("run-one")):
+    with locked(store.folder("run-one")):
         assert run_cell(store, placed("one"), pretend(0)) == Ended(RUNNING)
     assert log(store) == []
 

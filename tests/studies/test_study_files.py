@@ -103,7 +103,7 @@ def test_a_preset_on_an_axis_replaces_that_of_the_base(write):
 
 
 def test_a_file_without_axes_is_one_cell_with_the_defaults(write):
-    (cell,) = load_study(write("")).cells
+    (cell,) = load_study(write("[study]\n")).cells
     assert cell.config == preset(DEFAULT)
     assert (cell.name, cell.method, cell.environment) == ("run", "run", "Hopper-v5")
 
@@ -157,6 +157,8 @@ def test_a_single_method_bears_its_name(write):
             '[axes]\nsteps = [64, 128]\nreward = ["cr", "plr"]\n[[exclude]]\nsteps = 64\n\n[[exclude]]\nstep = 128\n',
             ["study.toml:8", "step"],
         ),
+        ("", ["study.toml", "nothing in it", "[axes]"]),
+        ("# nothing\n", ["nothing in it"]),
         ("[study\n", ["study.toml", "not TOML", "line 1"]),
         ("exclude = 5", ["study.toml:1", "[[exclude]]"]),
         ('[study]\nname = "../../elsewhere"', ["study.toml:2", "../../elsewhere", "no slashes"]),

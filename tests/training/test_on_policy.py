@@ -138,6 +138,13 @@ def test_only_a_replay_that_is_kept_needs_memory():
         check_memory(with_replay, pendulum(), available=10**6)
 
 
+def test_networks_that_cannot_fit_are_refused_before_anything_is_allocated():
+    config = RunConfig(td3=changed(RunConfig().td3, hidden=(200_000, 200_000)), seeds=3, steps=1000)
+    with pytest.raises(CredoError, match=r"hidden: networks of 3 seeds .*lower --td3.hidden, --discriminator.hidden"):
+        check_memory(config, pendulum(), available=2**36)
+    check_memory(changed(config, td3=RunConfig().td3), pendulum(), available=2**36)
+
+
 def test_settings_without_meaning_are_told_in_one_line():
     def told(**changes):
         return doubts(RunConfig(reward="environment", **changes), pendulum())
@@ -146,6 +153,11 @@ def test_settings_without_meaning_are_told_in_one_line():
     assert told(steps=1024, learning_starts=1024, random_steps=1023) == []
     (line,) = told(steps=1024, learning_starts=1025, random_steps=0)
     assert "learning_starts: 1,025 of 1,024" in line
+    (line,) = told(steps=300, learning_starts=64, random_steps=64)
+    assert line == "steps: 300 are no whole rounds of 64; 256 are trained"
+    assert told(steps=100_000) == []
+    (line,) = told(learner="ppo", steps=5000, steps_per_round=2048)
+    assert "4,096 are trained" in line
     (line,) = told(updates_per_round=0)
     assert "updates_per_round: 0" in line
     (line,) = told(steps=1024, learning_starts=0, random_steps=1024)

@@ -135,6 +135,8 @@ def generate(words: Sequence[str]) -> None:
         raise CredoError(f"out: {options.out} exists; give another name or --overwrite")
     if options.out.is_dir():
         raise CredoError(f"out: {options.out} is a folder; a file's name expected")
+    if options.out.suffix not in (".safetensors", ".npz"):
+        raise CredoError(f"out: {options.out} is neither .safetensors nor .npz (others: credo demos convert)")
     check_replaceable(options.out)
     if not options.out.parent.is_dir():
         raise CredoError(f"out: {options.out.parent} is not a folder")
@@ -156,7 +158,7 @@ def generate(words: Sequence[str]) -> None:
             processes=options.processes,
             on_progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
-    write_file(options.out, data, "npz" if options.out.suffix == ".npz" else "credo", options.overwrite)
+    write_file(options.out, data, overwrite=options.overwrite)
     _show(console, data)
     say(console, f"written to {options.out}")
 

@@ -136,6 +136,7 @@ def watching(console: Console, expert_return: float | None, quiet: bool) -> Iter
         with Live(board, console=console, refresh_per_second=2):
             yield Watcher(line=line, progress=board.update)
     else:
+        line("compiling ...")
 
         def progress(now: Progress) -> None:
             board.update(now)

@@ -14,6 +14,9 @@ def theory(words: Sequence[str]) -> None:
     """Compute the paper's theory exactly and write figures, tables and a page of findings."""
     options = parse(TheoryOptions, words, "theory", "Compute the paper's theory exactly: figures and findings.")
     console = Console()
-    with console.status("computing (about two minutes)" if not options.quick else "computing"):
+    about = "computing (some seconds)" if options.quick else "computing (about two minutes)"
+    if not console.is_terminal:
+        say(console, about)
+    with console.status(about):
         folder = run(options)
     say(console, f"findings: {folder / 'findings.html'}")

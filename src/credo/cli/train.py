@@ -92,6 +92,8 @@ def _train(options: TrainOptions, default: RunConfig) -> None:
     if line := other_learners_settings(config, default):
         say(console, f"note: {line}")
     find_local_modules(config.environment)
+    if config.imitates and not options.quiet:
+        say(console, f"reading {config.demonstrations}")
     prepared = api.prepare(config)
     expert_return = prepared.described.get("return_mean")
     out = options.out or prepared.default_folder

@@ -51,11 +51,15 @@ def validate(config: RunConfig) -> None:
 
 
 def late_notes(config: RunConfig) -> list[str]:
-    """One line each on what would only begin after the run's last step."""
-    if config.on_policy or config.learner == "bc":
+    """One line each on what would only begin after the run's last step, or would not be done at all."""
+    if config.learner == "bc":
         return []
-    lines = []
-    if config.updates_per_round == 0 or config.learning_starts > config.rounds * config.steps_per_round:
+    lines, done = [], config.rounds * config.steps_per_round
+    if done < 0.95 * config.steps:
+        lines.append(f"steps: {config.steps:,} are no whole rounds of {config.steps_per_round:,}; {done:,} are trained")
+    if config.on_policy:
+        return lines
+    if config.updates_per_round == 0 or config.learning_starts > done:
         setting = f"learning_starts: {config.learning_starts:,} of {config.steps:,} steps"
         lines.append(f"{'updates_per_round: 0' if config.updates_per_round == 0 else setting}: nothing is learned")
     if config.random_steps >= config.steps:

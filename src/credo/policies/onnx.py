@@ -284,7 +284,7 @@ def _onnx() -> Any:
     try:
         import onnx
     except ImportError:
-        raise CredoError("onnx is not installed; pip install credo-imitation[onnx]") from None
+        raise CredoError("onnx is not installed; pip install onnx") from None
     return onnx
 
 
@@ -292,7 +292,7 @@ def _runtime() -> Any:
     try:
         import onnxruntime
     except ImportError:
-        raise CredoError("onnxruntime is not installed; pip install credo-imitation[onnx]") from None
+        raise CredoError("onnxruntime is not installed; pip install onnxruntime") from None
     return onnxruntime
 
 

@@ -15,6 +15,7 @@ from credo import run_folder
 from credo.config import RunConfig
 from credo.config.limits import MAXIMUM_SEEDS, MAXIMUM_STEPS
 from credo.diagnostics.divergence import Criteria, Verdict, verdict
+from credo.run_lock import holder_is_gone
 from credo.studies.curves import SeedCurve
 from credo.studies.read import WANTED_METRICS, MethodRun, expert_return_of, of_part, of_settings, rows_of
 from credo.types import CredoError
@@ -35,8 +36,8 @@ class LoadedRun:
     summary: dict[str, Any]
     """summary.json, or empty; of a part of a run only what is true of that part."""
     state: str
-    """"done", or what the summary says: "running", "interrupted"; "running" without a summary. A part of a run is done
-    once all of it is there."""
+    """"done", or what the summary says: "running", "interrupted"; "running" without a summary, and "stopped" where the
+    process that trained it is gone. A part of a run is done once all of it is there."""
     metrics: dict[int, Columns]
     """Of every wanted seed; empty columns where it has no rows."""
     evaluations: dict[int, Columns]
@@ -96,6 +97,8 @@ def load_run(
     except CredoError as error:
         problems.append(str(error))
     state = "done" if (folder / run_folder.DONE).exists() else str(summary.get("state", "running"))
+    if state == "running" and holder_is_gone(folder):
+        state = "stopped"
     wanted = None if metrics_columns is None else list(dict.fromkeys((*WANTED_METRICS, *metrics_columns)))
     metrics = _columns(folder, run_folder.METRICS, problems, wanted)
     evaluations = _columns(folder, run_folder.EVALUATIONS, problems)

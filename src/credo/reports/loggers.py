@@ -20,6 +20,7 @@ from credo.types import CredoError
 LoggerName = Literal["tensorboard", "wandb", "trackio"]
 FOLDER = "logs"
 _MODULES = {"tensorboard": "tensorboardX", "wandb": "wandb", "trackio": "trackio"}
+_PACKAGES = {"tensorboard": "tensorboardX"}
 _KINDS = (run_folder.METRICS, run_folder.EVALUATIONS)
 _NO_VALUES = ("seed", "round", "step")
 
@@ -114,12 +115,12 @@ def logging_to(name: LoggerName | None, folder: Path) -> Iterator[Callable[[], N
 
 
 def load(name: LoggerName) -> Any:
-    """The library of a logger; CredoError names the extra that brings it."""
+    """The library of a logger; CredoError names the package that brings it."""
     try:
         return importlib.import_module(_MODULES[name])
     except ImportError as error:
         raise CredoError(
-            f"log: {name} needs a package that is not here ({error}); pip install 'credo-imitation[{name}]'"
+            f"log: {name} needs a package that is not here ({error}); pip install {_PACKAGES.get(name, name)}"
         ) from None
 
 

@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from credo import run_folder
 from credo.config import RunConfig
+from credo.run_lock import locked
 from credo.studies import lease
 from credo.studies.store import DONE, FAILED, RUNNING, STOPPED, Placed, Store
 from credo.types import CredoError
@@ -182,7 +182,7 @@ def _locked_elsewhere(folder: Path) -> bool:
     if not folder.exists():
         return False
     try:
-        with run_folder.locked(folder):
+        with locked(folder):
             return False
     except CredoError:
         return True

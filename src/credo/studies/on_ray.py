@@ -93,4 +93,4 @@ def _ray() -> Any:
     try:
         return importlib.import_module("ray")
     except ImportError:
-        raise CredoError("on: ray is not installed; pip install credo-imitation[ray]") from None
+        raise CredoError("on: ray is not installed; pip install ray") from None

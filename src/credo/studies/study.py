@@ -103,6 +103,8 @@ def load_study(path: Path | str) -> Study:
         tree = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise CredoError(f"{path}: not TOML: {error}") from None
+    if not tree:
+        raise CredoError(f"{path}: nothing in it; a study has settings in [base] and values in [axes]")
     return _Reader(path, text, tree).study()
 
 

@@ -74,16 +74,16 @@ def run(options: TheoryOptions) -> Path:
     sizes = _sizes(options)
     # What may be wrong comes before what takes long.
     rows = [row | {"run": folder.name} for folder in options.runs for row in recorded.compare_run(folder)]
-    tables = measure_all(sizes)
-    if rows:
-        tables["recorded"] = rows
-    verdicts = all_verdicts(tables)
-    charts = contents.charts(tables)
     for folder in (options.out, options.out / "data", options.out / "figures"):
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise CredoError(f"out: {folder} cannot be made ({error.strerror})") from None
+    tables = measure_all(sizes)
+    if rows:
+        tables["recorded"] = rows
+    verdicts = all_verdicts(tables)
+    charts = contents.charts(tables)
     for name, table in tables.items():
         write_csv(options.out / "data" / f"{name}.csv", table)
     drawings = {}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import jax
+
 from credo.config import RunConfig, idle_settings, late_notes, on_policy_notes
 from credo.discriminator.credo import threshold_warning
 from credo.discriminator.rewards import absorbing_warning, sign_warning
@@ -9,13 +11,24 @@ from credo.experience import bytes_needed
 from credo.presets import PRESETS
 from credo.storage import available_memory
 from credo.training.seed import replay_slots
+from credo.training.state import initial_state, make_parts
 from credo.types import CredoError, EnvironmentSpec
 
 
 def check_memory(config: RunConfig, spec: EnvironmentSpec, available: int | None = None, logged: int = 0) -> None:
-    """Refuse, before training starts, a replay that cannot fit (CredoError with the arithmetic)."""
+    """Refuse, before training starts, networks or a replay that cannot fit (CredoError with the arithmetic)."""
     if available is None:
         available = available_memory()
+    # Optimisers and targets included; an update holds the state before it and the one after.
+    state = jax.eval_shape(lambda: initial_state(make_parts(config, spec), 0))
+    network = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
+    if 2 * config.seeds * network > 0.9 * available:
+        raise CredoError(
+            f"hidden: networks of {config.seeds} seeds x {network / 2**30:.1f} GiB, twice while they are updated, "
+            f"do not fit in the {available / 2**30:.1f} GiB that are free; lower --{config.learner}.hidden"
+            + (", --discriminator.hidden" if config.adversarial else "")
+            + (" or --seeds" if config.seeds > 1 else "")
+        )
     slots = replay_slots(config, logged)
     each = bytes_needed(slots, spec.observation_size, spec.action_size)
     needed = each * config.seeds

@@ -31,7 +31,7 @@ def library() -> Any:
     try:
         import h5py
     except ImportError:
-        raise CredoError("HDF5 files need h5py: pip install 'credo-imitation[h5]'") from None
+        raise CredoError("HDF5 files need h5py, which is not installed; pip install h5py") from None
     return h5py
 
 
