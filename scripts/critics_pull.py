@@ -1,0 +1,147 @@
+"""Which way do critic and discriminator pull an actor that is saturated? Of cells of a study, at a step.
+
+    python scripts/critics_pull.py STUDY CELL... --at STEP [--seeds 11 33] [--store runs] [--out results/stability]
+
+Trains each cell to STEP (where a run was broken off, the same command goes on) and looks at every state of a seed's
+replay, with the actor's own action there. Writes OUT/STUDY-pull-STEP.csv, one row a seed:
+
+    saturation             share of action components of at least 0.99
+    critic_inwards         share of components that the critic wants nearer to 0
+    discriminator_inwards  the same of the discriminator's logit
+    critic_contrast        its mean slope in the action as a share of its standard deviation over states
+    discriminator_contrast the same of the logit
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from credo import api, networks, run_folder
+from credo.config import RunConfig
+from credo.learners import targets
+from credo.preparation import Prepared, prepare
+from credo.studies.shipped import find_study
+from credo.studies.study import Cell, load_study
+from credo.training.checkpoint import Checkpoints
+from credo.training.evaluate import divided
+from credo.training.loop import Watcher
+from credo.training.seed import make_seed
+from credo.training.state import initial_state, make_parts
+from credo.training.step import SATURATED
+from credo.types import Array
+
+COLUMNS = (
+    "saturation",
+    "critic_inwards",
+    "discriminator_inwards",
+    "critic_contrast",
+    "discriminator_contrast",
+)
+
+
+def trained(prepared: Prepared, folder: Path) -> Path:
+    """The run in ``folder``, to its end."""
+    if not (folder / run_folder.DONE).exists():
+        print(f"training {folder.name}", flush=True)
+        api.start(prepared, folder, Watcher(line=print))
+    return folder
+
+
+def pull(value: Callable[[Array], Array], action: Array) -> tuple[Array, Array]:
+    """Of a value [states] of actions [states, components]: the share of components whose slope points to 0, and the
+    mean slope as a share of the value's standard deviation over states."""
+    slope = jax.grad(lambda action: jnp.sum(value(action)))(action)
+    inwards = jnp.mean((slope * jnp.sign(action) < 0).astype(jnp.float32))
+    return inwards, jnp.mean(jnp.linalg.norm(slope, axis=-1)) / jnp.std(value(action))
+
+
+def rows_of(config: RunConfig, folder: Path) -> list[dict[str, float]]:
+    """One row a seed of a run that is done."""
+    prepared = prepare(config)
+    parts = make_parts(config, prepared.spec)
+    constants, _ = divided(parts, prepared.demonstrations)
+    discriminator = parts.discriminator
+    assert discriminator is not None
+
+    @jax.jit
+    def look(state: Any, observation: Array) -> dict[str, Array]:
+        action = targets.policy(state.learner.actor, observation)
+        critic = pull(lambda a: networks.q_value(state.learner.critics[0], observation, a), action)
+
+        def logit(action: Array) -> Array:
+            inputs = discriminator.layout.join(observation, action, observation, jnp.zeros(len(action), bool))
+            return discriminator.logit(state.discriminator.network, inputs, state.learner)
+
+        wanted = pull(logit, action)
+        saturation = jnp.mean((jnp.abs(action) >= SATURATED).astype(jnp.float32))
+        values = (saturation, critic[0], wanted[0], critic[1], wanted[1])
+        return dict(zip(COLUMNS, values, strict=True))
+
+    rows = []
+    for number in config.seed_numbers:
+        seed = make_seed(config, prepared.source, number, initial_state(parts, number))
+        Checkpoints(folder).load([seed], config.rounds)
+        visited = jnp.asarray(seed.replay.observation[: len(seed.replay)])
+        found = look(seed.state, constants.normalise(visited))
+        rows.append({"seed": number} | {name: float(found[name]) for name in COLUMNS})
+    return rows
+
+
+def pull_parser(about: str) -> argparse.ArgumentParser:
+    """A study, cells of it, a step, seeds, and where runs and results lie."""
+    parser = argparse.ArgumentParser(description=about.splitlines()[0])
+    parser.add_argument("study")
+    parser.add_argument("cell", nargs="+", help="by name")
+    parser.add_argument("--at", type=int, required=True, help="the step, a whole number of rounds")
+    parser.add_argument("--seeds", type=int, nargs=2, metavar=("FIRST", "END"), help="default: the study's")
+    parser.add_argument("--store", type=Path, default=Path("runs"))
+    parser.add_argument("--out", type=Path, default=Path("results/stability"))
+    return parser
+
+
+def cells_of(parser: argparse.ArgumentParser, options: argparse.Namespace, names: Sequence[str]) -> list[Cell]:
+    """The study's cells of these names, at whose step a run can be broken off; ends the program where one has none."""
+    cells = {cell.name: cell for cell in load_study(find_study(options.study)).cells}
+    for name in names:
+        if name not in cells:
+            parser.error(f"cell {name!r} is not in {options.study}; it has {', '.join(cells)}")
+        config = cells[name].config
+        if options.at % config.steps_per_round or not 0 < options.at < config.steps:
+            parser.error(f"--at {options.at}: a multiple of {config.steps_per_round} below {config.steps:,} expected")
+    return [cells[name] for name in names]
+
+
+def with_seeds(config: RunConfig, options: argparse.Namespace, steps: int) -> RunConfig:
+    """The settings with so many steps and the seeds that were asked for."""
+    first, end = options.seeds or (config.first_seed, config.first_seed + config.seeds)
+    return dataclasses.replace(config, steps=steps, first_seed=first, seeds=end - first)
+
+
+def main() -> None:
+    parser = pull_parser(__doc__)
+    options = parser.parse_args()
+    cells = cells_of(parser, options, options.cell)
+    options.out.mkdir(parents=True, exist_ok=True)
+    path = options.out / f"{options.study}-pull-{options.at}.csv"
+    with open(path, "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("method", "environment", "seed", *COLUMNS))
+        for cell in cells:
+            prepared = prepare(with_seeds(cell.config, options, options.at))
+            name = f"{options.study}-{cell.name.replace('/', '-')}-{options.at}"
+            folder = trained(prepared, options.store / "branches" / name)
+            for row in rows_of(prepared.config, folder):
+                writer.writerow([cell.method, cell.environment, row["seed"], *(f"{row[c]:.4g}" for c in COLUMNS)])
+    print(f"written: {path}")
+
+
+if __name__ == "__main__":
+    main()
