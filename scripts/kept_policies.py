@@ -14,11 +14,12 @@ import numpy as np
 from keep_study import Files, chosen_runs, study_parser, write
 
 from credo.api import Run
+from credo.cli.runs import EvaluateOptions
 from credo.environments import rollout_episodes
 from credo.reports.load import LoadedRun
 from credo.studies.study import Cell
 
-FRESH = 1_000_000
+FRESH = EvaluateOptions.evaluation_seed
 """The first seed of the starts: beyond any that a run is trained or evaluated with."""
 COLUMNS = ("kept_step", "episodes", "mean", "std", "least", "below_half")
 

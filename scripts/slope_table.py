@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from statistics import median
 
-from early_tables import cells_of, dead, inactive, rounded
+from early_tables import cells_of, dead, rounded
 from kept_files import Rows, markdown, read
 
 from credo.studies.counts import Stratum, exact_test
@@ -23,7 +23,6 @@ STUCK = 0.99
 HEADER = (
     "",
     "stuck at the end",
-    "inactive at the end",
     "dead",
     f"critic's slope, step {AT}",
     "at the end",
@@ -59,7 +58,6 @@ def table(results: Path) -> list[str]:
             [
                 name,
                 f"{stuck[method]} of {count}",
-                f"{inactive(seeds)} of {count}",
                 dead(seeds),
                 middle(at(method, AT), "q_action_slope"),
                 middle(at(method, end), "q_action_slope"),

@@ -10,11 +10,13 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import bed_table
 import credo_table
 import early_tables
 import early_warning
 import pilots_table
 import robust_table
+import slope_table
 
 TABLES: dict[str, Callable[[Path], list[str]]] = {
     "early": lambda results: early_tables.changes(results, "stability-early"),
@@ -31,9 +33,11 @@ TABLES: dict[str, Callable[[Path], list[str]]] = {
         results, "stability-credo-early-33", ("off", "CREDO off"), ("resample-5", "`filter`, c = 5"), first_seed=11
     ),
     "credo-early": lambda results: credo_table.table(results, "stability-credo-early"),
+    "credo-slope": slope_table.table,
     "credo": lambda results: credo_table.table(results, "stability-credo"),
     "credo-alive": lambda results: credo_table.table(results, "stability-credo-alive"),
     "credo-33": lambda results: credo_table.table(results, "stability-credo-33"),
+    "bed": bed_table.table,
     "ddpg-trials": pilots_table.table,
     "robust": robust_table.table,
 }

@@ -126,8 +126,8 @@ def test_a_seed_is_stuck_by_its_actions_alone(scripts, tmp_path):
     written(tmp_path / f"{module.STUDY}-pull-768.csv", pulls)
     lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in module.table(tmp_path)[2:]]
     assert [line[1] for line in lines] == ["4 of 4", "4 of 4", "1 of 4", "0 of 4"]
-    assert [line[6] for line in lines] == ["", "1", "", "1"]
-    assert lines[0][8] == "0.25"
+    assert [line[5] for line in lines] == ["", "1", "", "1"]
+    assert lines[0][7] == "0.25"
 
 
 def test_who_came_back_within_25_000_steps(scripts, tmp_path):
