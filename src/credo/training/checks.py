@@ -19,9 +19,8 @@ def check_memory(config: RunConfig, spec: EnvironmentSpec, available: int | None
     """Refuse, before training starts, networks or a replay that cannot fit (CredoError with the arithmetic)."""
     if available is None:
         available = available_memory()
-    # Optimisers and targets included; an update holds the state before it and the one after.
-    state = jax.eval_shape(lambda: initial_state(make_parts(config, spec), 0))
-    network = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
+    network = 0 if config.plugins else state_bytes(config, spec)
+    # An update holds the state before it and the one after.
     if 2 * config.seeds * network > 0.9 * available:
         raise CredoError(
             f"hidden: networks of {config.seeds} seeds x {network / 2**30:.1f} GiB, twice while they are updated, "
@@ -38,6 +37,13 @@ def check_memory(config: RunConfig, spec: EnvironmentSpec, available: int | None
             f"{needed / 2**30:.1f} GiB does not fit in the {available / 2**30:.1f} GiB that are free; "
             "lower --replay-capacity, --seeds or --steps"
         )
+
+
+def state_bytes(config: RunConfig, spec: EnvironmentSpec) -> int:
+    """What the networks of one seed take, targets and optimisers included. They are traced and not made, which a
+    plug-in's may not stand."""
+    state = jax.eval_shape(lambda: initial_state(make_parts(config, spec), 0))
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
 
 
 def doubts(config: RunConfig, spec: EnvironmentSpec) -> list[str]:
