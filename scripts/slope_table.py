@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from statistics import median
 
-from early_tables import cells_of, dead, rounded
-from kept_files import Rows, markdown, read
+from early_tables import cells_of, dead, inactive, rounded
+from kept_files import ENVIRONMENTS, Rows, markdown, read
 
 from credo.studies.counts import Stratum, exact_test
 
@@ -33,6 +33,46 @@ HEADER = (
     "contrast of the critic",
     "of the discriminator",
 )
+
+EARLY = "stability-credo-early"
+PULL_HEADER = (
+    "TD3",
+    f"inwards, step {AT}, critic: off",
+    "`filter`",
+    "discriminator: off",
+    "`filter`",
+    "inactive at the end: off",
+    "`filter`",
+)
+
+
+def pulls(results: Path) -> list[str]:
+    """An environment a row: the pull of critic and discriminator without the filter and with it (medians over seeds),
+    and what became of the actors. Hopper's pull is of the 22 new seeds, the others' of the first 11."""
+    rows = [
+        row | {"method": f"td3 {name}", "environment": "hopper"}
+        for method, name in (("off", "off"), ("filter", "resample-5"))
+        for row in read(results / f"{STUDY}-pull-{AT}.csv")
+        if row["method"] == method
+    ]
+    rows += read(results / f"{EARLY}-pull-{AT}.csv")
+    ends = {
+        "hopper": cells_of(results, "stability-credo-early-33", FIRST_SEED),
+        "walker2d": cells_of(results, EARLY),
+        "halfcheetah": cells_of(results, EARLY),
+    }
+    told = []
+    for environment, cells in ends.items():
+        line = [ENVIRONMENTS[environment]]
+        for column in ("critic_inwards", "discriminator_inwards"):
+            for method in ("td3 off", "td3 resample-5"):
+                mine = [row[column] for row in rows if (row["method"], row["environment"]) == (method, environment)]
+                line.append(f"{median(mine):.2f}")
+        for method in ("td3 off", "td3 resample-5"):
+            seeds = cells[method, environment]
+            line.append(f"{inactive(seeds)} of {len(seeds)}")
+        told.append(line)
+    return markdown(PULL_HEADER, told)
 
 
 def table(results: Path) -> list[str]:

@@ -34,6 +34,7 @@ TABLES: dict[str, Callable[[Path], list[str]]] = {
     ),
     "credo-early": lambda results: credo_table.table(results, "stability-credo-early"),
     "credo-slope": slope_table.table,
+    "credo-pull": slope_table.pulls,
     "credo": lambda results: credo_table.table(results, "stability-credo"),
     "credo-alive": lambda results: credo_table.table(results, "stability-credo-alive"),
     "credo-33": lambda results: credo_table.table(results, "stability-credo-33"),
