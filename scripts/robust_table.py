@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from math import isinf
 from pathlib import Path
 from statistics import median_high
@@ -23,6 +24,14 @@ HEADER = (
     "last evaluation at 0.9 (least)",
     "at 0.9 first: median, last seed",
     "below it again (most in a row)",
+)
+COSTS = (
+    "Hopper-v5",
+    "steps to 0.9: median",
+    "last of 11",
+    "processor time of a step, ms (of TD3's)",
+    "minutes to 0.9: median",
+    "last of 11",
 )
 NAMES = LEARNERS | {"bc": "cloning alone", "ppo": "PPO", "td3-without-cloning": "TD3 without cloning"}
 
@@ -67,6 +76,27 @@ def cell(seeds: Rows, evaluations: Rows, played: Rows) -> list[str]:
     back = f"{sum(count > 0 for count in relapses)} {of} ({max(relapses)})"
     done = min(row["steps"] for row in seeds if not frozen(row))
     return [name, f"{round(done, -3):,.0f}", diverged, f"{inactive(seeds)} {of}", *told, ", ".join(steps), back]
+
+
+def costs(results: Path) -> list[str]:
+    """Of each method on Hopper-v5: steps to the expert, and processor time to it, by the time of a step that
+    ``python -m benchmarks.robust`` measured."""
+    told = json.loads((results.parent / "benchmark" / "robust.json").read_text())["microseconds"]
+    rows = [row for row in read(results / "stability-robust-evaluations.csv") if row["environment"] == "hopper"]
+    seeds = [row for row in read(results / "stability-robust-seeds.csv") if row["environment"] == "hopper"]
+    lines = []
+    for method in (name for name in told if name in NAMES):
+        mine = [row for row in rows if row["method"] == method]
+        there = [
+            first_there(curve(row["seed"], mine, row["expert_return"])) for row in seeds if row["method"] == method
+        ]
+        if there and not isinf(max(there)):
+            steps = median_high(there), max(there)
+            counted = (f"{round(step, -3):,.0f}" for step in steps)
+            cost = f"{told[method] / 1e3:.2f} ({told[method] / told['td3']:.2f})"
+            minutes = (f"{step * told[method] / 60e6:.1f}" for step in steps)
+            lines.append([NAMES[method], *counted, cost, *minutes])
+    return markdown(COSTS, lines)
 
 
 def diverged_of(seeds: Rows) -> str:

@@ -41,6 +41,7 @@ TABLES: dict[str, Callable[[Path], list[str]]] = {
     "bed": bed_table.table,
     "ddpg-trials": pilots_table.table,
     "robust": robust_table.table,
+    "robust-costs": robust_table.costs,
 }
 _MARKED = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 
