@@ -7,10 +7,11 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import numpy as np
 from early_tables import cells_of, dead_from
 from kept_files import ENVIRONMENTS, LEARNERS, in_order, markdown, read, whole
 
-from credo.diagnostics.divergence import Criteria
+from credo.diagnostics.divergence import activity_of
 
 STUDY, EARLY = "stability-bed", 2_048
 CLIPPING = {"plain": "", "credo": ", CREDO"}
@@ -29,14 +30,13 @@ HEADER = (
 
 
 def inactive(row: dict[str, Any]) -> bool:
-    """Whether an actor was inactive in a window of rounds, by the criteria of verdicts."""
-    criteria, gradient = Criteria(), row["actor_gradient_max"]
-    saturated = row["action_saturation"] >= criteria.saturation and gradient <= criteria.saturated_gradient
-    return bool(saturated or gradient <= criteria.vanishing_gradient)
+    """Whether an actor was inactive in a window of rounds, as verdicts judge a round."""
+    columns = ("step", "actor_gradient_max", "action_saturation")
+    return bool(activity_of({name: np.array([row[name]]) for name in columns}).inactive.any())
 
 
 def table(results: Path) -> list[str]:
-    """A learner in an environment a row; cells that are not whole are left out."""
+    """A learner in an environment a row; seeds that have not gone as far as others are left out."""
     early = {
         (row["method"], row["environment"], row["seed"]): inactive(row)
         for row in read(results / f"{STUDY}-rounds.csv")

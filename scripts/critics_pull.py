@@ -1,6 +1,6 @@
 """Which way do critic and discriminator pull an actor that is saturated? Of cells of a study, at a step.
 
-    python scripts/critics_pull.py STUDY CELL... --at STEP [--seeds 11 33] [--store runs] [--out results/stability]
+    python scripts/critics_pull.py STUDY --at STEP [--only CELL ...] [--seeds 11 33] [--store runs] [--out FOLDER]
 
 Trains each cell to STEP (where a run was broken off, the same command goes on) and looks at every state of a seed's
 replay, with the actor's own action there. Writes OUT/STUDY-pull-STEP.csv, one row a seed:
@@ -14,22 +14,22 @@ replay, with the actor's own action there. Writes OUT/STUDY-pull-STEP.csv, one r
 
 from __future__ import annotations
 
-import argparse
 import csv
 import dataclasses
-from collections.abc import Callable, Sequence
+import fnmatch
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from keep_study import study_parser
 
 from credo import api, networks, run_folder
-from credo.config import RunConfig
 from credo.learners import targets
 from credo.preparation import Prepared, prepare
 from credo.studies.shipped import find_study
-from credo.studies.study import Cell, load_study
+from credo.studies.study import load_study
 from credo.training.checkpoint import Checkpoints
 from credo.training.evaluate import divided
 from credo.training.loop import Watcher
@@ -63,9 +63,9 @@ def pull(value: Callable[[Array], Array], action: Array) -> tuple[Array, Array]:
     return inwards, jnp.mean(jnp.linalg.norm(slope, axis=-1)) / jnp.std(value(action))
 
 
-def rows_of(config: RunConfig, folder: Path) -> list[dict[str, float]]:
+def rows_of(prepared: Prepared, folder: Path) -> list[dict[str, float]]:
     """One row a seed of a run that is done."""
-    prepared = prepare(config)
+    config = prepared.config
     parts = make_parts(config, prepared.spec)
     constants, _ = divided(parts, prepared.demonstrations)
     discriminator = parts.discriminator
@@ -95,51 +95,33 @@ def rows_of(config: RunConfig, folder: Path) -> list[dict[str, float]]:
     return rows
 
 
-def pull_parser(about: str) -> argparse.ArgumentParser:
-    """A study, cells of it, a step, seeds, and where runs and results lie."""
-    parser = argparse.ArgumentParser(description=about.splitlines()[0])
-    parser.add_argument("study")
-    parser.add_argument("cell", nargs="+", help="by name")
+def main() -> None:
+    parser = study_parser(__doc__)
     parser.add_argument("--at", type=int, required=True, help="the step, a whole number of rounds")
     parser.add_argument("--seeds", type=int, nargs=2, metavar=("FIRST", "END"), help="default: the study's")
-    parser.add_argument("--store", type=Path, default=Path("runs"))
-    parser.add_argument("--out", type=Path, default=Path("results/stability"))
-    return parser
-
-
-def cells_of(parser: argparse.ArgumentParser, options: argparse.Namespace, names: Sequence[str]) -> list[Cell]:
-    """The study's cells of these names, at whose step a run can be broken off; ends the program where one has none."""
-    cells = {cell.name: cell for cell in load_study(find_study(options.study)).cells}
-    for name in names:
-        if name not in cells:
-            parser.error(f"cell {name!r} is not in {options.study}; it has {', '.join(cells)}")
-        config = cells[name].config
+    options = parser.parse_args()
+    study = load_study(find_study(options.study))
+    cells = [cell for cell in study.cells if any(fnmatch.fnmatchcase(cell.name, only) for only in options.only)]
+    if not cells:
+        parser.error(
+            f"--only: no cell of {study.name} is called so; it has {', '.join(cell.name for cell in study.cells)}"
+        )
+    rows = []
+    for cell in cells:
+        config = cell.config
         if options.at % config.steps_per_round or not 0 < options.at < config.steps:
             parser.error(f"--at {options.at}: a multiple of {config.steps_per_round} below {config.steps:,} expected")
-    return [cells[name] for name in names]
-
-
-def with_seeds(config: RunConfig, options: argparse.Namespace, steps: int) -> RunConfig:
-    """The settings with so many steps and the seeds that were asked for."""
-    first, end = options.seeds or (config.first_seed, config.first_seed + config.seeds)
-    return dataclasses.replace(config, steps=steps, first_seed=first, seeds=end - first)
-
-
-def main() -> None:
-    parser = pull_parser(__doc__)
-    options = parser.parse_args()
-    cells = cells_of(parser, options, options.cell)
+        first, end = options.seeds or (config.first_seed, config.first_seed + config.seeds)
+        prepared = prepare(dataclasses.replace(config, steps=options.at, first_seed=first, seeds=end - first))
+        folder = options.store / "pulls" / f"{study.name}-{cell.name.replace('/', '-')}-{options.at}"
+        for row in rows_of(prepared, trained(prepared, folder)):
+            rows.append([cell.method, cell.environment, row["seed"], *(f"{row[c]:.4g}" for c in COLUMNS)])
     options.out.mkdir(parents=True, exist_ok=True)
-    path = options.out / f"{options.study}-pull-{options.at}.csv"
+    path = options.out / f"{study.name}-pull-{options.at}.csv"
     with open(path, "w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(("method", "environment", "seed", *COLUMNS))
-        for cell in cells:
-            prepared = prepare(with_seeds(cell.config, options, options.at))
-            name = f"{options.study}-{cell.name.replace('/', '-')}-{options.at}"
-            folder = trained(prepared, options.store / "branches" / name)
-            for row in rows_of(prepared.config, folder):
-                writer.writerow([cell.method, cell.environment, row["seed"], *(f"{row[c]:.4g}" for c in COLUMNS)])
+        writer.writerows(rows)
     print(f"written: {path}")
 
 

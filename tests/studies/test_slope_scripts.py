@@ -13,7 +13,7 @@ from credo.environments import rollout_episodes
 from credo.studies.study import load_study
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
-NAMES = ("critics_pull", "slope_table", "bed_table", "early_tables", "kept_files")
+NAMES = ("critics_pull", "slope_table", "bed_table", "early_tables", "kept_files", "keep_study", "keep_results")
 STUDY = """
 [study]
 name = "tiny"
@@ -81,7 +81,7 @@ def test_the_pull_is_looked_at_in_runs_of_so_many_steps(scripts, tmp_path, monke
         monkeypatch.setattr(module, "find_study", lambda name: Path(name))
         module.main()
 
-    called("off", "louder", "--at", "128", "--seeds", "1", "3", "--out", str(tmp_path))
+    called("--only", "off", "louder", "--at", "128", "--seeds", "1", "3", "--out", str(tmp_path))
     (written_to,) = tmp_path.glob("*-pull-128.csv")
     with open(written_to, newline="") as file:
         rows = list(csv.DictReader(file))
@@ -98,7 +98,10 @@ def test_the_pull_is_looked_at_in_runs_of_so_many_steps(scripts, tmp_path, monke
     off, louder = rows[0], rows[2]
     assert off["critic_contrast"] != louder["critic_contrast"]
     assert load_study(study).cells[0].config.seeds == 3
-    for words, told in ((("none", "--at", "128"), "is not in"), (("off", "--at", "100"), "a multiple of 64 below 256")):
+    for words, told in (
+        (("--only", "none", "--at", "128"), "it has off, louder"),
+        (("--only", "off", "--at", "100"), "a multiple of 64 below 256"),
+    ):
         with pytest.raises(SystemExit):
             called(*words)
         assert told in capsys.readouterr().err

@@ -2,7 +2,7 @@
 
 What is written takes the environment's own observations, float32 [batch, O], and gives its own actions, float32
 [batch, A]: normalisation, network, scaling and clipping are nodes of the graph. Its metadata hold what a policy file
-holds. Needs the packages of ``pip install credo-imitation[onnx]``, which are imported when first used.
+holds. Needs onnx, and onnxruntime to run one (the extra ``onnx``), which are imported when first used.
 """
 
 from __future__ import annotations
