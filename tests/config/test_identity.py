@@ -100,6 +100,12 @@ def test_a_rewards_factor_is_part_of_the_identity_where_it_is_not_one():
     assert identity(changed(discriminator__reward_factor=4.0))["discriminator"]["reward_factor"] == 4.0
 
 
+def test_an_actions_cost_is_part_of_the_identity_where_there_is_one():
+    """Runs from before the setting existed keep their identity."""
+    assert "action_cost" not in identity(RunConfig())["discriminator"]
+    assert identity(changed(discriminator__action_cost=-0.5))["discriminator"]["action_cost"] == -0.5
+
+
 def test_the_identity_follows_the_demonstrations_content_and_the_learner():
     assert run_id(RunConfig(), "a") != run_id(RunConfig(), "b")
     sac = identity(RunConfig(learner="sac"))

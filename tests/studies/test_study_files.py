@@ -242,7 +242,15 @@ def test_every_study_of_the_issue_is_shipped():
         f"{name}{size}" for name in ("stabilisers", "threshold", "demonstrations", "rewards") for size in ("", "-small")
     }
     early = ("early", "early-33", "early-learners", "early-remedies")
-    credo = ("credo", "credo-alive", "credo-33", "credo-early", "credo-early-33", "credo-slope-33")
+    credo = (
+        "credo",
+        "credo-alive",
+        "credo-33",
+        "credo-early",
+        "credo-early-33",
+        "credo-slope-33",
+        "credo-direction-33",
+    )
     parts = (*early, *credo, "bed", "remedies", "robust")
     stability = {f"stability-{part}" for part in parts}
     assert set(shipped_names()) == figures | others | stability

@@ -153,6 +153,16 @@ def test_the_reward_is_multiplied_last_and_the_absorbing_states_with_it():
     np.testing.assert_allclose(reward, 4 * values / values.std(), rtol=1e-5)
 
 
+def test_an_actions_cost_is_taken_from_the_reward_last_of_all():
+    action = jnp.array([[0.5, -1.0], [0.0, 0.0], [-1.0, 1.0]])
+    spec = SPEC._replace(action_size=2, action_low=-np.ones(2, np.float32), action_high=np.ones(2, np.float32))
+    for cost in (2.0, -1.0):
+        parts = make_parts(settings(reward_clip=8.0, reward_factor=4.0, action_cost=cost), spec)
+        _, reward, _ = relabelled(parts, linear(parts, 2.0, 10.0, 0.0), BATCH._replace(action=action), None)
+        # 2 s + 10 a: 7, 4 and -4; times 4; mean squares 0.625, 0 and 1.
+        np.testing.assert_allclose(reward, np.array([28.0, 16.0, -16.0]) - cost * np.array([0.625, 0.0, 1.0]))
+
+
 def test_moments_of_chunks_are_the_moments_of_all():
     values = np.random.default_rng(0).normal(50.0, 2.0, 600).astype(np.float32)
     moments = empty()

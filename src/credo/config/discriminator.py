@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from credo.config.limits import Count, Limit, NotNegative, Positive, Share, Widths
+from credo.config.limits import Count, Finite, Limit, NotNegative, Positive, Share, Widths
 from credo.config.names import Choice, Names
 
 RegulariserName = Literal[
@@ -68,6 +68,9 @@ class DiscriminatorConfig:
     """Divide the policy's reward by its running standard deviation (after the clipping)."""
     reward_factor: Positive = 1.0
     """The policy's reward is multiplied by this (after everything else)."""
+    action_cost: Finite = 0.0
+    """Taken from the policy's reward at last: this times the mean square of the action's components, which are in
+    [-1, 1]; below 0, large actions are rewarded."""
     hidden: Widths = (256, 256)
     """Hidden layer widths (units)."""
     activation: Activation = "relu"

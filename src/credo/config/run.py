@@ -245,8 +245,9 @@ def identity(config: RunConfig, demonstrations_sha256: str = "", seed_replay_sha
         tree["credo"] = {name: tree["credo"][name] for name in _used_by_credo(config.credo)}
         for name in unused_settings(config.discriminator):
             del tree["discriminator"][name]
-        if config.discriminator.reward_factor == 1:
-            del tree["discriminator"]["reward_factor"]
+        for name, nothing in (("reward_factor", 1.0), ("action_cost", 0.0)):
+            if tree["discriminator"][name] == nothing:
+                del tree["discriminator"][name]
     if config.plugins:
         tree["plugins"] = config.plugins
         registered = REGISTERED["learner"].get(config.learner)

@@ -59,4 +59,6 @@ def relabelled(
         discount = parts.config.discount
         reward = reward + batches.terminated.astype(jnp.float32) * (absorbing * (discount / (1.0 - discount)))
         metrics["absorbing_reward"] = absorbing
+    if settings.action_cost:
+        reward = reward - settings.action_cost * jnp.mean(jnp.square(batches.action), axis=-1)
     return state, reward, metrics
