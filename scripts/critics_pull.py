@@ -8,6 +8,7 @@ replay, with the actor's own action there. Writes OUT/STUDY-pull-STEP.csv, one r
     saturation             share of action components of at least 0.99
     critic_inwards         share of components that the critic wants nearer to 0
     discriminator_inwards  the same of the discriminator's logit
+    reward_inwards         the same of the reward, which is the logit's but for --discriminator.action-cost
     critic_contrast        its mean slope in the action as a share of its standard deviation over states
     discriminator_contrast the same of the logit
 """
@@ -33,6 +34,7 @@ from credo.studies.study import load_study
 from credo.training.checkpoint import Checkpoints
 from credo.training.evaluate import divided
 from credo.training.loop import Watcher
+from credo.training.relabel import cost_of_action, reward_of_logit
 from credo.training.seed import make_seed
 from credo.training.state import initial_state, make_parts
 from credo.training.step import SATURATED
@@ -42,6 +44,7 @@ COLUMNS = (
     "saturation",
     "critic_inwards",
     "discriminator_inwards",
+    "reward_inwards",
     "critic_contrast",
     "discriminator_contrast",
 )
@@ -80,9 +83,12 @@ def rows_of(prepared: Prepared, folder: Path) -> list[dict[str, float]]:
             inputs = discriminator.layout.join(observation, action, observation, jnp.zeros(len(action), bool))
             return discriminator.logit(state.discriminator.network, inputs, state.learner)
 
-        wanted = pull(logit, action)
+        def reward(action: Array) -> Array:
+            return reward_of_logit(parts, logit(action)) - cost_of_action(config.discriminator, action)
+
+        wanted, rewarded = pull(logit, action), pull(reward, action)
         saturation = jnp.mean((jnp.abs(action) >= SATURATED).astype(jnp.float32))
-        values = (saturation, critic[0], wanted[0], critic[1], wanted[1])
+        values = (saturation, critic[0], wanted[0], rewarded[0], critic[1], wanted[1])
         return dict(zip(COLUMNS, values, strict=True))
 
     rows = []

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from statistics import median
 
+import numpy as np
 from kept_files import ENVIRONMENTS, LEARNERS, Rows, markdown, read
 
 from credo.studies.counts import Stratum, exact_test, holm
@@ -52,6 +54,20 @@ CHANGES = {
     "reward-r7": "reward r7",
     "reward-r8": "reward r8",
     "reward-cr-absorbing": "reward l (cr), absorbing states",
+    "no-random-steps": "the policy acts from the first step on",
+    "few-updates": "a quarter of the updates",
+    "critic-norm-and-slow": "layer norm in the critics, all step sizes 3e-4",
+    "action-cost": "cost of actions in the reward, 0.3",
+    "reward-r3": "reward log D (r3)",
+    "reward-fairl": "reward of FAIRL",
+    "reward-normalisation": "reward divided by its deviation",
+    "states-alone": "a discriminator of states alone",
+    "one-sided-penalty": "one-sided gradient penalty on the discriminator",
+    "r1": "R1 penalty on the discriminator",
+    "positive-unlabelled": "positive-unlabelled loss",
+    "weight-decay": "weight decay of the discriminator",
+    "dropout": "dropout in the discriminator",
+    "instance-noise": "noise on what the discriminator sees",
 }
 CHANGE_HEADER = ("changed", "dead", "inactive at the end", "saturated at the end", "dead from step", "p, alone / Holm")
 LEARNER_HEADER = (
@@ -108,6 +124,23 @@ def against(rows: Rows, other: Rows) -> float:
     return exact_test([Stratum(inactive(rows), len(rows), inactive(other), len(other))])
 
 
+def whole_seeds(pairs: Iterable[tuple[Rows, Rows]]) -> float:
+    """The exact test of the seeds inactive at the end where a seed counts once in an environment, whatever the number
+    of learners: they share its first weights and random actions. The two sides of whole seeds are exchanged."""
+    differences: Counter[tuple[str, float]] = Counter()
+    for plain, changed in pairs:
+        for rows, sign in ((plain, 1), (changed, -1)):
+            for row in rows:
+                differences[row["environment"], row["seed"]] += sign * int(row["inactive"])
+    sums = np.ones(1)
+    for difference in differences.values():
+        size = abs(difference)
+        sums = (np.pad(sums, (2 * size, 0)) + np.pad(sums, (0, 2 * size))) / 2
+    seen = abs(sum(differences.values()))
+    reach = len(sums) // 2
+    return float(sums[np.abs(np.arange(len(sums)) - reach) >= seen].sum())
+
+
 def rounded(p: float) -> str:
     return f"{p:.2g}"
 
@@ -128,10 +161,16 @@ def changes(results: Path, study: str) -> list[str]:
 
 
 def learners(
-    results: Path, study: str, without: tuple[str, str], held: tuple[str, str], first_seed: int = 0
+    results: Path,
+    study: str,
+    without: tuple[str, str],
+    held: tuple[str, str],
+    first_seed: int = 0,
+    corrected: bool = False,
 ) -> list[str]:
     """A learner in an environment a row, without a remedy and with it, and all of them together; of each of the two the
-    method's name in the study and in the header. Seeds before ``first_seed`` are another study's."""
+    method's name in the study and in the header. Seeds before ``first_seed`` are another study's; ``corrected``: each
+    row's test was fixed beforehand, and Holm's correction is for all of them."""
     cells = cells_of(results, study, first_seed)
     shares = saturated(results, study, first_seed)
     pairs, ends = {}, {}
@@ -141,6 +180,11 @@ def learners(
         if changed == without[0] and other in cells:
             name = f"{LEARNERS[learner]}, {ENVIRONMENTS[environment]}"
             pairs[name], ends[name] = (rows, cells[other]), (shares[method, environment], shares[other])
+    alone = {name: against(changed, plain) for name, (plain, changed) in pairs.items()}
+    told = {name: rounded(p) for name, p in alone.items()}
+    if corrected:
+        adjusted = zip(alone, holm(list(alone.values())), strict=True)
+        told = {name: f"{told[name]} / {rounded(p)}" for name, p in adjusted}
     rows = [
         [
             name,
@@ -151,13 +195,15 @@ def learners(
             dead(changed),
             f"{inactive(changed)} of {len(changed)}",
             ends[name][1],
-            rounded(against(changed, plain)),
+            told[name],
         ]
         for name, (plain, changed) in pairs.items()
     ]
     plain, changed = ([row for pair in pairs.values() for row in pair[side]] for side in (0, 1))
     strata = [Stratum(inactive(other), len(other), inactive(mine), len(mine)) for mine, other in pairs.values()]
     counts = [f"{inactive(each)} of {len(each)}" for each in (plain, changed)]
-    rows.append(["all", dead(plain), counts[0], "", "", dead(changed), counts[1], "", rounded(exact_test(strata))])
+    p = f"{rounded(exact_test(strata))}; whole seeds {rounded(whole_seeds(pairs.values()))}"
+    rows.append(["all", dead(plain), counts[0], "", "", dead(changed), counts[1], "", p])
     names = iter((without[1], held[1]))
-    return markdown([title.format(next(names)) if "{}" in title else title for title in LEARNER_HEADER], rows)
+    header = [title.format(next(names)) if "{}" in title else title for title in LEARNER_HEADER]
+    return markdown([*header[:-1], "p, alone / Holm"] if corrected else header, rows)

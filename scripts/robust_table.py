@@ -33,7 +33,12 @@ COSTS = (
     "minutes to 0.9: median",
     "last of 11",
 )
-NAMES = LEARNERS | {"bc": "cloning alone", "ppo": "PPO", "td3-without-cloning": "TD3 without cloning"}
+NAMES = LEARNERS | {
+    "bc": "cloning alone",
+    "ppo": "PPO",
+    "td3-without-cloning": "TD3 without cloning",
+    "td3-without-credo": "TD3 without CREDO",
+}
 
 
 def curve(seed: float, evaluations: Rows, expert: float) -> list[tuple[float, float]]:

@@ -1,14 +1,15 @@
-"""The table of docs/stability.md on whether a larger reward does what CREDO's filter does, from the small files."""
+"""The tables of docs/stability.md on why CREDO's filter saves actors: by the reward's size, or by its direction."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from statistics import median
+from typing import NamedTuple
 
 from early_tables import cells_of, dead, inactive, rounded
 from kept_files import ENVIRONMENTS, Rows, markdown, read
 
-from credo.studies.counts import Stratum, exact_test
+from credo.studies.counts import Stratum, exact_test, holm
 
 STUDY, FIRST_SEED, AT = "stability-credo-slope-33", 11, 768
 METHODS = {
@@ -32,6 +33,32 @@ HEADER = (
     "discriminator",
     "contrast of the critic",
     "of the discriminator",
+)
+
+PULL_COLUMNS = ("critic_inwards", "discriminator_inwards", "critic_contrast", "discriminator_contrast")
+
+DIRECTION = "stability-credo-direction-33"
+DIRECTIONS = {
+    "off": ("CREDO off", None, False),
+    "inwards-0.1": ("off, cost 0.1", "off", False),
+    "inwards-0.3": ("off, cost 0.3", "off", True),
+    "inwards-1": ("off, cost 1", "off", False),
+    "filter": ("`filter`, c = 5", None, False),
+    "outwards-0.1": ("`filter`, cost -0.1", "filter", False),
+    "outwards-0.3": ("`filter`, cost -0.3", "filter", True),
+    "outwards-1": ("`filter`, cost -1", "filter", False),
+}
+"""Method to what it is called, the one that it is compared with, and whether that test was fixed beforehand."""
+DIRECTION_HEADER = (
+    "",
+    "stuck at the end",
+    "inactive",
+    "dead",
+    "p of stuck, alone / Holm",
+    "output before tanh at the end",
+    f"inwards, step {AT}: reward",
+    "critic",
+    f"critic's slope, step {AT}",
 )
 
 EARLY = "stability-credo-early"
@@ -75,38 +102,89 @@ def pulls(results: Path) -> list[str]:
     return markdown(PULL_HEADER, told)
 
 
+class Kept(NamedTuple):
+    """What was kept of a study's seeds 11 to 32: the others had been seen before."""
+
+    cells: dict[str, Rows]
+    windows: Rows
+    pulls: Rows
+
+    def at(self, method: str, step: float) -> Rows:
+        return [row for row in self.windows if (row["method"], row["step"]) == (method, step)]
+
+    @property
+    def end(self) -> float:
+        return max(row["step"] for row in self.windows)
+
+    def stuck_seeds(self, method: str) -> list[bool]:
+        return [row["action_saturation"] >= STUCK for row in self.at(method, self.end)]
+
+    def stuck(self, method: str) -> int:
+        return sum(self.stuck_seeds(method))
+
+    def counted(self, method: str) -> str:
+        return f"{self.stuck(method)} of {len(self.cells[method])}"
+
+    def pull(self, method: str, column: str) -> str:
+        return middle([row for row in self.pulls if row["method"] == method], column)
+
+    def against(self, method: str, other: str) -> float:
+        """The exact test of the seeds that are stuck at the end."""
+        (mine, count), (theirs, of) = ((self.stuck(name), len(self.cells[name])) for name in (method, other))
+        return exact_test([Stratum(mine, count, theirs, of)])
+
+
+def kept(results: Path, study: str) -> Kept:
+    cells = {method: rows for (method, _), rows in cells_of(results, study, FIRST_SEED).items()}
+    windows = [row for row in read(results / f"{study}-rounds.csv") if row["seed"] >= FIRST_SEED]
+    return Kept(cells, windows, read(results / f"{study}-pull-{AT}.csv"))
+
+
+def middle(rows: Rows, column: str, digits: int = 2) -> str:
+    return f"{median(row[column] for row in rows):.{digits}f}"
+
+
 def table(results: Path) -> list[str]:
-    """Seeds 11 to 32: the others had been seen before. Medians over seeds."""
-    cells = {method: rows for (method, _), rows in cells_of(results, STUDY, FIRST_SEED).items()}
-    windows = [row for row in read(results / f"{STUDY}-rounds.csv") if row["seed"] >= FIRST_SEED]
-    pulls = read(results / f"{STUDY}-pull-{AT}.csv")
-    end = max(row["step"] for row in windows)
-
-    def at(method: str, step: float) -> Rows:
-        return [row for row in windows if (row["method"], row["step"]) == (method, step)]
-
-    def middle(rows: Rows, column: str, digits: int = 2) -> str:
-        return f"{median(row[column] for row in rows):.{digits}f}"
-
-    stuck = {method: sum(row["action_saturation"] >= STUCK for row in at(method, end)) for method in METHODS}
+    """The reward's size. Medians over seeds."""
+    found = kept(results, STUDY)
     told = []
     for method, (name, other) in METHODS.items():
-        seeds, mine = cells[method], [row for row in pulls if row["method"] == method]
-        count = len(seeds)
-        p = "" if other is None else rounded(exact_test([Stratum(stuck[method], count, stuck[other], count)]))
+        last = found.at(method, found.end)
         told.append(
             [
                 name,
-                f"{stuck[method]} of {count}",
-                dead(seeds),
-                middle(at(method, AT), "q_action_slope"),
-                middle(at(method, end), "q_action_slope"),
-                p,
-                middle(at(method, end), "actor_preactivation", 1),
-                middle(mine, "critic_inwards"),
-                middle(mine, "discriminator_inwards"),
-                middle(mine, "critic_contrast"),
-                middle(mine, "discriminator_contrast"),
+                found.counted(method),
+                dead(found.cells[method]),
+                middle(found.at(method, AT), "q_action_slope"),
+                middle(last, "q_action_slope"),
+                "" if other is None else rounded(found.against(method, other)),
+                middle(last, "actor_preactivation", 1),
+                *(found.pull(method, column) for column in PULL_COLUMNS),
             ]
         )
     return markdown(HEADER, told)
+
+
+def direction(results: Path) -> list[str]:
+    """The reward's direction. Medians over seeds; Holm's correction is for the two tests that were fixed."""
+    found = kept(results, DIRECTION)
+    fixed = {method: other for method, (_, other, planned) in DIRECTIONS.items() if planned}
+    p_values = [found.against(method, other) for method, other in fixed.items()]
+    corrected = dict(zip(fixed, holm(p_values), strict=True))
+    told = []
+    for method, (name, other, _) in DIRECTIONS.items():
+        last, seeds = found.at(method, found.end), found.cells[method]
+        p = "" if other is None else rounded(found.against(method, other))
+        told.append(
+            [
+                name,
+                found.counted(method),
+                f"{inactive(seeds)} of {len(seeds)}",
+                dead(seeds),
+                f"{p} / {rounded(corrected[method])}" if method in corrected else p,
+                middle(last, "actor_preactivation", 1),
+                *(found.pull(method, column) for column in ("reward_inwards", "critic_inwards")),
+                middle(found.at(method, AT), "q_action_slope"),
+            ]
+        )
+    return markdown(DIRECTION_HEADER, told)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import altair as alt
+import slope_table
 import vl_convert
 from kept_files import ENVIRONMENTS, LEARNERS, NEAR_THE_EXPERT, Rows, in_order, read, whole
 
@@ -83,7 +84,8 @@ def first_updates(results: Path) -> alt.Chart | None:
 
 def early(results: Path) -> alt.Chart | None:
     """Share of seeds whose actor is inactive after 2,560 steps, with its interval, one row a change."""
-    rows = read(results / "stability-early-seeds.csv") + read(results / "stability-early-remedies-seeds.csv")
+    studies = ("early", "early-remedies", "early-others")
+    rows = [row for study in studies for row in read(results / f"stability-{study}-seeds.csv")]
     found = [row | {"row": row["method"]} for row in whole(rows)]
     title = heading(
         "Actors without a gradient after 2,560 steps, one change at a time",
@@ -108,7 +110,28 @@ def early_learners(results: Path) -> alt.Chart | None:
     return shares(found, colour, title)
 
 
-def shares(found: Rows, kinds: dict[str, str], title: alt.TitleParams) -> alt.Chart | None:
+def direction(results: Path) -> alt.Chart | None:
+    """Share of seeds stuck after 2,560 steps, by what an action costs in the reward, without the filter and with it."""
+    found = slope_table.kept(results, slope_table.DIRECTION)
+    rows = [
+        {"row": name.replace("`", ""), "kind": "CREDO off" if "off" in name else "filter", "inactive": stuck}
+        for method, (name, *_) in slope_table.DIRECTIONS.items()
+        for stuck in (found.stuck_seeds(method) if found.windows else ())
+    ]
+    title = heading(
+        "Turn the reward's pull on the action, and who is saved turns with it",
+        "TD3-GAIL, over-trained discriminator, Hopper-v5, 22 seeds, 2,560 steps; bars: exact 95% intervals",
+    )
+    colour = {"CREDO off": VERDICTS["light"]["dead"], "filter": VERDICTS["light"]["healthy"]}
+    return shares(rows, colour, title, "share of seeds with 0.99 of their actions at ±1")
+
+
+def shares(
+    found: Rows,
+    kinds: dict[str, str],
+    title: alt.TitleParams,
+    axis: str = "share of seeds with an inactive actor",
+) -> alt.Chart | None:
     """Share of seeds inactive at the end, a dot with its exact interval; one line a ``row``, one colour a ``kind``."""
     places = [(row["row"], row.get("kind", "")) for row in found]
     seeds, dead = Counter(places), Counter(place for place, row in zip(places, found, strict=True) if row["inactive"])
@@ -123,10 +146,11 @@ def shares(found: Rows, kinds: dict[str, str], title: alt.TitleParams) -> alt.Ch
         )
     order = list(dict.fromkeys(entry["row"] for entry in data))
     y = alt.Y("row:N", title=None, sort=order, axis=alt.Axis(labelLimit=220))
-    x = alt.X("low:Q", title="share of seeds with an inactive actor", scale=alt.Scale(domain=[0, 1]))
+    x = alt.X("low:Q", title=axis, scale=alt.Scale(domain=[0, 1]))
     scale = alt.Scale(domain=list(kinds), range=list(kinds.values()))
     legend = alt.Legend(title=None, orient="top") if len(kinds) > 1 else None
-    offset = alt.YOffset("kind:N", sort=list(kinds))
+    beside = len(seeds) > len(order)
+    offset = alt.YOffset("kind:N", sort=list(kinds)) if beside else alt.YOffsetValue(12)
     chart = alt.Chart(alt.InlineData(data))
     interval = chart.mark_rule(strokeWidth=2, color="#9AA0A6").encode(x, alt.X2("high:Q"), y, offset)
     dot = chart.mark_point(filled=True, size=90, opacity=1).encode(
@@ -181,6 +205,7 @@ FIGURES = {
     "stability-first-updates": first_updates,
     "stability-early": early,
     "stability-early-learners": early_learners,
+    "stability-direction": direction,
     "stability-robust": robust,
 }
 

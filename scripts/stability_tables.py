@@ -21,6 +21,7 @@ import slope_table
 TABLES: dict[str, Callable[[Path], list[str]]] = {
     "early": lambda results: early_tables.changes(results, "stability-early"),
     "early-remedies": lambda results: early_tables.changes(results, "stability-early-remedies"),
+    "early-others": lambda results: early_tables.changes(results, "stability-early-others"),
     "early-learners": lambda results: early_tables.learners(
         results, "stability-early-learners", ("plain", "nothing changed"), ("preactivation-penalty", "with the penalty")
     ),
@@ -30,16 +31,23 @@ TABLES: dict[str, Callable[[Path], list[str]]] = {
         results, "stability-credo-early", ("off", "CREDO off"), ("resample-5", "`filter`, c = 5")
     ),
     "credo-again": lambda results: early_tables.learners(
-        results, "stability-credo-early-33", ("off", "CREDO off"), ("resample-5", "`filter`, c = 5"), first_seed=11
+        results,
+        "stability-credo-early-33",
+        ("off", "CREDO off"),
+        ("resample-5", "`filter`, c = 5"),
+        first_seed=11,
+        corrected=True,
     ),
     "credo-early": lambda results: credo_table.table(results, "stability-credo-early"),
     "credo-slope": slope_table.table,
+    "credo-direction": slope_table.direction,
     "credo-pull": slope_table.pulls,
     "credo": lambda results: credo_table.table(results, "stability-credo"),
     "credo-alive": lambda results: credo_table.table(results, "stability-credo-alive"),
     "credo-33": lambda results: credo_table.table(results, "stability-credo-33"),
     "bed": bed_table.table,
-    "ddpg-trials": pilots_table.table,
+    "ddpg-trials": pilots_table.hopper,
+    "walker2d-trials": pilots_table.walker2d,
     "robust": robust_table.table,
     "robust-costs": robust_table.costs,
 }

@@ -73,14 +73,30 @@ def test_a_study_from_beginning_to_end(study, place):
     assert status == 2
     assert "nothing of tiny has run" in text
 
+    status, text = study("run tiny.toml --env my_probe:Point-v0 --steps 0")
+    assert status == 2
+    assert "steps" in text
+    assert not (place / "runs").exists()
+    status, text = study("run tiny.toml --env my_probe:Point-v0 --only works --steps 128")
+    assert status == 0, text
+    assert "a documented speed" in text
+    (summary,) = (place / "runs" / "store").glob("*/summary.json")
+    assert [told["steps"] for told in json.loads(summary.read_text())["seeds"].values()] == [128, 128]
+    command = json.loads((summary.parent / "config.json").read_text())["command"]
+    assert command == "credo study run tiny.toml --out runs --steps 128 --env my_probe:Point-v0 --only works"
+    status, text = study("status tiny.toml")
+    assert " 50%" in text
+    # Only what is chosen is shortened.
+    assert [line for line in text.splitlines() if "cannot" in line and "changes" in line] == []
+
     status, text = study("run tiny.toml --env my_probe:Point-v0")
     assert status == 1, text
-    assert "a documented speed" in text
+    assert "the speed of what has run" in text
     assert "works: done" in text
     assert "cannot: " in text
     assert "missing.safetensors" in text
     (summary,) = (place / "runs" / "store").glob("*/summary.json")
-    assert json.loads(summary.read_text())["seeds"].keys() == {"0", "1"}
+    assert [told["steps"] for told in json.loads(summary.read_text())["seeds"].values()] == [256, 256]
     command = json.loads((summary.parent / "config.json").read_text())["command"]
     assert command == "credo study run tiny.toml --out runs --env my_probe:Point-v0 --only works"
     before = summary.stat().st_mtime_ns

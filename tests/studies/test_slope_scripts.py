@@ -37,6 +37,7 @@ discriminator.updates_per_round = 2
 [axes.method]
 off = { credo = "off" }
 louder = { credo = "off", discriminator.reward_factor = 50.0 }
+costly = { credo = "off", discriminator.action_cost = 1e4 }
 """
 
 
@@ -81,7 +82,7 @@ def test_the_pull_is_looked_at_in_runs_of_so_many_steps(scripts, tmp_path, monke
         monkeypatch.setattr(module, "find_study", lambda name: Path(name))
         module.main()
 
-    called("--only", "off", "louder", "--at", "128", "--seeds", "1", "3", "--out", str(tmp_path))
+    called("--only", "*", "--at", "128", "--seeds", "1", "3", "--out", str(tmp_path))
     (written_to,) = tmp_path.glob("*-pull-128.csv")
     with open(written_to, newline="") as file:
         rows = list(csv.DictReader(file))
@@ -90,16 +91,21 @@ def test_the_pull_is_looked_at_in_runs_of_so_many_steps(scripts, tmp_path, monke
         ("off", "2"),
         ("louder", "1"),
         ("louder", "2"),
+        ("costly", "1"),
+        ("costly", "2"),
     ]
     for row in rows:
-        assert all(0 <= float(row[name]) <= 1 for name in ("saturation", "critic_inwards", "discriminator_inwards"))
+        assert all(0 <= float(row[name]) <= 1 for name in scripts["critics_pull"].COLUMNS[:4])
         assert float(row["critic_contrast"]) > 0
         assert float(row["discriminator_contrast"]) > 0
     off, louder = rows[0], rows[2]
     assert off["critic_contrast"] != louder["critic_contrast"]
+    assert off["reward_inwards"] == off["discriminator_inwards"], "the reward rises with the logit"
+    costly = [row["reward_inwards"] for row in rows if row["method"] == "costly"]
+    assert costly == ["1", "1"], "a cost that outweighs everything else"
     assert load_study(study).cells[0].config.seeds == 3
     for words, told in (
-        (("--only", "none", "--at", "128"), "it has off, louder"),
+        (("--only", "none", "--at", "128"), "it has off, louder, costly"),
         (("--only", "off", "--at", "100"), "a multiple of 64 below 256"),
     ):
         with pytest.raises(SystemExit):
@@ -131,6 +137,37 @@ def test_a_seed_is_stuck_by_its_actions_alone(scripts, tmp_path):
     assert [line[1] for line in lines] == ["4 of 4", "4 of 4", "1 of 4", "0 of 4"]
     assert [line[5] for line in lines] == ["", "1", "", "1"]
     assert lines[0][7] == "0.25"
+
+
+def test_the_direction_of_the_pull_has_two_tests_with_holms_correction(scripts, tmp_path):
+    module = scripts["slope_table"]
+    stuck = {"off": 10, "inwards-0.3": 1, "filter": 2, "outwards-0.3": 9}
+    seeds, windows, pulls = [], [], []
+    for method in module.DIRECTIONS:
+        for seed in range(10, 21):
+            place = {"method": method, "environment": "Hopper-v5", "seed": seed}
+            saturated = 0.99 if seed - 11 < stuck.get(method, 5) else 0.98
+            seeds.append(place | {"verdict": "weak", "inactive": 1, "expert_return": 100.0, "steps": 2_560})
+            for step in (768, 2_560):
+                windows.append(
+                    place
+                    | {"step": step, "action_saturation": saturated, "q_action_slope": 2, "actor_preactivation": 3}
+                )
+            if seed > 10:
+                pulls.append(place | dict.fromkeys(scripts["critics_pull"].COLUMNS, 0.25))
+    written(tmp_path / f"{module.DIRECTION}-seeds.csv", seeds)
+    written(tmp_path / f"{module.DIRECTION}-rounds.csv", windows)
+    written(tmp_path / f"{module.DIRECTION}-pull-768.csv", pulls)
+    lines = {
+        cells[0].strip(): [cell.strip() for cell in cells[1:]]
+        for cells in (line.strip("|").split("|") for line in module.direction(tmp_path)[2:])
+    }
+    assert lines["CREDO off"] == ["10 of 10", "10 of 10", "0 of 10", "", "3.0", "0.25", "0.25", "2.00"]
+    # Fisher by hand, 10 and 1 of 10: the two tables as far out, 2 C(10, 1) / C(20, 11) = 1.2e-4; 2 and
+    # 9, 2 (C(10, 2) C(10, 9) + C(10, 1) C(10, 10)) / C(20, 11) = 0.0055. The smaller of two tests counts twice.
+    assert lines["off, cost 0.3"][3] == "0.00012 / 0.00024"
+    assert lines["`filter`, cost -0.3"][3] == "0.0055 / 0.0055"
+    assert "/" not in lines["off, cost 1"][3]
 
 
 def test_who_came_back_within_25_000_steps(scripts, tmp_path):

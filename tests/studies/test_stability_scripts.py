@@ -1,6 +1,7 @@
 """What is kept of a study, and what it is drawn from: the scripts behind docs/stability.md."""
 
 import csv
+import itertools
 import json
 import sys
 from pathlib import Path
@@ -280,3 +281,25 @@ def test_kept_policies_are_played_from_starts_of_their_own(scripts, study, tmp_p
     assert float(found[1]["mean"]) == pytest.approx(np.mean(returns), abs=0.06)
     assert float(found[1]["least"]) == pytest.approx(min(returns), abs=0.06)
     sys.modules.pop("kept_policies")
+
+
+def test_a_seed_counts_once_in_an_environment_whatever_the_number_of_learners(scripts):
+    def rows(environment, *inactive):
+        return [{"environment": environment, "seed": seed, "inactive": value} for seed, value in enumerate(inactive)]
+
+    found = scripts["early_tables"].whole_seeds
+    # Seed 0 differs by 2 with two learners, seed 1 by 1, seed 2 not: sums of +-2 +-1 are 3, 1, -1, -3; 3 was seen.
+    td3 = rows("hopper", 1, 1, 0), rows("hopper", 0, 0, 0)
+    ddpg = rows("hopper", 1, 0, 1), rows("hopper", 0, 0, 1)
+    assert found([td3, ddpg]) == 0.5
+    # The same numbers in two environments are other seeds: +-1 +-1 +-1 +-0, of which 3 is one of 8, as is -3.
+    assert found([td3, (rows("walker2d", 1, 0, 1), rows("walker2d", 0, 0, 1))]) == 0.25
+    # One seed against another: as many on either side.
+    assert found([(rows("hopper", 1, 0), rows("hopper", 0, 1))]) == 1
+    generator = np.random.default_rng(0)
+    plain, changed = (rows("hopper", *generator.integers(0, 2, 9)) for _ in range(2))
+    differences = np.array([p["inactive"] - c["inactive"] for p, c in zip(plain, changed, strict=True)])
+    signs = np.array(list(itertools.product((-1, 1), repeat=9)))
+    assert found([(plain, changed)]) == pytest.approx(
+        np.mean(np.abs(signs @ differences) >= abs(differences.sum())), rel=1e-12
+    )

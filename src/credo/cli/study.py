@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import fnmatch
 import os
 import shlex
@@ -48,6 +49,8 @@ class RunOptions:
     """Folder for store/ (one run per identity, shared by all studies) and studies/NAME/; on a cluster a shared one."""
     only: tuple[str, ...] = ()
     """Cells by name; * stands for any text."""
+    steps: Count | None = None
+    """Stop each of these cells after so many steps per seed; without it later the same runs go on to the study's."""
     env: tuple[str, ...] = ()
     """Environments module:Id of the file whose modules may be imported, which runs their code."""
     jobs: Count = 1
@@ -95,7 +98,7 @@ def run(words: Sequence[str]) -> None:
     about = "Run the cells of a study that are not done; the same command goes on after an interruption."
     options = parse(RunOptions, words, "study run", about)
     console = Console()
-    study = load_study(find_study(options.file))
+    study = _shortened(load_study(find_study(options.file)), options)
     _check_environments(study, options.env)
     store = Store(options.out, options.stale_after)
     placed = _begin(console, study, store)
@@ -220,6 +223,25 @@ def _check_environments(study: Study, trusted: Sequence[str]) -> None:
             )
 
 
+def _shortened(study: Study, options: RunOptions) -> Study:
+    """The study with the steps that are asked for in the cells that are asked for."""
+    if options.steps is None:
+        return study
+    cells = []
+    for cell in study.cells:
+        if _asked_for(cell.name, options.only) and options.steps < cell.config.steps:
+            try:
+                cell = cell._replace(config=dataclasses.replace(cell.config, steps=options.steps))
+            except CredoError as error:
+                raise CredoError(f"steps: cell {cell.name}: {error}") from None
+        cells.append(cell)
+    return study._replace(cells=tuple(cells))
+
+
+def _asked_for(name: str, only: Sequence[str]) -> bool:
+    return not only or any(fnmatch.fnmatchcase(name, pattern) for pattern in only)
+
+
 def _begin(console: Console, study: Study, store: Store) -> tuple[Placed, ...]:
     """Place the cells, say what an edit changes, and remember them."""
     folder = store.study(study.name)
@@ -244,7 +266,7 @@ def _chosen(placed: Sequence[Placed], only: Sequence[str]) -> tuple[Placed, ...]
     for pattern in only:
         if not fnmatch.filter(names, pattern):
             raise CredoError(f"only: {pattern!r} is no cell of this study; the cells are {', '.join(names)}")
-    return tuple(p for p in placed if not only or any(fnmatch.fnmatchcase(p.cell.name, o) for o in only))
+    return tuple(p for p in placed if _asked_for(p.cell.name, only))
 
 
 def _start(store: Store, study: Study, cell: Placed, cores: int, command: str) -> subprocess.Popen[Any]:
@@ -259,7 +281,8 @@ def _command(study: Study, options: RunOptions) -> str:
     """What runs the study again; a cell adds its name."""
     trusted = sorted({c.config.environment for c in study.cells} & set(options.env))
     words = ["credo", "study", "run", options.file, "--out", str(options.out)]
-    return shlex.join([*words, *(["--env", *trusted] if trusted else [])])
+    steps = [] if options.steps is None else ["--steps", str(options.steps)]
+    return shlex.join([*words, *steps, *(["--env", *trusted] if trusted else [])])
 
 
 def _on_ray(study: Study, store: Store, chosen: Sequence[Placed], options: RunOptions, tell: Any) -> None:

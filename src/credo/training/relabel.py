@@ -6,6 +6,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from credo.config.discriminator import DiscriminatorConfig
 from credo.discriminator import credo as outliers
 from credo.discriminator.inputs import Layout
 from credo.discriminator.model import DiscriminatorState
@@ -26,6 +27,11 @@ def reward_of_logit(parts: Parts, logit: Array) -> Array:
     reward = jnp.minimum(REWARDS[config.reward](logit), outliers.reward_cap(config.credo, config.reward))
     bound = config.discriminator.reward_clip
     return reward if bound is None else jnp.clip(reward, -bound, bound)
+
+
+def cost_of_action(settings: DiscriminatorConfig, action: Array) -> Array:
+    """[...]: what an action [..., action_size] takes from the reward."""
+    return settings.action_cost * jnp.mean(jnp.square(action), axis=-1)
 
 
 def relabelled(
@@ -60,5 +66,5 @@ def relabelled(
         reward = reward + batches.terminated.astype(jnp.float32) * (absorbing * (discount / (1.0 - discount)))
         metrics["absorbing_reward"] = absorbing
     if settings.action_cost:
-        reward = reward - settings.action_cost * jnp.mean(jnp.square(batches.action), axis=-1)
+        reward = reward - cost_of_action(settings, batches.action)
     return state, reward, metrics
