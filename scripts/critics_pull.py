@@ -8,7 +8,7 @@ replay, with the actor's own action there. Writes OUT/STUDY-pull-STEP.csv, one r
     saturation             share of action components of at least 0.99
     critic_inwards         share of components that the critic wants nearer to 0
     discriminator_inwards  the same of the discriminator's logit
-    reward_inwards         the same of the reward, which is the logit's but for --discriminator.action-cost
+    reward_inwards         the same of the reward, its factor and the cost of actions in it (not its normalisation)
     critic_contrast        its mean slope in the action as a share of its standard deviation over states
     discriminator_contrast the same of the logit
 """
@@ -34,7 +34,7 @@ from credo.studies.study import load_study
 from credo.training.checkpoint import Checkpoints
 from credo.training.evaluate import divided
 from credo.training.loop import Watcher
-from credo.training.relabel import cost_of_action, reward_of_logit
+from credo.training.relabel import less_the_actions_cost, reward_of_logit
 from credo.training.seed import make_seed
 from credo.training.state import initial_state, make_parts
 from credo.training.step import SATURATED
@@ -84,7 +84,8 @@ def rows_of(prepared: Prepared, folder: Path) -> list[dict[str, float]]:
             return discriminator.logit(state.discriminator.network, inputs, state.learner)
 
         def reward(action: Array) -> Array:
-            return reward_of_logit(parts, logit(action)) - cost_of_action(config.discriminator, action)
+            scaled = config.discriminator.reward_factor * reward_of_logit(parts, logit(action))
+            return less_the_actions_cost(config.discriminator, scaled, action)
 
         wanted, rewarded = pull(logit, action), pull(reward, action)
         saturation = jnp.mean((jnp.abs(action) >= SATURATED).astype(jnp.float32))

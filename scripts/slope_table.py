@@ -137,7 +137,8 @@ class Kept(NamedTuple):
 def kept(results: Path, study: str) -> Kept:
     cells = {method: rows for (method, _), rows in cells_of(results, study, FIRST_SEED).items()}
     windows = [row for row in read(results / f"{study}-rounds.csv") if row["seed"] >= FIRST_SEED]
-    return Kept(cells, windows, read(results / f"{study}-pull-{AT}.csv"))
+    pulls = [row for row in read(results / f"{study}-pull-{AT}.csv") if row["seed"] >= FIRST_SEED]
+    return Kept(cells, windows, pulls)
 
 
 def middle(rows: Rows, column: str, digits: int = 2) -> str:

@@ -128,8 +128,7 @@ def test_a_seed_is_stuck_by_its_actions_alone(scripts, tmp_path):
                     place
                     | {"step": step, "action_saturation": saturated, "q_action_slope": 2, "actor_preactivation": 3}
                 )
-            if seed > 10:
-                pulls.append(place | dict.fromkeys(scripts["critics_pull"].COLUMNS, 0.25))
+            pulls.append(place | dict.fromkeys(scripts["critics_pull"].COLUMNS, 0.25 if seed > 10 else 0.9))
     written(tmp_path / f"{module.STUDY}-seeds.csv", seeds)
     written(tmp_path / f"{module.STUDY}-rounds.csv", windows)
     written(tmp_path / f"{module.STUDY}-pull-768.csv", pulls)
@@ -153,8 +152,7 @@ def test_the_direction_of_the_pull_has_two_tests_with_holms_correction(scripts, 
                     place
                     | {"step": step, "action_saturation": saturated, "q_action_slope": 2, "actor_preactivation": 3}
                 )
-            if seed > 10:
-                pulls.append(place | dict.fromkeys(scripts["critics_pull"].COLUMNS, 0.25))
+            pulls.append(place | dict.fromkeys(scripts["critics_pull"].COLUMNS, 0.25 if seed > 10 else 0.9))
     written(tmp_path / f"{module.DIRECTION}-seeds.csv", seeds)
     written(tmp_path / f"{module.DIRECTION}-rounds.csv", windows)
     written(tmp_path / f"{module.DIRECTION}-pull-768.csv", pulls)

@@ -45,7 +45,7 @@ penalty = { ddpg.preactivation_penalty = 1.0 }
 def scripts(monkeypatch):
     monkeypatch.syspath_prepend(str(REPOSITORY / "scripts"))
     names = ("autopsy", "keep_study", "stability_figures", "stability_tables", "early_tables", "early_warning")
-    names = (*names, "robust_table", "credo_table")
+    names = (*names, "robust_table", "credo_table", "pilots_table")
     yield {name: __import__(name) for name in names}
     for name in (*names, "keep_results", "kept_files"):
         sys.modules.pop(name, None)
@@ -303,3 +303,49 @@ def test_a_seed_counts_once_in_an_environment_whatever_the_number_of_learners(sc
     assert found([(plain, changed)]) == pytest.approx(
         np.mean(np.abs(signs @ differences) >= abs(differences.sum())), rel=1e-12
     )
+
+
+def test_learners_that_were_each_to_be_tested_are_corrected_for_one_another(scripts, tmp_path):
+    places = {"td3": (9, 1), "ddpg": (5, 5)}
+    rows = [
+        {"method": f"{learner} {method}", "environment": "hopper", "seed": seed, "inactive": int(seed < count)}
+        | {"verdict": "weak", "step": "", "expert_return": 100.0}
+        for learner, counts in places.items()
+        for method, count in zip(("off", "on"), counts, strict=True)
+        for seed in range(10)
+    ]
+    with open(tmp_path / "tiny-seeds.csv", "w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    with open(tmp_path / "tiny-rounds.csv", "w", newline="") as file:
+        writer = csv.DictWriter(file, ["method", "environment", "seed", "action_saturation"])
+        writer.writeheader()
+        writer.writerows(
+            {name: row[name] for name in ("method", "environment", "seed")} | {"action_saturation": 1} for row in rows
+        )
+    names = (("off", "CREDO off"), ("on", "filter"))
+    for corrected, told in ((False, ["0.0011", "1"]), (True, ["0.0011 / 0.0022", "1 / 1"])):
+        lines = scripts["early_tables"].learners(tmp_path, "tiny", *names, corrected=corrected)
+        cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+        assert cells[0][-1] == ("p, alone / Holm" if corrected else "p")
+        # Fisher by hand, 9 and 1 of 10: 2 (10 * 10 + 1) / 184,756.
+        assert [row[-1] for row in cells[2:4]] == told
+        assert cells[4][-1].startswith("0.0")
+        assert "; whole seeds " in cells[4][-1]
+
+
+def test_trials_tell_the_returns_of_every_seed_and_of_many_the_spread(scripts):
+    module = scripts["pilots_table"]
+
+    def rows(step, *returns):
+        return [{"seed": seed, "step": step, "return_mean": value} for seed, value in enumerate(returns)]
+
+    few, many = rows(5_056, 1_234.4, "", -7.0) + rows(10_048, 1.0, 2.0, 3.0), rows(4_992, 1.0, 2.0, 30.0, 4.0)
+    lines = module.trials([("few", few), ("many", many)], (5, 10))
+    assert [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]] == [
+        ["few", "3", "1,234, -7", "1, 2, 3"],
+        ["many", "4", "3 (1 to 30)", ""],
+    ]
+    kept = module.walker2d(REPOSITORY / "results" / "stability")
+    assert [line.split("|")[2].strip() for line in kept[2:]] == ["3"] * len(kept[2:]), "robust's first three seeds, too"

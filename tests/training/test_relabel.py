@@ -161,6 +161,18 @@ def test_an_actions_cost_is_taken_from_the_reward_last_of_all():
         _, reward, _ = relabelled(parts, linear(parts, 2.0, 10.0, 0.0), BATCH._replace(action=action), None)
         # 2 s + 10 a: 7, 4 and -4; times 4; mean squares 0.625, 0 and 1.
         np.testing.assert_allclose(reward, np.array([28.0, 16.0, -16.0]) - cost * np.array([0.625, 0.0, 1.0]))
+    batch = BATCH._replace(action=jnp.array([[0.5], [0.0], [-1.0]]))
+    square = np.array([0.25, 0.0, 1.0])
+    for further in ({"absorbing_states": True}, {"reward_normalisation": True}):
+        weights = (2.0, -0.3, 10.0) if "absorbing_states" in further else (2.0, 10.0)
+        found = []
+        for cost in (0.0, 2.0):
+            parts = make_parts(settings(action_cost=cost, **further), SPEC)
+            found.append(relabelled(parts, linear(parts, *weights), batch, None))
+        (_, free, measured), (_, costly, same) = found
+        # Staying in an absorbing state costs nothing, and the deviation is of the reward without the cost.
+        np.testing.assert_allclose(costly, free - 2.0 * square, rtol=1e-5)
+        assert measured == same
 
 
 def test_moments_of_chunks_are_the_moments_of_all():

@@ -1,10 +1,11 @@
-"""``python -m credo.cli.cell ROOT STUDY CELL CORES STALE_AFTER COMMAND``: one cell of a study in a process of its own.
+"""One cell of a study in a process: ``python -m credo.cli.cell ROOT STUDY CELL STEPS CORES STALE_AFTER COMMAND``.
 
 Started by ``credo study run``, which has written the cells. Exit status 0, whatever became of the cell: files tell.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shlex
 import sys
@@ -35,14 +36,14 @@ def train(config: RunConfig, folder: Path, cell: str, command: str) -> None:
 
 def main(words: Sequence[str]) -> None:
     """Run one cell of the record."""
-    root, study, name, cores, stale_after, command = words
+    root, study, name, steps, cores, stale_after, command = words
     end_with_parent()
     claim_cores(int(cores))
     store = Store(Path(root), float(stale_after))
     told = read_record(store.study(study)).get("cells", {}).get(name)
     if told is None:
         raise CredoError(f"cell: {name!r} is not in {store.study(study)}")
-    config = from_dict(told["config"], name)
+    config = dataclasses.replace(from_dict(told["config"], name), steps=int(steps))
     ended = run_cell(store, Placed(Cell(name, "", "", config), told["run"]), partial(train, command=command))
     print(f"process {os.getpid()}: {ended.state} {ended.about}".rstrip(), flush=True)
 

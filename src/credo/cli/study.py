@@ -22,6 +22,7 @@ from rich.table import Table
 from rich.text import Text
 
 from credo.cli.parse import find_local_modules, parse
+from credo.config import validate
 from credo.config.limits import Count, NotNegative
 from credo.diagnostics.divergence import KINDS
 from credo.studies import store as stores
@@ -30,7 +31,7 @@ from credo.studies.execute import Ended, run_study
 from credo.studies.lease import STALE_AFTER
 from credo.studies.shipped import FOLDER, find_study, shipped_names
 from credo.studies.store import Placed, Progress, Store
-from credo.studies.study import Study, load_study
+from credo.studies.study import Cell, Study, load_study
 from credo.types import CredoError, printable
 
 _CELL_WIDTH = 30
@@ -50,7 +51,8 @@ class RunOptions:
     only: tuple[str, ...] = ()
     """Cells by name; * stands for any text."""
     steps: Count | None = None
-    """Stop each of these cells after so many steps per seed; without it later the same runs go on to the study's."""
+    """Stop these cells after so many steps per seed, if the study has more (clones stop by themselves). Without it the
+    same runs go on to the study's later."""
     env: tuple[str, ...] = ()
     """Environments module:Id of the file whose modules may be imported, which runs their code."""
     jobs: Count = 1
@@ -98,11 +100,12 @@ def run(words: Sequence[str]) -> None:
     about = "Run the cells of a study that are not done; the same command goes on after an interruption."
     options = parse(RunOptions, words, "study run", about)
     console = Console()
-    study = _shortened(load_study(find_study(options.file)), options)
+    study = load_study(find_study(options.file))
+    shortened = _shortened(study, options)
     _check_environments(study, options.env)
     store = Store(options.out, options.stale_after)
     placed = _begin(console, study, store)
-    chosen = _chosen(placed, options.only)
+    chosen = tuple(p._replace(cell=shortened[p.cell.name]) for p in _chosen(placed, options.only))
     for cell in chosen:
         if cell.problem:
             _line(console, f"{cell.cell.name}: {cell.problem}", "red")
@@ -223,19 +226,21 @@ def _check_environments(study: Study, trusted: Sequence[str]) -> None:
             )
 
 
-def _shortened(study: Study, options: RunOptions) -> Study:
-    """The study with the steps that are asked for in the cells that are asked for."""
-    if options.steps is None:
-        return study
-    cells = []
-    for cell in study.cells:
-        if _asked_for(cell.name, options.only) and options.steps < cell.config.steps:
+def _shortened(study: Study, options: RunOptions) -> dict[str, Cell]:
+    """The cells by name, those that are asked for with the steps that are asked for. What is remembered of the study
+    stays as it is: another process may run other cells of it."""
+    cells = {cell.name: cell for cell in study.cells}
+    for name, cell in cells.items():
+        config = cell.config
+        if options.steps is None or config.clones or options.steps >= config.steps:
+            continue
+        if _asked_for(name, options.only):
+            cells[name] = cell._replace(config=dataclasses.replace(config, steps=options.steps))
             try:
-                cell = cell._replace(config=dataclasses.replace(cell.config, steps=options.steps))
+                validate(cells[name].config)
             except CredoError as error:
-                raise CredoError(f"steps: cell {cell.name}: {error}") from None
-        cells.append(cell)
-    return study._replace(cells=tuple(cells))
+                raise CredoError(f"cell {name}: {error}") from None
+    return cells
 
 
 def _asked_for(name: str, only: Sequence[str]) -> bool:
@@ -272,7 +277,8 @@ def _chosen(placed: Sequence[Placed], only: Sequence[str]) -> tuple[Placed, ...]
 def _start(store: Store, study: Study, cell: Placed, cores: int, command: str) -> subprocess.Popen[Any]:
     logs = store.root / "store" / "logs"
     logs.mkdir(parents=True, exist_ok=True)
-    words = [str(store.root), study.name, cell.cell.name, str(cores), str(store.stale_after), command]
+    steps = cell.cell.config.steps
+    words = [str(store.root), study.name, cell.cell.name, str(steps), str(cores), str(store.stale_after), command]
     with open(logs / f"{cell.run}.log", "ab") as log:
         return subprocess.Popen([sys.executable, "-m", "credo.cli.cell", *words], stdout=log, stderr=log)
 

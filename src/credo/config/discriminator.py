@@ -67,10 +67,10 @@ class DiscriminatorConfig:
     reward_normalisation: bool = False
     """Divide the policy's reward by its running standard deviation (after the clipping)."""
     reward_factor: Positive = 1.0
-    """The policy's reward is multiplied by this (after everything else)."""
+    """The policy's reward is multiplied by this (after clipping and normalisation)."""
     action_cost: Finite = 0.0
-    """Taken from the policy's reward at last: this times the mean square of the action's components, which are in
-    [-1, 1]; below 0, large actions are rewarded."""
+    """Taken from the policy's reward last of all, so neither normalised nor multiplied: this times the mean square of
+    the action's components, which are in [-1, 1]. Below 0, large actions are rewarded."""
     hidden: Widths = (256, 256)
     """Hidden layer widths (units)."""
     activation: Activation = "relu"

@@ -29,9 +29,11 @@ def reward_of_logit(parts: Parts, logit: Array) -> Array:
     return reward if bound is None else jnp.clip(reward, -bound, bound)
 
 
-def cost_of_action(settings: DiscriminatorConfig, action: Array) -> Array:
-    """[...]: what an action [..., action_size] takes from the reward."""
-    return settings.action_cost * jnp.mean(jnp.square(action), axis=-1)
+def less_the_actions_cost(settings: DiscriminatorConfig, reward: Array, action: Array) -> Array:
+    """[...]: a reward without what the action [..., action_size] costs."""
+    if not settings.action_cost:
+        return reward
+    return reward - settings.action_cost * jnp.mean(jnp.square(action), axis=-1)
 
 
 def relabelled(
@@ -65,6 +67,4 @@ def relabelled(
         discount = parts.config.discount
         reward = reward + batches.terminated.astype(jnp.float32) * (absorbing * (discount / (1.0 - discount)))
         metrics["absorbing_reward"] = absorbing
-    if settings.action_cost:
-        reward = reward - cost_of_action(settings, batches.action)
-    return state, reward, metrics
+    return state, less_the_actions_cost(settings, reward, batches.action), metrics
