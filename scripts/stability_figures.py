@@ -119,7 +119,7 @@ def direction(results: Path) -> alt.Chart | None:
         for stuck in (found.stuck_seeds(method) if found.windows else ())
     ]
     title = heading(
-        "A pull towards 0 saves actors without the filter; one away from 0 undoes it",
+        "A pull to 0 does what the filter does; one away from 0 undoes it",
         "TD3-GAIL, over-trained discriminator, Hopper-v5, 22 seeds, 2,560 steps; bars: exact 95% intervals",
     )
     colour = {"CREDO off": VERDICTS["light"]["dead"], "filter": VERDICTS["light"]["healthy"]}
