@@ -31,7 +31,7 @@ def returns(evaluations: Rows, thousands: int) -> str:
     values = [
         row["return_mean"] for row in evaluations if row["return_mean"] != "" and round(row["step"] / 1000) == thousands
     ]
-    if not values or len(values) <= _LISTED:
+    if len(values) <= _LISTED:
         return ", ".join(f"{value:,.0f}" for value in values)
     return f"{median(values):,.0f} ({min(values):,.0f} to {max(values):,.0f})"
 

@@ -113,25 +113,26 @@ def test_the_pull_is_looked_at_in_runs_of_so_many_steps(scripts, tmp_path, monke
         assert told in capsys.readouterr().err
 
 
-def test_a_seed_is_stuck_by_its_actions_alone(scripts, tmp_path):
-    module = scripts["slope_table"]
-    seeds, windows, pulls = [], [], []
-    stuck = {"off": 4, "louder": 4, "filter": 1, "quieter": 0}
+def made_up(folder, study, stuck, seeds, columns):
+    """A study's files: of each method so many seeds from 11 on are stuck at the end. Seed 10 must be left out."""
+    ends, windows, pulls = [], [], []
     for method, count in stuck.items():
-        for seed in range(10, 15):
+        for seed in range(10, seeds + 11):
             place = {"method": method, "environment": "Hopper-v5", "seed": seed}
-            low = {"verdict": "weak", "inactive": 0, "expert_return": 100.0, "steps": 2_560}
-            seeds.append(place | low)
+            ends.append(place | {"verdict": "weak", "inactive": 0, "expert_return": 100.0, "steps": 2_560})
             for step in (768, 2_560):
                 saturated = 0.99 if step == 2_560 and seed - 11 < count else 0.98
-                windows.append(
-                    place
-                    | {"step": step, "action_saturation": saturated, "q_action_slope": 2, "actor_preactivation": 3}
-                )
-            pulls.append(place | dict.fromkeys(scripts["critics_pull"].COLUMNS, 0.25 if seed > 10 else 0.9))
-    written(tmp_path / f"{module.STUDY}-seeds.csv", seeds)
-    written(tmp_path / f"{module.STUDY}-rounds.csv", windows)
-    written(tmp_path / f"{module.STUDY}-pull-768.csv", pulls)
+                measured = {"action_saturation": saturated, "q_action_slope": 2, "actor_preactivation": 3}
+                windows.append(place | {"step": step} | measured)
+            pulls.append(place | dict.fromkeys(columns, 0.25 if seed > 10 else 0.9))
+    for kind, rows in (("seeds", ends), ("rounds", windows), ("pull-768", pulls)):
+        written(folder / f"{study}-{kind}.csv", rows)
+
+
+def test_a_seed_is_stuck_by_its_actions_alone(scripts, tmp_path):
+    module = scripts["slope_table"]
+    stuck = {"off": 4, "louder": 4, "filter": 1, "quieter": 0}
+    made_up(tmp_path, module.STUDY, stuck, 4, scripts["critics_pull"].COLUMNS)
     lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in module.table(tmp_path)[2:]]
     assert [line[1] for line in lines] == ["4 of 4", "4 of 4", "1 of 4", "0 of 4"]
     assert [line[5] for line in lines] == ["", "1", "", "1"]
@@ -140,27 +141,13 @@ def test_a_seed_is_stuck_by_its_actions_alone(scripts, tmp_path):
 
 def test_the_direction_of_the_pull_has_two_tests_with_holms_correction(scripts, tmp_path):
     module = scripts["slope_table"]
-    stuck = {"off": 10, "inwards-0.3": 1, "filter": 2, "outwards-0.3": 9}
-    seeds, windows, pulls = [], [], []
-    for method in module.DIRECTIONS:
-        for seed in range(10, 21):
-            place = {"method": method, "environment": "Hopper-v5", "seed": seed}
-            saturated = 0.99 if seed - 11 < stuck.get(method, 5) else 0.98
-            seeds.append(place | {"verdict": "weak", "inactive": 1, "expert_return": 100.0, "steps": 2_560})
-            for step in (768, 2_560):
-                windows.append(
-                    place
-                    | {"step": step, "action_saturation": saturated, "q_action_slope": 2, "actor_preactivation": 3}
-                )
-            pulls.append(place | dict.fromkeys(scripts["critics_pull"].COLUMNS, 0.25 if seed > 10 else 0.9))
-    written(tmp_path / f"{module.DIRECTION}-seeds.csv", seeds)
-    written(tmp_path / f"{module.DIRECTION}-rounds.csv", windows)
-    written(tmp_path / f"{module.DIRECTION}-pull-768.csv", pulls)
+    stuck = dict.fromkeys(module.DIRECTIONS, 5) | {"off": 10, "inwards-0.3": 1, "filter": 2, "outwards-0.3": 9}
+    made_up(tmp_path, module.DIRECTION, stuck, 10, scripts["critics_pull"].COLUMNS)
     lines = {
         cells[0].strip(): [cell.strip() for cell in cells[1:]]
         for cells in (line.strip("|").split("|") for line in module.direction(tmp_path)[2:])
     }
-    assert lines["CREDO off"] == ["10 of 10", "10 of 10", "0 of 10", "", "3.0", "0.25", "0.25", "2.00"]
+    assert lines["CREDO off"] == ["10 of 10", "0 of 10", "0 of 10", "", "3.0", "0.25", "0.25", "2.00"]
     # Fisher by hand, 10 and 1 of 10: the two tables as far out, 2 C(10, 1) / C(20, 11) = 1.2e-4; 2 and
     # 9, 2 (C(10, 2) C(10, 9) + C(10, 1) C(10, 10)) / C(20, 11) = 0.0055. The smaller of two tests counts twice.
     assert lines["off, cost 0.3"][3] == "0.00012 / 0.00024"
