@@ -241,7 +241,7 @@ def test_every_study_of_the_issue_is_shipped():
     others = {
         f"{name}{size}" for name in ("stabilisers", "threshold", "demonstrations", "rewards") for size in ("", "-small")
     }
-    early = ("early", "early-33", "early-learners", "early-others", "early-remedies")
+    early = ("early", "early-33", "early-again-33", "early-learners", "early-others", "early-remedies")
     credo = (
         "credo",
         "credo-alive",
