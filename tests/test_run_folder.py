@@ -265,6 +265,21 @@ def test_versions_that_have_changed_since_are_named(tmp_path):
     assert 'jax: "0.0.1", not' in line
 
 
+def test_a_run_says_what_computed_it_and_whether_that_has_changed(tmp_path):
+    import jax
+
+    created(tmp_path)
+    stored = run_folder.read_json(tmp_path / run_folder.CONFIG)
+    assert stored["versions"]["device"] == jax.devices()[0].device_kind
+    stored["versions"]["device"] = "a GPU"
+    run_folder.write_json(tmp_path / run_folder.CONFIG, stored)
+    (line,) = run_folder.changed_versions(tmp_path)
+    assert line.startswith('device: "a GPU", not')
+    del stored["versions"]["device"]
+    run_folder.write_json(tmp_path / run_folder.CONFIG, stored)
+    assert run_folder.changed_versions(tmp_path) == []
+
+
 def test_a_part_opens_in_any_reader_of_parquet(tmp_path):
     import pyarrow.parquet
 

@@ -20,6 +20,7 @@ import os
 import platform
 import shutil
 import stat
+import sys
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
@@ -117,11 +118,14 @@ def check_links(folder: Path) -> None:
 
 
 def versions() -> dict[str, str]:
-    """Versions of what determines a run's numbers."""
+    """Versions of what determines a run's numbers; in a process that trains, what computes them ("cpu", or a GPU's
+    name)."""
     found = {"python": platform.python_version(), "machine": platform.machine()}
     for name in _VERSIONED:
         with contextlib.suppress(metadata.PackageNotFoundError):
             found[name] = metadata.version(name)
+    if "jax" in sys.modules:
+        found["device"] = sys.modules["jax"].devices()[0].device_kind
     return found
 
 
@@ -231,7 +235,10 @@ def check_version(path: Path, found: Any, newest: int, oldest: int = 1) -> None:
 
 def changed_versions(folder: Path) -> list[str]:
     """Lines "jax: 0.9, not 0.10" for what determines numbers and is not as it was when the run began."""
-    return differences(read_json(folder / CONFIG).get("versions", {}), versions())
+    stored, now = read_json(folder / CONFIG).get("versions", {}), versions()
+    if "device" not in stored:
+        now.pop("device", None)
+    return differences(stored, now)
 
 
 def read_config(folder: Path) -> tuple[RunConfig, dict[str, Any]]:
