@@ -3,8 +3,8 @@
     python -m benchmarks.device [--learners td3 sd3] [--seeds 11] [--seconds 8]
 
 Environments step on the CPU either way. ``collecting`` is the same round without its updates (policies act, as in a
-round that learns), so that what is left is the device's part. Prints one line of JSON for each; to compare a GPU with the
-CPU cores beside it run it twice on one machine, once with JAX_PLATFORMS=cpu.
+round that learns), so that what is left is the device's part. Prints one line of JSON for each; to compare a GPU with
+the CPU cores beside it run it twice on one machine, once with JAX_PLATFORMS=cpu.
 """
 
 from __future__ import annotations
@@ -69,7 +69,9 @@ def main() -> None:
         for seeds in chosen.seeds:
             config = configuration(learner, seeds, learning=True, workers=chosen.workers)
             round_of_all, first = milliseconds_a_round(config, chosen.seconds)
-            collecting, _ = milliseconds_a_round(configuration(learner, seeds, learning=False, workers=chosen.workers), chosen.seconds / 4)
+            collecting, _ = milliseconds_a_round(
+                configuration(learner, seeds, learning=False, workers=chosen.workers), chosen.seconds / 4
+            )
             steps = seeds * config.steps_per_round * config.environments_per_seed
             row = {
                 "device": f"{device.platform}: {device.device_kind}",
