@@ -8,10 +8,12 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-from early_tables import cells_of, dead_from
-from kept_files import ENVIRONMENTS, LEARNERS, in_order, markdown, read, whole
+from credo_table import of_dead
+from early_tables import CHANGES, cells_of, dead_from, rounded, saturated
+from kept_files import ENVIRONMENTS, LEARNERS, Rows, in_order, markdown, read, whole
 
 from credo.diagnostics.divergence import activity_of
+from credo.studies.counts import holm
 
 STUDY, EARLY = "stability-bed", 2_048
 CLIPPING = {"plain": "", "credo": ", CREDO"}
@@ -27,6 +29,50 @@ HEADER = (
     "return at the end, share of the expert's: median (least to most)",
     "best evaluation, share: median (most)",
 )
+
+REMEDIES = (
+    "changed",
+    "dead",
+    "from step",
+    "low without being dead",
+    "inactive at the end",
+    "saturated at the end",
+    "return at the end, share of the expert's: median (least to most)",
+    "best evaluation, share: median (most)",
+    "p of dead, alone / Holm",
+)
+
+
+def remedies(results: Path) -> list[str]:
+    """One change a row, over 25,000 steps, against nothing changed on the same seeds."""
+    study = "stability-remedies"
+    cells = {method: whole(rows) for (method, _), rows in cells_of(results, study).items()}
+    shares = {method: share for (method, _), share in saturated(results, study).items()}
+    p_values = {method: of_dead(rows, cells["plain"]) for method, rows in cells.items() if method != "plain"}
+    corrected = dict(zip(p_values, holm(list(p_values.values())), strict=True))
+    told = []
+    for method in sorted(cells, key=list(CHANGES).index):
+        rows = cells[method]
+        count = Counter(row["verdict"] for row in rows)
+        told.append(
+            [
+                CHANGES[method],
+                f"{count['dead']} of {len(rows)}",
+                dead_from(rows),
+                f"{count['failed']} of {len(rows)}",
+                f"{sum(int(row['inactive']) for row in rows)} of {len(rows)}",
+                shares[method],
+                *_returns(rows),
+                "" if method == "plain" else f"{rounded(p_values[method])} / {rounded(corrected[method])}",
+            ]
+        )
+    return markdown(REMEDIES, told)
+
+
+def _returns(rows: Rows) -> tuple[str, str]:
+    """At the end and at best, as shares of the expert's."""
+    ends, bests = ([row[column] / row["expert_return"] for row in rows] for column in ("last_return", "best_return"))
+    return f"{median(ends):.2f} ({min(ends):.2f} to {max(ends):.2f})", f"{median(bests):.2f} ({max(bests):.2f})"
 
 
 def inactive(row: dict[str, Any]) -> bool:
@@ -49,9 +95,6 @@ def table(results: Path) -> list[str]:
         learner, clipping = method.split(" ")
         kinds = Counter(row["verdict"] for row in rows)
         were = [row for row in rows if early[method, environment, row["seed"]]]
-        ends, bests = (
-            [row[column] / row["expert_return"] for row in rows] for column in ("last_return", "best_return")
-        )
         told.append(
             [
                 f"{LEARNERS[learner]}, {ENVIRONMENTS[environment]}{CLIPPING[clipping]}",
@@ -61,8 +104,7 @@ def table(results: Path) -> list[str]:
                 f"{kinds['failed']} of {len(rows)}",
                 f"{len(were)} of {len(rows)}",
                 f"{sum(int(row['inactive']) for row in were)} of {len(were)}",
-                f"{median(ends):.2f} ({min(ends):.2f} to {max(ends):.2f})",
-                f"{median(bests):.2f} ({max(bests):.2f})",
+                *_returns(rows),
             ]
         )
     return markdown(HEADER, told)

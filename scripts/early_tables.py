@@ -145,11 +145,12 @@ def rounded(p: float) -> str:
     return f"{p:.2g}"
 
 
-def changes(results: Path, study: str) -> list[str]:
-    """One change a row, against nothing changed on the same seeds."""
-    cells = {method: rows for (method, _), rows in cells_of(results, study).items()}
-    shares = {method: share for (method, _), share in saturated(results, study).items()}
-    plain = cells_of(results, "stability-early")["plain", "Hopper-v5"]
+def changes(results: Path, study: str, first_seed: int = 0) -> list[str]:
+    """One change a row, against nothing changed on the same seeds: the study's own, or else stability-early's. Seeds
+    before ``first_seed`` are another study's."""
+    cells = {method: rows for (method, _), rows in cells_of(results, study, first_seed).items()}
+    shares = {method: share for (method, _), share in saturated(results, study, first_seed).items()}
+    plain = cells.get("plain") or cells_of(results, "stability-early")["plain", "Hopper-v5"]
     p_values = {method: against(rows, plain) for method, rows in cells.items() if method != "plain"}
     corrected = dict(zip(p_values, holm(list(p_values.values())), strict=True))
     rows = []

@@ -15,6 +15,7 @@ import credo_table
 import early_tables
 import early_warning
 import pilots_table
+import replacement_table
 import robust_table
 import slope_table
 
@@ -22,6 +23,7 @@ TABLES: dict[str, Callable[[Path], list[str]]] = {
     "early": lambda results: early_tables.changes(results, "stability-early"),
     "early-remedies": lambda results: early_tables.changes(results, "stability-early-remedies"),
     "early-others": lambda results: early_tables.changes(results, "stability-early-others"),
+    "early-again": lambda results: early_tables.changes(results, "stability-early-again-33", first_seed=11),
     "early-learners": lambda results: early_tables.learners(
         results, "stability-early-learners", ("plain", "nothing changed"), ("preactivation-penalty", "with the penalty")
     ),
@@ -46,9 +48,12 @@ TABLES: dict[str, Callable[[Path], list[str]]] = {
     "credo-alive": lambda results: credo_table.table(results, "stability-credo-alive"),
     "credo-33": lambda results: credo_table.table(results, "stability-credo-33"),
     "bed": bed_table.table,
+    "remedies": bed_table.remedies,
     "ddpg-trials": pilots_table.hopper,
     "walker2d-trials": pilots_table.walker2d,
     "robust": robust_table.table,
+    "robust-parts": robust_table.parts,
+    "robust-credo": replacement_table.table,
     "robust-costs": robust_table.costs,
 }
 _MARKED = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end of table -->)", re.DOTALL)

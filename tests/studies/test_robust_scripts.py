@@ -1,0 +1,109 @@
+"""The tables of docs/stability.md on robust's parts, on CREDO in the place of the penalty and on 25,000 steps."""
+
+import csv
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+SEEDS = ("method", "environment", "seed", "verdict", "step", "inactive", "steps", "best_return", "last_return")
+SHARES = ("filtered_share", "expert_probability_expert", "expert_probability_policy", "action_saturation")
+
+
+@pytest.fixture
+def scripts(monkeypatch):
+    monkeypatch.syspath_prepend(str(REPOSITORY / "scripts"))
+    before = set(sys.modules)
+    names = ("robust_table", "replacement_table", "bed_table", "early_tables")
+    yield {name: __import__(name) for name in names}
+    for name in set(sys.modules) - before:
+        if getattr(sys.modules[name], "__file__", None) and "/scripts/" in sys.modules[name].__file__:
+            sys.modules.pop(name)
+
+
+def write(path, names, found):
+    with open(path, "w", newline="") as file:
+        writer = csv.DictWriter(file, names)
+        writer.writeheader()
+        writer.writerows(found)
+
+
+def kept(folder, study, cells):
+    """Files of a study: of each cell and seed the returns of its evaluations, of an expert at 100."""
+    seeds, evaluations, rounds = [], [], []
+    for (method, environment), curves in cells.items():
+        for seed, returns in enumerate(curves):
+            place = {"method": method, "environment": environment, "seed": seed}
+            dead = returns[-1] < 1
+            told = ("dead", 128, 1) if dead else ("weak", "", 0)
+            row = dict(zip(SEEDS[3:6], told, strict=True)) | {"steps": 100 * len(returns)}
+            seeds.append(place | row | {"best_return": max(returns), "last_return": returns[-1], "expert_return": 100})
+            for index, value in enumerate(returns):
+                step = 100 * (index + 1)
+                evaluations.append(place | {"step": step, "return": value})
+                shares = dict.fromkeys(SHARES, index / 10)
+                rounds.append(place | {"step": step} | shares)
+    write(folder / f"{study}-seeds.csv", (*SEEDS, "expert_return"), seeds)
+    write(folder / f"{study}-evaluations.csv", ("method", "environment", "seed", "step", "return"), evaluations)
+    write(folder / f"{study}-rounds.csv", ("method", "environment", "seed", "step", *SHARES), rounds)
+
+
+def lines_of(lines):
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+
+
+def test_a_part_of_robust_is_missed_over_the_evaluations_that_both_have(scripts, tmp_path):
+    whole = [(10, 92, 5), (20, 30, 5), (40, 60, 5)]
+    without = [(0, 50), (10, 20), (95, 93)]
+    cells = {("td3", "hopper"): whole, ("td3-without-credo", "hopper"): without}
+    kept(tmp_path, "stability-robust", cells)
+    row, every = lines_of(scripts["robust_table"].parts(tmp_path))
+    # Means 51, 25 and 50 against 25, 15 and 94: differences 26, 10 and -44, whose ranks are 2, 1 and -3. Of the eight
+    # ways to give signs to the ranks, all have a smaller sum of 3 or less: p = 1.
+    assert row == ["without CREDO, Hopper-v5", "0", "0.50, 0.25", "1 and 1 of 3", "1 and 1 of 3", "1"]
+    assert every == ["without CREDO, all 3", "", "", "", "", "1"]
+    assert scripts["robust_table"].of_pairs([1, 2, 3, 4]) == 2 / 16
+    assert scripts["robust_table"].of_pairs([-1, 2, 3, 4]) == 4 / 16
+
+
+def test_credo_in_the_place_of_the_penalty_is_tested_against_off_alone(scripts, tmp_path):
+    off = [(1 + seed, 10 + seed, 0) for seed in range(5)]
+    on = [(5 + 2 * seed, 60 + 3 * seed, 95) for seed in range(5)]
+    hopper, walker = ("hopper", "walker2d")
+    cells = {("off", hopper): off, ("filter", hopper): on, ("off", walker): on, ("filter", walker): on[::-1]}
+    kept(tmp_path, "stability-robust-credo", cells)
+    robust = {("td3", name): [(90, 95, 99, 0)] * 5 for name in (hopper, walker)}
+    kept(tmp_path, "stability-robust", robust)
+    found = lines_of(scripts["replacement_table"].table(tmp_path))
+    assert [row[0] for row in found] == ["Hopper-v5"] * 3 + ["Walker2d-v5"] * 3 + ["all 10"]
+    assert found[0][2:6] == ["5 of 5", "0.05 (0.04 to 0.06)", "0 of 5", "0 of 5"]
+    assert found[1][2:6] == ["0 of 5", "0.57 (0.53 to 0.60)", "5 of 5", "5 of 5"]
+    # robust's fourth evaluation is of no step that the others have: over three its mean is 94.7, and its last 99.
+    assert found[2][3:6] == ["0.95 (0.95 to 0.95)", "5 of 5", "5 of 5"]
+    # Over the second half, after step 150: 0.1 and 0.2 over 100 steps each.
+    assert found[1][6:8] == ["15.0%", "0.150, 0.150"]
+    assert [row[8] for row in found[:3]] == ["", "0.062 / 0.12", ""]
+    assert found[4][8] == "1 / 1"
+
+
+def test_a_remedy_is_counted_against_nothing_changed(scripts, tmp_path):
+    alive, dead = [(1, 20, 10)] * 4, [(2, 1, 0)] * 4
+    cells = {("reward-r6", "Hopper-v5"): alive, ("plain", "Hopper-v5"): dead, ("action-cost", "Hopper-v5"): dead}
+    kept(tmp_path, "stability-remedies", cells)
+    plain, cost, r6 = sorted(lines_of(scripts["bed_table"].remedies(tmp_path)), key=lambda row: row[0] != "nothing")[:3]
+    assert plain[:5] == ["nothing", "4 of 4", "128 (4)", "0 of 4", "4 of 4"]
+    assert plain[6:] == ["0.00 (0.00 to 0.00)", "0.02 (0.02)", ""]
+    by_name = {row[0]: row for row in (cost, r6)}
+    assert by_name["reward r6"][1:3] == ["0 of 4", "-"]
+    assert by_name["reward r6"][6:] == ["0.10 (0.10 to 0.10)", "0.20 (0.20)", "0.029 / 0.057"]
+    assert by_name["cost of actions in the reward, 0.3"][8] == "1 / 1"
+
+
+def test_changes_on_new_seeds_are_held_against_the_studys_own_row(scripts, tmp_path):
+    cells = {("plain", "Hopper-v5"): [(0,)] * 6, ("cloning", "Hopper-v5"): [(0,)] * 3 + [(9,)] * 3}
+    kept(tmp_path, "tiny", cells)
+    plain, cloning = lines_of(scripts["early_tables"].changes(tmp_path, "tiny", first_seed=3))
+    assert plain[:3] == ["nothing", "3 of 3", "3 of 3"]
+    assert cloning[1:3] == ["0 of 3", "0 of 3"]
+    assert cloning[5] == "0.1 / 0.1"
