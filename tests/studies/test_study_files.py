@@ -1,5 +1,7 @@
 """Study files: what they expand to, and what a wrong one is told."""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,7 @@ from credo.environments import rollout_episodes
 from credo.presets import DEFAULT, preset
 from credo.studies.estimate import seconds_left
 from credo.studies.shipped import FOLDER, find_study, shipped_names
-from credo.studies.store import Placed, Store, edits, place
+from credo.studies.store import Placed, Store, edits, known_data, place, write_record
 from credo.studies.study import load_study
 from credo.studies.toml_lines import find_line
 from credo.types import CredoError
@@ -287,6 +289,27 @@ def test_demonstrations_are_read_with_the_environment_that_the_cell_names(write,
     (placed,) = place(load_study(write(text)), {})
     assert placed.problem is None
     assert placed.run is not None
+
+
+def test_a_study_that_has_not_run_knows_the_data_that_others_have_read(write, tmp_path):
+    """Else it would not be told of the runs that it shares with them."""
+    text = '[base]\nenvironment = "Hopper-v5"\n[axes.method]\n{} = {{ demonstrations = "hopper-expert:5" }}\n'
+    first, second, third = (load_study(write(text.format(name), f"{name}.toml")) for name in ("one", "two", "three"))
+    store = Store(tmp_path / "runs")
+    assert known_data(store, second) == {}
+    assert place(second, known_data(store, second), load=False)[0].run is None
+    write_record(store.study(first.name), (), {"hopper-expert:5": "1" * 64})
+    assert known_data(store, second) == {"hopper-expert:5": "1" * 64}
+    assert place(second, known_data(store, second), load=False)[0].run is not None
+    write_record(store.study(second.name), (), {"hopper-expert:5": "2" * 64})
+    for name, when in ((first.name, 100), (second.name, 200)):
+        os.utime(store.study(name) / "cells.json", (when, when))
+    assert known_data(store, third) == {"hopper-expert:5": "2" * 64}
+    os.utime(store.study(first.name) / "cells.json", (300, 300))
+    assert known_data(store, third) == {"hopper-expert:5": "1" * 64}
+    assert known_data(store, second) == {"hopper-expert:5": "2" * 64}
+    (store.study(first.name) / "cells.json").write_text("{}")
+    assert known_data(store, third) == {"hopper-expert:5": "2" * 64}
 
 
 def test_clones_of_different_demonstrations_are_two_runs(write):

@@ -146,7 +146,7 @@ def status(words: Sequence[str]) -> None:
     record = stores.read_record(store.study(study.name))
     for line in stores.edits(record, study.cells):
         _line(console, f"edited: {line}")
-    placed = stores.place(study, dict(record.get("demonstrations", {})), load=False)
+    placed = stores.place(study, stores.known_data(store, study), load=False)
     progress = [store.progress(p) for p in placed]
     console.print(_grid(study, store, placed, progress))
     _line(console, _headline(study, placed, progress))
@@ -164,8 +164,7 @@ def report(words: Sequence[str]) -> None:
         console.width = max(console.width, _FILE_WIDTH)
     study = load_study(find_study(options.file))
     store = Store(options.out)
-    record = stores.read_record(store.study(study.name))
-    placed = stores.place(study, dict(record.get("demonstrations", {})), load=False)
+    placed = stores.place(study, stores.known_data(store, study), load=False)
     begun = [p for p in placed if p.run is not None and (store.folder(p.run) / "config.json").exists()]
     if not begun:
         raise CredoError(f"study: nothing of {study.name} has run in {options.out}; credo study run {options.file}")

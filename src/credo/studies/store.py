@@ -189,6 +189,18 @@ def read_record(folder: Path) -> dict[str, Any]:
     return record
 
 
+def known_data(store: Store, study: Study) -> dict[str, str]:
+    """SHA-256 of what cells are trained on, as the studies of this store last read it: a study that shares runs with
+    others is told of them before it has run itself. Its own record goes before theirs, later ones before earlier."""
+    own = store.study(study.name)
+    others = [path.parent for path in own.parent.glob("*/cells.json") if path.parent != own]
+    known: dict[str, str] = {}
+    for folder in sorted(others, key=lambda folder: (folder / "cells.json").stat().st_mtime):
+        with contextlib.suppress(CredoError):
+            known |= read_record(folder).get("demonstrations", {})
+    return known | read_record(own).get("demonstrations", {})
+
+
 def write_record(folder: Path, placed: Sequence[Placed], demonstrations: dict[str, str]) -> None:
     """Remember the cells: an edit of the study is told by them."""
     folder.mkdir(parents=True, exist_ok=True)
