@@ -81,6 +81,12 @@ def inactive(row: dict[str, Any]) -> bool:
     return bool(activity_of({name: np.array([row[name]]) for name in columns}).inactive.any())
 
 
+def named(method: str, environment: str) -> str:
+    """A cell of the study, as the page writes it."""
+    learner, clipping = method.split(" ")
+    return f"{LEARNERS[learner]}, {ENVIRONMENTS[environment]}{CLIPPING[clipping]}"
+
+
 def table(results: Path) -> list[str]:
     """A learner in an environment a row; seeds that have not gone as far as others are left out."""
     early = {
@@ -92,12 +98,11 @@ def table(results: Path) -> list[str]:
     told = []
     for method, environment in in_order(cells, METHODS):
         rows = whole(cells[method, environment])
-        learner, clipping = method.split(" ")
         kinds = Counter(row["verdict"] for row in rows)
         were = [row for row in rows if early[method, environment, row["seed"]]]
         told.append(
             [
-                f"{LEARNERS[learner]}, {ENVIRONMENTS[environment]}{CLIPPING[clipping]}",
+                named(method, environment),
                 f"{max(row['steps'] for row in rows):,.0f}",
                 f"{kinds['dead']} of {len(rows)}",
                 dead_from(rows),

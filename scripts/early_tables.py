@@ -32,6 +32,8 @@ CHANGES = {
     "credo": "CREDO, c = 5",
     "credo-at-once": "CREDO, c = 0.5: it acts from the first round",
     "credo-clip-at-once": "CREDO `clip`, c = 0.5",
+    "two-critics": "two critics: TD3",
+    "short-horizon": "discount 0.95",
     "cloned-actor": "actor begins as a clone of the expert",
     "cloning": "clone's loss beside the critic (`cloning_weight` 1)",
     "small-penalty": "penalty before tanh, 0.001",

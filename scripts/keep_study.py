@@ -36,6 +36,7 @@ RECORDED = (
     "action_saturation",
     "q_action_slope",
     "q_mean",
+    "reward_mean",
     "critic_gradient_max",
     "discriminator_action_slope",
     "expert_probability_expert",

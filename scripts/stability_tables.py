@@ -12,6 +12,7 @@ from pathlib import Path
 
 import bed_table
 import credo_table
+import critics_table
 import early_tables
 import early_warning
 import pilots_table
@@ -48,6 +49,8 @@ TABLES: dict[str, Callable[[Path], list[str]]] = {
     "credo-alive": lambda results: credo_table.table(results, "stability-credo-alive"),
     "credo-33": lambda results: credo_table.table(results, "stability-credo-33"),
     "bed": bed_table.table,
+    "critics": critics_table.table,
+    "explosion": critics_table.explosion,
     "remedies": bed_table.remedies,
     "ddpg-trials": pilots_table.hopper,
     "walker2d-trials": pilots_table.walker2d,
