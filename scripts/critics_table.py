@@ -8,12 +8,12 @@ from statistics import mean, median
 
 from bed_table import METHODS, named
 from early_tables import CHANGES, cells_of, rounded
-from kept_files import Rows, in_order, markdown, read
+from kept_files import ENVIRONMENTS, LEARNERS, Rows, in_order, markdown, read
 from robust_table import of_pairs
 
 from credo.studies.counts import holm
 
-BED, EXPLOSION = "stability-bed", "stability-explosion"
+BED, ROBUST, EXPLOSION = "stability-bed", "stability-robust", "stability-explosion"
 LAST = 3
 """Windows of rounds that are the end of a seed."""
 HEADER = (
@@ -28,12 +28,17 @@ TESTED = "p of the gradient, of Q, alone / Holm"
 
 
 def ends(results: Path, study: str) -> dict[tuple[str, str], dict[float, tuple[float, float, float]]]:
-    """Of each cell and seed over its last windows: reward and Q, each the mean of the windows, and the largest gradient of
-    the actor."""
+    """Of each cell whose rewards were kept, and seed, over its last windows: means of reward and Q, and its
+    actor's largest gradient."""
     windows: dict[tuple[str, str], dict[float, Rows]] = {}
     for row in read(results / f"{study}-rounds.csv"):
         windows.setdefault((row["method"], row["environment"]), {}).setdefault(row["seed"], []).append(row)
-    return {cell: {seed: _end(rows[-LAST:]) for seed, rows in seeds.items()} for cell, seeds in windows.items()}
+    last = {cell: {seed: rows[-LAST:] for seed, rows in seeds.items()} for cell, seeds in windows.items()}
+    return {
+        cell: {seed: _end(rows) for seed, rows in seeds.items()}
+        for cell, seeds in last.items()
+        if all(row["reward_mean"] != "" for rows in seeds.values() for row in rows)
+    }
 
 
 def _end(rows: Rows) -> tuple[float, float, float]:
@@ -61,12 +66,17 @@ def row_of(name: str, seeds: Rows, found: dict[float, tuple[float, float, float]
 
 
 def table(results: Path) -> list[str]:
-    """A learner in an environment a row."""
-    cells, found = cells_of(results, BED), ends(results, BED)
-    rows = [
-        row_of(named(*key), cells[key], found[key], _discount(results, BED, key)) for key in in_order(cells, METHODS)
-    ]
+    """A learner in an environment a row, in the paper's regime and under robust."""
+    rows = []
+    for study, methods, name in ((BED, METHODS, named), (ROBUST, LEARNERS, _robust)):
+        cells, found = cells_of(results, study), ends(results, study)
+        keys = in_order([key for key in found if key[0] in methods], methods)
+        rows += [row_of(name(*key), cells[key], found[key], _discount(results, study, key)) for key in keys]
     return markdown(HEADER, rows)
+
+
+def _robust(method: str, environment: str) -> str:
+    return f"`robust`: {LEARNERS[method]}, {ENVIRONMENTS[environment]}"
 
 
 def explosion(results: Path) -> list[str]:

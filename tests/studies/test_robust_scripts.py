@@ -1,6 +1,7 @@
 """The tables of docs/stability.md on robust's parts, on CREDO in the place of the penalty and on 25,000 steps."""
 
 import csv
+import json
 import sys
 from pathlib import Path
 
@@ -15,7 +16,7 @@ SHARES = ("filtered_share", "expert_probability_expert", "expert_probability_pol
 def scripts(monkeypatch):
     monkeypatch.syspath_prepend(str(REPOSITORY / "scripts"))
     before = set(sys.modules)
-    names = ("robust_table", "replacement_table", "bed_table", "early_tables")
+    names = ("robust_table", "replacement_table", "bed_table", "early_tables", "critics_table")
     yield {name: __import__(name) for name in names}
     for name in set(sys.modules) - before:
         if getattr(sys.modules[name], "__file__", None) and "/scripts/" in sys.modules[name].__file__:
@@ -107,3 +108,54 @@ def test_changes_on_new_seeds_are_held_against_the_studys_own_row(scripts, tmp_p
     assert plain[:3] == ["nothing", "3 of 3", "3 of 3"]
     assert cloning[1:3] == ["0 of 3", "0 of 3"]
     assert cloning[5] == "0.1 / 0.1"
+
+
+def test_what_critics_promise_is_held_against_what_the_reward_is_worth(scripts, tmp_path):
+    """Four windows, of which the last three are the end; a dead seed is not asked."""
+    names = ("method", "environment", "seed", "step", "reward_mean", "q_mean", "actor_gradient_max")
+    values = {0: (100.0, 2.0, 4.0, 6.0), 1: (100.0, 1.0, 1.0, 1.0), 2: (9.0, 9.0, 9.0, 9.0)}
+    table = scripts["critics_table"]
+
+    def files(study, key, cell, changed=1.0):
+        seeds, rounds = [], []
+        for seed, qs in values.items():
+            place = dict(zip(names[:3], (*key, seed), strict=True))
+            seeds.append(place | {"verdict": "dead" if seed == 2 else "weak", "step": "", "expert_return": 1.0})
+            for index, q in enumerate(qs):
+                told = (64 * (index + 1), 0.01 * (seed + 1), q * changed, q / 10 * changed)
+                rounds.append(place | dict(zip(names[3:], told, strict=True)))
+        write(tmp_path / f"{study}-seeds.csv", list(seeds[0]), seeds)
+        write(tmp_path / f"{study}-rounds.csv", names, rounds)
+        identity = {"learner": "ddpg", "ddpg": {"discount": 0.9}}
+        (tmp_path / f"{study}.json").write_text(json.dumps({cell: {"environment": key[1], "identity": identity}}))
+
+    files("stability-bed", ("ddpg plain", "walker2d"), "ddpg/plain/walker2d")
+    files("stability-robust", ("ddpg", "hopper"), "ddpg/hopper")
+    bed, robust = lines_of(table.table(tmp_path))
+    # Rewards of 0.01 and 0.02 at a discount of 0.9: 0.15; mean Qs of 4 and 1; gradients of 0.6 and 0.1.
+    assert bed == ["DDPG, Walker2d-v5", "2 of 3", "0.01", "0.2", "2 (4)", "0.35 (0.6)"]
+    assert robust[0] == "`robust`: DDPG, Hopper-v5"
+    # Kept without its rewards: not in the table.
+    path = tmp_path / "stability-robust-rounds.csv"
+    path.write_text(path.read_text().replace("0.01,", ","))
+    assert len(lines_of(table.table(tmp_path))) == 1
+
+
+def test_what_drives_the_critics_is_tested_seed_by_seed(scripts, tmp_path):
+    names = ("method", "environment", "seed", "step", "reward_mean", "q_mean", "actor_gradient_max")
+    seeds, rounds = [], []
+    for method, q, gradient in (("plain", 100, 10), ("short-horizon", 1, 20)):
+        for seed in range(6):
+            place = dict(zip(names[:3], (method, "Walker2d-v5", seed), strict=True))
+            seeds.append(place | {"verdict": "weak", "step": "", "expert_return": 1.0})
+            rounds.append(place | dict(zip(names[3:], (64, 0.1, q + seed, gradient + seed / 10), strict=True)))
+    write(tmp_path / "stability-explosion-seeds.csv", list(seeds[0]), seeds)
+    write(tmp_path / "stability-explosion-rounds.csv", names, rounds)
+    identity = {"learner": "ddpg", "ddpg": {"discount": 0.5}}
+    cells = {name: {"environment": "Walker2d-v5", "identity": identity} for name in ("plain", "short-horizon")}
+    (tmp_path / "stability-explosion.json").write_text(json.dumps(cells))
+    plain, short = lines_of(scripts["critics_table"].explosion(tmp_path))
+    assert plain == ["nothing", "6 of 6", "0.10", "0.2", "102 (105)", "10 (10)", ""]
+    # All six differ one way in either: 2 of 64.
+    assert short[0] == "discount 0.95"
+    assert short[-1] == "0.031 / 0.031, 0.031 / 0.031"
