@@ -49,6 +49,22 @@ def _end(rows: Rows) -> tuple[float, float, float]:
     )
 
 
+def promised(results: Path, study: str, cell: tuple[str, str]) -> Rows:
+    """Of every seed and window of a cell, mean Q over what the mean reward is worth; without windows in which nothing
+    is learned yet, or where Q is not above 0."""
+    dead = {row["seed"] for row in cells_of(results, study).get(cell, ()) if row["verdict"] == "dead"}
+    return [
+        {
+            "seed": row["seed"],
+            "step": row["step"] / 1000,
+            "share": row["q_mean"] * (1 - _discount(results, study, cell)) / row["reward_mean"],
+            "kind": "dead" if row["seed"] in dead else "not dead",
+        }
+        for row in read(results / f"{study}-rounds.csv")
+        if (row["method"], row["environment"]) == cell and row["reward_mean"] != "" and row["q_mean"] > 0
+    ]
+
+
 def row_of(name: str, seeds: Rows, found: dict[float, tuple[float, float, float]], discount: float) -> list[str]:
     """Of the seeds that are not dead, whose actors no critic moves."""
     alive = [found[row["seed"]] for row in seeds if row["verdict"] != "dead"]

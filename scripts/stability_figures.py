@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import altair as alt
+import critics_table
 import slope_table
 import vl_convert
 from kept_files import ENVIRONMENTS, LEARNERS, NEAR_THE_EXPERT, Rows, in_order, read, whole
@@ -201,11 +202,44 @@ def robust(results: Path) -> alt.Chart | None:
     return alt.concat(*panels, columns=3, spacing=22).properties(title=title)
 
 
+def critics(results: Path) -> alt.Chart | None:
+    """Mean Q over what the reward is worth, one line a seed: DDPG and TD3 in the paper's regime and under robust."""
+    columns = {
+        "DDPG, the paper's regime": (critics_table.BED, "ddpg plain"),
+        "TD3, the paper's regime": (critics_table.BED, "td3 plain"),
+        "DDPG, robust": (critics_table.ROBUST, "ddpg"),
+        "TD3, robust": (critics_table.ROBUST, "td3"),
+    }
+    panels = []
+    for environment in ENVIRONMENTS:
+        for index, (name, (study, method)) in enumerate(columns.items()):
+            found = critics_table.promised(results, study, (method, environment))
+            if not found:
+                return None
+            x = alt.X("step:Q", title="environment steps (thousands)", axis=alt.Axis(grid=False, tickCount=5))
+            title = "mean Q / reward's worth" if index == 0 else None
+            scale = alt.Scale(type="log", domain=[0.1, 1000], clamp=True)
+            y = alt.Y("share:Q", title=title, scale=scale, axis=alt.Axis(values=[0.1, 1, 10, 100, 1000], format="~g"))
+            kind = alt.Color(
+                "kind:N", title=None, scale=alt.Scale(domain=["not dead", "dead"], range=["#0072B2", "#999999"])
+            )
+            lines = alt.Chart(alt.InlineData(found)).mark_line(strokeWidth=1.2, opacity=0.7)
+            dashes = alt.Chart(alt.InlineData([{"value": 1}])).mark_rule(strokeDash=[5, 4], color="#D55E00")
+            shown = alt.TitleParams(f"{name}, {ENVIRONMENTS[environment]}", fontSize=12)
+            layers = alt.layer(lines.encode(x, y, kind, detail="seed:N"), dashes.encode(y="value:Q"))
+            panels.append(layers.properties(width=190, height=150, title=shown))
+    title = heading(
+        "What critics promise", "one line a seed; dashed: as much as the reward is worth, its mean / (1 - discount)"
+    )
+    return alt.concat(*panels, columns=4, spacing=18).properties(title=title)
+
+
 FIGURES = {
     "stability-first-updates": first_updates,
     "stability-early": early,
     "stability-early-learners": early_learners,
     "stability-direction": direction,
+    "stability-critics": critics,
     "stability-robust": robust,
 }
 

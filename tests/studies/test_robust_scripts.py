@@ -135,6 +135,9 @@ def test_what_critics_promise_is_held_against_what_the_reward_is_worth(scripts, 
     # Rewards of 0.01 and 0.02 at a discount of 0.9: 0.15; mean Qs of 4 and 1; gradients of 0.6 and 0.1.
     assert bed == ["DDPG, Walker2d-v5", "2 of 3", "0.01", "0.2", "2 (4)", "0.35 (0.6)"]
     assert robust[0] == "`robust`: DDPG, Hopper-v5"
+    promised = table.promised(tmp_path, "stability-bed", ("ddpg plain", "walker2d"))
+    assert [row["kind"] for row in promised] == ["not dead"] * 8 + ["dead"] * 4
+    assert promised[1] == {"seed": 0, "step": 0.128, "share": pytest.approx(2 / 0.1), "kind": "not dead"}
     # Kept without its rewards: not in the table.
     path = tmp_path / "stability-robust-rounds.csv"
     path.write_text(path.read_text().replace("0.01,", ","))
