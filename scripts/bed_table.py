@@ -30,6 +30,7 @@ HEADER = (
     "best evaluation, share: median (most)",
 )
 
+REMEDIED = CHANGES | {"later-learning": "learning from step 10,000 on"}
 REMEDIES = (
     "changed",
     "dead",
@@ -51,12 +52,12 @@ def remedies(results: Path) -> list[str]:
     p_values = {method: of_dead(rows, cells["plain"]) for method, rows in cells.items() if method != "plain"}
     corrected = dict(zip(p_values, holm(list(p_values.values())), strict=True))
     told = []
-    for method in sorted(cells, key=list(CHANGES).index):
+    for method in sorted(cells, key=list(REMEDIED).index):
         rows = cells[method]
         count = Counter(row["verdict"] for row in rows)
         told.append(
             [
-                CHANGES[method],
+                REMEDIED[method],
                 f"{count['dead']} of {len(rows)}",
                 dead_from(rows),
                 f"{count['failed']} of {len(rows)}",

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from statistics import mean, median
+from statistics import median
+from typing import Any, NamedTuple
 
+import numpy as np
 from bed_table import METHODS, named
 from early_tables import CHANGES, cells_of, rounded
 from kept_files import ENVIRONMENTS, LEARNERS, Rows, in_order, markdown, read
@@ -20,64 +22,119 @@ HEADER = (
     "",
     "not dead",
     "reward of a step",
-    "what it is worth, / (1 - discount)",
-    "mean Q at the end: median (most)",
-    "largest gradient of the actor at the end: median (most)",
+    "Q that is due",
+    "mean Q: median (most)",
+    "Q / due: median (least to most)",
+    "largest gradient of the actor: median (most)",
 )
 TESTED = "p of the gradient, of Q, alone / Holm"
+Cell = tuple[str, str]
+"""Method and environment."""
 
 
-def ends(results: Path, study: str) -> dict[tuple[str, str], dict[float, tuple[float, float, float]]]:
-    """Of each cell whose rewards were kept, and seed, over its last windows: means of reward and Q, and its
-    actor's largest gradient."""
-    windows: dict[tuple[str, str], dict[float, Rows]] = {}
+class Window(NamedTuple):
+    """Some rounds of a seed."""
+
+    step: float
+    rounds: float
+    reward: float
+    q: float
+    due: float
+    """What a critic would say that errs in nothing and whose targets lag as these do, if no episode ended."""
+    gradient: float
+    """The largest of the actor."""
+
+
+class End(NamedTuple):
+    """The last windows of a seed, weighed by their rounds."""
+
+    reward: float
+    q: float
+    due: float
+    gradient: float
+
+
+def windows_of(rows: Rows, learner: str, settings: dict[str, Any], rounds: tuple[int, int]) -> list[Window]:
+    """A seed's windows in which something is learned; ``rounds``: steps and updates of one.
+
+    The targets move by ``target_rate`` towards reward + discount * target; with TD3 as often as the actor.
+    """
+    steps, updates = rounds
+    discount, rate = settings["discount"], settings["target_rate"]
+    moves = updates // (settings["actor_delay"] if learner == "td3" else 1)
+    found, before, target = [], 0.0, 0.0
+    for row in rows:
+        length, before = (row["step"] - before) / steps, row["step"]
+        if row["q_mean"] == "" or row["reward_mean"] == "":
+            continue
+        lasting = row["reward_mean"] / (1 - discount)
+        kept = (1 - rate * (1 - discount)) ** (moves * length)
+        start, target = target, lasting + (target - lasting) * kept
+        due = row["reward_mean"] + discount * (start + target) / 2
+        found.append(Window(row["step"], length, row["reward_mean"], row["q_mean"], due, row["actor_gradient_max"]))
+    return found
+
+
+def curves(results: Path, study: str) -> dict[Cell, dict[float, list[Window]]]:
+    """The windows of every seed, of the cells whose rewards were kept."""
+    rows: dict[Cell, dict[float, Rows]] = {}
     for row in read(results / f"{study}-rounds.csv"):
-        windows.setdefault((row["method"], row["environment"]), {}).setdefault(row["seed"], []).append(row)
-    last = {cell: {seed: rows[-LAST:] for seed, rows in seeds.items()} for cell, seeds in windows.items()}
-    return {
-        cell: {seed: _end(rows) for seed, rows in seeds.items()}
-        for cell, seeds in last.items()
-        if all(row["reward_mean"] != "" for rows in seeds.values() for row in rows)
-    }
+        rows.setdefault((row["method"], row["environment"]), {}).setdefault(row["seed"], []).append(row)
+    cells = json.loads((results / f"{study}.json").read_text()) if rows else {}
+    found = {}
+    for cell, seeds in rows.items():
+        # A study of one environment names its cells by method alone.
+        method, environment = cell
+        told = cells.get(f"{method.replace(' ', '/')}/{environment}", cells.get(method))["identity"]
+        learner = told["learner"]
+        if learner in LEARNERS and all(mine[-1]["reward_mean"] != "" for mine in seeds.values()):
+            rounds = told["steps_per_round"], told["updates_per_round"]
+            found[cell] = {seed: windows_of(mine, learner, told[learner], rounds) for seed, mine in seeds.items()}
+    return found
 
 
-def _end(rows: Rows) -> tuple[float, float, float]:
-    return (
-        mean(row["reward_mean"] for row in rows),
-        mean(row["q_mean"] for row in rows),
-        max(row["actor_gradient_max"] for row in rows),
-    )
+def end_of(windows: list[Window]) -> End:
+    last = windows[-LAST:]
+    weights = [window.rounds for window in last]
+    means = (np.average([getattr(window, name) for window in last], weights=weights) for name in ("reward", "q", "due"))
+    return End(*map(float, means), max(window.gradient for window in last))
 
 
-def promised(results: Path, study: str, cell: tuple[str, str]) -> Rows:
-    """Of every seed and window of a cell, mean Q over what the mean reward is worth; without windows in which nothing
-    is learned yet, or where Q is not above 0."""
-    dead = {row["seed"] for row in cells_of(results, study).get(cell, ()) if row["verdict"] == "dead"}
+def row_of(name: str, seeds: Rows, found: dict[float, list[Window]]) -> list[str]:
+    """Of the seeds that are not dead, whose actors no critic moves."""
+    alive = [end_of(found[row["seed"]]) for row in seeds if row["verdict"] != "dead"]
+    told = [name, f"{len(alive)} of {len(seeds)}"]
+    if not alive:
+        return [*told, "", "", "", "", ""]
+    ratios = [end.q / end.due for end in alive]
+    values, gradients = [end.q for end in alive], [end.gradient for end in alive]
     return [
-        {
-            "seed": row["seed"],
-            "step": row["step"] / 1000,
-            "share": row["q_mean"] * (1 - _discount(results, study, cell)) / row["reward_mean"],
-            "kind": "dead" if row["seed"] in dead else "not dead",
-        }
-        for row in read(results / f"{study}-rounds.csv")
-        if (row["method"], row["environment"]) == cell and row["reward_mean"] != "" and row["q_mean"] > 0
+        *told,
+        f"{median(end.reward for end in alive):.2f}",
+        f"{median(end.due for end in alive):.0f}",
+        f"{median(values):,.0f} ({max(values):,.0f})",
+        f"{median(ratios):.1f} ({min(ratios):.1f} to {max(ratios):.1f})",
+        f"{_gradient(median(gradients))} ({_gradient(max(gradients))})",
     ]
 
 
-def row_of(name: str, seeds: Rows, found: dict[float, tuple[float, float, float]], discount: float) -> list[str]:
-    """Of the seeds that are not dead, whose actors no critic moves."""
-    alive = [found[row["seed"]] for row in seeds if row["verdict"] != "dead"]
-    told = [name, f"{len(alive)} of {len(seeds)}"]
-    if not alive:
-        return [*told, "", "", "", ""]
-    rewards, values, gradients = zip(*alive, strict=True)
+def _gradient(value: float) -> str:
+    return f"{value:.0f}" if value >= 10 else f"{value:.1f}"
+
+
+def promised(results: Path, study: str, cell: Cell) -> Rows:
+    """Of every seed and window of a cell, mean Q over what is due, where it is above 0."""
+    dead = {row["seed"] for row in cells_of(results, study).get(cell, ()) if row["verdict"] == "dead"}
     return [
-        *told,
-        f"{median(rewards):.2f}",
-        f"{median(rewards) / (1 - discount):.1f}",
-        f"{median(values):.0f} ({max(values):.0f})",
-        f"{median(gradients):.2g} ({max(gradients):.2g})",
+        {
+            "seed": seed,
+            "step": window.step / 1000,
+            "share": window.q / window.due,
+            "kind": "dead" if seed in dead else "not dead",
+        }
+        for seed, windows in curves(results, study).get(cell, {}).items()
+        for window in windows
+        if window.q > 0
     ]
 
 
@@ -85,9 +142,9 @@ def table(results: Path) -> list[str]:
     """A learner in an environment a row, in the paper's regime and under robust."""
     rows = []
     for study, methods, name in ((BED, METHODS, named), (ROBUST, LEARNERS, _robust)):
-        cells, found = cells_of(results, study), ends(results, study)
+        cells, found = cells_of(results, study), curves(results, study)
         keys = in_order([key for key in found if key[0] in methods], methods)
-        rows += [row_of(name(*key), cells[key], found[key], _discount(results, study, key)) for key in keys]
+        rows += [row_of(name(*key), cells[key], found[key]) for key in keys]
     return markdown(HEADER, rows)
 
 
@@ -96,30 +153,21 @@ def _robust(method: str, environment: str) -> str:
 
 
 def explosion(results: Path) -> list[str]:
-    """One change a row, on the seeds of DDPG on Walker2d-v5; tests of all seeds against nothing changed."""
-    cells, found = cells_of(results, EXPLOSION), ends(results, EXPLOSION)
-    (plain,) = (key for key in cells if key[0] == "plain")
-    others = [key for key in sorted(cells, key=lambda key: list(CHANGES).index(key[0])) if key != plain]
+    """One change a row, on the seeds of DDPG on Walker2d-v5; the tests are of all seeds against nothing changed."""
+    cells, found = cells_of(results, EXPLOSION), curves(results, EXPLOSION)
+    (plain,) = (key for key in found if key[0] == "plain")
+    others = [key for key in sorted(found, key=lambda key: list(CHANGES).index(key[0])) if key != plain]
+    ends = {key: {seed: end_of(windows) for seed, windows in found[key].items()} for key in found}
     alone = {
         column: [
-            of_pairs([found[key][seed][column] - found[plain][seed][column] for seed in found[plain]]) for key in others
+            of_pairs([getattr(end, column) - getattr(ends[plain][seed], column) for seed, end in ends[key].items()])
+            for key in others
         ]
-        for column in (2, 1)
+        for column in ("gradient", "q")
     }
-    p_values = {
-        key: ", ".join(f"{rounded(alone[column][index])} / {rounded(holm(alone[column])[index])}" for column in (2, 1))
+    told = {
+        key: ", ".join(f"{rounded(each[index])} / {rounded(holm(each)[index])}" for each in alone.values())
         for index, key in enumerate(others)
     }
-    rows = [
-        [*row_of(CHANGES[key[0]], cells[key], found[key], _discount(results, EXPLOSION, key)), p_values.get(key, "")]
-        for key in (plain, *others)
-    ]
+    rows = [[*row_of(CHANGES[key[0]], cells[key], found[key]), told.get(key, "")] for key in (plain, *others)]
     return markdown((*HEADER, TESTED), rows)
-
-
-def _discount(results: Path, study: str, key: tuple[str, str]) -> float:
-    """That of the learner, by what is recorded of the cell; a study of one environment names its cells by method."""
-    cells = json.loads((results / f"{study}.json").read_text())
-    method, environment = key
-    identity = cells.get(f"{method.replace(' ', '/')}/{environment}", cells.get(method))["identity"]
-    return float(identity[identity["learner"]]["discount"])

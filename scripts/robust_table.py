@@ -40,6 +40,7 @@ PARTS = (
     "mean share of the expert's return: median, with it and without",
     "at 0.9 at the last of them",
     "at 0.9 in any",
+    "mean difference (95% interval)",
     "p",
 )
 NAMES = LEARNERS | {
@@ -142,7 +143,7 @@ def parts(results: Path) -> list[str]:
                 f"{median(means[0]):.2f}, {median(means[1]):.2f}",
                 f"{last[0]} and {last[1]} {of}",
                 f"{ever[0]} and {ever[1]} {of}",
-                rounded(of_pairs([mine - other for mine, other in zip(*means, strict=True)])),
+                *_difference([mine - other for mine, other in zip(*means, strict=True)]),
             ]
         )
     for method in dict.fromkeys(method for method, _ in differences):
@@ -151,6 +152,13 @@ def parts(results: Path) -> list[str]:
             [f"{NAMES[method].removeprefix('TD3 ')}, all {len(every)}", "", "", "", "", rounded(of_pairs(every))]
         )
     return markdown(PARTS, told)
+
+
+def _difference(differences: list[float]) -> tuple[str, str]:
+    """The mean with Student's interval, and p."""
+    center = mean(differences)
+    low, high = stats.t.interval(0.95, len(differences) - 1, center, stats.sem(differences))
+    return f"{center:+.2f} ({low:+.2f} to {high:+.2f})", rounded(of_pairs(differences))
 
 
 def of_pairs(differences: list[float]) -> float:

@@ -203,7 +203,7 @@ def robust(results: Path) -> alt.Chart | None:
 
 
 def critics(results: Path) -> alt.Chart | None:
-    """Mean Q over what the reward is worth, one line a seed: DDPG and TD3 in the paper's regime and under robust."""
+    """Mean Q over what is due, one line a seed: DDPG and TD3 in the paper's regime and under robust."""
     columns = {
         "DDPG, the paper's regime": (critics_table.BED, "ddpg plain"),
         "TD3, the paper's regime": (critics_table.BED, "td3 plain"),
@@ -217,7 +217,7 @@ def critics(results: Path) -> alt.Chart | None:
             if not found:
                 return None
             x = alt.X("step:Q", title="environment steps (thousands)", axis=alt.Axis(grid=False, tickCount=5))
-            title = "mean Q / reward's worth" if index == 0 else None
+            title = "mean Q / what is due" if index == 0 else None
             scale = alt.Scale(type="log", domain=[0.1, 1000], clamp=True)
             y = alt.Y("share:Q", title=title, scale=scale, axis=alt.Axis(values=[0.1, 1, 10, 100, 1000], format="~g"))
             kind = alt.Color(
@@ -229,7 +229,8 @@ def critics(results: Path) -> alt.Chart | None:
             layers = alt.layer(lines.encode(x, y, kind, detail="seed:N"), dashes.encode(y="value:Q"))
             panels.append(layers.properties(width=190, height=150, title=shown))
     title = heading(
-        "What critics promise", "one line a seed; dashed: as much as the reward is worth, its mean / (1 - discount)"
+        "What critics promise",
+        "one line a seed; dashed: what a critic would say that errs in nothing and whose targets lag as these do",
     )
     return alt.concat(*panels, columns=4, spacing=18).properties(title=title)
 

@@ -179,7 +179,8 @@ def start(
             changed = run_folder.changed_versions(folder)
             if changed:
                 watcher.line(
-                    f"note: the run began with other versions, so its numbers may differ: {'; '.join(changed)}"
+                    "note: the run began with other versions or on another device, so its numbers may differ: "
+                    + "; ".join(changed)
                 )
         for doubt in doubts(config, spec):
             watcher.line(f"note: {doubt}")

@@ -62,8 +62,10 @@ def test_a_part_of_robust_is_missed_over_the_evaluations_that_both_have(scripts,
     row, every = lines_of(scripts["robust_table"].parts(tmp_path))
     # Means 51, 25 and 50 against 25, 15 and 94: differences 26, 10 and -44, whose ranks are 2, 1 and -3. Of the eight
     # ways to give signs to the ranks, all have a smaller sum of 3 or less: p = 1.
-    assert row == ["without CREDO, Hopper-v5", "0", "0.50, 0.25", "1 and 1 of 3", "1 and 1 of 3", "1"]
-    assert every == ["without CREDO, all 3", "", "", "", "", "1"]
+    # Their mean is -2.67 and its standard error 21.2, times Student's 4.303 for two degrees of freedom.
+    difference = "-0.03 (-0.94 to +0.88)"
+    assert row == ["without CREDO, Hopper-v5", "0", "0.50, 0.25", "1 and 1 of 3", "1 and 1 of 3", difference, "1"]
+    assert every == ["without CREDO, all 3", "", "", "", "", difference, "1"]
     assert scripts["robust_table"].of_pairs([1, 2, 3, 4]) == 2 / 16
     assert scripts["robust_table"].of_pairs([-1, 2, 3, 4]) == 4 / 16
 
@@ -110,55 +112,91 @@ def test_changes_on_new_seeds_are_held_against_the_studys_own_row(scripts, tmp_p
     assert cloning[5] == "0.1 / 0.1"
 
 
-def test_what_critics_promise_is_held_against_what_the_reward_is_worth(scripts, tmp_path):
-    """Four windows, of which the last three are the end; a dead seed is not asked."""
-    names = ("method", "environment", "seed", "step", "reward_mean", "q_mean", "actor_gradient_max")
+IDENTITY = {"learner": "ddpg", "steps_per_round": 64, "updates_per_round": 64}
+ROUNDS = ("method", "environment", "seed", "step", "reward_mean", "q_mean", "actor_gradient_max")
+
+
+def test_what_is_due_is_what_lagging_targets_say(scripts):
+    """Against the recursion of the targets themselves, update by update."""
+    settings = {"discount": 0.9, "target_rate": 0.02, "actor_delay": 2}
+    rewards = (1.0, 0.5, 0.5, 0.1)
+    rows = [dict(zip(ROUNDS[3:], (64, "", "", ""), strict=True))]
+    steps = (128, 192, 320, 640)
+    rows += [
+        dict(zip(ROUNDS[3:], (step, reward, 7.0, 1.0), strict=True))
+        for step, reward in zip(steps, rewards, strict=True)
+    ]
+    for learner, moves in (("ddpg", 64), ("td3", 32)):
+        found = scripts["critics_table"].windows_of(rows, learner, settings, (64, 64))
+        target, before = 0.0, 64
+        for window, step, reward in zip(found, steps, rewards, strict=True):
+            start = target
+            for _ in range(moves * (step - before) // 64):
+                target += 0.02 * (reward + 0.9 * target - target)
+            assert window.due == pytest.approx(reward + 0.9 * (start + target) / 2)
+            assert (window.step, window.rounds) == (step, (step - before) / 64)
+            before = step
+
+
+def test_the_end_of_a_seed_weighs_its_windows_by_their_rounds(scripts):
+    window = scripts["critics_table"].Window
+    windows = [
+        window(0, 9, 9, 9, 9, 99),
+        window(1, 1, 1, 10, 3, 5),
+        window(2, 2, 2, 20, 6, 7),
+        window(3, 1, 3, 30, 9, 6),
+    ]
+    assert scripts["critics_table"].end_of(windows) == (2, 20, 6, 7)
+
+
+def test_what_critics_promise_is_held_against_what_is_due(scripts, tmp_path):
+    """With targets that follow at once, reward / (1 - discount) is due; a dead seed is not asked."""
     values = {0: (100.0, 2.0, 4.0, 6.0), 1: (100.0, 1.0, 1.0, 1.0), 2: (9.0, 9.0, 9.0, 9.0)}
     table = scripts["critics_table"]
 
-    def files(study, key, cell, changed=1.0):
+    def files(study, key, cell):
         seeds, rounds = [], []
         for seed, qs in values.items():
-            place = dict(zip(names[:3], (*key, seed), strict=True))
+            place = dict(zip(ROUNDS[:3], (*key, seed), strict=True))
             seeds.append(place | {"verdict": "dead" if seed == 2 else "weak", "step": "", "expert_return": 1.0})
             for index, q in enumerate(qs):
-                told = (64 * (index + 1), 0.01 * (seed + 1), q * changed, q / 10 * changed)
-                rounds.append(place | dict(zip(names[3:], told, strict=True)))
+                told = (6_400 * (index + 1), 0.1 * (seed + 1), q, q / 10)
+                rounds.append(place | dict(zip(ROUNDS[3:], told, strict=True)))
         write(tmp_path / f"{study}-seeds.csv", list(seeds[0]), seeds)
-        write(tmp_path / f"{study}-rounds.csv", names, rounds)
-        identity = {"learner": "ddpg", "ddpg": {"discount": 0.9}}
-        (tmp_path / f"{study}.json").write_text(json.dumps({cell: {"environment": key[1], "identity": identity}}))
+        write(tmp_path / f"{study}-rounds.csv", ROUNDS, rounds)
+        identity = IDENTITY | {"ddpg": {"discount": 0.9, "target_rate": 1.0}}
+        (tmp_path / f"{study}.json").write_text(json.dumps({cell: {"identity": identity}}))
 
     files("stability-bed", ("ddpg plain", "walker2d"), "ddpg/plain/walker2d")
     files("stability-robust", ("ddpg", "hopper"), "ddpg/hopper")
     bed, robust = lines_of(table.table(tmp_path))
-    # Rewards of 0.01 and 0.02 at a discount of 0.9: 0.15; mean Qs of 4 and 1; gradients of 0.6 and 0.1.
-    assert bed == ["DDPG, Walker2d-v5", "2 of 3", "0.01", "0.2", "2 (4)", "0.35 (0.6)"]
+    # Rewards of 0.1 and 0.2: 1 and 2 are due; mean Qs of 4 and 1; gradients of 0.6 and 0.1.
+    assert bed == ["DDPG, Walker2d-v5", "2 of 3", "0.15", "2", "2 (4)", "2.2 (0.5 to 4.0)", "0.3 (0.6)"]
     assert robust[0] == "`robust`: DDPG, Hopper-v5"
     promised = table.promised(tmp_path, "stability-bed", ("ddpg plain", "walker2d"))
     assert [row["kind"] for row in promised] == ["not dead"] * 8 + ["dead"] * 4
-    assert promised[1] == {"seed": 0, "step": 0.128, "share": pytest.approx(2 / 0.1), "kind": "not dead"}
+    assert promised[1] == {"seed": 0, "step": 12.8, "share": pytest.approx(2), "kind": "not dead"}
     # Kept without its rewards: not in the table.
     path = tmp_path / "stability-robust-rounds.csv"
-    path.write_text(path.read_text().replace("0.01,", ","))
+    path.write_text(path.read_text().replace(",0.1,", ",,"))
     assert len(lines_of(table.table(tmp_path))) == 1
 
 
 def test_what_drives_the_critics_is_tested_seed_by_seed(scripts, tmp_path):
-    names = ("method", "environment", "seed", "step", "reward_mean", "q_mean", "actor_gradient_max")
     seeds, rounds = [], []
     for method, q, gradient in (("plain", 100, 10), ("short-horizon", 1, 20)):
         for seed in range(6):
-            place = dict(zip(names[:3], (method, "Walker2d-v5", seed), strict=True))
+            place = dict(zip(ROUNDS[:3], (method, "Walker2d-v5", seed), strict=True))
             seeds.append(place | {"verdict": "weak", "step": "", "expert_return": 1.0})
-            rounds.append(place | dict(zip(names[3:], (64, 0.1, q + seed, gradient + seed / 10), strict=True)))
+            rounds.append(place | dict(zip(ROUNDS[3:], (64_000, 0.1, q + seed, gradient + seed / 10), strict=True)))
     write(tmp_path / "stability-explosion-seeds.csv", list(seeds[0]), seeds)
-    write(tmp_path / "stability-explosion-rounds.csv", names, rounds)
-    identity = {"learner": "ddpg", "ddpg": {"discount": 0.5}}
-    cells = {name: {"environment": "Walker2d-v5", "identity": identity} for name in ("plain", "short-horizon")}
+    write(tmp_path / "stability-explosion-rounds.csv", ROUNDS, rounds)
+    identity = IDENTITY | {"ddpg": {"discount": 0.5, "target_rate": 1.0}}
+    cells = {name: {"identity": identity} for name in ("plain", "short-horizon")}
     (tmp_path / "stability-explosion.json").write_text(json.dumps(cells))
     plain, short = lines_of(scripts["critics_table"].explosion(tmp_path))
-    assert plain == ["nothing", "6 of 6", "0.10", "0.2", "102 (105)", "10 (10)", ""]
+    # Due is 0.15 in this one window, whose targets begin at 0 and end at 0.2: 0.1 + 0.5 * 0.1.
+    assert plain == ["nothing", "6 of 6", "0.10", "0", "102 (105)", "683.3 (666.7 to 700.0)", "10 (10)", ""]
     # All six differ one way in either: 2 of 64.
     assert short[0] == "discount 0.95"
     assert short[-1] == "0.031 / 0.031, 0.031 / 0.031"
