@@ -148,9 +148,7 @@ def parts(results: Path) -> list[str]:
         )
     for method in dict.fromkeys(method for method, _ in differences):
         every = [difference for name, difference in differences if name == method]
-        told.append(
-            [f"{NAMES[method].removeprefix('TD3 ')}, all {len(every)}", "", "", "", "", rounded(of_pairs(every))]
-        )
+        told.append([f"{NAMES[method].removeprefix('TD3 ')}, all {len(every)}", "", "", "", "", *_difference(every)])
     return markdown(PARTS, told)
 
 
