@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from theory_problems import occupancy_of, random_problem
 
@@ -37,13 +37,18 @@ def central_differences(function, point, step=2e-5):
     return np.stack(columns, axis=1)
 
 
+ROUNDING = 1e-10
+"""What the rounding of occupancies of at most 1 leaves in a difference over 2e-5, with room to spare."""
+
+
 @settings(max_examples=15, deadline=None, database=None)
 @given(seeds, shapes, discounts)
+@example(6674543, (2, 9, 1), 0.0)  # a policy so sure of one action that the whole Jacobian is 4e-16
 def test_grid_jacobian_matches_central_differences(seed, shape, discount):
     problem = random_problem(seed, *shape, discount=discount)
     exact = coefficient_jacobian(problem)
     measured = central_differences(lambda c: np.exp(occupancy_of(problem, c).log_pair), problem.policy.coefficients)
-    assert np.linalg.norm(exact - measured) <= 1e-6 * np.linalg.norm(exact)
+    assert np.linalg.norm(exact - measured) <= 1e-6 * np.linalg.norm(exact) + ROUNDING
 
 
 def jax_occupancy(coefficients, transition, start, discount, actions, gram, precision):
