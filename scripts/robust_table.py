@@ -126,13 +126,15 @@ def parts(results: Path) -> list[str]:
         mine = [row for row in rows if (row["method"], row["environment"]) == (method, environment)]
         return [curve(row["seed"], mine, row["expert_return"]) for row in cells[method, environment]]
 
-    told, differences = [], []
+    told: list[list[str]] = []
+    differences: dict[str, list[float]] = {}
     for method, environment in in_order([cell for cell in cells if cell[0].startswith("td3-")], NAMES):
         without = shares(method, environment)
         count = min(len(one) for one in without)
         sides = [[one[:count] for one in side] for side in (shares("td3", environment), without)]
         means = [[mean(share for _, share in one) for one in side] for side in sides]
-        differences += [(method, mine - other) for mine, other in zip(*means, strict=True)]
+        these = [mine - other for mine, other in zip(*means, strict=True)]
+        differences.setdefault(method, []).extend(these)
         last = [sum(one[-1][1] >= NEAR_THE_EXPERT for one in side) for side in sides]
         ever = [sum(max(share for _, share in one) >= NEAR_THE_EXPERT for one in side) for side in sides]
         of = f"of {len(without)}"
@@ -143,11 +145,10 @@ def parts(results: Path) -> list[str]:
                 f"{median(means[0]):.2f}, {median(means[1]):.2f}",
                 f"{last[0]} and {last[1]} {of}",
                 f"{ever[0]} and {ever[1]} {of}",
-                *_difference([mine - other for mine, other in zip(*means, strict=True)]),
+                *_difference(these),
             ]
         )
-    for method in dict.fromkeys(method for method, _ in differences):
-        every = [difference for name, difference in differences if name == method]
+    for method, every in differences.items():
         told.append([f"{NAMES[method].removeprefix('TD3 ')}, all {len(every)}", "", "", "", "", *_difference(every)])
     return markdown(PARTS, told)
 
