@@ -34,7 +34,7 @@ bench: $(READY)  ## speed, beside the machine's ceiling and stable-baselines3
 	PYTHON=$(PYTHON) sh benchmarks/setup_peer.sh
 	$(BIN)/python -m benchmarks
 
-figures: $(READY)  ## the figures and tables of docs/stability.md, from results/stability
+figures: $(READY)  ## the figures and tables of docs/stability.md and its pages, from results/stability
 	$(BIN)/python -W ignore scripts/stability_figures.py
 	$(BIN)/python -W ignore scripts/stability_tables.py
 

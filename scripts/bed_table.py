@@ -1,4 +1,4 @@
-"""The table of docs/stability.md on 25,000 steps of the paper's regime, from the small files in results/stability."""
+"""Table of docs/stability/longer.md: 25,000 steps of the paper's regime, from results/stability."""
 
 from __future__ import annotations
 

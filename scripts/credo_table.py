@@ -1,4 +1,4 @@
-"""The tables of docs/stability.md on CREDO under an over-trained discriminator, from the files of keep_study.py."""
+"""Tables of docs/stability/credo.md: CREDO under an over-trained discriminator, from the files of keep_study.py."""
 
 from __future__ import annotations
 

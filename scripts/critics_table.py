@@ -1,4 +1,4 @@
-"""The tables of docs/stability.md on what critics promise in the paper's regime, from the files of keep_study.py."""
+"""Tables of docs/stability/longer.md: what critics promise in the paper's regime, from the files of keep_study.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tables of docs/stability.md on the first 2,560 steps, from the small files that keep_study.py wrote."""
+"""Tables of docs/stability/first-steps.md: the first 2,560 steps, from the files of keep_study.py."""
 
 from __future__ import annotations
 

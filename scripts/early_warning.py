@@ -1,4 +1,4 @@
-"""The table of docs/stability.md on early warning, from the small files that keep_study.py wrote.
+"""Table of docs/stability/first-steps.md: early warning, from the files of keep_study.py.
 
 A diagnostic is read at a fixed step, of the seeds alone that are not dead by then and of cells with seeds of both
 fates. Its *rank* is the chance that, of two seeds of one cell, the one that dies later has the larger value (1/2: it

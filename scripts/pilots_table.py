@@ -1,4 +1,4 @@
-"""The tables of docs/stability.md on the trials that led to `robust`, from the files that keep_results.py wrote."""
+"""Tables of docs/stability/robust.md: the trials that led to `robust`, from the files that keep_results.py wrote."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The table of docs/stability.md on CREDO in the place of the gradient penalty, from the files of keep_study.py."""
+"""Table of docs/stability/robust.md: CREDO in the place of the gradient penalty, from the files of keep_study.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The table of docs/stability.md on the preset robust, from the small files that keep_study.py wrote."""
+"""Table of docs/stability/robust.md: the preset robust, from the files of keep_study.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tables of docs/stability.md on why CREDO's filter saves actors: by the reward's size, or by its direction."""
+"""Tables of docs/stability/credo.md: why CREDO's filter saves actors: by the reward's size, or by its direction."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""Write the tables of docs/stability.md anew, each between its marks, from the small files in results/stability.
+"""Write the tables of docs/stability.md and the pages in docs/stability anew, each between its marks, from the small
+files in results/stability.
 
-python scripts/stability_tables.py [--results results/stability] [--page docs/stability.md]
+    python scripts/stability_tables.py [--results results/stability] [--pages docs/stability.md docs/stability/*.md]
 """
 
 from __future__ import annotations
@@ -18,9 +19,12 @@ import early_warning
 import pilots_table
 import replacement_table
 import robust_table
+import short_tables
 import slope_table
 
 TABLES: dict[str, Callable[[Path], list[str]]] = {
+    "short-regime": short_tables.regime,
+    "short-arrives": short_tables.arrives,
     "early": lambda results: early_tables.changes(results, "stability-early"),
     "early-remedies": lambda results: early_tables.changes(results, "stability-early-remedies"),
     "early-others": lambda results: early_tables.changes(results, "stability-early-others"),
@@ -62,6 +66,11 @@ TABLES: dict[str, Callable[[Path], list[str]]] = {
 _MARKED = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 
 
+def pages(docs: Path) -> list[Path]:
+    """The paper and the pages that it rests on."""
+    return [docs / "stability.md", *sorted((docs / "stability").glob("*.md"))]
+
+
 def filled(page: str, results: Path) -> str:
     """The page with every marked table written anew."""
     return _MARKED.sub(lambda found: found[1] + "\n".join(TABLES[found[2]](results)) + "\n" + found[3], page)
@@ -70,9 +79,10 @@ def filled(page: str, results: Path) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--results", type=Path, default=Path("results/stability"))
-    parser.add_argument("--page", type=Path, default=Path("docs/stability.md"))
+    parser.add_argument("--pages", type=Path, nargs="+", help="all of them if not given")
     options = parser.parse_args()
-    options.page.write_text(filled(options.page.read_text(), options.results))
+    for page in options.pages or pages(Path("docs")):
+        page.write_text(filled(page.read_text(), options.results))
 
 
 if __name__ == "__main__":

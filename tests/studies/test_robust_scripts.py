@@ -1,4 +1,4 @@
-"""The tables of docs/stability.md on robust's parts, on CREDO in the place of the penalty and on 25,000 steps."""
+"""Tables of docs/stability/robust.md: robust's parts, CREDO in the place of the penalty, remedies to 25,000 steps."""
 
 import csv
 import json

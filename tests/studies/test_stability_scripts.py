@@ -1,4 +1,4 @@
-"""What is kept of a study, and what it is drawn from: the scripts behind docs/stability.md."""
+"""What is kept of a study, and what it is drawn from: the scripts behind docs/stability.md and its pages."""
 
 import csv
 import itertools
@@ -146,16 +146,19 @@ def test_the_figures_are_drawn_from_the_kept_files(scripts, tmp_path, monkeypatc
 
 
 def test_the_tables_are_those_of_the_kept_files(scripts, tmp_path, monkeypatch):
-    page = (REPOSITORY / "docs" / "stability.md").read_text()
-    for name in scripts["stability_tables"].TABLES:
-        assert f"<!-- table: {name} -->" in page
-    copy = tmp_path / "page.md"
-    copy.write_text(page)
+    module = scripts["stability_tables"]
+    pages = [page.read_text() for page in module.pages(REPOSITORY / "docs")]
+    for name in module.TABLES:
+        assert sum(page.count(f"<!-- table: {name} -->") for page in pages) == 1
+    copies = [tmp_path / f"{number}.md" for number in range(len(pages))]
+    for copy, page in zip(copies, pages, strict=True):
+        copy.write_text(page)
     results = REPOSITORY / "results" / "stability"
-    called(monkeypatch, scripts["stability_tables"], "--results", results, "--page", copy)
-    assert copy.read_text() == page
+    called(monkeypatch, module, "--results", results, "--pages", *copies)
+    assert [copy.read_text() for copy in copies] == pages
+    copy = copies[0]
     copy.write_text("before\n<!-- table: robust -->\nwrong\n<!-- end of table -->\nbehind\n")
-    called(monkeypatch, scripts["stability_tables"], "--results", results, "--page", copy)
+    called(monkeypatch, module, "--results", results, "--pages", copy)
     assert copy.read_text().startswith("before\n<!-- table: robust -->\n|  | steps | diverged |")
     assert copy.read_text().endswith("\n<!-- end of table -->\nbehind\n")
     assert "wrong" not in copy.read_text()

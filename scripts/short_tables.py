@@ -1,0 +1,121 @@
+"""The tables of docs/stability.md itself: what the pages beside it hold cell by cell, in a few rows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from math import isinf
+from pathlib import Path
+from statistics import median
+
+from bed_table import STUDY as BED
+from critics_table import Window, curves, end_of
+from early_tables import cells_of, inactive
+from kept_files import ENVIRONMENTS, LEARNERS, NEAR_THE_EXPERT, Rows, frozen, markdown, read, whole
+from robust_table import NAMES, curve, diverged_of, first_there
+
+ROBUST = "stability-robust"
+SHORT = {name: full.removesuffix("-v5") for name, full in ENVIRONMENTS.items()}
+REGIME = (
+    "the paper's regime",
+    "no gradient at step 2,560",
+    "the same, with the penalty",
+    "at 25,000 steps: dead",
+    "below 0.1 of the expert at every evaluation, not dead",
+    "above 0.1 at the end (most)",
+    "mean Q over what is due: " + ", ".join(SHORT.values()),
+)
+ARRIVES = (
+    "",
+    "steps",
+    "diverged",
+    "kept policy at 0.9 of the expert",
+    "its share of the expert's return, least to most",
+    "last evaluation at 0.9",
+    "at 0.9 first, last seed: " + ", ".join(SHORT.values()),
+)
+
+
+def regime(results: Path) -> list[str]:
+    """A learner of the paper's regime a row, over the environments that have been run."""
+    early, bed, found = cells_of(results, "stability-early-learners"), cells_of(results, BED), curves(results, BED)
+    told = []
+    for learner, full in LEARNERS.items():
+        first = [
+            [row for name in SHORT for row in early.get((f"{learner} {change}", name), [])]
+            for change in ("plain", "preactivation-penalty")
+        ]
+        if not first[0]:
+            continue
+        cells = {name: whole(bed[f"{learner} plain", name]) for name in SHORT if (f"{learner} plain", name) in bed}
+        later = [""] * 4
+        if rows := [row for mine in cells.values() for row in mine]:
+            kinds = Counter(row["verdict"] for row in rows)
+            ends = [row["last_return"] / row["expert_return"] for row in rows]
+            of = f"of {len(rows)}" + (
+                "" if len(cells) == len(SHORT) else f" ({', '.join(SHORT[name] for name in cells)})"
+            )
+            later = [
+                f"{kinds['dead']} {of}",
+                f"{kinds['failed']} {of}",
+                f"{sum(end > 0.1 for end in ends)} {of} ({max(ends):.2f})",
+                ", ".join(_overshoot(mine, found[f"{learner} plain", name]) for name, mine in cells.items()),
+            ]
+        told.append([full, *(f"{inactive(mine)} of {len(mine)}" for mine in first), *later])
+    return markdown(REGIME, told)
+
+
+def _overshoot(seeds: Rows, found: dict[float, list[Window]]) -> str:
+    """Mean Q over what is due at the end, the median of those that are not dead."""
+    ratio = median(end.q / end.due for end in (end_of(found[row["seed"]]) for row in seeds if row["verdict"] != "dead"))
+    return f"{ratio:.0f}" if ratio >= 10 else f"{ratio:.1f}"
+
+
+def arrives(results: Path) -> list[str]:
+    """A method a row, over the environments that have been run."""
+    evaluations, played = (read(results / f"{ROBUST}-{kind}.csv") for kind in ("evaluations", "kept"))
+    cells = cells_of(results, ROBUST)
+    methods = [name for name in NAMES if name in LEARNERS or name in ("ppo", "bc")]
+    told = []
+    for method in methods:
+        mine = {name: cells[method, name] for name in SHORT if (method, name) in cells}
+        if not mine:
+            continue
+        expert = {name: rows[0]["expert_return"] for name, rows in mine.items()}
+        seeds = [row for rows in mine.values() for row in rows]
+        kept = [
+            row["mean"] / expert[row["environment"]] for row in played if row["method"] == method and row["mean"] != ""
+        ]
+        shares = {
+            name: [curve(row["seed"], _of(evaluations, method, name), expert[name]) for row in rows]
+            for name, rows in mine.items()
+        }
+        last = [one[-1][1] for each in shares.values() for one in each]
+        steps = [min(row["steps"] for row in rows if not frozen(row)) for rows in mine.values()]
+        there = {name: max(first_there(one) for one in each) for name, each in shares.items()}
+        told.append(
+            [
+                NAMES[method],
+                "none" if method == "bc" else _span(steps),
+                diverged_of(seeds),
+                f"{sum(share >= NEAR_THE_EXPERT for share in kept)} of {len(kept)}",
+                f"{min(kept):.2f} to {max(kept):.2f}",
+                f"{sum(share >= NEAR_THE_EXPERT for share in last)} of {len(last)}",
+                "" if method == "bc" else ", ".join(_reached(there.get(name)) for name in SHORT),
+            ]
+        )
+    return markdown(ARRIVES, told)
+
+
+def _of(rows: Rows, method: str, environment: str) -> Rows:
+    return [row for row in rows if (row["method"], row["environment"]) == (method, environment)]
+
+
+def _span(steps: list[float]) -> str:
+    least, most = (f"{round(step, -3):,.0f}" for step in (min(steps), max(steps)))
+    return least if least == most else f"{least} to {most}"
+
+
+def _reached(step: float | None) -> str:
+    if step is None:
+        return "-"
+    return "not yet" if isinf(step) else f"{round(step, -3):,.0f}"

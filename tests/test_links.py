@@ -1,0 +1,51 @@
+"""Links between the pages of the repository lead to files and headings that exist."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[1]
+PAGES = sorted(
+    page
+    for pattern in ("*.md", "docs/**/*.md", "results/**/*.md", "examples/**/*.md", "benchmarks/**/*.md")
+    for page in REPOSITORY.glob(pattern)
+)
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+CODE = re.compile(r"^```.*?^```|^    .*?$", re.DOTALL | re.MULTILINE)
+
+
+def anchors(page: Path) -> set[str]:
+    """What a page's headings are linked by: lower case, hyphens for spaces, no punctuation."""
+    headings = re.findall(r"^#+ (.*)$", CODE.sub("", page.read_text()), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+
+
+def broken(page: Path) -> list[str]:
+    """A page's links that lead nowhere; other sites are not asked."""
+    found = []
+    for link in LINK.findall(CODE.sub("", page.read_text())):
+        if link.startswith(("http:", "https:", "mailto:")):
+            continue
+        name, _, anchor = link.partition("#")
+        target = (page.parent / name).resolve() if name else page
+        known = target.exists() and (not anchor or target.suffix != ".md" or anchor in anchors(target))
+        if not known:
+            found.append(link)
+    return found
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))
+def test_links_lead_somewhere(page):
+    assert broken(page) == []
+
+
+def test_a_broken_link_is_found(tmp_path):
+    (tmp_path / "other.md").write_text("# A heading, of sorts\n")
+    page = tmp_path / "page.md"
+    page.write_text(
+        "[a](other.md#a-heading-of-sorts) [b](other.md#nothing) [c](missing.md) [d](https://example.org/x) [e](#here)\n"
+    )
+    assert broken(page) == ["other.md#nothing", "missing.md", "#here"]
