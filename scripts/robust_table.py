@@ -6,9 +6,9 @@ import itertools
 import json
 from math import isinf
 from pathlib import Path
-from statistics import mean, median, median_high
+from statistics import median_high
 
-from early_tables import inactive, rounded
+from early_tables import inactive
 from kept_files import ENVIRONMENTS, LEARNERS, NEAR_THE_EXPERT, Rows, frozen, in_order, markdown, read
 from scipy import stats
 
@@ -33,15 +33,6 @@ COSTS = (
     "processor time of a step, ms (of TD3's)",
     "minutes to 0.9: median",
     "last of 11",
-)
-PARTS = (
-    "TD3",
-    "evaluations to step",
-    "mean share of the expert's return: median, with it and without",
-    "at 0.9 at the last of them",
-    "at 0.9 in any",
-    "mean difference (95% interval)",
-    "p",
 )
 NAMES = LEARNERS | {
     "bc": "cloning alone",
@@ -112,52 +103,6 @@ def costs(results: Path) -> list[str]:
             minutes = (f"{step * told[method] / 60e6:.1f}" for step in steps)
             lines.append([NAMES[method], *counted, cost, *minutes])
     return markdown(COSTS, lines)
-
-
-def parts(results: Path) -> list[str]:
-    """TD3 as it is and without one part, seed by seed, over the evaluations that both have. p: Wilcoxon's exact
-    signed-rank test of the seeds' mean shares."""
-    rows = read(results / "stability-robust-evaluations.csv")
-    cells: dict[tuple[str, str], Rows] = {}
-    for row in read(results / "stability-robust-seeds.csv"):
-        cells.setdefault((row["method"], row["environment"]), []).append(row)
-
-    def shares(method: str, environment: str) -> list[list[tuple[float, float]]]:
-        mine = [row for row in rows if (row["method"], row["environment"]) == (method, environment)]
-        return [curve(row["seed"], mine, row["expert_return"]) for row in cells[method, environment]]
-
-    told: list[list[str]] = []
-    differences: dict[str, list[float]] = {}
-    for method, environment in in_order([cell for cell in cells if cell[0].startswith("td3-")], NAMES):
-        without = shares(method, environment)
-        count = min(len(one) for one in without)
-        sides = [[one[:count] for one in side] for side in (shares("td3", environment), without)]
-        means = [[mean(share for _, share in one) for one in side] for side in sides]
-        these = [mine - other for mine, other in zip(*means, strict=True)]
-        differences.setdefault(method, []).extend(these)
-        last = [sum(one[-1][1] >= NEAR_THE_EXPERT for one in side) for side in sides]
-        ever = [sum(max(share for _, share in one) >= NEAR_THE_EXPERT for one in side) for side in sides]
-        of = f"of {len(without)}"
-        told.append(
-            [
-                f"{NAMES[method].removeprefix('TD3 ')}, {ENVIRONMENTS[environment]}",
-                f"{round(without[0][count - 1][0], -3):,.0f}",
-                f"{median(means[0]):.2f}, {median(means[1]):.2f}",
-                f"{last[0]} and {last[1]} {of}",
-                f"{ever[0]} and {ever[1]} {of}",
-                *_difference(these),
-            ]
-        )
-    for method, every in differences.items():
-        told.append([f"{NAMES[method].removeprefix('TD3 ')}, all {len(every)}", "", "", "", "", *_difference(every)])
-    return markdown(PARTS, told)
-
-
-def _difference(differences: list[float]) -> tuple[str, str]:
-    """The mean with Student's interval, and p."""
-    center = mean(differences)
-    low, high = stats.t.interval(0.95, len(differences) - 1, center, stats.sem(differences))
-    return f"{center:+.2f} ({low:+.2f} to {high:+.2f})", rounded(of_pairs(differences))
 
 
 def of_pairs(differences: list[float]) -> float:

@@ -16,6 +16,7 @@ import credo_table
 import critics_table
 import early_tables
 import early_warning
+import parts_table
 import pilots_table
 import replacement_table
 import robust_table
@@ -59,7 +60,7 @@ TABLES: dict[str, Callable[[Path], list[str]]] = {
     "ddpg-trials": pilots_table.hopper,
     "walker2d-trials": pilots_table.walker2d,
     "robust": robust_table.table,
-    "robust-parts": robust_table.parts,
+    "robust-without": parts_table.without,
     "robust-credo": replacement_table.table,
     "robust-costs": robust_table.costs,
 }

@@ -16,7 +16,7 @@ SHARES = ("filtered_share", "expert_probability_expert", "expert_probability_pol
 def scripts(monkeypatch):
     monkeypatch.syspath_prepend(str(REPOSITORY / "scripts"))
     before = set(sys.modules)
-    names = ("robust_table", "replacement_table", "bed_table", "early_tables", "critics_table")
+    names = ("robust_table", "parts_table", "replacement_table", "bed_table", "early_tables", "critics_table")
     yield {name: __import__(name) for name in names}
     for name in set(sys.modules) - before:
         if getattr(sys.modules[name], "__file__", None) and "/scripts/" in sys.modules[name].__file__:
@@ -59,7 +59,7 @@ def test_a_part_of_robust_is_missed_over_the_evaluations_that_both_have(scripts,
     without = [(0, 50), (10, 20), (95, 93)]
     cells = {("td3", "hopper"): whole, ("td3-without-credo", "hopper"): without}
     kept(tmp_path, "stability-robust", cells)
-    row, every = lines_of(scripts["robust_table"].parts(tmp_path))
+    row, every = lines_of(scripts["parts_table"].without(tmp_path))
     # Means 51, 25 and 50 against 25, 15 and 94: differences 26, 10 and -44, whose ranks are 2, 1 and -3. Of the eight
     # ways to give signs to the ranks, all have a smaller sum of 3 or less: p = 1.
     # Their mean is -2.67 and its standard error 21.2, times Student's 4.303 for two degrees of freedom.
@@ -68,6 +68,37 @@ def test_a_part_of_robust_is_missed_over_the_evaluations_that_both_have(scripts,
     assert every == ["without CREDO, all 3", "", "", "", "", difference, "1"]
     assert scripts["robust_table"].of_pairs([1, 2, 3, 4]) == 2 / 16
     assert scripts["robust_table"].of_pairs([-1, 2, 3, 4]) == 4 / 16
+
+
+def test_each_part_of_robust_is_held_against_the_whole_in_its_environment(scripts, tmp_path):
+    whole = [(50 + seed, 95) for seed in range(6)]
+    parts = {"whole": whole, "no-cloning": [(0, 1 + seed) for seed in range(6)], "wide-noise": whole[::-1]}
+    cells = {(part, "hopper"): curves for part, curves in parts.items()} | {("whole", "walker2d"): whole}
+    cells["no-cloning", "walker2d"] = [(0, 0)] + [(50 + seed, 0.5) for seed in range(1, 6)]
+    kept(tmp_path, "stability-robust-parts", cells)
+    place = [(part, name, seed) for part, name in cells for seed in range(6)]
+    # With targets that follow at once 0.1 / (1 - 0.9) = 1 is due.
+    rounds = [dict(zip(ROUNDS, (*each, 64_000, 0.1, 3 + each[2], 1.0), strict=True)) for each in place]
+    write(tmp_path / "stability-robust-parts-rounds.csv", ROUNDS, rounds)
+    settings = {"discount": 0.9, "target_rate": 1.0, "actor_delay": 2}
+    identity = {"learner": "td3", "steps_per_round": 64, "updates_per_round": 64, "td3": settings}
+    told = {"/".join(cell): {"identity": identity} for cell in cells}
+    (tmp_path / "stability-robust-parts.json").write_text(json.dumps(told))
+    rows = lines_of(scripts["parts_table"].table(tmp_path))
+    assert [row[0].split(",")[0] for row in rows[:3]] == [
+        "`robust`",
+        "without the clone's loss",
+        "exploration noise of 0.3",
+    ]
+    due = 0.1 + 0.9 * (0 + 1) / 2
+    ratios = f"{5.5 / due:.1f} ({8 / due:.1f})"
+    assert rows[0][1:6] == ["0 of 6", "0.74 (0.72 to 0.75)", "6 of 6", "6 of 6", ratios]
+    # All six are worse, as 2 of 64 ways to give signs: 0.031, times the two parts; the other part's differences cancel.
+    assert rows[1][-1] == "0.031 / 0.062"
+    assert rows[2][-1] == "1 / 1"
+    # All are dead on Walker2d, whose correction is its own.
+    assert rows[4][0] == "without the clone's loss, Walker2d-v5"
+    assert (rows[4][1], rows[4][5], rows[4][-1]) == ("6 of 6", "", "0.031 / 0.031")
 
 
 def test_credo_in_the_place_of_the_penalty_is_tested_against_off_alone(scripts, tmp_path):

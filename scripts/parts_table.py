@@ -1,0 +1,141 @@
+"""Tables of docs/stability/robust.md: the preset robust without one of its parts, from the files of keep_study.py."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import mean, median
+
+from critics_table import curves as critics
+from critics_table import end_of
+from early_tables import Cells, cells_of, dead, rounded
+from kept_files import ENVIRONMENTS, NEAR_THE_EXPERT, Rows, in_order, markdown, read
+from robust_table import NAMES, curve, of_pairs
+from scipy import stats
+
+from credo.studies.counts import holm
+
+ROBUST, STUDY = "stability-robust", "stability-robust-parts"
+PARTS = {
+    "whole": "`robust`",
+    "no-cloning": "without the clone's loss",
+    "no-preactivation-penalty": "without the penalty before tanh",
+    "plain-critics": "without layer norm in the critics",
+    "small-steps": "step sizes of 3e-4",
+    "small-gradient-penalty": "gradient penalty of 1",
+    "wide-noise": "exploration noise of 0.3",
+    "slow-targets": "target rate of 0.005",
+    "large-batches": "batches of 128",
+    "raw-observations": "observations as they are",
+}
+WITHOUT = (
+    "TD3",
+    "evaluations to step",
+    "mean share of the expert's return: median, with it and without",
+    "at 0.9 at the last of them",
+    "at 0.9 in any",
+    "mean difference (95% interval)",
+    "p",
+)
+HEADER = (
+    "TD3, 25,000 steps",
+    "dead",
+    "mean share of the expert's return: median (least to most)",
+    "at 0.9 at the last",
+    "at 0.9 in any",
+    "Q / due, of those not dead: median (most)",
+    "mean difference from `robust` (95% interval)",
+    "p, alone / Holm",
+)
+Curves = list[list[tuple[float, float]]]
+"""Of each seed, the steps of its evaluations and the shares of the expert's return."""
+
+
+def curves_of(evaluations: Rows, cells: Cells, method: str, environment: str) -> Curves:
+    mine = [row for row in evaluations if (row["method"], row["environment"]) == (method, environment)]
+    return [curve(row["seed"], mine, row["expert_return"]) for row in cells[method, environment]]
+
+
+def means(side: Curves) -> list[float]:
+    return [mean(share for _, share in one) for one in side]
+
+
+def there(side: Curves) -> tuple[int, int]:
+    """How many seeds are near the expert in the last evaluation, and in any."""
+    last = sum(one[-1][1] >= NEAR_THE_EXPERT for one in side)
+    return last, sum(max(share for _, share in one) >= NEAR_THE_EXPERT for one in side)
+
+
+def told_of(differences: Sequence[float]) -> str:
+    """The mean with Student's interval."""
+    center = mean(differences)
+    low, high = stats.t.interval(0.95, len(differences) - 1, center, stats.sem(differences))
+    return f"{center:+.2f} ({low:+.2f} to {high:+.2f})"
+
+
+def without(results: Path) -> list[str]:
+    """TD3 as it is and without one part, seed by seed, over the evaluations that both have. p: Wilcoxon's exact
+    signed-rank test of the seeds' mean shares."""
+    evaluations, cells = read(results / f"{ROBUST}-evaluations.csv"), cells_of(results, ROBUST)
+    lines: list[list[str]] = []
+    differences: dict[str, list[float]] = {}
+    for method, environment in in_order([cell for cell in cells if cell[0].startswith("td3-")], NAMES):
+        pair = [curves_of(evaluations, cells, name, environment) for name in ("td3", method)]
+        count = min(len(one) for one in pair[1])
+        sides = [[one[:count] for one in side] for side in pair]
+        these = [mine - other for mine, other in zip(*map(means, sides), strict=True)]
+        differences.setdefault(method, []).extend(these)
+        last, ever = zip(*map(there, sides), strict=True)
+        of = f"of {len(these)}"
+        lines.append(
+            [
+                f"{NAMES[method].removeprefix('TD3 ')}, {ENVIRONMENTS[environment]}",
+                f"{round(sides[1][0][-1][0], -3):,.0f}",
+                ", ".join(f"{median(means(side)):.2f}" for side in sides),
+                f"{last[0]} and {last[1]} {of}",
+                f"{ever[0]} and {ever[1]} {of}",
+                told_of(these),
+                rounded(of_pairs(these)),
+            ]
+        )
+    for method, every in differences.items():
+        name = f"{NAMES[method].removeprefix('TD3 ')}, all {len(every)}"
+        lines.append([name, "", "", "", "", told_of(every), rounded(of_pairs(every))])
+    return markdown(WITHOUT, lines)
+
+
+def table(results: Path) -> list[str]:
+    """One part a row, against the whole on the same seeds; Holm's correction is within an environment."""
+    evaluations, cells = read(results / f"{STUDY}-evaluations.csv"), cells_of(results, STUDY)
+    found = critics(results, STUDY)
+    lines = []
+    for environment in (name for name in ENVIRONMENTS if any(cell[1] == name for cell in cells)):
+        parts = [part for part in PARTS if (part, environment) in cells]
+        sides = {part: curves_of(evaluations, cells, part, environment) for part in parts}
+        whole = means(sides["whole"])
+        differences = {
+            part: [mine - other for mine, other in zip(means(sides[part]), whole, strict=True)]
+            for part in parts
+            if part != "whole"
+        }
+        alone = {part: of_pairs(these) for part, these in differences.items()}
+        corrected = dict(zip(alone, holm(list(alone.values())), strict=True))
+        for part in parts:
+            mine, seeds = means(sides[part]), cells[part, environment]
+            last, ever = there(sides[part])
+            alive = [found[part, environment][row["seed"]] for row in seeds if row["verdict"] != "dead"]
+            ratios = [end.q / end.due for end in map(end_of, alive)]
+            tested = part in alone
+            lines.append(
+                [
+                    f"{PARTS[part]}, {ENVIRONMENTS[environment]}",
+                    dead(seeds),
+                    f"{median(mine):.2f} ({min(mine):.2f} to {max(mine):.2f})",
+                    f"{last} of {len(seeds)}",
+                    f"{ever} of {len(seeds)}",
+                    f"{median(ratios):.1f} ({max(ratios):.1f})" if ratios else "",
+                    told_of(differences[part]) if tested else "",
+                    f"{rounded(alone[part])} / {rounded(corrected[part])}" if tested else "",
+                ]
+            )
+    return markdown(HEADER, lines)
