@@ -27,7 +27,7 @@ HEADER = (
     "Q / due: median (least to most)",
     "largest gradient of the actor: median (most)",
 )
-TESTED = "p of the gradient, of Q, alone / Holm"
+TESTED = "p of the gradient, of Q, alone / Holm; of Q / due"
 Cell = tuple[str, str]
 """Method and environment."""
 
@@ -165,8 +165,11 @@ def explosion(results: Path) -> list[str]:
         ]
         for column in ("gradient", "q")
     }
+    # The third test was not fixed beforehand.
+    ratios = {key: {seed: end.q / end.due for seed, end in ends[key].items()} for key in found}
     told = {
         key: ", ".join(f"{rounded(each[index])} / {rounded(holm(each)[index])}" for each in alone.values())
+        + f"; {rounded(of_pairs([ratio - ratios[plain][seed] for seed, ratio in ratios[key].items()]))}"
         for index, key in enumerate(others)
     }
     rows = [[*row_of(CHANGES[key[0]], cells[key], found[key]), told.get(key, "")] for key in (plain, *others)]

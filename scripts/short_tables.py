@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from math import isinf
 from pathlib import Path
@@ -17,7 +18,7 @@ ROBUST = "stability-robust"
 SHORT = {name: full.removesuffix("-v5") for name, full in ENVIRONMENTS.items()}
 REGIME = (
     "the paper's regime",
-    "no gradient at step 2,560",
+    "inactive at step 2,560",
     "the same, with the penalty",
     "at 25,000 steps: dead",
     "below 0.1 of the expert at every evaluation, not dead",
@@ -31,8 +32,47 @@ ARRIVES = (
     "kept policy at 0.9 of the expert",
     "its share of the expert's return, least to most",
     "last evaluation at 0.9",
-    "at 0.9 first, last seed: " + ", ".join(SHORT.values()),
+    "step by which every seed had been at 0.9: " + ", ".join(SHORT.values()),
 )
+
+COSTS = ("study", "what", "cells kept", "minutes", "of these in a study above")
+STUDIES = {
+    "stability-early": "TD3 on Hopper, one change at a time, 2,560 steps",
+    "stability-early-remedies": "more changes",
+    "stability-early-others": "what these two had left out",
+    "stability-early-33": "the penalty, 22 new seeds",
+    "stability-early-again-33": "six other changes, 22 new seeds",
+    "stability-early-learners": "three learners, three environments, with the penalty and without",
+    "stability-bed": "the same to 25,000 steps, and CREDO",
+    "stability-explosion": "DDPG on Walker2d, one change at a time, 25,000 steps",
+    "stability-remedies": "TD3 on Hopper, one change at a time, 25,000 steps",
+    "stability-credo-early": "CREDO under an over-trained discriminator, 2,560 steps",
+    "stability-credo-early-33": "the same, new seeds",
+    "stability-credo-slope-33": "the size of the reward",
+    "stability-credo-direction-33": "its direction",
+    "stability-credo": "CREDO under an over-trained discriminator, 25,000 steps",
+    "stability-credo-alive": "the same with the penalty",
+    "stability-credo-33": "the same, new seeds",
+    "stability-robust": "the presets `robust`, PPO, cloning alone, TD3 without CREDO",
+    "stability-robust-credo": "`robust` without the gradient penalty, CREDO off and on",
+    "stability-robust-parts": "`robust`, one part at a time as in `fast`",
+}
+
+
+def costs(results: Path) -> list[str]:
+    """A study a row: what its cells took; a run that several studies share stands in each, and is told of."""
+    seen: set[str] = set()
+    told = []
+    for study, what in STUDIES.items():
+        path = results / f"{study}.json"
+        if not path.exists():
+            continue
+        cells = json.loads(path.read_text()).values()
+        shared = [cell["wall_seconds"] for cell in cells if cell["id"] in seen]
+        seen |= {cell["id"] for cell in cells}
+        minutes = sum(cell["wall_seconds"] for cell in cells) / 60
+        told.append([f"`{study}`", what, len(cells), f"{minutes:,.0f}", f"{sum(shared) / 60:,.0f}" if shared else ""])
+    return markdown(COSTS, told)
 
 
 def regime(results: Path) -> list[str]:

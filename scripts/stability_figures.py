@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import altair as alt
 import critics_table
 import slope_table
 import vl_convert
+from early_tables import CHANGES
 from kept_files import ENVIRONMENTS, LEARNERS, NEAR_THE_EXPERT, Rows, in_order, read, whole
 
 from credo.reports.curves import PNG_SCALE, STYLE, vega_lite_version
@@ -87,9 +89,12 @@ def early(results: Path) -> alt.Chart | None:
     """Share of seeds whose actor is inactive after 2,560 steps, with its interval, one row a change."""
     studies = ("early", "early-remedies", "early-others")
     rows = [row for study in studies for row in read(results / f"stability-{study}-seeds.csv")]
-    found = [row | {"row": row["method"]} for row in whole(rows)]
+    found = [row | {"row": re.sub("[*`]", "", CHANGES[row["method"]])} for row in whole(rows)]
+    inactive = Counter(row["row"] for row in found if row["inactive"])
+    # Nothing changed at the top, and below it what leaves the fewest inactive.
+    found.sort(key=lambda row: (row["method"] != "plain", inactive[row["row"]]))
     title = heading(
-        "Actors without a gradient after 2,560 steps, one change at a time",
+        "Inactive actors after 2,560 steps, one change at a time",
         "TD3-GAIL, the paper's regime, Hopper-v5; bars: exact 95% intervals",
     )
     return shares(found, {"": VERDICTS["light"]["dead"]}, title)
@@ -104,7 +109,7 @@ def early_learners(results: Path) -> alt.Chart | None:
         name = f"{LEARNERS[learner]}, {ENVIRONMENTS[row['environment']]}"
         found.append(row | {"row": name, "kind": kinds[changed]})
     title = heading(
-        "Actors without a gradient after 2,560 steps, every deterministic learner",
+        "Inactive actors after 2,560 steps, every deterministic learner",
         "the paper's regime, 11 seeds each; bars: exact 95% intervals",
     )
     colour = dict(zip(kinds.values(), (VERDICTS["light"]["dead"], VERDICTS["light"]["healthy"]), strict=True))
@@ -120,7 +125,7 @@ def direction(results: Path) -> alt.Chart | None:
         for stuck in (found.stuck_seeds(method) if found.windows else ())
     ]
     title = heading(
-        "A pull to 0 does what the filter does; one away from 0 undoes it",
+        "A pull to 0 does what the filter does; one away from 0 takes its effect away by degrees",
         "TD3-GAIL, over-trained discriminator, Hopper-v5, 22 seeds, 2,560 steps; bars: exact 95% intervals",
     )
     colour = {"CREDO off": VERDICTS["light"]["dead"], "filter": VERDICTS["light"]["healthy"]}
@@ -146,19 +151,21 @@ def shares(
             {"row": row, "kind": kind, "share": dead[row, kind] / count, "low": low, "high": high, "told": told}
         )
     order = list(dict.fromkeys(entry["row"] for entry in data))
-    y = alt.Y("row:N", title=None, sort=order, axis=alt.Axis(labelLimit=220))
+    y = alt.Y("row:N", title=None, sort=order, axis=alt.Axis(labelLimit=320))
     x = alt.X("low:Q", title=axis, scale=alt.Scale(domain=[0, 1]))
     scale = alt.Scale(domain=list(kinds), range=list(kinds.values()))
     legend = alt.Legend(title=None, orient="top") if len(kinds) > 1 else None
     beside = len(seeds) > len(order)
-    offset = alt.YOffset("kind:N", sort=list(kinds)) if beside else alt.YOffsetValue(12)
+    offset = alt.YOffset("kind:N", sort=list(kinds)) if beside else alt.YOffsetValue(12 if len(data) < 30 else 8.5)
     chart = alt.Chart(alt.InlineData(data))
     interval = chart.mark_rule(strokeWidth=2, color="#9AA0A6").encode(x, alt.X2("high:Q"), y, offset)
     dot = chart.mark_point(filled=True, size=90, opacity=1).encode(
         alt.X("share:Q"), y, offset, alt.Color("kind:N", scale=scale, legend=legend)
     )
     text = chart.mark_text(align="left", dx=10, fontSize=11).encode(alt.XValue(520), y, offset, text="told:N")
-    return alt.layer(interval, dot, text).properties(width=520, height=24 * len(data), title=title)
+    return alt.layer(interval, dot, text).properties(
+        width=520, height=(24 if len(data) < 30 else 17) * len(data), title=title
+    )
 
 
 def robust(results: Path) -> alt.Chart | None:

@@ -26,6 +26,7 @@ import slope_table
 TABLES: dict[str, Callable[[Path], list[str]]] = {
     "short-regime": short_tables.regime,
     "short-arrives": short_tables.arrives,
+    "short-costs": short_tables.costs,
     "early": lambda results: early_tables.changes(results, "stability-early"),
     "early-remedies": lambda results: early_tables.changes(results, "stability-early-remedies"),
     "early-others": lambda results: early_tables.changes(results, "stability-early-others"),

@@ -230,4 +230,4 @@ def test_what_drives_the_critics_is_tested_seed_by_seed(scripts, tmp_path):
     assert plain == ["nothing", "6 of 6", "0.10", "0", "102 (105)", "683.3 (666.7 to 700.0)", "10 (10)", ""]
     # All six differ one way in either: 2 of 64.
     assert short[0] == "discount 0.95"
-    assert short[-1] == "0.031 / 0.031, 0.031 / 0.031"
+    assert short[-1] == "0.031 / 0.031, 0.031 / 0.031; 0.031"
