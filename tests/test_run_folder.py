@@ -232,6 +232,32 @@ def test_a_process_that_finds_the_lock_held_changes_nothing(tmp_path):
         assert contents(tmp_path / "run") == before
 
 
+def test_a_run_that_an_error_ends_before_it_has_anything_leaves_no_folder(tmp_path):
+    def refused(folder, then=lambda folder: None, error=CredoError):
+        def ended():
+            with run_folder.opened(folder, RunConfig(), DEMONSTRATIONS, "credo imitate"):
+                then(folder)
+                raise error("no licence")
+
+        with pytest.raises(error, match="no licence"):
+            ended()
+
+    refused(tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+    (tmp_path / "mine").mkdir()
+    refused(tmp_path / "mine")
+    assert not (tmp_path / "mine" / run_folder.CONFIG).exists()
+    # What has been kept, and a run that is there already, stay; so does what another error leaves, to be looked at.
+    keep = lambda folder: (folder / run_folder.SUMMARY).write_text("{}")  # noqa: E731
+    refused(tmp_path / "kept", keep)
+    assert {run_folder.CONFIG, run_folder.SUMMARY} <= {path.name for path in contents(tmp_path / "kept")}
+    created(tmp_path / "known")
+    refused(tmp_path / "known")
+    assert (tmp_path / "known" / run_folder.CONFIG).exists()
+    refused(tmp_path / "bug", error=RuntimeError)
+    assert (tmp_path / "bug" / run_folder.CONFIG).exists()
+
+
 def test_a_folder_that_may_not_be_written_to_is_refused_in_one_line(tmp_path, monkeypatch):
     created(tmp_path / "run")
 

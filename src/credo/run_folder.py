@@ -131,15 +131,31 @@ def versions() -> dict[str, str]:
 
 @contextlib.contextmanager
 def opened(folder: Path, config: RunConfig, demonstrations: dict[str, Any], command: str) -> Iterator[bool]:
-    """``create`` with the run's lock held until the end: a process that is refused has changed nothing."""
+    """``create`` under the run's lock. Who is refused changes nothing; a CredoError before there are rows neither."""
     _recognise(folder, config, demonstrations)
+    made = not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise CredoError(f"out: {folder} cannot be made ({error.strerror})") from None
     with locked(folder):
         remove_temporaries(folder)
-        yield create(folder, config, demonstrations, command)
+        known = create(folder, config, demonstrations, command)
+        try:
+            yield known
+        except CredoError:
+            if not known:
+                _withdraw(folder, made)
+            raise
+
+
+def _withdraw(folder: Path, made: bool) -> None:
+    """Take back what ``create`` has made where nothing has been added to it."""
+    untouched = all(path.name == CONFIG or _is_beginning(path) for path in folder.iterdir())
+    if untouched and made:
+        shutil.rmtree(folder)
+    elif untouched:
+        (folder / CONFIG).unlink()
 
 
 def create(folder: Path, config: RunConfig, demonstrations: dict[str, Any], command: str) -> bool:

@@ -121,8 +121,10 @@ def test_an_environment_that_never_begins(clean, tmp_path):
         assert part in line
     assert rows(tmp_path / "run", run_folder.EVALUATIONS, BAD)["failed"].tolist() == [ENVIRONMENT_FAILED] * 3
     assert_others_untouched(tmp_path / "run", clean)
-    with pytest.raises(CredoError, match=r"no seed can begin; .*no licence"):
-        run(tmp_path / "alone", changed(PROBE, seeds=1, first_seed=BAD), never)
+    alone = changed(PROBE, seeds=1, first_seed=BAD)
+    with pytest.raises(CredoError, match=r"no seed can begin; at the first reset: environment 0 .*no licence") as told:
+        run(tmp_path / "alone", alone, never)
+    assert "CredoError" not in str(told.value)
 
 
 def test_a_seed_with_a_checkpoint_is_not_frozen_because_its_environment_cannot_begin_today(tmp_path, monkeypatch):

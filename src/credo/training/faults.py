@@ -47,6 +47,8 @@ def environment_fault(error: Exception, name: str, **evidence: np.ndarray) -> Fa
     """The fault of a seed whose environment ``name``, or the action it was given, raised ``error``."""
     if isinstance(error, KNOWN):
         return Fault(one_line(error), evidence)
+    if isinstance(error, CredoError):  # of a first reset: what it says is of the environment already
+        return Fault(one_line(error).removeprefix("environment: "), evidence)
     return Fault(f"environment {name} raised {type(error).__name__}: {one_line(error)}", evidence)
 
 
