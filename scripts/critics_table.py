@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from statistics import median
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from bed_table import METHODS, named
@@ -13,6 +14,7 @@ from early_tables import CHANGES, cells_of, rounded
 from kept_files import ENVIRONMENTS, LEARNERS, Rows, in_order, markdown, read
 from robust_table import of_pairs
 
+from credo.diagnostics.critics import Following, due
 from credo.studies.counts import holm
 
 BED, ROBUST, EXPLOSION = "stability-bed", "stability-robust", "stability-explosion"
@@ -54,25 +56,16 @@ class End(NamedTuple):
     gradient: float
 
 
-def windows_of(rows: Rows, learner: str, settings: dict[str, Any], rounds: tuple[int, int]) -> list[Window]:
-    """A seed's windows in which something is learned; ``rounds``: steps and updates of one.
-
-    The targets move by ``target_rate`` towards reward + discount * target; with TD3 as often as the actor.
-    """
-    steps, updates = rounds
-    discount, rate = settings["discount"], settings["target_rate"]
-    moves = updates // (settings["actor_delay"] if learner == "td3" else 1)
-    found, before, target = [], 0.0, 0.0
-    for row in rows:
-        length, before = (row["step"] - before) / steps, row["step"]
-        if row["q_mean"] == "" or row["reward_mean"] == "":
-            continue
-        lasting = row["reward_mean"] / (1 - discount)
-        kept = (1 - rate * (1 - discount)) ** (moves * length)
-        start, target = target, lasting + (target - lasting) * kept
-        due = row["reward_mean"] + discount * (start + target) / 2
-        found.append(Window(row["step"], length, row["reward_mean"], row["q_mean"], due, row["actor_gradient_max"]))
-    return found
+def windows_of(rows: Rows, targets: Following, steps: int) -> list[Window]:
+    """A seed's windows in which something is learned; ``steps``: of a round."""
+    before = itertools.chain([0.0], (row["step"] for row in rows))
+    lengths = [(row["step"] - start) / steps for row, start in zip(rows, before, strict=False)]
+    learned = [(row, n) for row, n in zip(rows, lengths, strict=True) if "" not in (row["q_mean"], row["reward_mean"])]
+    owed = due(np.array([row["reward_mean"] for row, _ in learned]), targets, np.array([n for _, n in learned]))
+    return [
+        Window(row["step"], n, row["reward_mean"], row["q_mean"], float(value), row["actor_gradient_max"])
+        for (row, n), value in zip(learned, owed, strict=True)
+    ]
 
 
 def curves(results: Path, study: str) -> dict[Cell, dict[float, list[Window]]]:
@@ -88,8 +81,9 @@ def curves(results: Path, study: str) -> dict[Cell, dict[float, list[Window]]]:
         told = cells.get(f"{method.replace(' ', '/')}/{environment}", cells.get(method))["identity"]
         learner = told["learner"]
         if learner in LEARNERS and all(mine[-1]["reward_mean"] != "" for mine in seeds.values()):
-            rounds = told["steps_per_round"], told["updates_per_round"]
-            found[cell] = {seed: windows_of(mine, learner, told[learner], rounds) for seed, mine in seeds.items()}
+            moves = told["updates_per_round"] // told[learner].get("actor_delay", 1)
+            targets = Following(told[learner]["discount"], told[learner]["target_rate"], moves)
+            found[cell] = {seed: windows_of(mine, targets, told["steps_per_round"]) for seed, mine in seeds.items()}
     return found
 
 

@@ -43,6 +43,7 @@ WITHOUT_JAX = (
     "policies",
     "demonstrations",
     "environments",
+    "diagnostics.critics",
     "diagnostics.divergence",
     "diagnostics.imitation",
     "plugins",

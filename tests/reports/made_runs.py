@@ -14,8 +14,9 @@ STEPS, INTERVAL, START = 12_800, 1_280, 1_000
 LEVELS = {"healthy": 2900.0, "weak": 800.0, "dead": 20.0, "broken": 2000.0}
 
 
-def rows(seed: int, fate: str, adversarial: bool) -> tuple[list[dict], list[dict]]:
-    """Metrics and evaluations of a seed: healthy, weak, dead (no gradient from step 2,000), broken (NaN at 9,600)."""
+def rows(seed: int, fate: str, adversarial: bool, q: float | None = None) -> tuple[list[dict], list[dict]]:
+    """Metrics and evaluations of a seed: healthy, weak, dead (no gradient from step 2,000), broken (NaN at 9,600).
+    ``q``: what its critic says, at a reward of 0.1."""
     generator = np.random.default_rng(seed)
     metrics, evaluations = [], []
     for number in range(STEPS // 64):
@@ -27,6 +28,8 @@ def rows(seed: int, fate: str, adversarial: bool) -> tuple[list[dict], list[dict
             "critic_loss": float("nan") if fate == "broken" and step == 9_600 else 2.0,
             "q_mean": -step / 1_000,
         }
+        if q is not None:
+            row |= {"q_mean": q, "reward_mean": 0.1}
         if adversarial:
             row |= {
                 "expert_probability_expert": 0.98 if dead else 0.75,
@@ -51,14 +54,20 @@ def rows(seed: int, fate: str, adversarial: bool) -> tuple[list[dict], list[dict
     return metrics, evaluations
 
 
-def make_run_at(folder: Path, fates: tuple[str, ...], expert: float | None = 3000.0, **settings) -> Path:
+def make_run_at(
+    folder: Path,
+    fates: tuple[str, ...],
+    expert: float | None = 3000.0,
+    qs: tuple[float | None, ...] = (),
+    **settings,
+) -> Path:
     """A run folder with one seed for each fate; none: nothing is recorded yet."""
     adversarial = settings.get("reward", "plr") != "environment"
     config = dataclasses.replace(RunConfig(), **{"steps": STEPS, "seeds": len(fates)} | settings)
     run_folder.create(folder, config, {"return_mean": expert} if adversarial else {}, "credo imitate")
     metrics, evaluations = [], []
     for seed, fate in enumerate(fates):
-        of_seed = rows(seed, fate, adversarial)
+        of_seed = rows(seed, fate, adversarial, qs[seed] if qs else None)
         metrics += of_seed[0]
         evaluations += of_seed[1]
     if fates:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 
 import pytest
 from rich.console import Console
 
 from credo import run_folder
+from credo.config import RunConfig
 from credo.reports.load import load_run
 from credo.reports.tables import list_table, run_row, run_rows, seed_rows, summary_table
 
@@ -40,6 +42,18 @@ def test_rows_of_seeds_join_the_summary_and_the_curves(make_run):
     shown = text(summary_table(folder))
     for word in ("kept at step", "50%", "dead at 2,048", "seed 1: actor inactive from step 2,048", "0.980"):
         assert word in shown
+
+
+def test_a_critic_that_runs_away_is_told_of(make_run):
+    """Targets that move all the way are at reward / (1 - discount) after the first few rounds, so 0.2 is due."""
+    td3 = {"td3": dataclasses.replace(RunConfig().td3, discount=0.5, target_rate=1.0)}
+    folder = make_run("run", ("healthy", "weak", "weak"), qs=(0.3, 2.1, 9.0), **td3)
+    assert [row.q_over_due for row in seed_rows(load_run(folder))] == pytest.approx([1.5, 10.5, 45])
+    shown = " ".join(text(summary_table(folder)).split())
+    assert "critics run away: mean Q is 10 (seed 1), 45 (seed 2) times what is due" in shown
+    assert "run away" not in text(summary_table(make_run("steady", ("healthy",), qs=(1.9,), **td3)))
+    clone = make_run("clone", ("healthy",), qs=(9.0,), learner="bc")
+    assert seed_rows(load_run(clone))[0].q_over_due is None
 
 
 def test_a_run_on_the_environments_reward_has_no_columns_of_a_discriminator(make_run):

@@ -5,6 +5,7 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 REPOSITORY = Path(__file__).parents[2]
@@ -147,26 +148,14 @@ IDENTITY = {"learner": "ddpg", "steps_per_round": 64, "updates_per_round": 64}
 ROUNDS = ("method", "environment", "seed", "step", "reward_mean", "q_mean", "actor_gradient_max")
 
 
-def test_what_is_due_is_what_lagging_targets_say(scripts):
-    """Against the recursion of the targets themselves, update by update."""
-    settings = {"discount": 0.9, "target_rate": 0.02, "actor_delay": 2}
-    rewards = (1.0, 0.5, 0.5, 0.1)
+def test_a_window_of_rounds_has_what_is_due_in_it(scripts):
+    """Rows before anything is learned move no target."""
+    table = scripts["critics_table"]
     rows = [dict(zip(ROUNDS[3:], (64, "", "", ""), strict=True))]
-    steps = (128, 192, 320, 640)
-    rows += [
-        dict(zip(ROUNDS[3:], (step, reward, 7.0, 1.0), strict=True))
-        for step, reward in zip(steps, rewards, strict=True)
-    ]
-    for learner, moves in (("ddpg", 64), ("td3", 32)):
-        found = scripts["critics_table"].windows_of(rows, learner, settings, (64, 64))
-        target, before = 0.0, 64
-        for window, step, reward in zip(found, steps, rewards, strict=True):
-            start = target
-            for _ in range(moves * (step - before) // 64):
-                target += 0.02 * (reward + 0.9 * target - target)
-            assert window.due == pytest.approx(reward + 0.9 * (start + target) / 2)
-            assert (window.step, window.rounds) == (step, (step - before) / 64)
-            before = step
+    rows += [dict(zip(ROUNDS[3:], told, strict=True)) for told in ((128, 1.0, 7.0, 2.0), (320, 0.5, 8.0, 3.0))]
+    targets = table.Following(discount=0.9, target_rate=0.02, moves=32)
+    owed = table.due(np.array([1.0, 0.5]), targets, np.array([1, 3]))
+    assert table.windows_of(rows, targets, 64) == [(128, 1, 1, 7, owed[0], 2), (320, 3, 0.5, 8, owed[1], 3)]
 
 
 def test_the_end_of_a_seed_weighs_its_windows_by_their_rounds(scripts):

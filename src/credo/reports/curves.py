@@ -12,6 +12,7 @@ import altair as alt
 import numpy as np
 import vl_convert
 
+from credo.diagnostics.critics import OVER_DUE
 from credo.diagnostics.divergence import KINDS
 from credo.reports.load import Columns, LoadedRun, load_run, thin
 from credo.reports.style import EVENTS, FONT, SHORT_NUMBER, colours, log_ticks
@@ -93,6 +94,7 @@ PANELS = (
     Panel("Expert samples filtered", "share", "metrics", "filtered_share", "share"),
     Panel("Critic loss", "loss, log(x+1) axis", "metrics", "critic_loss", "log"),
     Panel("Mean value of the critic", "Q", "metrics", "q_mean"),
+    Panel("The critic's promise over what is due", "mean Q / due, log(x+1) axis", "metrics", OVER_DUE, "log"),
 )
 
 
@@ -270,10 +272,9 @@ def _y(panel: Panel, values: np.ndarray, expert: float | None) -> alt.Y:
             axis = alt.Axis(tickCount=5, format=".1f")
     elif panel.scale == "log":
         # symlog with constant 1 is log(x + 1).
-        largest = float(values.max())
-        top = max(largest * 1.1, 1.0)
+        low, top = min(1.1 * float(values.min()), 0.0), max(1.1 * float(values.max()), 1.0)
         axis = alt.Axis(values=log_ticks(top), labelExpr=SHORT_NUMBER)
-        scale = alt.Scale(type="symlog", constant=1, domain=[0, top], nice=False)
+        scale = alt.Scale(type="symlog", constant=1, domain=[low, top], nice=False)
     elif expert is not None:
         low, high = min(float(values.min()), 0.0, expert), max(float(values.max()), 0.0, expert)
         room = 0.08 * (high - low)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
+from credo.diagnostics.critics import OVER_DUE
+
 Scale = Literal["linear", "log", "share"]
 """log: log(x + 1), mirrored for negative values; share: from 0 to 1."""
 
@@ -78,6 +80,16 @@ FIGURES = (
             paper,
         )
         for network, paper in (("actor", "Figures 3 and 8"), ("critic", ""), ("discriminator", ""))
+    ),
+    Figure(
+        "critic-promise",
+        "What the critic promises, over what is due",
+        "mean Q / what is due",
+        "metrics",
+        OVER_DUE,
+        "log",
+        "Due is what a critic without error would say whose targets lag behind the rewards as these do, if no episode "
+        "ended; so less is due where episodes end. Far above 1 the critic runs away.",
     ),
     Figure(
         "expert-probability",

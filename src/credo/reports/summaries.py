@@ -133,6 +133,7 @@ def seeds(collection: Collection) -> Table:
                         row.selected_return,
                         _percent(row.expert_share),
                         row.expert_probability,
+                        row.q_over_due,
                         seed.verdict.first_explosion,
                     ),
                 )
@@ -142,13 +143,14 @@ def seeds(collection: Collection) -> Table:
         "Verdict of every seed",
         (
             *("environment", "method", "seed", "verdict", "at step", "reason", "last return"),
-            *("return of the kept policy", "of expert", "late P(expert)", "first explosion"),
+            *("return of the kept policy", "of expert", "late P(expert)", "late Q / due", "first explosion"),
         ),
         tuple(rows),
         "The kept policy is the one nearest to held-out demonstrations, chosen without a reward; its return is that of "
         "the evaluation which chose it, and credo evaluate plays it from other starts. Late P(expert) is the "
-        "discriminator's mean on expert samples over the last 50 rounds. First explosion: the step of the actor's "
-        "first exploding gradient, whatever the verdict.",
+        "discriminator's mean on expert samples over the last 50 rounds, late Q / due what the critic promises "
+        "there over what one without error would. First explosion: the step of the actor's first exploding gradient, "
+        "whatever the verdict.",
     )
 
 

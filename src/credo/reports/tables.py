@@ -10,6 +10,7 @@ import numpy as np
 from rich.table import Table
 from rich.text import Text
 
+from credo.diagnostics.critics import OVER_DUE, RUNS_AWAY
 from credo.diagnostics.divergence import DIVERGED, KINDS
 from credo.reports.load import Columns, LoadedRun, find_runs, load_run
 from credo.types import CredoError, is_number, printable
@@ -65,6 +66,8 @@ class SeedRow:
     """Of expert samples, mean over the last rounds."""
     filtered_share: float | None
     """Of the expert samples, mean over the last rounds."""
+    q_over_due: float | None
+    """What the critic promises over what is due (``diagnostics.critics``), mean over the last rounds."""
 
 
 def run_row(run: LoadedRun) -> RunRow:
@@ -167,10 +170,19 @@ def summary_table(folder: Path) -> Table:
         table.add_row(*cells)
     reasons = [f"seed {row.seed}: {_why(run, row)}" for row in rows if row.verdict in (*DIVERGED, "faulted")]
     measured = [_MEASURED] if any(row.selected_return is not None for row in rows) and not run.config.clones else []
-    notes = [*measured, *reasons, *run.problems]
+    notes = [*measured, *reasons, *_running_away(rows), *run.problems]
     if notes:
         table.caption, table.caption_justify = Text("\n".join(map(printable, notes))), "left"
     return table
+
+
+def _running_away(rows: list[SeedRow]) -> list[str]:
+    """A line on the critics that promise many times what their rewards bear out."""
+    far = {row.seed: row.q_over_due for row in rows if row.q_over_due is not None and row.q_over_due >= RUNS_AWAY}
+    if not far:
+        return []
+    told = ", ".join(f"{times:,.0f} (seed {seed})" for seed, times in far.items())
+    return [f"critics run away: mean Q is {told} times what is due; docs/stability.md tells what helps"]
 
 
 def _why(run: LoadedRun, row: SeedRow) -> str:
@@ -200,6 +212,7 @@ def _seed_row(run: LoadedRun, seed: int) -> SeedRow:
         final_return=final,
         expert_probability=_late_mean(run.metrics[seed], "expert_probability_expert"),
         filtered_share=_late_mean(run.metrics[seed], "filtered_share"),
+        q_over_due=_late_mean(run.metrics[seed], OVER_DUE),
     )
 
 
