@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 from bed_table import METHODS, named
+from credo_table import late, of_dead
 from early_tables import CHANGES, cells_of, rounded
 from kept_files import ENVIRONMENTS, LEARNERS, Rows, in_order, markdown, read
 from robust_table import of_pairs
@@ -28,6 +29,16 @@ HEADER = (
     "mean Q: median (most)",
     "Q / due: median (least to most)",
     "largest gradient of the actor: median (most)",
+)
+PAIRS = (
+    "CREDO off, and its filter with c = 5",
+    "dead",
+    "exploded",
+    "best evaluation, share of the expert's return: medians",
+    "largest gradient of the actor at the end: medians",
+    "Q / due, of those not dead: medians",
+    "filtered, second half",
+    "p of dead, of the gradient, alone / Holm",
 )
 TESTED = "p of the gradient, of Q, alone / Holm; of Q / due"
 Cell = tuple[str, str]
@@ -168,3 +179,47 @@ def explosion(results: Path) -> list[str]:
     }
     rows = [[*row_of(CHANGES[key[0]], cells[key], found[key]), told.get(key, "")] for key in (plain, *others)]
     return markdown((*HEADER, TESTED), rows)
+
+
+def credo(results: Path) -> list[str]:
+    """The bed without CREDO and with it: a learner in an environment a row, and the two tests that were fixed."""
+    cells, found = cells_of(results, BED), curves(results, BED)
+    rounds = read(results / f"{BED}-rounds.csv")
+    pairs = {}
+    for learner, environment in itertools.product(LEARNERS, ENVIRONMENTS):
+        pair = (f"{learner} plain", environment), (f"{learner} credo", environment)
+        if all(key in cells for key in pair):
+            pairs[f"{LEARNERS[learner]}, {ENVIRONMENTS[environment]}"] = pair
+    ends = {
+        key: {seed: end_of(windows) for seed, windows in found[key].items()} for each in pairs.values() for key in each
+    }
+    alone = {
+        "dead": [of_dead(cells[with_it], cells[without]) for without, with_it in pairs.values()],
+        "gradient": [
+            of_pairs([end.gradient - ends[without][seed].gradient for seed, end in ends[with_it].items()])
+            for without, with_it in pairs.values()
+        ],
+    }
+    rows = []
+    for index, (name, pair) in enumerate(pairs.items()):
+        sides = [cells[key] for key in pair]
+        alive = [[ends[key][row["seed"]] for row in cells[key] if row["verdict"] != "dead"] for key in pair]
+        filtered = [row for row in rounds if (row["method"], row["environment"]) == pair[1]]
+        rows.append(
+            [
+                name,
+                *(
+                    " and ".join(f"{sum(row['verdict'] == kind for row in side)}" for side in sides)
+                    + f" of {len(sides[0])}"
+                    for kind in ("dead", "exploded")
+                ),
+                " and ".join(
+                    f"{median(row['best_return'] / row['expert_return'] for row in side):.2f}" for side in sides
+                ),
+                " and ".join(_gradient(median(end.gradient for end in ends[key].values())) for key in pair),
+                " and ".join(f"{median(end.q / end.due for end in side):.0f}" if side else "-" for side in alive),
+                f"{late(filtered, 'filtered_share'):.0%}",
+                ", ".join(f"{rounded(each[index])} / {rounded(holm(each)[index])}" for each in alone.values()),
+            ]
+        )
+    return markdown(PAIRS, rows)

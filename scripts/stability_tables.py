@@ -57,6 +57,7 @@ TABLES: dict[str, Callable[[Path], list[str]]] = {
     "bed": bed_table.table,
     "critics": critics_table.table,
     "explosion": critics_table.explosion,
+    "bed-credo": critics_table.credo,
     "remedies": bed_table.remedies,
     "ddpg-trials": pilots_table.hopper,
     "walker2d-trials": pilots_table.walker2d,

@@ -220,3 +220,40 @@ def test_what_drives_the_critics_is_tested_seed_by_seed(scripts, tmp_path):
     # All six differ one way in either: 2 of 64.
     assert short[0] == "discount 0.95"
     assert short[-1] == "0.031 / 0.031, 0.031 / 0.031; 0.031"
+
+
+def test_credo_in_the_bed_is_tested_pair_by_pair(scripts, tmp_path):
+    """Learners with both sides alone; six of six dead against none are 2 in 924, gradients that all fall 2 in 64. What
+    is due is 0.55, 1 and 1 in the three windows."""
+    seeds, rounds, cells = [], [], {}
+    for method, environment, dead, gradient in (
+        ("ddpg plain", "hopper", True, 10),
+        ("ddpg credo", "hopper", False, 1),
+        ("td3 plain", "walker2d", False, 5),
+        ("td3 credo", "walker2d", False, 5),
+        ("sd3 plain", "hopper", False, 5),
+    ):
+        learner = method.split(" ")[0]
+        for seed in range(6):
+            place = dict(zip(ROUNDS[:3], (method, environment, seed), strict=True))
+            told = {"verdict": "dead" if dead else "exploded" if seed == 0 else "weak", "step": ""}
+            seeds.append(place | told | {"best_return": 20.0, "expert_return": 100.0})
+            spread = (-1) ** seed * seed / 10 if method == "td3 credo" else 0
+            for step in (3_200, 6_400, 9_600):
+                told = (step, 0.1, 3.0, gradient + spread, 0.5)
+                rounds.append(place | dict(zip((*ROUNDS[3:], "filtered_share"), told, strict=True)))
+        part = {"discount": 0.9, "target_rate": 1.0, "actor_delay": 1}
+        cells[f"{method.replace(' ', '/')}/{environment}"] = {
+            "identity": IDENTITY | {"learner": learner, learner: part}
+        }
+    write(tmp_path / "stability-bed-seeds.csv", list(seeds[0]), seeds)
+    write(tmp_path / "stability-bed-rounds.csv", (*ROUNDS, "filtered_share"), rounds)
+    (tmp_path / "stability-bed.json").write_text(json.dumps(cells))
+    td3, ddpg = lines_of(scripts["critics_table"].credo(tmp_path))
+    assert [row[0] for row in (td3, ddpg)] == ["TD3, Walker2d-v5", "DDPG, Hopper-v5"]
+    assert ddpg[1:] == [
+        *("6 and 0 of 6", "0 and 1 of 6", "0.20 and 0.20", "10 and 1.0", "- and 4", "50%"),
+        "0.0022 / 0.0043, 0.031 / 0.062",
+    ]
+    assert td3[1:4] == ["0 and 0 of 6", "1 and 1 of 6", "0.20 and 0.20"]
+    assert td3[-1].startswith("1 / 1, ")
