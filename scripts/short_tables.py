@@ -98,7 +98,9 @@ def regime(results: Path) -> list[str]:
                 f"{kinds['dead']} {of}",
                 f"{kinds['failed']} {of}",
                 f"{sum(end > 0.1 for end in ends)} {of} ({max(ends):.2f})",
-                ", ".join(_overshoot(mine, found[f"{learner} plain", name]) for name, mine in cells.items()),
+                ", ".join(
+                    _overshoot(cells[name], found[f"{learner} plain", name]) if name in cells else "-" for name in SHORT
+                ),
             ]
         told.append([full, *(f"{inactive(mine)} of {len(mine)}" for mine in first), *later])
     return markdown(REGIME, told)
