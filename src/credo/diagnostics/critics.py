@@ -25,8 +25,8 @@ class Following(NamedTuple):
 
     discount: float
     target_rate: float
-    moves: int
-    """Of the targets in a round."""
+    moves: float
+    """Of the targets in a round, on average."""
 
 
 def following(config: RunConfig) -> Following | None:
@@ -36,7 +36,7 @@ def following(config: RunConfig) -> Following | None:
     learner = getattr(config, config.learner)
     # TD3's targets move with its actor.
     delay = learner.actor_delay if config.learner == "td3" else 1
-    return Following(learner.discount, learner.target_rate, config.updates_per_round // delay)
+    return Following(learner.discount, learner.target_rate, config.updates_per_round / delay)
 
 
 def due(reward: np.ndarray, targets: Following, rounds: np.ndarray | float = 1.0) -> np.ndarray:

@@ -182,7 +182,7 @@ def _running_away(rows: list[SeedRow]) -> list[str]:
     if not far:
         return []
     told = ", ".join(f"{times:,.0f} (seed {seed})" for seed, times in far.items())
-    return [f"critics run away: mean Q is {told} times what is due; docs/stability.md tells what helps"]
+    return [f"critics run away: mean Q is {told} times what is due; under the presets robust they do not"]
 
 
 def _why(run: LoadedRun, row: SeedRow) -> str:
