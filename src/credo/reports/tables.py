@@ -151,21 +151,24 @@ def summary_table(folder: Path) -> Table:
     run = load_run(Path(folder))
     rows = seed_rows(run)
     about = "" if run.expert_return is None else f"; the expert's mean return is {run.expert_return:,.0f}"
-    table = Table(title=Text(f"{printable(run.config.environment)}{about}"), title_justify="left")
+    table = Table(title=Text(f"{printable(run.config.environment)}{about}"), title_justify="left", pad_edge=False)
     # A column of which nothing is known is left out: a run without a discriminator, demonstrations without returns.
     columns: list[tuple[str, list[Text | str]]] = [
         ("seed", [str(row.seed) for row in rows]),
         ("verdict", [_verdict_text(row) for row in rows]),
-        ("kept at step", [_optional(row.selected_step, ",") for row in rows]),
-        ("its return", [_optional(row.selected_return, ",.0f") for row in rows]),
-        ("of expert", [_optional(row.expert_share, ".0%") for row in rows]),
-        ("last return", [_optional(row.final_return, ",.0f") for row in rows]),
+        ("kept at\nstep", [_optional(row.selected_step, ",") for row in rows]),
+        ("its\nreturn", [_optional(row.selected_return, ",.0f") for row in rows]),
+        ("of\nexpert", [_optional(row.expert_share, ".0%") for row in rows]),
+        ("last\nreturn", [_optional(row.final_return, ",.0f") for row in rows]),
         ("P(expert)", [_optional(row.expert_probability, ".3f") for row in rows]),
         ("filtered", [_optional(row.filtered_share, ".1%") for row in rows]),
     ]
     shown = [(name, cells) for name, cells in columns if any(cell != "-" for cell in cells)]
-    for name, _ in shown:
-        table.add_column(name, justify="left" if name == "verdict" else "right", no_wrap=name == "verdict")
+    for name, texts in shown:
+        # On 80 columns verdicts go over two lines, and no number is cut.
+        verdict = name == "verdict"
+        longest = max((len(word) for each in texts for word in str(each).split()), default=0) if verdict else None
+        table.add_column(name, justify="left" if verdict else "right", no_wrap=not verdict, min_width=longest)
     for cells in zip(*(cells for _, cells in shown), strict=True):
         table.add_row(*cells)
     reasons = [f"seed {row.seed}: {_why(run, row)}" for row in rows if row.verdict in (*DIVERGED, "faulted")]
