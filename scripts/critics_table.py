@@ -105,20 +105,30 @@ def end_of(windows: list[Window]) -> End:
     return End(*map(float, means), max(window.gradient for window in last))
 
 
+def alive(seeds: Rows, found: dict[float, list[Window]]) -> list[End]:
+    """The ends of the seeds that are not dead, whose actors no critic moves."""
+    return [end_of(found[row["seed"]]) for row in seeds if row["verdict"] != "dead"]
+
+
+def ratios(seeds: Rows, found: dict[float, list[Window]]) -> list[float]:
+    """Mean Q over what is due at the end, of the seeds that are not dead."""
+    return [end.q / end.due for end in alive(seeds, found)]
+
+
 def row_of(name: str, seeds: Rows, found: dict[float, list[Window]]) -> list[str]:
-    """Of the seeds that are not dead, whose actors no critic moves."""
-    alive = [end_of(found[row["seed"]]) for row in seeds if row["verdict"] != "dead"]
-    told = [name, f"{len(alive)} of {len(seeds)}"]
-    if not alive:
+    """Of the seeds that are not dead."""
+    ends = alive(seeds, found)
+    told = [name, f"{len(ends)} of {len(seeds)}"]
+    if not ends:
         return [*told, "", "", "", "", ""]
-    ratios = [end.q / end.due for end in alive]
-    values, gradients = [end.q for end in alive], [end.gradient for end in alive]
+    promised = ratios(seeds, found)
+    values, gradients = [end.q for end in ends], [end.gradient for end in ends]
     return [
         *told,
-        f"{median(end.reward for end in alive):.2f}",
-        f"{median(end.due for end in alive):.0f}",
+        f"{median(end.reward for end in ends):.2f}",
+        f"{median(end.due for end in ends):.0f}",
         f"{median(values):,.0f} ({max(values):,.0f})",
-        f"{median(ratios):.1f} ({min(ratios):.1f} to {max(ratios):.1f})",
+        f"{median(promised):.1f} ({min(promised):.1f} to {max(promised):.1f})",
         f"{_gradient(median(gradients))} ({_gradient(max(gradients))})",
     ]
 
@@ -171,10 +181,10 @@ def explosion(results: Path) -> list[str]:
         for column in ("gradient", "q")
     }
     # The third test was not fixed beforehand.
-    ratios = {key: {seed: end.q / end.due for seed, end in ends[key].items()} for key in found}
+    shares = {key: {seed: end.q / end.due for seed, end in ends[key].items()} for key in found}
     told = {
         key: ", ".join(f"{rounded(each[index])} / {rounded(holm(each)[index])}" for each in alone.values())
-        + f"; {rounded(of_pairs([ratio - ratios[plain][seed] for seed, ratio in ratios[key].items()]))}"
+        + f"; {rounded(of_pairs([share - shares[plain][seed] for seed, share in shares[key].items()]))}"
         for index, key in enumerate(others)
     }
     rows = [[*row_of(CHANGES[key[0]], cells[key], found[key]), told.get(key, "")] for key in (plain, *others)]
@@ -203,7 +213,7 @@ def credo(results: Path) -> list[str]:
     rows = []
     for index, (name, pair) in enumerate(pairs.items()):
         sides = [cells[key] for key in pair]
-        alive = [[ends[key][row["seed"]] for row in cells[key] if row["verdict"] != "dead"] for key in pair]
+        promised = [ratios(cells[key], found[key]) for key in pair]
         filtered = [row for row in rounds if (row["method"], row["environment"]) == pair[1]]
         rows.append(
             [
@@ -217,7 +227,7 @@ def credo(results: Path) -> list[str]:
                     f"{median(row['best_return'] / row['expert_return'] for row in side):.2f}" for side in sides
                 ),
                 " and ".join(_gradient(median(end.gradient for end in ends[key].values())) for key in pair),
-                " and ".join(f"{median(end.q / end.due for end in side):.0f}" if side else "-" for side in alive),
+                " and ".join(f"{median(side):.0f}" if side else "-" for side in promised),
                 f"{late(filtered, 'filtered_share'):.0%}",
                 ", ".join(f"{rounded(each[index])} / {rounded(holm(each)[index])}" for each in alone.values()),
             ]

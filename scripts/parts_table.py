@@ -7,10 +7,10 @@ from pathlib import Path
 from statistics import mean, median
 
 from critics_table import curves as critics
-from critics_table import end_of
-from early_tables import Cells, cells_of, dead, rounded
-from kept_files import ENVIRONMENTS, NEAR_THE_EXPERT, Rows, in_order, markdown, read
-from robust_table import NAMES, curve, of_pairs
+from critics_table import ratios
+from early_tables import cells_of, dead, rounded
+from kept_files import ENVIRONMENTS, in_order, markdown, read
+from robust_table import NAMES, curves_of, means, of_pairs, there
 from scipy import stats
 
 from credo.studies.counts import holm
@@ -47,23 +47,6 @@ HEADER = (
     "mean difference from `robust` (95% interval)",
     "p, alone / Holm",
 )
-Curves = list[list[tuple[float, float]]]
-"""Of each seed, the steps of its evaluations and the shares of the expert's return."""
-
-
-def curves_of(evaluations: Rows, cells: Cells, method: str, environment: str) -> Curves:
-    mine = [row for row in evaluations if (row["method"], row["environment"]) == (method, environment)]
-    return [curve(row["seed"], mine, row["expert_return"]) for row in cells[method, environment]]
-
-
-def means(side: Curves) -> list[float]:
-    return [mean(share for _, share in one) for one in side]
-
-
-def there(side: Curves) -> tuple[int, int]:
-    """How many seeds are near the expert in the last evaluation, and in any."""
-    last = sum(one[-1][1] >= NEAR_THE_EXPERT for one in side)
-    return last, sum(max(share for _, share in one) >= NEAR_THE_EXPERT for one in side)
 
 
 def told_of(differences: Sequence[float]) -> str:
@@ -129,8 +112,7 @@ def table(results: Path) -> list[str]:
         for part in parts:
             mine, seeds = means(sides[part]), cells[part, environment]
             last, ever = there(sides[part])
-            alive = [found[part, environment][row["seed"]] for row in seeds if row["verdict"] != "dead"]
-            ratios = [end.q / end.due for end in map(end_of, alive)]
+            promised = ratios(seeds, found[part, environment])
             tested = part in alone
             lines.append(
                 [
@@ -139,7 +121,7 @@ def table(results: Path) -> list[str]:
                     f"{median(mine):.2f} ({min(mine):.2f} to {max(mine):.2f})",
                     f"{last} of {len(seeds)}",
                     f"{ever} of {len(seeds)}",
-                    f"{median(ratios):.1f} ({max(ratios):.1f})" if ratios else "",
+                    f"{median(promised):.1f} ({max(promised):.1f})" if promised else "",
                     told_of(differences[part]) if tested else "",
                     f"{rounded(alone[part])} / {rounded(corrected[part])}" if tested else "",
                 ]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from statistics import mean, median
+from statistics import median
 
 from credo_table import late
 from early_tables import rounded
-from kept_files import ENVIRONMENTS, NEAR_THE_EXPERT, Rows, markdown, read
-from robust_table import curve, of_pairs
+from kept_files import ENVIRONMENTS, Rows, markdown, read
+from robust_table import curve, means, of_pairs, there
 
 from credo.studies.counts import holm
 
@@ -41,11 +41,10 @@ def table(results: Path) -> list[str]:
     }
     done = [name for name in ENVIRONMENTS if cells["off", name][0] and cells["filter", name][0]]
     count = min(len(one) for name in done for method in NAMES for one in cells[method, name][1])
-    means = {
-        key: [mean(share for _, share in one[:count]) for one in found[1]] for key, found in cells.items() if found[0]
-    }
+    cut = {key: [one[:count] for one in found[1]] for key, found in cells.items() if found[0]}
+    shares = {key: means(side) for key, side in cut.items()}
     pairs = {
-        name: [mine - other for mine, other in zip(means["filter", name], means["off", name], strict=True)]
+        name: [mine - other for mine, other in zip(shares["filter", name], shares["off", name], strict=True)]
         for name in done
     }
     alone = {name: of_pairs(differences) for name, differences in pairs.items()}
@@ -57,8 +56,8 @@ def table(results: Path) -> list[str]:
             last = curves[0][count - 1][0]
             rounds = [row for row in rounds if row["step"] <= last]
             of = f"of {len(seeds)}"
-            mine = means[method, environment]
-            shares = [[share for _, share in one[:count]] for one in curves]
+            mine = shares[method, environment]
+            at_last, at_any = there(cut[method, environment])
             p = f"{rounded(alone[environment])} / {rounded(corrected[environment])}" if method == "filter" else ""
             told.append(
                 [
@@ -66,8 +65,8 @@ def table(results: Path) -> list[str]:
                     NAMES[method],
                     f"{sum(row['verdict'] == 'dead' for row in seeds)} {of}",
                     f"{median(mine):.2f} ({min(mine):.2f} to {max(mine):.2f})",
-                    f"{sum(one[-1] >= NEAR_THE_EXPERT for one in shares)} {of}",
-                    f"{sum(max(one) >= NEAR_THE_EXPERT for one in shares)} {of}",
+                    f"{at_last} {of}",
+                    f"{at_any} {of}",
                     f"{late(rounds, 'filtered_share'):.1%}",
                     ", ".join(f"{late(rounds, f'expert_probability_{side}'):.3f}" for side in ("expert", "policy")),
                     p,

@@ -6,9 +6,9 @@ import itertools
 import json
 from math import isinf
 from pathlib import Path
-from statistics import median_high
+from statistics import mean, median_high
 
-from early_tables import inactive
+from early_tables import Cells, inactive
 from kept_files import ENVIRONMENTS, LEARNERS, NEAR_THE_EXPERT, Rows, frozen, in_order, markdown, read
 from scipy import stats
 
@@ -40,12 +40,29 @@ NAMES = LEARNERS | {
     "td3-without-cloning": "TD3 without cloning",
     "td3-without-credo": "TD3 without CREDO",
 }
+Curves = list[list[tuple[float, float]]]
+"""Of each seed, the steps of its evaluations and the shares of the expert's return."""
 
 
 def curve(seed: float, evaluations: Rows, expert: float) -> list[tuple[float, float]]:
     """Of each evaluation of a seed, the step and the share of the expert's return; 0 where it was frozen."""
     mine = [row for row in evaluations if row["seed"] == seed]
     return [(row["step"], 0.0 if row["return"] == "" else row["return"] / expert) for row in mine]
+
+
+def curves_of(evaluations: Rows, cells: Cells, method: str, environment: str) -> Curves:
+    mine = [row for row in evaluations if (row["method"], row["environment"]) == (method, environment)]
+    return [curve(row["seed"], mine, row["expert_return"]) for row in cells[method, environment]]
+
+
+def means(side: Curves) -> list[float]:
+    return [mean(share for _, share in one) for one in side]
+
+
+def there(side: Curves) -> tuple[int, int]:
+    """How many seeds are near the expert in the last evaluation, and in any."""
+    last = sum(one[-1][1] >= NEAR_THE_EXPERT for one in side)
+    return last, sum(max(share for _, share in one) >= NEAR_THE_EXPERT for one in side)
 
 
 def first_there(shares: list[tuple[float, float]]) -> float:

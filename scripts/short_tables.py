@@ -9,10 +9,10 @@ from pathlib import Path
 from statistics import median
 
 from bed_table import STUDY as BED
-from critics_table import Window, curves, end_of
+from critics_table import Window, curves, ratios
 from early_tables import cells_of, inactive
 from kept_files import ENVIRONMENTS, LEARNERS, NEAR_THE_EXPERT, Rows, frozen, markdown, read, whole
-from robust_table import NAMES, curve, diverged_of, first_there
+from robust_table import NAMES, curves_of, diverged_of, first_there
 
 ROBUST = "stability-robust"
 SHORT = {name: full.removesuffix("-v5") for name, full in ENVIRONMENTS.items()}
@@ -108,7 +108,7 @@ def regime(results: Path) -> list[str]:
 
 def _overshoot(seeds: Rows, found: dict[float, list[Window]]) -> str:
     """Mean Q over what is due at the end, the median of those that are not dead."""
-    ratio = median(end.q / end.due for end in (end_of(found[row["seed"]]) for row in seeds if row["verdict"] != "dead"))
+    ratio = median(ratios(seeds, found))
     return f"{ratio:.0f}" if ratio >= 10 else f"{ratio:.1f}"
 
 
@@ -127,10 +127,7 @@ def arrives(results: Path) -> list[str]:
         kept = [
             row["mean"] / expert[row["environment"]] for row in played if row["method"] == method and row["mean"] != ""
         ]
-        shares = {
-            name: [curve(row["seed"], _of(evaluations, method, name), expert[name]) for row in rows]
-            for name, rows in mine.items()
-        }
+        shares = {name: curves_of(evaluations, cells, method, name) for name in mine}
         last = [one[-1][1] for each in shares.values() for one in each]
         steps = [min(row["steps"] for row in rows if not frozen(row)) for rows in mine.values()]
         there = {name: max(first_there(one) for one in each) for name, each in shares.items()}
@@ -146,10 +143,6 @@ def arrives(results: Path) -> list[str]:
             ]
         )
     return markdown(ARRIVES, told)
-
-
-def _of(rows: Rows, method: str, environment: str) -> Rows:
-    return [row for row in rows if (row["method"], row["environment"]) == (method, environment)]
 
 
 def _span(steps: list[float]) -> str:

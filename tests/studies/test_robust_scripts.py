@@ -2,26 +2,19 @@
 
 import csv
 import json
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+import script_modules
 
-REPOSITORY = Path(__file__).parents[2]
 SEEDS = ("method", "environment", "seed", "verdict", "step", "inactive", "steps", "best_return", "last_return")
 SHARES = ("filtered_share", "expert_probability_expert", "expert_probability_policy", "action_saturation")
 
 
 @pytest.fixture
 def scripts(monkeypatch):
-    monkeypatch.syspath_prepend(str(REPOSITORY / "scripts"))
-    before = set(sys.modules)
     names = ("robust_table", "parts_table", "replacement_table", "bed_table", "early_tables", "critics_table")
-    yield {name: __import__(name) for name in names}
-    for name in set(sys.modules) - before:
-        if getattr(sys.modules[name], "__file__", None) and "/scripts/" in sys.modules[name].__file__:
-            sys.modules.pop(name)
+    yield from script_modules.loaded(monkeypatch, *names)
 
 
 def write(path, names, found):

@@ -2,24 +2,18 @@
 
 import csv
 import json
-import sys
-from pathlib import Path
 
 import pytest
+import script_modules
 
-REPOSITORY = Path(__file__).parents[2]
 SEEDS = ("method", "environment", "seed", "verdict", "inactive", "steps", "last_return", "expert_return")
 ROUNDS = ("method", "environment", "seed", "step", "reward_mean", "q_mean", "actor_gradient_max")
 
 
 @pytest.fixture
 def tables(monkeypatch):
-    monkeypatch.syspath_prepend(str(REPOSITORY / "scripts"))
-    before = set(sys.modules)
-    yield __import__("short_tables")
-    for name in set(sys.modules) - before:
-        if getattr(sys.modules[name], "__file__", None) and "/scripts/" in sys.modules[name].__file__:
-            sys.modules.pop(name)
+    for modules in script_modules.loaded(monkeypatch, "short_tables"):
+        yield modules["short_tables"]
 
 
 def write(path, names, rows):

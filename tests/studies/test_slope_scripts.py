@@ -7,6 +7,7 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import script_modules
 
 from credo.demonstrations import from_episodes, save_demonstrations
 from credo.environments import rollout_episodes
@@ -43,10 +44,7 @@ costly = { credo = "off", discriminator.action_cost = 1e4 }
 
 @pytest.fixture
 def scripts(monkeypatch):
-    monkeypatch.syspath_prepend(str(SCRIPTS))
-    yield {name: __import__(name) for name in NAMES}
-    for name in NAMES:
-        sys.modules.pop(name, None)
+    yield from script_modules.loaded(monkeypatch, *NAMES)
 
 
 def written(path, rows):

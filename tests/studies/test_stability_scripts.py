@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import script_modules
 
 from credo import api
 from credo.environments import rollout_episodes
@@ -43,12 +44,9 @@ penalty = { ddpg.preactivation_penalty = 1.0 }
 
 @pytest.fixture
 def scripts(monkeypatch):
-    monkeypatch.syspath_prepend(str(REPOSITORY / "scripts"))
     names = ("autopsy", "keep_study", "stability_figures", "stability_tables", "early_tables", "early_warning")
     names = (*names, "robust_table", "credo_table", "pilots_table")
-    yield {name: __import__(name) for name in names}
-    for name in (*names, "keep_results", "kept_files"):
-        sys.modules.pop(name, None)
+    yield from script_modules.loaded(monkeypatch, *names)
 
 
 @pytest.fixture

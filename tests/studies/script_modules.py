@@ -1,0 +1,16 @@
+"""The scripts behind docs/stability.md, which are no package, as modules for one test."""
+
+import sys
+from pathlib import Path
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def loaded(monkeypatch, *names):
+    """Of each name its module; what was imported of scripts is forgotten afterwards."""
+    monkeypatch.syspath_prepend(str(REPOSITORY / "scripts"))
+    before = set(sys.modules)
+    yield {name: __import__(name) for name in names}
+    for name in set(sys.modules) - before:
+        if "/scripts/" in (getattr(sys.modules[name], "__file__", None) or ""):
+            sys.modules.pop(name)
