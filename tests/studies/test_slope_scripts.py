@@ -13,7 +13,6 @@ from credo.demonstrations import from_episodes, save_demonstrations
 from credo.environments import rollout_episodes
 from credo.studies.study import load_study
 
-SCRIPTS = Path(__file__).parents[2] / "scripts"
 NAMES = ("critics_pull", "slope_table", "bed_table", "early_tables", "kept_files", "keep_study", "keep_results")
 STUDY = """
 [study]
