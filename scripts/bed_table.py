@@ -29,6 +29,16 @@ HEADER = (
     "return at the end, share of the expert's: median (least to most)",
     "best evaluation, share: median (most)",
 )
+DEATHS = (
+    "",
+    "seed",
+    "dead from step",
+    "largest gradient until then",
+    "since: largest (by step)",
+    "P(expert) on the expert's samples then",
+    "in the last window",
+    "first explosion by the verdict's criterion",
+)
 
 REMEDIED = CHANGES | {"later-learning": "learning from step 10,000 on"}
 REMEDIES = (
@@ -114,3 +124,42 @@ def table(results: Path) -> list[str]:
             ]
         )
     return markdown(HEADER, told)
+
+
+def deaths(results: Path) -> list[str]:
+    """A dead seed a row: how large its actor's gradient was in the windows of rounds until it died, and since.
+
+    The window in which a seed died counts as until then.
+    """
+    curves: dict[tuple[str, str, float], Rows] = {}
+    for row in read(results / f"{STUDY}-rounds.csv"):
+        curves.setdefault((row["method"], row["environment"], row["seed"]), []).append(row)
+    cells = cells_of(results, STUDY)
+    told = []
+    for method, environment in in_order(cells, METHODS):
+        for seed in whole(cells[method, environment]):
+            if seed["verdict"] != "dead":
+                continue
+            rows = [row for row in curves[method, environment, seed["seed"]] if row["actor_gradient_max"] != ""]
+            begins = [0.0, *(row["step"] for row in rows)]
+            since = [row for begin, row in zip(begins, rows, strict=False) if begin >= seed["step"]]
+            until = max(row["actor_gradient_max"] for row in rows[: len(rows) - len(since)])
+            largest = max(since, key=lambda row: row["actor_gradient_max"], default=None)
+            exploded = seed.get("first_explosion", "")
+            told.append(
+                [
+                    named(method, environment),
+                    f"{seed['seed']:.0f}",
+                    f"{seed['step']:,.0f}",
+                    _gradient(until),
+                    f"{_gradient(largest['actor_gradient_max'])} ({largest['step']:,.0f})" if largest else "-",
+                    f"{largest['expert_probability_expert']:.2f}" if largest else "-",
+                    f"{rows[-1]['actor_gradient_max']:.1g}",
+                    "not kept" if exploded == "" else f"{exploded:,.0f}" if exploded else "none",
+                ]
+            )
+    return markdown(DEATHS, told)
+
+
+def _gradient(value: float) -> str:
+    return f"{value:.0f}" if value >= 10 else f"{value:.2g}"

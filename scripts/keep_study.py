@@ -93,7 +93,8 @@ def kept_of(cell: Cell, run: LoadedRun) -> Iterator[Kept]:
 
 
 def seed_row(kept: Kept) -> list[Any]:
-    """Verdict, step, inactive at the end, steps done, best and last return, the expert's, the kept policy's."""
+    """Verdict, step, inactive at the end, steps done, best and last return, the expert's, the kept policy's, and the
+    first explosion of the actor's gradient, which the dead have too; 0 for none."""
     found, returns = kept.verdict, kept.evaluations.get("return_mean")
     known = np.empty(0) if returns is None else returns[np.isfinite(returns)]
     step = kept.metrics["step"]
@@ -107,6 +108,7 @@ def seed_row(kept: Kept) -> list[Any]:
         *([f"{x:.1f}" for x in numbers] or ["", ""]),
         "" if kept.expert_return is None else f"{kept.expert_return:.1f}",
         *kept.policy,
+        found.first_explosion or 0,
     ]
 
 
@@ -193,6 +195,7 @@ def main() -> None:
             "expert_return",
             "kept_step",
             "kept_return",
+            "first_explosion",
         ),
         ([*kept.place, *seed_row(kept)] for kept in each),
     )

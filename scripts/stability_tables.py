@@ -55,6 +55,7 @@ TABLES: dict[str, Callable[[Path], list[str]]] = {
     "credo-alive": lambda results: credo_table.table(results, "stability-credo-alive"),
     "credo-33": lambda results: credo_table.table(results, "stability-credo-33"),
     "bed": bed_table.table,
+    "bed-deaths": bed_table.deaths,
     "critics": critics_table.table,
     "explosion": critics_table.explosion,
     "bed-credo": critics_table.credo,

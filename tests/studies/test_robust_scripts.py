@@ -253,3 +253,24 @@ def test_credo_in_the_bed_is_tested_pair_by_pair(scripts, tmp_path):
     ]
     assert td3[1:4] == ["0 and 0 of 6", "1 and 1 of 6", "0.20 and 0.20"]
     assert td3[-1].startswith("1 / 1, ")
+
+
+DEATH = ("step", "actor_gradient_max", "expert_probability_expert")
+
+
+def test_the_gradients_of_the_dead_are_told_until_they_died_and_since(scripts, tmp_path):
+    """A window in which a seed dies is before its death; what was kept without explosions says so."""
+    places = [dict(zip(ROUNDS[:3], ("td3 plain", "hopper", seed), strict=True)) for seed in range(4)]
+    told = [("dead", 128, ""), ("dead", 300, 256.0), ("weak", "", 128.0), ("dead", 256, 0)]
+    names = ("verdict", "step", "first_explosion")
+    seeds = [
+        place | dict(zip(names, each, strict=True)) | {"steps": 384} for place, each in zip(places, told, strict=True)
+    ]
+    write(tmp_path / "stability-bed-seeds.csv", list(seeds[0]), seeds)
+    windows = ((64, "", ""), (128, 0.05, 0.5), (256, 12.3, 0.75), (384, 2e-7, 0.999))
+    rounds = [place | dict(zip(DEATH, window, strict=True)) for place in places for window in windows]
+    write(tmp_path / "stability-bed-rounds.csv", (*ROUNDS[:3], *DEATH), rounds)
+    first, second, last = lines_of(scripts["bed_table"].deaths(tmp_path))
+    assert first == ["TD3, Hopper-v5", "0", "128", "0.05", "12 (256)", "0.75", "2e-07", "not kept"]
+    assert second[2:] == ["300", "12", "-", "-", "2e-07", "256"]
+    assert last[1:] == ["3", "256", "12", "2e-07 (384)", "1.00", "2e-07", "none"]

@@ -103,6 +103,7 @@ def test_what_is_kept_of_a_study_is_what_its_runs_hold(scripts, study, tmp_path,
     assert [(row["method"], row["seed"], row["steps"]) for row in seeds] == [
         (method, str(seed), "256") for method in ("plain", "penalty") for seed in (0, 1)
     ]
+    assert {row["first_explosion"] for row in seeds} == {"0"}
     evaluations = rows(tmp_path / "kept" / "tiny-evaluations.csv")
     assert {row["step"] for row in evaluations} == {"128", "256"}
     rounds = rows(tmp_path / "kept" / "tiny-rounds.csv")
