@@ -39,6 +39,18 @@ DEATHS = (
     "in the last window",
     "first explosion by the verdict's criterion",
 )
+LONGER, JUDGED = "stability-bed-longer", 25_000
+LATER = (
+    "",
+    "steps",
+    f"dead at {JUDGED:,}",
+    "of these at the end",
+    "of these at 0.1 of the expert since",
+    "of the others dead since",
+    "above 0.1 at the end",
+    "return at the end, share of the expert's: median (least to most)",
+    "best evaluation, share: median (most)",
+)
 
 REMEDIED = CHANGES | {"later-learning": "learning from step 10,000 on"}
 REMEDIES = (
@@ -124,6 +136,36 @@ def table(results: Path) -> list[str]:
             ]
         )
     return markdown(HEADER, told)
+
+
+def longer(results: Path) -> list[str]:
+    """A learner in an environment a row: what became of seeds after they were judged for the first time."""
+    first, cells = cells_of(results, f"{LONGER}-at-{JUDGED}"), cells_of(results, LONGER)
+    best: dict[tuple[str, str, float], float] = {}
+    for row in read(results / f"{LONGER}-evaluations.csv"):
+        if row["step"] > JUDGED and row["return"] != "":
+            place = row["method"], row["environment"], row["seed"]
+            best[place] = max(row["return"], best.get(place, row["return"]))
+    told = []
+    for method, environment in in_order(cells, LEARNERS):
+        rows = whole(cells[method, environment])
+        were = {row["seed"] for row in first[method, environment] if row["verdict"] == "dead"}
+        then, others = ([row for row in rows if (row["seed"] in were) == dead] for dead in (True, False))
+        back = [row for row in then if best[method, environment, row["seed"]] >= 0.1 * row["expert_return"]]
+        ends = [row["last_return"] / row["expert_return"] for row in rows]
+        told.append(
+            [
+                f"{LEARNERS[method]}, {ENVIRONMENTS[environment]}",
+                f"{max(row['steps'] for row in rows):,.0f}",
+                f"{len(then)} of {len(rows)}",
+                f"{sum(row['verdict'] == 'dead' for row in then)} of {len(then)}",
+                f"{len(back)} of {len(then)}",
+                f"{sum(row['verdict'] == 'dead' for row in others)} of {len(others)}",
+                f"{sum(end > 0.1 for end in ends)} of {len(rows)}",
+                *_returns(rows),
+            ]
+        )
+    return markdown(LATER, told)
 
 
 def deaths(results: Path) -> list[str]:

@@ -1,6 +1,6 @@
 """Keep what a study showed as small files, complete enough to draw its figures from.
 
-    python scripts/keep_study.py STUDY [--store runs] [--out results/stability] [--only CELL ...]
+    python scripts/keep_study.py STUDY [--store runs] [--out results/stability] [--only CELL ...] [--at STEPS]
 
 Writes, of every cell that has begun, and keeps of a cell that has not begun in this store what stood there, so that a
 long study can be run in parts and in several places:
@@ -9,6 +9,7 @@ long study can be run in parts and in several places:
     OUT/STUDY-rounds.csv       diagnostics in windows of rounds that grow with time (1, 1, 1, 1, 2, 2, 4, 4, 8, ...):
                                gradients are the largest of a window, the rest its mean
     OUT/STUDY.json             identity, versions, demonstrations and wall-clock of every cell
+With --at, the first of these alone, as OUT/STUDY-at-STEPS-seeds.csv: the seeds as they were judged after so many steps.
 """
 
 from __future__ import annotations
@@ -161,15 +162,17 @@ def study_parser(about: str) -> argparse.ArgumentParser:
 
 
 def chosen_runs(
-    parser: argparse.ArgumentParser, options: argparse.Namespace
+    parser: argparse.ArgumentParser, options: argparse.Namespace, at: int | None = None
 ) -> tuple[Study, list[tuple[Cell, LoadedRun]]]:
-    """The study and, of the cells asked for that have begun, what is the study's of their runs."""
+    """The study and, of the cells asked for that have begun, what is the study's of their runs, or its first ``at``
+    steps."""
     study, store = load_study(find_study(options.study)), Store(options.store)
     runs: list[tuple[Cell, LoadedRun]] = []
     for placed in place(study, {}):
         chosen = any(fnmatch.fnmatchcase(placed.cell.name, only) for only in options.only)
         if chosen and placed.run is not None and store.folder(placed.run).exists():
-            runs.append((placed.cell, load_run(part_of(store, placed))))
+            part = part_of(store, placed)
+            runs.append((placed.cell, load_run(part if at is None else part._replace(steps=at))))
     if not runs:
         parser.error(f"no cell of {study.name} has begun under {options.store}")
     options.out.mkdir(parents=True, exist_ok=True)
@@ -178,10 +181,12 @@ def chosen_runs(
 
 def main() -> None:
     parser = study_parser(__doc__)
+    parser.add_argument("--at", type=int, help="judge the seeds after so many steps, and keep these verdicts alone")
     options = parser.parse_args()
-    study, runs = chosen_runs(parser, options)
+    study, runs = chosen_runs(parser, options, options.at)
     each = [kept for cell, run in runs for kept in kept_of(cell, run)]
-    files = Files(options.out, study.name, {(cell.method, cell.environment) for cell, _ in runs})
+    name = study.name if options.at is None else f"{study.name}-at-{options.at}"
+    files = Files(options.out, name, {(cell.method, cell.environment) for cell, _ in runs})
     write(
         files,
         "seeds",
@@ -199,6 +204,8 @@ def main() -> None:
         ),
         ([*kept.place, *seed_row(kept)] for kept in each),
     )
+    if options.at is not None:
+        return
     write(
         files,
         "evaluations",

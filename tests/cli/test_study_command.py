@@ -83,6 +83,8 @@ def test_a_study_from_beginning_to_end(study, place):
     status, text = study("run tiny.toml --env my_probe:Point-v0 --only works --steps 128")
     assert status == 0, text
     assert "a documented speed" in text
+    assert f"reading {place / 'demos.safetensors'}" in text
+    assert "missing" not in text
     (summary,) = (place / "runs" / "store").glob("*/summary.json")
     assert [told["steps"] for told in json.loads(summary.read_text())["seeds"].values()] == [128, 128]
     command = json.loads((summary.parent / "config.json").read_text())["command"]

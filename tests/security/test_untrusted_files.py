@@ -343,7 +343,7 @@ def test_a_study_file_does_not_drive_the_terminal(tmp_path, capsys, text, words)
 def test_the_record_of_a_failure_does_not_drive_the_terminal(tmp_path, capsys):
     (tmp_path / "one.toml").write_text('[base]\nenvironment = "Pendulum-v1"\nreward = "environment"\n')
     study, store = load_study(tmp_path / "one.toml"), Store(tmp_path / "runs")
-    placed = stores.place(study, {}, load=False)
+    placed = stores.place(study, {}, reads=())
     store.write_failure(placed[0].run, f"demonstrations: {hostile.NAME}")
     status, out, err = command(["study", "status", tmp_path / "one.toml", "--out", tmp_path / "runs"], capsys)
     assert status == 0

@@ -274,3 +274,26 @@ def test_the_gradients_of_the_dead_are_told_until_they_died_and_since(scripts, t
     assert first == ["TD3, Hopper-v5", "0", "128", "0.05", "12 (256)", "0.75", "2e-07", "not kept"]
     assert second[2:] == ["300", "12", "-", "-", "2e-07", "256"]
     assert last[1:] == ["3", "256", "12", "2e-07 (384)", "1.00", "2e-07", "none"]
+
+
+def test_seeds_of_longer_runs_are_told_by_what_they_were_at_first(scripts, tmp_path):
+    """Seed 0 comes back, seed 1 stays dead, seed 2 dies later, seed 3 lives; returns before the first judgement do
+    not count."""
+    names = ("method", "environment", "seed", "verdict", "steps", "best_return", "last_return", "expert_return")
+
+    def seeds(study, verdicts, steps):
+        ends = (40.0, 1.0, 2.0, 11.0)
+        rows = [("td3", "hopper", n, kind, steps, 50, ends[n], 100) for n, kind in enumerate(verdicts)]
+        write(tmp_path / f"{study}-seeds.csv", names, [dict(zip(names, row, strict=True)) for row in rows])
+
+    seeds("stability-bed-longer-at-25000", ("dead", "dead", "weak", "weak"), 24_960)
+    seeds("stability-bed-longer", ("weak", "dead", "dead", "weak"), 99_968)
+    told = {0: (5, 10), 1: (50, 9), 2: (50, 2), 3: (5, 11)}
+    columns = ("method", "environment", "seed", "step", "return")
+    found = [("td3", "hopper", n, step, told[n][step > 25_000]) for n in told for step in (22_464, 27_456)]
+    write(
+        tmp_path / "stability-bed-longer-evaluations.csv", columns, [dict(zip(columns, x, strict=True)) for x in found]
+    )
+    (row,) = lines_of(scripts["bed_table"].longer(tmp_path))
+    assert row[:4] == ["TD3, Hopper-v5", "99,968", "2 of 4", "1 of 2"]
+    assert row[4:] == ["1 of 2", "1 of 2", "2 of 4", "0.07 (0.01 to 0.40)", "0.50 (0.50)"]

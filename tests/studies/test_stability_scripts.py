@@ -109,6 +109,11 @@ def test_what_is_kept_of_a_study_is_what_its_runs_hold(scripts, study, tmp_path,
     rounds = rows(tmp_path / "kept" / "tiny-rounds.csv")
     assert [row["step"] for row in rounds[:4]] == ["64", "128", "192", "256"]
     assert float(rounds[0]["actor_gradient_max"]) > 0
+    # The verdicts after half of the steps stand apart from the others.
+    wanted = ("--store", tmp_path / "runs", "--out", tmp_path / "half", "--at", 128)
+    called(monkeypatch, scripts["keep_study"], study, *wanted)
+    assert [path.name for path in (tmp_path / "half").iterdir()] == ["tiny-at-128-seeds.csv"]
+    assert {row["steps"] for row in rows(tmp_path / "half" / "tiny-at-128-seeds.csv")} == {"128"}
     # A run to which a later study gave more seeds and steps still gives this one what it asked for.
     study.write_text(
         STUDY.replace("seeds = 2", "seeds = 1").replace("steps = 256\nsteps_per", "steps = 128\nsteps_per")

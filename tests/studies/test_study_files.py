@@ -297,10 +297,10 @@ def test_a_study_that_has_not_run_knows_the_data_that_others_have_read(write, tm
     first, second, third = (load_study(write(text.format(name), f"{name}.toml")) for name in ("one", "two", "three"))
     store = Store(tmp_path / "runs")
     assert known_data(store, second) == {}
-    assert place(second, known_data(store, second), load=False)[0].run is None
+    assert place(second, known_data(store, second), reads=())[0].run is None
     write_record(store.study(first.name), (), {"hopper-expert:5": "1" * 64})
     assert known_data(store, second) == {"hopper-expert:5": "1" * 64}
-    assert place(second, known_data(store, second), load=False)[0].run is not None
+    assert place(second, known_data(store, second), reads=())[0].run is not None
     write_record(store.study(second.name), (), {"hopper-expert:5": "2" * 64})
     for name, when in ((first.name, 100), (second.name, 200)):
         os.utime(store.study(name) / "cells.json", (when, when))

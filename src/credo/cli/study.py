@@ -10,7 +10,7 @@ import shlex
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -101,11 +101,12 @@ def run(words: Sequence[str]) -> None:
     options = parse(RunOptions, words, "study run", about)
     console = Console()
     study = load_study(find_study(options.file))
-    shortened = _shortened(study, options)
+    asked = _asked_for(study, options.only)
+    shortened = _shortened(study, options, asked)
     _check_environments(study, options.env)
     store = Store(options.out, options.stale_after)
-    placed = _begin(console, study, store)
-    chosen = tuple(p._replace(cell=shortened[p.cell.name]) for p in _chosen(placed, options.only))
+    placed = _begin(console, study, store, asked)
+    chosen = tuple(p._replace(cell=shortened[p.cell.name]) for p in placed if p.cell.name in asked)
     for cell in chosen:
         if cell.problem:
             _line(console, f"{cell.cell.name}: {cell.problem}", "red")
@@ -146,7 +147,7 @@ def status(words: Sequence[str]) -> None:
     record = stores.read_record(store.study(study.name))
     for line in stores.edits(record, study.cells):
         _line(console, f"edited: {line}")
-    placed = stores.place(study, stores.known_data(store, study), load=False)
+    placed = stores.place(study, stores.known_data(store, study), reads=())
     progress = [store.progress(p) for p in placed]
     console.print(_grid(study, store, placed, progress))
     _line(console, _headline(study, placed, progress))
@@ -164,7 +165,7 @@ def report(words: Sequence[str]) -> None:
         console.width = max(console.width, _FILE_WIDTH)
     study = load_study(find_study(options.file))
     store = Store(options.out)
-    placed = stores.place(study, stores.known_data(store, study), load=False)
+    placed = stores.place(study, stores.known_data(store, study), reads=())
     begun = [p for p in placed if p.run is not None and (store.folder(p.run) / "config.json").exists()]
     if not begun:
         raise CredoError(f"study: nothing of {study.name} has run in {options.out}; credo study run {options.file}")
@@ -225,7 +226,7 @@ def _check_environments(study: Study, trusted: Sequence[str]) -> None:
             )
 
 
-def _shortened(study: Study, options: RunOptions) -> dict[str, Cell]:
+def _shortened(study: Study, options: RunOptions, asked: Container[str]) -> dict[str, Cell]:
     """The cells by name, those that are asked for with the steps that are asked for. What is remembered of the study
     stays as it is: another process may run other cells of it."""
     cells = {cell.name: cell for cell in study.cells}
@@ -233,7 +234,7 @@ def _shortened(study: Study, options: RunOptions) -> dict[str, Cell]:
         config = cell.config
         if options.steps is None or config.clones or options.steps >= config.steps:
             continue
-        if _asked_for(name, options.only):
+        if name in asked:
             cells[name] = cell._replace(config=dataclasses.replace(config, steps=options.steps))
             try:
                 validate(cells[name].config)
@@ -242,35 +243,34 @@ def _shortened(study: Study, options: RunOptions) -> dict[str, Cell]:
     return cells
 
 
-def _asked_for(name: str, only: Sequence[str]) -> bool:
-    return not only or any(fnmatch.fnmatchcase(name, pattern) for pattern in only)
+def _asked_for(study: Study, only: Sequence[str]) -> frozenset[str]:
+    """The names of the cells that are asked for; CredoError for a pattern that is none of them."""
+    names = [cell.name for cell in study.cells]
+    for pattern in only:
+        if not fnmatch.filter(names, pattern):
+            raise CredoError(f"only: {pattern!r} is no cell of this study; the cells are {', '.join(names)}")
+    return frozenset(name for name in names if not only or any(fnmatch.fnmatchcase(name, each) for each in only))
 
 
-def _begin(console: Console, study: Study, store: Store) -> tuple[Placed, ...]:
-    """Place the cells, say what an edit changes, and remember them."""
+def _begin(console: Console, study: Study, store: Store, asked: Container[str]) -> tuple[Placed, ...]:
+    """Place the cells, say what an edit changes, and remember them. Only what the cells asked for are trained on is
+    read: of the others' it may be minutes of demonstrations."""
     folder = store.study(study.name)
     record = stores.read_record(folder)
     for line in stores.edits(record, study.cells):
         _line(console, f"edited: {line}")
     for environment in {cell.config.environment for cell in study.cells}:
         find_local_modules(environment)
-    # Files may have changed since; an expert's demonstrations are what their name says.
-    known: dict[str, str] = {}
-    placed = stores.place(study, known, lambda text: _line(console, text))
+    # Files may have changed since they were last read.
+    afresh = {name for c in study.cells if c.name in asked for name in stores.trained_on(c.config).values()}
+    known = {name: sha for name, sha in stores.known_data(store, study).items() if name not in afresh}
+    placed = stores.place(study, known, lambda text: _line(console, text), asked)
     before = {name: told["run"] for name, told in record.get("cells", {}).items()}
     for p in placed:
         if p.run and before.get(p.cell.name) not in (None, p.run) and not stores.edits(record, [p.cell]):
             _line(console, f"edited: cell {p.cell.name} has other demonstrations under the same name")
     stores.write_record(folder, placed, known)
     return placed
-
-
-def _chosen(placed: Sequence[Placed], only: Sequence[str]) -> tuple[Placed, ...]:
-    names = [p.cell.name for p in placed]
-    for pattern in only:
-        if not fnmatch.filter(names, pattern):
-            raise CredoError(f"only: {pattern!r} is no cell of this study; the cells are {', '.join(names)}")
-    return tuple(p for p in placed if _asked_for(p.cell.name, only))
 
 
 def _start(store: Store, study: Study, cell: Placed, cores: int, command: str) -> subprocess.Popen[Any]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -144,22 +144,27 @@ def seed_steps(summary: dict[str, Any], config: RunConfig) -> tuple[int, bool]:
 
 
 def place(
-    study: Study, known: dict[str, str], line: Callable[[str], None] = lambda line: None, load: bool = True
+    study: Study,
+    known: dict[str, str],
+    line: Callable[[str], None] = lambda line: None,
+    reads: Container[str] | None = None,
 ) -> tuple[Placed, ...]:
-    """Where each cell's run lies. ``known`` holds the SHA-256 of what cells are trained on (``_trained_on``), and is
-    filled; without ``load`` those that are missing are not read."""
+    """Where each cell's run lies. ``known`` holds the SHA-256 of what cells are trained on (``trained_on``), and is
+    filled with what cells named in ``reads`` (None: all) lack, which is read for them."""
     problems: dict[str, str] = {}
-    placed = []
     for cell in study.cells:
-        wanted = _trained_on(cell.config)
+        wanted = trained_on(cell.config)
         lacking = [name for name in wanted.values() if name not in known and name not in problems]
-        if lacking and load:
+        if lacking and (reads is None or cell.name in reads):
             line(f"reading {', '.join(lacking)}")
             try:
                 described = prepare(cell.config).described
                 known |= {name: str(described[what]) for what, name in wanted.items()}
             except CredoError as error:
                 problems |= dict.fromkeys(lacking, str(error))
+    placed = []
+    for cell in study.cells:
+        wanted = trained_on(cell.config)
         if all(name in known for name in wanted.values()):
             placed.append(Placed(cell, run_id(cell.config, *(known.get(wanted.get(w, ""), "") for w in _HASHES))))
         else:
@@ -168,7 +173,7 @@ def place(
     return tuple(placed)
 
 
-def _trained_on(config: RunConfig) -> dict[str, str]:
+def trained_on(config: RunConfig) -> dict[str, str]:
     """What to call the demonstrations and the logged transitions of a run, by the name of their hash: data that are
     shown in another way are other data."""
     view = f" (shown as {','.join(config.observation_keys) or 'they are'}, {config.frame_stack} frames)"
@@ -202,10 +207,11 @@ def known_data(store: Store, study: Study) -> dict[str, str]:
 
 
 def write_record(folder: Path, placed: Sequence[Placed], demonstrations: dict[str, str]) -> None:
-    """Remember the cells: an edit of the study is told by them."""
+    """Remember the cells: an edit of the study is told by them. What was read for other cells meanwhile stays."""
     folder.mkdir(parents=True, exist_ok=True)
     cells = {p.cell.name: {"run": p.run, "config": to_dict(p.cell.config)} for p in placed}
-    write_json(folder / "cells.json", {"format": _FORMAT, "demonstrations": demonstrations, "cells": cells})
+    data = read_record(folder).get("demonstrations", {}) | demonstrations
+    write_json(folder / "cells.json", {"format": _FORMAT, "demonstrations": data, "cells": cells})
 
 
 def edits(record: dict[str, Any], cells: Iterable[Cell]) -> list[str]:
