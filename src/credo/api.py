@@ -182,7 +182,7 @@ def start(
                     "note: the run began with other versions or on another device, so its numbers may differ: "
                     + "; ".join(changed)
                 )
-        for doubt in doubts(config, spec):
+        for doubt in doubts(config, spec, prepared.demonstrations):
             watcher.line(f"note: {doubt}")
         if train(config, prepared.source, prepared.demonstrations, folder, watcher, spec, logged) != "terminated":
             write_curves(folder)

@@ -14,8 +14,6 @@ import numpy as np
 
 Array = Any
 """A NumPy or JAX array; shapes are given in docstrings, leading axes first."""
-Parameters = Any
-"""A pytree of arrays."""
 Metrics = dict[str, Array]
 """Name of a diagnostic to its value (scalars, one a round and seed)."""
 

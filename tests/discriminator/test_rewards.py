@@ -126,3 +126,9 @@ def test_rewards_that_can_be_negative_warn_where_episodes_can_end(name):
     without = sign_warning(name, "Hopper-v5", absorbing=False)
     assert without is None or "absorbing" not in without
     assert warning is None or "absorbing" in warning
+
+
+def test_a_tiny_threshold_of_r8_has_a_logit():
+    """Its square is below what a float holds."""
+    assert REWARDS["r8"].inverse(1e-170) == pytest.approx(2 * math.log(1e-170), rel=1e-12)
+    assert REWARDS["r8"].inverse(math.sqrt(0.5)) == pytest.approx(0.0, abs=1e-12)

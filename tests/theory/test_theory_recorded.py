@@ -82,6 +82,19 @@ def test_other_rewards_change_the_prediction(tmp_path):
     assert given["horizon"] == 2.0
 
 
+def test_the_prediction_is_in_the_units_that_the_critic_learns_in(tmp_path):
+    """A factor on the reward and its running deviation stretch the reward's slope as they stretch the critic's."""
+    folder = write_run(tmp_path / "run")
+    told = json.loads((folder / "config.json").read_text())
+    told["config"]["discriminator"] = {"reward_factor": 0.5}
+    (folder / "config.json").write_text(json.dumps(told))
+    assert recorded.compare_run(folder)[0]["predicted_direct_slope_max"] == pytest.approx(0.5, rel=1e-9)
+    for path in (folder / "metrics").iterdir():
+        table = parquet.read_table(path)
+        parquet.write_table(table.append_column("reward_scale", pa.array([0.1] * len(table))), path)
+    assert recorded.compare_run(folder)[0]["predicted_direct_slope_max"] == pytest.approx(5.0, rel=1e-9)
+
+
 def test_missing_columns_are_tolerated(tmp_path):
     everything = {
         "expert_probability_expert", "expert_probability_policy", "expert_logit_q05", "expert_logit_q50",

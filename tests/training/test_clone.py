@@ -17,6 +17,7 @@ from credo.learners import LEARNERS
 from credo.learners.cloning import negative_log_likelihood
 from credo.policies import load_policy
 from credo.random import Purpose
+from credo.reports.load import load_run
 from credo.training import loop
 from credo.training.clone import Data, make_cloner, make_data, make_state_cloner
 from credo.training.state import initial_state, make_constants, make_parts
@@ -249,3 +250,38 @@ def test_training_and_held_out_samples_are_of_different_episodes(demonstrations)
     assert len(data.held_action) == 2 * 50
     seen = {row.tobytes() for row in np.asarray(data.observation)}
     assert not any(row.tobytes() in seen for row in np.asarray(data.held_observation))
+
+
+@pytest.mark.parametrize("learner", ["bc", "td3"])
+def test_a_clone_that_is_not_finite_is_frozen_and_its_run_ends(learner, demonstrations, tmp_path, monkeypatch):
+    """The other seed goes on; the bad one keeps the actor it had, and counts as diverged."""
+    make = loop.make_state_cloner
+
+    def poisoned(*arguments):
+        cloner = make(*arguments)
+
+        def cloned(state, seed):
+            if seed == 1:
+                spoilt = jax.tree.map(lambda x: x * jnp.nan if x.dtype == jnp.float32 else x, state.learner)
+                state = state._replace(learner=spoilt)
+            return cloner(state, seed)
+
+        return cloned
+
+    monkeypatch.setattr(loop, "make_state_cloner", poisoned)
+    config = dataclasses.replace(CLONE, bc=dataclasses.replace(CLONE.bc, epochs=2))
+    if learner != "bc":
+        few = {"steps": 96, "steps_per_round": 32, "random_steps": 0, "learning_starts": 32, "updates_per_round": 2}
+        config = dataclasses.replace(config, learner=learner, warm_start="bc", evaluation_interval=32, **few)
+    lines = []
+    assert run(tmp_path / "run", config, PointMass, demonstrations, lines=lines) == "done"
+    assert any("seed 1: its clone is not finite" in line for line in lines)
+    assert (tmp_path / "run" / run_folder.DONE).exists()
+    told = run_folder.read_summary(tmp_path / "run")["seeds"]
+    assert told["0"]["frozen"] is None
+    assert told["1"]["frozen"]["cause"].startswith("non-finite clone")
+    verdicts = load_run(tmp_path / "run").verdicts
+    assert verdicts[1].kind == "non-finite"
+    assert not verdicts[0].diverged
+    policy = load_policy(run_folder.policy_path(tmp_path / "run", 1, "last"))
+    assert np.isfinite(policy.normalised_action(np.zeros((1, 4), np.float32))).all()

@@ -142,7 +142,7 @@ def test_an_environment_that_fails_in_an_evaluation(clean, tmp_path):
     assert run(tmp_path / "run", PROBE, source(purpose=Purpose.EVALUATION)) == "done"
     frozen = run_folder.read_summary(tmp_path / "run")["seeds"][str(BAD)]["frozen"]
     assert frozen["step"] == 32
-    assert "evaluation" in frozen["cause"]
+    assert frozen["cause"].endswith(", in an evaluation")
     assert rows(tmp_path / "run", run_folder.EVALUATIONS, BAD)["failed"].tolist() == [ENVIRONMENT_FAILED] * 3
     assert_others_untouched(tmp_path / "run", clean)
 
@@ -193,7 +193,10 @@ def test_nan_in_an_action(clean, tmp_path, monkeypatch):
     assert run(tmp_path / "run", PROBE, source(only=None)) == "done"
     told, arrays = evidence(tmp_path / "run")
     assert told["step"] == 4 * 16 + 7
-    assert "action" in told["cause"]
+    assert told["cause"].startswith("non-finite action: ")
+    # The seed's own numbers failed, not its environment: it has diverged.
+    assert set(rows(tmp_path / "run", run_folder.EVALUATIONS, BAD)["failed"][2:].tolist()) == {NUMBERS_FAILED}
+    assert load_run(tmp_path / "run").verdicts[BAD].kind == "non-finite"
     assert np.isnan(arrays["action"]).all()
     assert arrays["observation"].shape == (8, 1, 1)
     assert_others_untouched(tmp_path / "run", clean)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from credo.config import TD3Config
-from credo.discriminator.model import DiscriminatorState, join
+from credo.discriminator.model import DiscriminatorState
 from credo.discriminator.rewards import REWARDS
 from credo.environments import environment_spec, make_environment
 from credo.training.relabel import relabelled
@@ -69,7 +69,7 @@ def one_round(change_state=lambda state: state):
 def test_rewards_come_from_the_updated_discriminator_and_never_from_the_environment():
     parts, constants, before, after, metrics = one_round()
     batches = experience().batches
-    inputs = join(constants.normalise(jnp.asarray(batches.observation)), jnp.asarray(batches.action))
+    inputs = jnp.concatenate([constants.normalise(jnp.asarray(batches.observation)), batches.action], axis=-1)
     expected = np.asarray(REWARDS["plr"](parts.discriminator.logit(after.discriminator.network, inputs)))
     stale = np.asarray(REWARDS["plr"](parts.discriminator.logit(before.discriminator.network, inputs)))
     for name, function in (("mean", np.mean), ("min", np.min), ("max", np.max)):
@@ -89,7 +89,7 @@ def test_clip_caps_the_reward_and_filter_does_not(name, mode):
     parts = make_parts(config, pendulum())
     network = jax.tree.map(lambda x: 20 * x, initial_state(parts, 0).discriminator.network)
     batches = experience().batches
-    logit = parts.discriminator.logit(network, join(jnp.asarray(batches.observation), jnp.asarray(batches.action)))
+    logit = parts.discriminator.logit(network, jnp.concatenate([batches.observation, batches.action], axis=-1))
     assert float(logit.min()) < 0.25 < float(logit.max())
     state = DiscriminatorState(network, ())
     reward = np.asarray(relabelled(parts, state, jax.tree.map(jnp.asarray, batches), None)[1])

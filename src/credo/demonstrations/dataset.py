@@ -262,6 +262,12 @@ class Demonstrations:
         truncated[-1] |= self.episode_start[last] != count
         return self.select_episodes(range(last))._keep(np.arange(count), episode_start, truncated)
 
+    def fell(self, horizon: int) -> np.ndarray:
+        """[E] bool: the episodes that terminated. One without the row in which it did, which subsampling drops, has
+        neither flag, and terminated if it is shorter than ``horizon``, which episodes may be long."""
+        ends = self.episode_start[1:] - 1
+        return np.asarray(self.terminated[ends] | (~self.truncated[ends] & (self.lengths < horizon)))
+
     def split_held_out(self, fraction: float, seed: int) -> Split:
         """Divide by episode: about ``fraction`` (0 to 1, exclusive) of the episodes are held out, at random.
 

@@ -43,11 +43,6 @@ class Discriminator(NamedTuple):
     layout: Layout
 
 
-def join(observation: Array, action: Array) -> Array:
-    """The input of a discriminator on (s, a), [..., O + A]."""
-    return jnp.concatenate([observation, action], axis=-1)
-
-
 def expert_weight(keep: Array, reading: str) -> Array:
     """The weight of each sample of a plain batch, [B], from which are retained, bool [B] (``retained``, ``batch``)."""
     kept = keep.astype(jnp.float32)

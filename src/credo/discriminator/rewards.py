@@ -63,7 +63,12 @@ REWARDS: dict[str, Reward] = {
     "r5": Reward(lambda logit: jnp.exp(jax.nn.sigmoid(logit)), lambda r: _logit(math.log(r)), (1.0, math.e), "exp(D)"),
     "r6": Reward(_negative_inverse_probability, lambda r: -math.log(-r - 1.0), (-math.inf, -1.0), "-1 / D"),
     "r7": Reward(lambda logit: jnp.square(jax.nn.sigmoid(logit)), lambda r: _logit(math.sqrt(r)), (0.0, 1.0), "D^2"),
-    "r8": Reward(lambda logit: jnp.exp(-0.5 * jax.nn.softplus(-logit)), lambda r: _logit(r * r), (0.0, 1.0), "sqrt(D)"),
+    "r8": Reward(
+        lambda logit: jnp.exp(-0.5 * jax.nn.softplus(-logit)),
+        lambda r: 2 * math.log(r) - math.log1p(-r * r),
+        (0.0, 1.0),
+        "sqrt(D)",
+    ),
     "fairl": Reward(_fairl, None, (-math.inf, math.exp(-1.0)), "(log(1 - D) - log D) D / (1 - D)"),
 }
 """Name to reward. r1 is ``plr`` (GAIL), r2 is ``cr`` (AIRL and DAC); ``fairl`` is -l exp(l) (Ghasemipour et al. 2019,

@@ -60,12 +60,12 @@ def read_metrics(run: Path) -> dict[str, np.ndarray]:
     return {name: table[name].to_numpy(zero_copy_only=False).astype(np.float64) for name in numeric}
 
 
-def recorded_settings(run: Path) -> tuple[str | None, float | None]:
-    """(reward name, discount) from the run's config.json, None for what it does not say."""
+def recorded_settings(run: Path) -> tuple[str | None, float | None, float | None]:
+    """(reward name, discount, reward factor) from the run's config.json, None for what it does not say."""
     try:
         tree = json.loads((run / "config.json").read_text())
     except (OSError, ValueError):
-        return None, None
+        return None, None, None
 
     def find(node: Any, key: str, kind: type) -> Any:
         if isinstance(node, dict):
@@ -79,16 +79,19 @@ def recorded_settings(run: Path) -> tuple[str | None, float | None]:
 
     learner = find(tree, "learner", str)
     used = find(tree, str(learner), dict) or tree
-    return find(tree, "reward", str), find(used, "discount", float)
+    return find(tree, "reward", str), find(used, "discount", float), find(tree, "reward_factor", float)
 
 
-def predicted_direct_slope(columns: dict[str, np.ndarray], reward: str) -> np.ndarray:
-    """r'(l) * |grad_a l| on policy samples, [rows]; NaN where a column is missing."""
+def predicted_direct_slope(columns: dict[str, np.ndarray], reward: str, factor: float = 1.0) -> np.ndarray:
+    """r'(l) * |grad_a l| on policy samples, [rows], in the units that the critic learns in: times ``factor``, over the
+    running deviation of rewards where a run records one. A clip and CREDO's cap, which cut single rewards, are left
+    out. NaN where a column is missing."""
     rows = len(columns["seed"])
     probability = columns.get("expert_probability_policy", np.full(rows, np.nan))
     slope = columns.get("discriminator_action_slope", np.full(rows, np.nan))
     inside = np.clip(probability, 1e-12, 1.0 - 1e-12)
-    return reward_slope(reward, np.log(inside) - np.log1p(-inside)) * slope
+    units = factor / columns.get("reward_scale", np.ones(rows))
+    return reward_slope(reward, np.log(inside) - np.log1p(-inside)) * slope * units
 
 
 def _rank_correlation(x: np.ndarray, y: np.ndarray) -> float | None:
@@ -116,11 +119,12 @@ def compare_run(run: Path, reward: str | None = None, discount: float | None = N
     ``plr`` and 0.99. Keys: see ``docs/theory.md``, section "Recorded runs".
     """
     columns = read_metrics(run)
-    stored_reward, stored_discount = recorded_settings(run)
+    stored_reward, stored_discount, stored_factor = recorded_settings(run)
     name = reward or stored_reward or "plr"
     name = "plr" if name == "plr-literal" else name
     gamma = discount if discount is not None else (stored_discount if stored_discount is not None else 0.99)
-    columns["predicted_direct_slope"] = predicted_direct_slope(columns, name)
+    factor = 1.0 if stored_factor is None else stored_factor
+    columns["predicted_direct_slope"] = predicted_direct_slope(columns, name, factor)
     return [_seed_row(columns, columns["seed"] == seed, name, gamma) for seed in np.unique(columns["seed"])]
 
 

@@ -24,7 +24,8 @@ def host_actor(
     config, action_size = parts.config, parts.spec.action_size
     shape = (config.steps_per_round // config.environments_per_seed, config.environments_per_seed, action_size)
     noise = host_generator(seed.number, Purpose.ACT, round_number).standard_normal(shape, np.float32)
-    noise *= np.asarray(parts.learner.deviation(state.learner))
+    with np.errstate(over="ignore"):  # an action that is not finite freezes its seed, which says so
+        noise *= np.asarray(parts.learner.deviation(state.learner))
 
     def act(index: int) -> np.ndarray:
         return policy.normalised_action(seed.environments.observation) + noise[index]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import jax
 
 from credo.config import RunConfig, idle_settings, late_notes, on_policy_notes
+from credo.demonstrations import Demonstrations
 from credo.discriminator.credo import threshold_warning
 from credo.discriminator.rewards import absorbing_warning, sign_warning
 from credo.experience import bytes_needed
@@ -46,8 +47,8 @@ def state_bytes(config: RunConfig, spec: EnvironmentSpec) -> int:
     return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
 
 
-def doubts(config: RunConfig, spec: EnvironmentSpec) -> list[str]:
-    """One line each on settings that work but probably not as meant."""
+def doubts(config: RunConfig, spec: EnvironmentSpec, demonstrations: Demonstrations | None = None) -> list[str]:
+    """One line each on settings that work but probably not as meant, and on what they make of demonstrations."""
     lines: list[str | None] = [*on_policy_notes(config), *late_notes(config)]
     if config.adversarial:
         settings = config.discriminator
@@ -57,4 +58,26 @@ def doubts(config: RunConfig, spec: EnvironmentSpec) -> list[str]:
             threshold_warning(config.credo, config.reward),
             absorbing_warning(spec.name) if settings.absorbing_states else bias,
         ]
+    if demonstrations is not None:
+        lines += [_shared_episode(config, demonstrations), _lost_stays(config, spec, demonstrations)]
     return [line for line in lines if line]
+
+
+def _shared_episode(config: RunConfig, demonstrations: Demonstrations) -> str | None:
+    if demonstrations.episodes > 1 or config.held_out == 0:
+        return None
+    return "one demonstrated episode: it is learned from, and what is measured as held out is measured on it, too"
+
+
+def _lost_stays(config: RunConfig, spec: EnvironmentSpec, demonstrations: Demonstrations) -> str | None:
+    absorbing = config.adversarial and config.discriminator.absorbing_states
+    if not absorbing or spec.max_episode_steps is None or demonstrations.terminated.any():
+        return None
+    ended = int(demonstrations.fell(spec.max_episode_steps).sum())
+    if not ended:
+        return None
+    return (
+        f"absorbing states: {ended} of {demonstrations.episodes} demonstrated episodes terminate, and subsampling left "
+        "none of the rows in which they do, so that the discriminator sees that state in the policy's samples alone; "
+        "give whole episodes, or more of them"
+    )

@@ -106,7 +106,7 @@ def make_cloner(cloning: Cloning, settings: BCConfig, data: Data) -> Cloner:
             told = {name: float(value) for name, value in metrics.items()}
             epoch = Epoch(number, (number + 1) * steps, held_out_loss(network), told)
             epochs.append(epoch)
-            if best is None or epoch.held_out_loss < best.held_out_loss:
+            if best is None or not best.held_out_loss <= epoch.held_out_loss:
                 kept, best = network, epoch
             elif number - best.number >= settings.patience:
                 break

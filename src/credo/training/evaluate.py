@@ -77,11 +77,8 @@ def divided(parts: Parts, demonstrations: Demonstrations | None) -> tuple[Consta
     ahead = (kept.next_observation, kept.terminated) if config.looks_ahead else ()
     constants = make_constants(parts, statistics, kept.observation, kept.action, *ahead)
     horizon = spec.max_episode_steps or int(max(demonstrations.lengths))
-    # An episode that was cut, not ended, would have gone on: only termination counts as time lost. One without the row
-    # in which it terminated has neither flag, and ended if it was shorter than episodes may be.
-    ends = held.episode_start[1:] - 1
-    fell = held.terminated[ends] | (~held.truncated[ends] & (held.lengths < horizon))
-    lengths = np.where(fell, held.lengths, horizon)
+    # An episode that was cut, not ended, would have gone on: only termination counts as time lost.
+    lengths = np.where(held.fell(horizon), held.lengths, horizon)
     return constants, HeldOut(
         *(held.observation, held.action, lengths, held.rows_per_episode, mean, std, horizon),
         *(held.next_observation, held.terminated),

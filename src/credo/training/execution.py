@@ -21,8 +21,8 @@ import numpy as np
 from credo.environments import EnvironmentBatch
 from credo.random import Purpose
 from credo.training.acting import host_actor
-from credo.training.faults import Fault, check_experience, evidence_of
-from credo.training.seed import NON_FINITE, Frozen, Recorder, Seed, draw_experience, random_actions
+from credo.training.faults import NON_FINITE, Fault, check_experience, evidence_of
+from credo.training.seed import Frozen, Recorder, Seed, draw_experience, random_actions
 from credo.training.state import Constants, Parts, TrainState
 from credo.training.step import Experience, make_round
 from credo.types import Array, Metrics

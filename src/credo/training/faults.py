@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 FORMAT = "credo-frozen-seed"
 VERSION = 1
-KNOWN = (NonFiniteActionError, EnvironmentFaultError)
-"""Errors whose text names the environment."""
+NON_FINITE = "non-finite"
+"""How the cause of a seed begins whose own numbers failed."""
 LONGEST = 300
 
 
@@ -45,7 +45,9 @@ def one_line(error: BaseException) -> str:
 
 def environment_fault(error: Exception, name: str, **evidence: np.ndarray) -> Fault:
     """The fault of a seed whose environment ``name``, or the action it was given, raised ``error``."""
-    if isinstance(error, KNOWN):
+    if isinstance(error, NonFiniteActionError):
+        return Fault(f"{NON_FINITE} action: {one_line(error)}", evidence)
+    if isinstance(error, EnvironmentFaultError):  # its text names the environment
         return Fault(one_line(error), evidence)
     if isinstance(error, CredoError):  # of a first reset: what it says is of the environment already
         return Fault(one_line(error).removeprefix("environment: "), evidence)
@@ -63,7 +65,7 @@ def check_experience(experience: Any) -> None:
     arrays = evidence_of(experience)
     bad = [name for name, array in arrays.items() if array.dtype.kind == "f" and not np.isfinite(array).all()]
     if bad:
-        raise Fault(f"non-finite {', '.join(name.removeprefix('experience.') for name in bad)} in the replay", arrays)
+        raise Fault(f"{NON_FINITE} {', '.join(name.removeprefix('experience.') for name in bad)} in the replay", arrays)
 
 
 class NoEnvironments:

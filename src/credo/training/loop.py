@@ -22,7 +22,7 @@ from credo.training.checks import check_memory
 from credo.training.clone import Cloned, make_state_cloner
 from credo.training.evaluate import HeldOut, badness, divided, evaluate, expert_probability, failed_row
 from credo.training.execution import Execution, kind_of, make_execution
-from credo.training.faults import Fault, keep_evidence
+from credo.training.faults import NON_FINITE, Fault, keep_evidence
 from credo.training.record import Record
 from credo.training.seed import Frozen, Seed, make_seed
 from credo.training.state import (
@@ -151,7 +151,7 @@ class _Run:
             position = self._load()
             if (self.folder / run_folder.DONE).exists() and all(s.next_round >= self.config.rounds for s in self.seeds):
                 return "done"
-            causes = [seed.frozen.cause for seed in self.seeds if seed.frozen is not None and seed.frozen.step == 0]
+            causes = [f.cause for s in self.seeds if (f := s.frozen) is not None and f.step == 0 and not f.numerical]
             if len(causes) == len(self.seeds):
                 raise CredoError(f"environment: no seed can begin; {causes[0]}")
             self.record.go_on(position.get("parts", self.record.parts), self.seeds)
@@ -189,17 +189,15 @@ class _Run:
         (self.folder / run_folder.DONE).unlink(missing_ok=True)
         self._summarise("running", progress)
         for seed in self.seeds:
-            assert seed.state is not None
-            seed.state, found = self.cloner(seed.state, seed.number)
+            state, found = self._clone(seed)
             for epoch in found.epochs:
                 about = {"seed": seed.number, "round": epoch.number, "step": epoch.updates}
                 seed.metrics.append(about | {"held_out_loss": epoch.held_out_loss} | epoch.metrics)
             place: dict[str, float] = {"seed": seed.number, "round": found.best.number, "step": found.best.updates}
-            if not self._judge(seed, seed.state, place):
+            if not self._judge(seed, state, place):
                 seed.metrics.clear()
                 break
-            self.record.save(seed, self._policy(seed, seed.state, found.best.updates), "last")
-            self._tell_clone(seed, found)
+            self.record.save(seed, self._policy(seed, state, found.best.updates), "last")
         self.record.flush(self.seeds)
         complete = all(seed.last or seed.frozen for seed in self.seeds)
         self._summarise("done" if complete else "interrupted", progress)
@@ -208,19 +206,27 @@ class _Run:
         return "done" if complete else "interrupted"
 
     def _warm_start(self) -> bool:
-        """Cloned actors for the seeds that begin; those that go on have theirs from the checkpoint. False where a stop
-        came meanwhile: nothing is kept of it, and it is done again."""
+        """Cloned actors for the seeds that begin; others have theirs. False where a stop came: it is done again."""
         for seed in self.seeds:
             if self.cloner is not None and seed.number not in self.checkpoints.seeds and seed.state is not None:
-                seed.state, found = self.cloner(seed.state, seed.number)
-                self._tell_clone(seed, found)
+                self._clone(seed)
                 if self.stop.is_set():
                     return False
         return True
 
-    def _tell_clone(self, seed: Seed, found: Cloned) -> None:
-        loss = found.best.held_out_loss
-        self.watcher.line(f"seed {seed.number}: cloned in {len(found.epochs)} epochs, least held-out loss {loss:.4g}")
+    def _clone(self, seed: Seed) -> tuple[TrainState, Cloned]:
+        """Give the seed a cloned actor, or freeze it with the one it has where the clone's numbers failed."""
+        assert self.cloner is not None
+        assert seed.state is not None
+        state, found = self.cloner(seed.state, seed.number)
+        if np.isfinite(found.best.held_out_loss):
+            seed.state = state
+            done = f"cloned in {len(found.epochs)} epochs, least held-out loss {found.best.held_out_loss:.4g}"
+        else:
+            seed.frozen = Frozen(0, f"{NON_FINITE} clone, in {len(found.epochs)} epochs")
+            done = "its clone is not finite, and it keeps the actor that it had"
+        self.watcher.line(f"seed {seed.number}: {done}")
+        return seed.state, found
 
     def _load(self) -> dict[str, Any]:
         loaded = self.checkpoints.load(self.seeds, self.config.rounds)
@@ -368,7 +374,7 @@ class _Run:
             except StoppedError:
                 return False
             except Fault as fault:
-                seed.frozen = Frozen(int(row["step"]), f"in evaluation: {fault.cause}")
+                seed.frozen = Frozen(int(row["step"]), f"{fault.cause}, in an evaluation")
         if seed.frozen is not None:
             row |= failed_row(seed.frozen.numerical)
         else:

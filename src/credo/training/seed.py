@@ -14,13 +14,10 @@ from credo.environments import EnvironmentBatch, EnvironmentSource, EpisodeRunne
 from credo.experience import Replay
 from credo.policies import Policy
 from credo.random import Purpose, device_key, host_generator
-from credo.training.faults import NoEnvironments, environment_fault
+from credo.training.faults import NON_FINITE, NoEnvironments, environment_fault
 from credo.training.state import TrainState
 from credo.training.step import Experience
 from credo.types import Array, Rollout, Transition
-
-NON_FINITE = "non-finite"
-"""How the cause of a seed begins whose own numbers failed."""
 
 
 class Frozen(NamedTuple):
