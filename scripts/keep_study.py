@@ -168,9 +168,9 @@ def chosen_runs(
     steps."""
     study, store = load_study(find_study(options.study)), Store(options.store)
     runs: list[tuple[Cell, LoadedRun]] = []
-    for placed in place(study, {}):
-        chosen = any(fnmatch.fnmatchcase(placed.cell.name, only) for only in options.only)
-        if chosen and placed.run is not None and store.folder(placed.run).exists():
+    names = {cell.name for cell in study.cells if any(fnmatch.fnmatchcase(cell.name, only) for only in options.only)}
+    for placed in place(study, {}, reads=names):
+        if placed.cell.name in names and placed.run is not None and store.folder(placed.run).exists():
             part = part_of(store, placed)
             runs.append((placed.cell, load_run(part if at is None else part._replace(steps=at))))
     if not runs:
