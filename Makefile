@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo demo-credo test check bench figures learning soak clean
+.PHONY: demo demo-credo test browser check bench figures learning soak clean
 
 $(READY): pyproject.toml constraints.txt scripts/setup.sh
 	PYTHON=$(PYTHON) VENV=$(VENV) bash scripts/setup.sh
@@ -15,8 +15,12 @@ demo: $(READY)  ## train TD3-GAIL with CREDO on Hopper-v5, two seeds side by sid
 demo-credo: $(READY)  ## a run in which CREDO acts, beside the same run without it
 	$(BIN)/python examples/credo_acts.py
 
-test: $(READY)  ## the test suite
+test: $(READY) browser  ## the test suite
 	$(BIN)/python -m pytest -n auto --dist loadfile
+
+browser:  ## a Chromium, in which the tests open reports
+	@command -v chromium || command -v chromium-browser || command -v google-chrome || command -v chrome || \
+		bash scripts/debian.sh "tests of reports in a browser" chromium
 
 learning: $(READY)  ## slow learning tests
 	$(BIN)/python -m pytest tests/learning

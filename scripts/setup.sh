@@ -13,11 +13,4 @@ EOF
 "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 
 # Videos need EGL. Training does not, so a machine without it is only told.
-if ! ldconfig -p 2>/dev/null | grep -q 'libEGL\.so\.1'; then
-    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-        { apt-get update -qq && apt-get install -y -qq --no-install-recommends libegl1 libgl1-mesa-dri; } >/dev/null 2>&1 ||
-            echo "note: libegl1 could not be installed; videos will be left out" >&2
-    else
-        echo "note: videos need EGL (Debian: apt-get install libegl1 libgl1-mesa-dri); training does not" >&2
-    fi
-fi
+ldconfig -p 2>/dev/null | grep -q 'libEGL\.so\.1' || bash scripts/debian.sh "videos (training needs none)" libegl1 libgl1-mesa-dri

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import altair as alt
+import bed_table
 import critics_table
 import slope_table
 import vl_convert
@@ -242,12 +243,54 @@ def critics(results: Path) -> alt.Chart | None:
     return alt.concat(*panels, columns=4, spacing=18).properties(title=title)
 
 
+def longer(results: Path) -> alt.Chart | None:
+    """Return as a share of the expert's over steps, one line a seed: TD3 on Hopper in the paper's regime, by what had
+    become of a seed when it was first judged, and under robust."""
+    dead = {
+        row["seed"]
+        for row in read(results / f"{bed_table.LONGER}-at-{bed_table.JUDGED}-seeds.csv")
+        if row["verdict"] == "dead" and row["environment"] == "hopper" and row["method"] == "td3"
+    }
+    panels = []
+    for name, study, gone in (("the paper's regime", bed_table.LONGER, dead), ("robust", "stability-robust", set())):
+        told = {kind: read(results / f"{study}-{kind}.csv") for kind in ("seeds", "evaluations")}
+        seeds, rows = (
+            [row for row in found if row["method"] == "td3" and row["environment"] == "hopper"]
+            for found in told.values()
+        )
+        if not seeds:
+            return None
+        expert = seeds[0]["expert_return"]
+        data = [
+            {
+                "seed": row["seed"],
+                "step": row["step"] / 1000,
+                "share": row["return"] / expert,
+                "kind": "dead at 25,000" if row["seed"] in gone else "not dead",
+            }
+            for row in rows
+            if row["return"] != ""
+        ]
+        x = alt.X("step:Q", title="environment steps (thousands)", axis=alt.Axis(grid=False))
+        y = alt.Y("share:Q", title="share of the expert's return", scale=alt.Scale(domain=[0, 1.1], clamp=True))
+        scale = alt.Scale(domain=["not dead", "dead at 25,000"], range=["#0072B2", "#D55E00"])
+        kind = alt.Color("kind:N", title=None, scale=scale)
+        lines = alt.Chart(alt.InlineData(data)).mark_line(strokeWidth=1.4, opacity=0.75)
+        shown = alt.TitleParams(f"TD3, Hopper-v5, {name}", fontSize=12)
+        panels.append(lines.encode(x, y, kind, detail="seed:N").properties(width=380, height=220, title=shown))
+    title = heading(
+        "The dead stay dead, the living learn", "one line a seed, 11 seeds a side; evaluations of 5 episodes"
+    )
+    return alt.hconcat(*panels, spacing=22).resolve_scale(x="shared").properties(title=title)
+
+
 FIGURES = {
     "stability-first-updates": first_updates,
     "stability-early": early,
     "stability-early-learners": early_learners,
     "stability-direction": direction,
     "stability-critics": critics,
+    "stability-longer": longer,
     "stability-robust": robust,
 }
 

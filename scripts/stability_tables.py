@@ -56,6 +56,7 @@ TABLES: dict[str, Callable[[Path], list[str]]] = {
     "credo-33": lambda results: credo_table.table(results, "stability-credo-33"),
     "bed": bed_table.table,
     "bed-deaths": bed_table.deaths,
+    "bed-longer": bed_table.longer,
     "critics": critics_table.table,
     "explosion": critics_table.explosion,
     "bed-credo": critics_table.credo,
