@@ -278,6 +278,13 @@ def test_only_a_thicket_of_curves_is_drawn_without_smoothing(monkeypatch):
     assert draw._quick(svg) == svg
     monkeypatch.setattr(draw, "_THICKET", 200)
     assert draw._quick(svg).count('shape-rendering="crispEdges"') == 1
+    # A curve of a single point, and one with a gap, as Vega writes them.
+    for path, travel in (("M3,39.78Z", 0), ("M0,1e2L1,0M2,0L3,50", 150)):
+        svg = f'<path d="{path}" stroke-linejoin="round" opacity="1"/>'
+        monkeypatch.setattr(draw, "_THICKET", travel + 1)
+        assert draw._quick(svg) == svg
+        monkeypatch.setattr(draw, "_THICKET", travel)
+        assert draw._quick(svg).count('shape-rendering="crispEdges"') == 1
 
 
 def test_file_names_are_plain_and_differ():

@@ -85,7 +85,8 @@ def _quick(svg: str) -> str:
     curves = r'd="M([^"]*)"(?=[^>]* stroke-linejoin="round")'
     travel = 0.0
     for path in re.findall(curves, svg):
-        heights = [float(point.partition(",")[2]) for point in path.split("L")]
+        # Of a single point the path is closed ("Z"), and after a gap it begins again ("M").
+        heights = [float(height) for height in re.findall(r",([-+.e\d]+)", path)]
         travel += sum(abs(after - before) for before, after in itertools.pairwise(heights))
     if travel < _THICKET:
         return svg
