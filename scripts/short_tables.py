@@ -62,15 +62,16 @@ STUDIES = {
 
 def costs(results: Path) -> list[str]:
     """A study a row: what its cells took; a run that several studies share stands in each, and is told of."""
-    seen: set[str] = set()
+    seen: dict[str, float] = {}
     told = []
     for study, what in STUDIES.items():
         path = results / f"{study}.json"
         if not path.exists():
             continue
         cells = json.loads(path.read_text()).values()
-        shared = [cell["wall_seconds"] for cell in cells if cell["id"] in seen]
-        seen |= {cell["id"] for cell in cells}
+        # A run that one study goes on with shares what the other took.
+        shared = [min(seen[cell["id"]], cell["wall_seconds"]) for cell in cells if cell["id"] in seen]
+        seen |= {cell["id"]: cell["wall_seconds"] for cell in cells}
         minutes = sum(cell["wall_seconds"] for cell in cells) / 60
         told.append([f"`{study}`", what, len(cells), f"{minutes:,.0f}", f"{sum(shared) / 60:,.0f}" if shared else ""])
     return markdown(COSTS, told)
