@@ -258,6 +258,26 @@ def test_a_run_that_an_error_ends_before_it_has_anything_leaves_no_folder(tmp_pa
     assert (tmp_path / "bug" / run_folder.CONFIG).exists()
 
 
+def test_a_run_that_is_refused_to_go_on_keeps_its_settings(tmp_path):
+    """Where it went on before the error, they are those that it went on with."""
+    folder = tmp_path / "run"
+    created(folder)
+    run_folder.write_json(folder / run_folder.SUMMARY, {"state": "done"})
+
+    def refused(then):
+        with run_folder.opened(folder, RunConfig(steps=128), DEMONSTRATIONS, "credo imitate --steps 128"):
+            then()
+            raise CredoError("raise --steps")
+
+    before = run_folder.read_json(folder / run_folder.CONFIG)
+    with pytest.raises(CredoError, match="raise"):
+        refused(lambda: None)
+    assert run_folder.read_json(folder / run_folder.CONFIG) == before
+    with pytest.raises(CredoError, match="raise"):
+        refused(lambda: run_folder.write_json(folder / run_folder.SUMMARY, {"state": "running"}))
+    assert run_folder.read_json(folder / run_folder.CONFIG)["config"]["steps"] == 128
+
+
 def test_a_folder_that_may_not_be_written_to_is_refused_in_one_line(tmp_path, monkeypatch):
     created(tmp_path / "run")
 

@@ -118,8 +118,7 @@ def check_links(folder: Path) -> None:
 
 
 def versions() -> dict[str, str]:
-    """Versions of what determines a run's numbers; in a process that trains, what computes them ("cpu", or a GPU's
-    name)."""
+    """Versions of what determines a run's numbers; in a process that trains, what computes them, too ("cpu")."""
     found = {"python": platform.python_version(), "machine": platform.machine()}
     for name in _VERSIONED:
         with contextlib.suppress(metadata.PackageNotFoundError):
@@ -140,22 +139,22 @@ def opened(folder: Path, config: RunConfig, demonstrations: dict[str, Any], comm
         raise CredoError(f"out: {folder} cannot be made ({error.strerror})") from None
     with locked(folder):
         remove_temporaries(folder)
+        before = {name: (folder / name).read_bytes() for name in (CONFIG, SUMMARY) if (folder / name).is_file()}
         known = create(folder, config, demonstrations, command)
         try:
             yield known
         except CredoError:
             if not known:
                 _withdraw(folder, made)
+            elif len(before) == 2 and (folder / SUMMARY).read_bytes() == before[SUMMARY]:  # it did not go on
+                write_atomically(folder / CONFIG, before[CONFIG])
             raise
 
 
 def _withdraw(folder: Path, made: bool) -> None:
     """Take back what ``create`` has made where nothing has been added to it."""
-    untouched = all(path.name == CONFIG or _is_beginning(path) for path in folder.iterdir())
-    if untouched and made:
-        shutil.rmtree(folder)
-    elif untouched:
-        (folder / CONFIG).unlink()
+    if all(path.name == CONFIG or _is_beginning(path) for path in folder.iterdir()):
+        shutil.rmtree(folder) if made else (folder / CONFIG).unlink()
 
 
 def create(folder: Path, config: RunConfig, demonstrations: dict[str, Any], command: str) -> bool:

@@ -55,6 +55,24 @@ def test_tensorboard_gets_every_finite_number_of_every_seed(make_run):
         assert gradients == list(range(1024, STEPS + 1, 64))
 
 
+def test_nothing_is_logged_of_a_run_that_was_refused(make_run):
+    """Its folder may be another run's."""
+    folder = make_run("run", ("healthy",))
+
+    def refused(polls):
+        with logging_to("tensorboard", folder) as log:
+            for _ in range(polls):
+                log()
+            raise CredoError("another run")
+
+    with pytest.raises(CredoError, match="another run"):
+        refused(0)
+    assert not (folder / "logs").exists()
+    with pytest.raises(CredoError, match="another run"):
+        refused(1)
+    assert events(folder / "logs" / "tensorboard" / "seed-0")
+
+
 def test_new_parts_are_given_once_and_repeated_rounds_not_again(make_run):
     folder = make_run("run", ())
     opened = []

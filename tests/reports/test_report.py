@@ -21,6 +21,7 @@ from credo import run_folder
 from credo.cli import main
 from credo.config import CredoConfig, DiscriminatorConfig, RunConfig, SACConfig
 from credo.reports import collect, draw
+from credo.reports import report as report_module
 from credo.reports.charts import axis_of, still_boxes
 from credo.reports.clips import chosen_seeds
 from credo.reports.collect import Reader
@@ -240,6 +241,21 @@ def test_every_figure_and_table_is_written_in_every_form(make_run, tmp_path):
     assert (rows[0]["method"], rows[0]["verdict"], len(rows)) == ("td3", "healthy", 10)
     assert "figures/return-own.module-Env-v0.png" in report.page.read_text()
     assert {path.stem for path in (tmp_path / "out" / "tables").iterdir()} == {"overview", "seeds", "samples"}
+
+
+def test_a_report_that_is_interrupted_may_be_made_again(make_run, tmp_path, monkeypatch):
+    folder = make_run("run", ("healthy",))
+
+    def stopped(*arguments, **options):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(report_module, "tables", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            write_report([folder], tmp_path / "out", figures=False)
+    assert report_module.is_ours(tmp_path / "out")
+    write_report([folder], tmp_path / "out", figures=False, statistics=False)
+    assert "It was not finished" not in (tmp_path / "out" / report_module.PAGE).read_text()
 
 
 @pytest.mark.parametrize("few", [0, 12], ids=["processes", "here"])

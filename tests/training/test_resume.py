@@ -277,6 +277,7 @@ def test_a_stop_in_the_middle_of_an_evaluation_leaves_it_for_later(rewarded, tmp
             Stopping.steps += 1
             if Stopping.steps == 128 + 30:  # the training's steps until then, and some of the evaluation's
                 terminate()
+                time.sleep(0.5)  # this may be another thread than the one that the signal has to reach
             return super().step(action)
 
     def pendulum():
@@ -368,6 +369,16 @@ def test_going_on_with_a_finished_run_changes_nothing(straight):
     assert run(folder, config, data=data) == "done"
     assert_same_arrays(states(folder)[0], before)
     assert_same_arrays(rows(folder, run_folder.METRICS, 0), metrics)
+
+
+def test_a_finished_run_without_its_checkpoints_is_not_begun_anew(rewarded, tmp_path):
+    shutil.copytree(rewarded, tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / run_folder.CHECKPOINTS)
+    before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    with pytest.raises(CredoError, match="its checkpoints are gone"):
+        run(tmp_path / "run", REWARDED)
+    after = {path: path.read_bytes() for path in before if path.name != run_folder.CONFIG}
+    assert after == {path: content for path, content in before.items() if path.name != run_folder.CONFIG}
 
 
 def test_fewer_steps_than_were_done_are_refused(tmp_path):

@@ -108,10 +108,22 @@ def logging_to(name: LoggerName | None, folder: Path) -> Iterator[Callable[[], N
         return
     module = load(name)
     follower = Follower(folder, name, lambda run: _SINKS[name](module, run))
+    polled = refused = False
+
+    def poll() -> None:
+        nonlocal polled
+        polled = True
+        follower.poll()
+
     try:
-        yield follower.poll
+        yield poll
+    except CredoError:
+        # Where nothing was trained the folder may be another run's, or another process's.
+        refused = not polled
+        raise
     finally:
-        follower.close()
+        if not refused:
+            follower.close()
 
 
 def load(name: LoggerName) -> Any:

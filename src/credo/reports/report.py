@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import html
 import shlex
 import time
 from collections.abc import Callable, Sequence
@@ -78,6 +79,9 @@ def write_report(
     command = command or command_line(folders, out, figures, videos)
     try:
         out.mkdir(parents=True, exist_ok=True)
+        if not (out / PAGE).exists():  # by it the folder is known as a report's, should this one be interrupted
+            stub = f"<title>{TITLE}</title>It was not finished: {html.escape(command)}"
+            write_atomically(out / PAGE, stub.encode(errors="backslashreplace"))
         nothing: contextlib.AbstractContextManager[dict[tuple[str, str], dict[str, str]]] = contextlib.nullcontext({})
         with writing_figures(collection, out) if figures else nothing as files:
             found = tables(collection, statistics)

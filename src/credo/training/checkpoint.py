@@ -25,7 +25,18 @@ import numpy as np
 
 from credo.environments import EnvironmentBatch
 from credo.policies import load_policy, save_policy
-from credo.run_folder import CHECKPOINTS, check_version, policy_path, read_json, sync_folder, write_atomically
+from credo.run_folder import (
+    CHECKPOINTS,
+    DONE,
+    METRICS,
+    check_version,
+    part_paths,
+    policy_path,
+    read_json,
+    read_summary,
+    sync_folder,
+    write_atomically,
+)
 from credo.storage import file_sha256, read_tensors, write_tensors
 from credo.training import replay_files
 from credo.training.faults import one_line
@@ -64,7 +75,7 @@ class Checkpoints:
         """Bring the seeds to the newest checkpoint that is whole.
 
         Returns the run's position and lines about what is damaged or could not be restored exactly; None where there is
-        no checkpoint. Seeds that it does not know start from the beginning. CredoError where no checkpoint is whole,
+        no checkpoint. Seeds that it does not know start from the beginning. CredoError where none is whole or left,
         where one is of a newer version, or where a seed has done more than ``rounds`` already.
         """
         notes: list[str] = []
@@ -83,6 +94,14 @@ class Checkpoints:
                 return described["position"], notes
         if notes:
             raise CredoError(f"{self._folder}: no checkpoint is whole: {notes[0]}; move the folder away to begin again")
+        # A run that ends, or is stopped, leaves one: without it, going on would begin anew over what the run has left.
+        if (self._run / DONE).exists() or (
+            read_summary(self._run).get("state") == "interrupted" and part_paths(self._run, METRICS)
+        ):
+            raise CredoError(
+                f"out: {self._run} has been trained and its checkpoints are gone, without which it cannot go on; "
+                "move the folder away to begin again"
+            )
         return None
 
     def _go_on_from(self, path: Path, described: dict[str, Any], seeds: Sequence[Seed], rounds: int) -> list[str]:
