@@ -193,8 +193,8 @@ def deaths(results: Path) -> list[str]:
                     named(method, environment),
                     f"{seed['seed']:.0f}",
                     f"{seed['step']:,.0f}",
-                    _gradient(until),
-                    f"{_gradient(largest['actor_gradient_max'])} ({largest['step']:,.0f})" if largest else "-",
+                    gradient(until),
+                    f"{gradient(largest['actor_gradient_max'])} ({largest['step']:,.0f})" if largest else "-",
                     f"{largest['expert_probability_expert']:.2f}" if largest else "-",
                     f"{rows[-1]['actor_gradient_max']:.1g}",
                     "not kept" if exploded == "" else f"{exploded:,.0f}" if exploded else "none",
@@ -203,5 +203,6 @@ def deaths(results: Path) -> list[str]:
     return markdown(DEATHS, told)
 
 
-def _gradient(value: float) -> str:
-    return f"{value:.0f}" if value >= 10 else f"{value:.2g}"
+def gradient(value: float, small: str = ".2g") -> str:
+    """A gradient in a table; ``small``: how one below 10 is written."""
+    return f"{value:.0f}" if value >= 10 else f"{value:{small}}"

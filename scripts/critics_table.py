@@ -9,7 +9,7 @@ from statistics import median
 from typing import NamedTuple
 
 import numpy as np
-from bed_table import METHODS, named
+from bed_table import METHODS, gradient, named
 from credo_table import late, of_dead
 from early_tables import CHANGES, cells_of, rounded
 from kept_files import ENVIRONMENTS, LEARNERS, Rows, in_order, markdown, read
@@ -134,7 +134,7 @@ def row_of(name: str, seeds: Rows, found: dict[float, list[Window]]) -> list[str
 
 
 def _gradient(value: float) -> str:
-    return f"{value:.0f}" if value >= 10 else f"{value:.1f}"
+    return gradient(value, ".1f")
 
 
 def promised(results: Path, study: str, cell: Cell) -> Rows:
