@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from credo import cli, plugins, run_folder
+from credo import cli, plugins, run_folder, run_rows
 from credo.config import (
     DiscriminatorConfig,
     PPOConfig,
@@ -167,7 +167,7 @@ def test_a_learner_of_rollouts_runs_as_the_built_in_one_does(tmp_path):
     built_in = dataclasses.replace(ON_POLICY, learner="ppo", ppo=MY_PPO)
     for name, config in (("own", ON_POLICY), ("built-in", built_in)):
         assert run(tmp_path / name, config, PointMass) == "done"
-    own, other = (run_folder.read_parts(tmp_path / name, run_folder.METRICS) for name in ("own", "built-in"))
+    own, other = (run_rows.read_parts(tmp_path / name, run_folder.METRICS) for name in ("own", "built-in"))
     assert own["approx_kl"][-1] != 0
     np.testing.assert_array_equal(own["approx_kl"], other["approx_kl"])
     np.testing.assert_array_equal(own["critic_loss"], other["critic_loss"])

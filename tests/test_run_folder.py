@@ -5,7 +5,7 @@ import os
 import numpy as np
 import pytest
 
-from credo import run_folder
+from credo import run_folder, run_rows
 from credo.config import CredoConfig, RunConfig, run_id
 from credo.run_lock import LOCK
 from credo.types import CredoError
@@ -121,26 +121,26 @@ def test_parts_come_back_ordered_with_gaps_as_nan(tmp_path):
     created(tmp_path)
     first = [row(1, 0, loss=0.5), row(0, 0, loss=np.inf)]
     second = [row(0, 1, loss=0.25, later=1.0), row(1, 1, loss=0.125)]
-    run_folder.write_part(tmp_path, run_folder.METRICS, 0, first)
-    run_folder.write_part(tmp_path, run_folder.METRICS, 1, second)
-    columns = run_folder.read_parts(tmp_path, run_folder.METRICS)
+    run_rows.write_part(tmp_path, run_folder.METRICS, 0, first)
+    run_rows.write_part(tmp_path, run_folder.METRICS, 1, second)
+    columns = run_rows.read_parts(tmp_path, run_folder.METRICS)
     assert columns["seed"].tolist() == [0, 0, 1, 1]
     assert columns["step"].tolist() == [64, 128, 64, 128]
     assert columns["loss"].tolist() == [np.inf, 0.25, 0.5, 0.125]
     np.testing.assert_array_equal(columns["later"], [np.nan, 1.0, np.nan, np.nan])
     assert columns["loss"].dtype == np.float32
     assert columns["step"].dtype == np.int64
-    some = run_folder.read_parts(tmp_path, run_folder.METRICS, ["loss", "unheard of"])
+    some = run_rows.read_parts(tmp_path, run_folder.METRICS, ["loss", "unheard of"])
     assert list(some) == ["loss"]
-    assert run_folder.read_parts(tmp_path, run_folder.EVALUATIONS) == {}
+    assert run_rows.read_parts(tmp_path, run_folder.EVALUATIONS) == {}
 
 
 def test_parts_after_a_checkpoint_are_dropped(tmp_path):
     created(tmp_path)
     for index in range(4):
-        run_folder.write_part(tmp_path, run_folder.METRICS, index, [row(0, index, loss=1.0)])
-    run_folder.drop_parts_from(tmp_path, run_folder.METRICS, 2)
-    assert run_folder.read_parts(tmp_path, run_folder.METRICS)["round"].tolist() == [0, 1]
+        run_rows.write_part(tmp_path, run_folder.METRICS, index, [row(0, index, loss=1.0)])
+    run_rows.drop_parts_from(tmp_path, run_folder.METRICS, 2)
+    assert run_rows.read_parts(tmp_path, run_folder.METRICS)["round"].tolist() == [0, 1]
 
 
 def test_a_damaged_part_is_named(tmp_path):
@@ -148,7 +148,7 @@ def test_a_damaged_part_is_named(tmp_path):
     path = tmp_path / run_folder.METRICS / "part-000000.parquet"
     path.write_bytes(b"PAR1 not really")
     with pytest.raises(CredoError, match="part-000000"):
-        run_folder.read_parts(tmp_path, run_folder.METRICS)
+        run_rows.read_parts(tmp_path, run_folder.METRICS)
 
 
 def test_a_flipped_bit_in_the_rows_of_a_part_changes_no_number(tmp_path):
@@ -156,9 +156,9 @@ def test_a_flipped_bit_in_the_rows_of_a_part_changes_no_number(tmp_path):
     created(tmp_path)
     generator = np.random.default_rng(0)
     rows = [row(0, index, loss=value) for index, value in enumerate(generator.standard_normal(200))]
-    run_folder.write_part(tmp_path, run_folder.METRICS, 0, rows)
+    run_rows.write_part(tmp_path, run_folder.METRICS, 0, rows)
     path = tmp_path / run_folder.METRICS / "part-000000.parquet"
-    original, expected = path.read_bytes(), run_folder.read_part(path)
+    original, expected = path.read_bytes(), run_rows.read_part(path)
     footer = len(original) - 8 - int.from_bytes(original[-8:-4], "little")
     found = 0
     for offset in generator.integers(4, footer, 100):
@@ -166,7 +166,7 @@ def test_a_flipped_bit_in_the_rows_of_a_part_changes_no_number(tmp_path):
         content[offset] ^= 1 << offset % 8
         path.write_bytes(content)
         try:
-            rows = run_folder.read_part(path)
+            rows = run_rows.read_part(path)
         except CredoError:
             found += 1
             continue
@@ -178,10 +178,10 @@ def test_a_flipped_bit_in_the_rows_of_a_part_changes_no_number(tmp_path):
 def test_where_problems_are_collected_the_rest_is_read(tmp_path):
     created(tmp_path)
     for index in range(3):
-        run_folder.write_part(tmp_path, run_folder.METRICS, index, [row(0, index, loss=1.0)])
+        run_rows.write_part(tmp_path, run_folder.METRICS, index, [row(0, index, loss=1.0)])
     (tmp_path / run_folder.METRICS / "part-000001.parquet").write_bytes(b"PAR1 not really")
     problems = []
-    columns = run_folder.read_parts(tmp_path, run_folder.METRICS, problems=problems)
+    columns = run_rows.read_parts(tmp_path, run_folder.METRICS, problems=problems)
     assert columns["round"].tolist() == [0, 2]
     (line,) = problems
     assert "part-000001" in line
@@ -190,14 +190,14 @@ def test_where_problems_are_collected_the_rest_is_read(tmp_path):
 
 def test_final_rows_are_read_with_the_others_until_they_are_dropped(tmp_path):
     created(tmp_path)
-    run_folder.write_part(tmp_path, run_folder.EVALUATIONS, 0, [row(0, 0, failed=0.0), row(1, 0, failed=0.0)])
-    run_folder.write_final(tmp_path, run_folder.EVALUATIONS, 0, [row(0, 3, failed=1.0)])
-    assert run_folder.read_parts(tmp_path, run_folder.EVALUATIONS)["round"].tolist() == [0, 3, 0]
-    run_folder.drop_parts_from(tmp_path, run_folder.EVALUATIONS, 1)
-    run_folder.drop_final(tmp_path, run_folder.EVALUATIONS, 1)
-    assert len(run_folder.read_parts(tmp_path, run_folder.EVALUATIONS)["round"]) == 3
-    run_folder.drop_final(tmp_path, run_folder.EVALUATIONS, 0)
-    assert run_folder.read_parts(tmp_path, run_folder.EVALUATIONS)["round"].tolist() == [0, 0]
+    run_rows.write_part(tmp_path, run_folder.EVALUATIONS, 0, [row(0, 0, failed=0.0), row(1, 0, failed=0.0)])
+    run_rows.write_final(tmp_path, run_folder.EVALUATIONS, 0, [row(0, 3, failed=1.0)])
+    assert run_rows.read_parts(tmp_path, run_folder.EVALUATIONS)["round"].tolist() == [0, 3, 0]
+    run_rows.drop_parts_from(tmp_path, run_folder.EVALUATIONS, 1)
+    run_rows.drop_final(tmp_path, run_folder.EVALUATIONS, 1)
+    assert len(run_rows.read_parts(tmp_path, run_folder.EVALUATIONS)["round"]) == 3
+    run_rows.drop_final(tmp_path, run_folder.EVALUATIONS, 0)
+    assert run_rows.read_parts(tmp_path, run_folder.EVALUATIONS)["round"].tolist() == [0, 0]
 
 
 @pytest.mark.parametrize("left", ["nothing", "temporary", "folders"])
@@ -330,7 +330,7 @@ def test_a_part_opens_in_any_reader_of_parquet(tmp_path):
     import pyarrow.parquet
 
     created(tmp_path)
-    run_folder.write_part(tmp_path, run_folder.METRICS, 0, [row(0, 0, loss=1.0)])
+    run_rows.write_part(tmp_path, run_folder.METRICS, 0, [row(0, 0, loss=1.0)])
     table = pyarrow.parquet.read_table(tmp_path / run_folder.METRICS / "part-000000.parquet")
     assert table.column_names == ["seed", "round", "step", "loss"]
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from credo import run_folder
+from credo import run_folder, run_rows
 from credo.config import RunConfig
 from credo.demonstrations import Demonstrations
 from credo.environments import EnvironmentSource, source_name
@@ -45,11 +45,11 @@ class Run:
 
     def metrics(self) -> dict[str, np.ndarray]:
         """Diagnostics as columns, one row per seed and round."""
-        return run_folder.read_parts(self._checked(), run_folder.METRICS)
+        return run_rows.read_parts(self._checked(), run_folder.METRICS)
 
     def evaluations(self) -> dict[str, np.ndarray]:
         """Evaluations as columns, one row per seed and evaluation."""
-        return run_folder.read_parts(self._checked(), run_folder.EVALUATIONS)
+        return run_rows.read_parts(self._checked(), run_folder.EVALUATIONS)
 
     @property
     def best_seed(self) -> int:

@@ -26,12 +26,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from credo.config import RunConfig, from_dict, identity, run_id, to_dict
-from credo.config.limits import MAXIMUM_SEEDS, MAXIMUM_STEPS
+from credo.config.limits import MAXIMUM_SEEDS, MAXIMUM_STEPS, check_limits
 from credo.run_lock import LOCK, locked
 from credo.types import CredoError, check_unicode, is_number
 
@@ -42,10 +38,7 @@ FROZEN = "frozen"
 _NUMBERS = ("steps", "wall_seconds", "selected_step", "selected_return", "selected_badness", "final_return")
 CONFIG, SUMMARY, DONE = "config.json", "summary.json", "DONE"
 _FOLDERS = (METRICS, EVALUATIONS, CHECKPOINTS, POLICIES)
-_KEYS = {"seed": pa.int32(), "round": pa.int32(), "step": pa.int64()}
 _MAXIMUM_JSON_BYTES = 64 << 20
-_MAXIMUM_ROWS, _MAXIMUM_COLUMNS = 5_000_000, 1_000
-"""Of one Parquet part: a few hundred bytes can announce billions of rows."""
 _VERSIONED = ("credo-imitation", "jax", "jaxlib", "numpy", "gymnasium", "mujoco", "optax")
 
 
@@ -269,14 +262,23 @@ def read_config(folder: Path) -> tuple[RunConfig, dict[str, Any]]:
     config = config_of(stored, str(folder / CONFIG))
     if config.seeds > MAXIMUM_SEEDS or abs(config.steps) > MAXIMUM_STEPS or abs(config.first_seed) > 2**31:
         raise CredoError(f"{folder / CONFIG}: seeds or steps beyond anything that Credo runs")
+    try:
+        for prefix, part in (("", config), (f"{config.learner}.", getattr(config, config.learner, None))):
+            if part is not None:  # a plug-in's settings are not here
+                check_limits(part, prefix, _plugin_names(stored))
+    except CredoError as error:
+        raise CredoError(f"{folder / CONFIG}: {error}") from None
     return config, stored
 
 
 def config_of(stored: dict[str, Any], where: str) -> RunConfig:
     """The settings in a config.json. What a plug-in gave the run is named there; reading needs the name alone."""
+    return from_dict(stored.get("config", {}), where=where, also=_plugin_names(stored))
+
+
+def _plugin_names(stored: dict[str, Any]) -> frozenset[str]:
     plugins = stored.get("identity", {}).get("plugins", {})
-    names = frozenset(name.partition(".")[2] for name in plugins) if isinstance(plugins, dict) else frozenset()
-    return from_dict(stored.get("config", {}), where=where, also=names)
+    return frozenset(name.partition(".")[2] for name in plugins) if isinstance(plugins, dict) else frozenset()
 
 
 def read_summary(folder: Path) -> dict[str, Any]:
@@ -290,109 +292,6 @@ def read_summary(folder: Path) -> dict[str, Any]:
 
 def _sensible(told: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in told.items() if name not in _NUMBERS or value is None or is_number(value)}
-
-
-def write_part(folder: Path, kind: str, index: int, rows: list[dict[str, Any]]) -> None:
-    """Write rows as the Parquet part ``index`` of ``metrics`` or ``evaluations``."""
-    _write_rows(folder / kind / f"part-{index:06d}.parquet", rows)
-
-
-def write_final(folder: Path, kind: str, seed: int, rows: list[dict[str, Any]]) -> None:
-    """Write a seed's rows that a longer run would not have: they go when the seed goes on (``drop_final``)."""
-    _write_rows(_final_path(folder, kind, seed), rows)
-
-
-def drop_final(folder: Path, kind: str, seed: int) -> None:
-    _final_path(folder, kind, seed).unlink(missing_ok=True)
-
-
-def _final_path(folder: Path, kind: str, seed: int) -> Path:
-    return folder / kind / f"final-seed-{seed}.parquet"
-
-
-def _write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    columns = {name: pa.array([row.get(name, np.nan) for row in rows], _KEYS.get(name, pa.float32())) for name in names}
-    sink = pa.BufferOutputStream()
-    pq.write_table(pa.table(columns), sink, compression="zstd", write_page_checksum=True)
-    write_atomically(path, sink.getvalue().to_pybytes())
-
-
-def drop_parts_from(folder: Path, kind: str, index: int) -> None:
-    """Remove parts written after a checkpoint: their rounds will be run again."""
-    for path in part_paths(folder, kind):
-        number = path.stem.removeprefix("part-")
-        if number.isdecimal() and int(number) >= index:
-            path.unlink()
-
-
-def part_paths(folder: Path, kind: str) -> list[Path]:
-    """The parts of ``metrics`` or ``evaluations``, in the order in which they were written."""
-    return sorted((folder / kind).glob("part-*.parquet"))
-
-
-def read_parts(
-    folder: Path, kind: str, columns: list[str] | None = None, problems: list[str] | None = None
-) -> dict[str, np.ndarray]:
-    """All rows of ``metrics`` or ``evaluations`` as columns, ordered by seed, then step; empty where there are none.
-
-    A part that cannot be read is a CredoError, or, where a list of ``problems`` is given, one more line in it.
-    """
-    tables = []
-    for path in [*part_paths(folder, kind), *sorted((folder / kind).glob("final-*.parquet"))]:
-        try:
-            tables.append(_read_part(path, columns))
-        except CredoError as error:
-            if problems is None:
-                raise
-            problems.append(str(error))
-    if not tables:
-        return {}
-    try:
-        table = pa.concat_tables(tables, promote_options="default")
-    except pa.ArrowException as error:
-        raise CredoError(f"{folder / kind}: its parts do not fit together ({' '.join(str(error).split())})") from None
-    if {"seed", "step"} <= set(table.column_names):
-        table = table.sort_by([("seed", "ascending"), ("step", "ascending")])
-    return {name: table[name].to_numpy() for name in table.column_names}
-
-
-def read_part(path: Path) -> dict[str, np.ndarray]:
-    """The rows of one part as columns, as they were written; CredoError where it cannot be read."""
-    table = _read_part(path, None)
-    return {name: table[name].to_numpy() for name in table.column_names}
-
-
-def _read_part(path: Path, columns: list[str] | None) -> pa.Table:
-    if not path.is_file():
-        raise CredoError(f"{path}: is not a regular file; Parquet was expected")
-    try:
-        with open(path, "rb") as handle:  # Arrow itself opens no name that is not UTF-8
-            # A part is small: to read ahead and to share its columns between threads would cost more than it saves.
-            file = pq.ParquetFile(handle, pre_buffer=False, page_checksum_verification=True)
-            _check_part(path, file)
-            wanted = None if columns is None else [name for name in columns if name in file.schema_arrow.names]
-            return file.read(columns=wanted, use_threads=False)
-    except (pa.ArrowException, OSError) as error:
-        line = " ".join(str(error).split())[:200]
-        raise CredoError(f"{path}: not a readable Parquet file ({line})") from None
-
-
-def _check_part(path: Path, file: pq.ParquetFile) -> None:
-    """Refuse what is not a modest table of numbers."""
-    schema, rows = file.schema_arrow, file.metadata.num_rows
-    if rows > _MAXIMUM_ROWS or len(schema) > _MAXIMUM_COLUMNS:
-        raise CredoError(f"{path}: {rows} rows of {len(schema)} columns; not what Credo writes")
-    if len(set(schema.names)) != len(schema):
-        raise CredoError(f"{path}: has two columns of one name")
-    for column in schema:
-        number = pa.types.is_integer if column.name in _KEYS else _is_number
-        if not number(column.type):
-            raise CredoError(f"{path}: column {column.name[:60]!r} is of type {column.type}; numbers expected")
-
-
-def _is_number(kind: pa.DataType) -> bool:
-    return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
 
 
 def policy_path(folder: Path, seed: int, which: str = "best") -> Path:

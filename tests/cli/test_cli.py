@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from cli.refusals import failure
-from credo import api, run_folder
+from credo import api, run_folder, run_rows
 from credo.cli import COMMANDS, main
 from credo.demonstrations import load_demonstrations
 from credo.environments.probes import PointMass
@@ -73,7 +73,7 @@ def test_a_whole_run_from_the_command_line(demonstrations, local_environment, tm
     assert str(out) in printed.replace("\n", "")
     for name in ("config.json", "summary.json", "DONE", "curves.png", "curves.html"):
         assert (out / name).is_file(), name
-    metrics = run_folder.read_parts(out, run_folder.METRICS)
+    metrics = run_rows.read_parts(out, run_folder.METRICS)
     assert len(metrics["seed"]) == 2 * 4
     assert np.isfinite(metrics["actor_gradient_max"]).all()
     for seed in (0, 1):
@@ -87,7 +87,7 @@ def test_a_whole_run_from_the_command_line(demonstrations, local_environment, tm
     assert (out / "config.json").read_bytes() == before
 
     main(small(demonstrations, out, "--seeds", "2", "--steps", "384"))
-    assert len(run_folder.read_parts(out, run_folder.METRICS)["seed"]) == 2 * 6
+    assert len(run_rows.read_parts(out, run_folder.METRICS)["seed"]) == 2 * 6
 
     capsys.readouterr()
     main(["list", str(tmp_path)])

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from credo import run_folder
+from credo import run_folder, run_rows
 from credo.config import (
     CredoConfig,
     DDPGConfig,
@@ -81,5 +81,5 @@ def test_the_imitator_is_far_better_than_chance(learner, tmp_path):
     expert = mean_return(point_mass_expert)
     imitator = mean_return(policy.normalised_action)
     assert imitator > chance + MARGIN * (expert - chance), (chance, imitator, expert)
-    metrics = run_folder.read_parts(tmp_path / "run", run_folder.METRICS)
+    metrics = run_rows.read_parts(tmp_path / "run", run_folder.METRICS)
     assert np.nanmax(metrics["filtered_share"]) > 0, "CREDO acts"

@@ -5,7 +5,7 @@ import functools
 import numpy as np
 import pytest
 
-from credo import run_folder
+from credo import run_folder, run_rows
 from credo.config import PPOConfig, RunConfig
 from credo.environments import rollout_episodes
 from credo.environments.probes import PointMass, TimeLimitProbe, point_mass_expert
@@ -53,5 +53,5 @@ def test_a_point_mass_is_brought_to_rest(tmp_path):
     chance = mean_return(lambda observation: generator.uniform(-1, 1, (len(observation), 2)))
     expert, found = mean_return(point_mass_expert), mean_return(policy.normalised_action)
     assert found > chance + 0.7 * (expert - chance), (chance, found, expert)
-    metrics = run_folder.read_parts(tmp_path / "run", run_folder.METRICS)
+    metrics = run_rows.read_parts(tmp_path / "run", run_folder.METRICS)
     assert np.mean(metrics["explained_variance"][-5:]) > 0.5

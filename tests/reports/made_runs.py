@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from credo import run_folder
+from credo import run_folder, run_rows
 from credo.config import RunConfig
 
 STEPS, INTERVAL, START = 12_800, 1_280, 1_000
@@ -63,7 +63,7 @@ def make_run_at(
 ) -> Path:
     """A run folder with one seed for each fate; none: nothing is recorded yet."""
     adversarial = settings.get("reward", "plr") != "environment"
-    config = dataclasses.replace(RunConfig(), **{"steps": STEPS, "seeds": len(fates)} | settings)
+    config = dataclasses.replace(RunConfig(), **{"steps": STEPS, "seeds": max(len(fates), 1)} | settings)
     run_folder.create(folder, config, {"return_mean": expert} if adversarial else {}, "credo imitate")
     metrics, evaluations = [], []
     for seed, fate in enumerate(fates):
@@ -71,6 +71,6 @@ def make_run_at(
         metrics += of_seed[0]
         evaluations += of_seed[1]
     if fates:
-        run_folder.write_part(folder, run_folder.METRICS, 0, metrics)
-        run_folder.write_part(folder, run_folder.EVALUATIONS, 0, evaluations)
+        run_rows.write_part(folder, run_folder.METRICS, 0, metrics)
+        run_rows.write_part(folder, run_folder.EVALUATIONS, 0, evaluations)
     return folder

@@ -9,7 +9,7 @@ import struct
 import numpy as np
 import pytest
 
-from credo import run_folder
+from credo import run_folder, run_rows
 from credo.reports.curves import PANELS, POINTS, figure, headings, write_curves
 from credo.reports.load import load_run
 
@@ -65,7 +65,7 @@ def test_thinned_lines_keep_the_largest_gradient_at_its_step(make_run):
     others = {"action_saturation": 0.2, "critic_loss": 2.0, "q_mean": 1.0}
     more = [{"seed": 0, "round": i, "step": 20_000 + i, "actor_gradient_max": 1.0} | others for i in range(5_000)]
     more[3_333]["actor_gradient_max"] = 5e4
-    run_folder.write_part(folder, run_folder.METRICS, 1, more)
+    run_rows.write_part(folder, run_folder.METRICS, 1, more)
     rows = figure(load_run(folder), False)["datasets"]["actor_gradient_max"]
     assert len(rows) == POINTS
     assert max(rows, key=lambda row: row["value"]) == {"seed": "0 healthy", "step": 23_333, "value": 5e4}
@@ -73,7 +73,7 @@ def test_thinned_lines_keep_the_largest_gradient_at_its_step(make_run):
 
 def test_infinite_and_missing_values_do_not_reach_the_page(make_run):
     folder = make_run("run", ("healthy",))
-    run_folder.write_part(
+    run_rows.write_part(
         folder, run_folder.METRICS, 1, [{"seed": 0, "round": 200, "step": 12_864, "critic_loss": float("inf")}]
     )
     json.dumps(figure(load_run(folder), True), allow_nan=False)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from credo import run_folder
+from credo import run_folder, run_rows
 from credo.reports.collect import Reader
 from credo.reports.load import find_runs, load_run, thin
 from credo.run_lock import locked
@@ -92,7 +92,7 @@ def test_a_damaged_summary_does_not_stop_a_study(make_run, seed):
 def test_a_finished_clone_is_not_undecided(make_run):
     folder = make_run("run", (), learner="bc", seeds=1)
     evaluation = {"seed": 0, "round": 0, "step": 500, "return_mean": 600.0, "failed": 0.0}
-    run_folder.write_part(folder, run_folder.EVALUATIONS, 0, [evaluation])
+    run_rows.write_part(folder, run_folder.EVALUATIONS, 0, [evaluation])
     # Its steps are minibatches, whatever the study wants.
     for run in (folder, MethodRun("a", "b", folder, 100)):
         loaded = load_run(run)
@@ -125,7 +125,7 @@ def test_half_written_runs_are_read_as_far_as_they_go(make_run):
 def test_rounds_that_were_run_twice_count_once(make_run):
     folder = make_run("run", ("healthy",))
     again = [{"seed": 0, "round": 199, "step": 12_800, "actor_gradient_max": 7.0}]
-    run_folder.write_part(folder, run_folder.METRICS, 1, again)
+    run_rows.write_part(folder, run_folder.METRICS, 1, again)
     gradient = load_run(folder).metrics[0]["actor_gradient_max"]
     assert len(gradient) == 200
     assert gradient[-1] == 7

@@ -9,7 +9,7 @@ import pytest
 from made_runs import STEPS
 from tensorboardX.proto.event_pb2 import Event
 
-from credo import run_folder
+from credo import run_folder, run_rows
 from credo.cli import main
 from credo.reports import loggers
 from credo.reports.loggers import Follower, logging_to
@@ -83,7 +83,7 @@ def test_new_parts_are_given_once_and_repeated_rounds_not_again(make_run):
 
     def part(index, steps):
         rows = [{"seed": 0, "round": step, "step": step, "q_mean": float(step)} for step in steps]
-        run_folder.write_part(folder, run_folder.METRICS, index, rows)
+        run_rows.write_part(folder, run_folder.METRICS, index, rows)
 
     follower = Follower(folder, "wandb", open_sink)
     follower.poll()
@@ -153,10 +153,10 @@ def test_a_seed_that_is_behind_or_joins_later_and_a_last_evaluation_are_given(ma
     def row(seed, step):
         return {"seed": seed, "round": step // 64, "step": step, "return_mean": float(step)}
 
-    run_folder.write_part(folder, run_folder.EVALUATIONS, 0, [row(0, 5_000), row(1, 4_000)])
+    run_rows.write_part(folder, run_folder.EVALUATIONS, 0, [row(0, 5_000), row(1, 4_000)])
     follow().close()
-    run_folder.write_part(folder, run_folder.EVALUATIONS, 1, [row(1, 5_000), row(2, 1_000)])
-    run_folder.write_final(folder, run_folder.EVALUATIONS, 0, [row(0, 6_000)])
+    run_rows.write_part(folder, run_folder.EVALUATIONS, 1, [row(1, 5_000), row(2, 1_000)])
+    run_rows.write_final(folder, run_folder.EVALUATIONS, 0, [row(0, 6_000)])
     follow().close()
     assert [(seed, step) for seed, step, _ in opened[0].rows] == [(0, 5_000), (1, 4_000)]
     assert [(seed, step) for seed, step, _ in opened[1].rows] == [(1, 5_000), (2, 1_000), (0, 6_000)]

@@ -4,7 +4,7 @@ import os
 
 from made_runs import STEPS
 
-from credo import run_folder
+from credo import run_folder, run_rows
 from credo.cli import main
 from credo.reports.collect import Reader
 from credo.reports.report import write_report
@@ -43,7 +43,7 @@ def test_parts_of_one_run_are_shown_as_a_study_calls_and_cuts_them(make_run, tmp
 def test_a_clone_does_not_stretch_the_phases_of_the_others(make_run):
     learner, clone = make_run("run", ("healthy",)), make_run("clone", (), learner="bc", seeds=1, steps=1_000_000)
     evaluation = {"seed": 0, "round": 0, "step": 500, "return_mean": 600.0, "failed": 0.0}
-    run_folder.write_part(clone, run_folder.EVALUATIONS, 0, [evaluation])
+    run_rows.write_part(clone, run_folder.EVALUATIONS, 0, [evaluation])
     collection = Reader().collect([learner, clone])
     assert collection.spans == {"Hopper-v5": STEPS}
     assert None not in collection.cells["Hopper-v5", "td3"].seeds[0].phases["return"]
@@ -53,7 +53,7 @@ def test_a_clone_which_takes_no_steps_stands_level_beside_the_others(make_run):
     learner, clone = make_run("run", ("healthy",)), make_run("clone", (), learner="bc", seeds=1, steps=1_000_000)
     minibatches = 100 * STEPS
     evaluation = {"seed": 0, "round": 0, "step": minibatches, "return_mean": 600.0, "failed": 0.0}
-    run_folder.write_part(clone, run_folder.EVALUATIONS, 0, [evaluation])
+    run_rows.write_part(clone, run_folder.EVALUATIONS, 0, [evaluation])
     collection = Reader().collect([learner, clone])
     assert collection.extent("Hopper-v5") == STEPS
     cell = collection.cells["Hopper-v5", "bc"]

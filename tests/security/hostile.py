@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from credo import run_folder
+from credo import run_folder, run_rows
 from credo.config import RunConfig
 from credo.policies import Layer, Policy, save_policy
 
@@ -39,7 +39,7 @@ def run(folder, environment="Pendulum-v1", **stored):
     (folder / run_folder.SUMMARY).write_text(json.dumps({"state": "done", "steps": 64, "seeds": {"0": told}}))
     row = {"seed": 0, "round": 0, "step": 64, "return_mean": 5.0, "actor_gradient_max": 0.1}
     for kind in (run_folder.METRICS, run_folder.EVALUATIONS):
-        run_folder.write_part(folder, kind, 0, [row, row | {"step": 128}])
+        run_rows.write_part(folder, kind, 0, [row, row | {"step": 128}])
     path = run_folder.policy_path(folder, 0)
     path.parent.mkdir()
     save_policy(path, policy(environment))

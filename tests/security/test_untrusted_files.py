@@ -8,7 +8,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from credo import load_policy, run_folder
+from credo import load_policy, run_folder, run_rows
 from credo.api import Run
 from credo.cli import main
 from credo.demonstrations import load_demonstrations
@@ -88,7 +88,7 @@ def test_a_pipe_in_a_run_folder_is_not_waited_for(tmp_path):
         refusal(stored_seeds.loaded, tmp_path, (0,), words="no checkpoint is whole")
     folder = hostile.run(tmp_path / "run")
     os.mkfifo(folder / run_folder.METRICS / "part-000001.parquet")
-    refusal(run_folder.read_parts, folder, run_folder.METRICS, words="regular file")
+    refusal(run_rows.read_parts, folder, run_folder.METRICS, words="regular file")
 
 
 def test_names_and_formats_are_not_mixed_up(tmp_path):
@@ -167,7 +167,7 @@ def test_hostile_records_of_demonstrations(demonstrations, tmp_path, capsys):
 def test_hostile_metrics(case, tmp_path, capsys):
     folder = hostile.run(tmp_path / "run")
     (folder / run_folder.METRICS / "part-000001.parquet").write_bytes(hostile.parts()[case])
-    refusal(run_folder.read_parts, folder, run_folder.METRICS)
+    refusal(run_rows.read_parts, folder, run_folder.METRICS)
     loaded = load_run(folder)
     assert len(loaded.problems) == 1
     assert command(["list", tmp_path], capsys)[0] == 0
@@ -212,7 +212,7 @@ def places(tree):
 def test_parts_that_do_not_fit_together(tmp_path):
     folder = hostile.run(tmp_path / "run")
     (folder / run_folder.METRICS / "part-000001.parquet").write_bytes(hostile.parquet({"seed": [0], "step": [9]}))
-    assert "do not fit together" in refusal(run_folder.read_parts, folder, run_folder.METRICS)
+    assert "do not fit together" in refusal(run_rows.read_parts, folder, run_folder.METRICS)
 
 
 def test_rows_of_more_seeds_than_there_can_be(tmp_path):

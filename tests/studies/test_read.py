@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from credo import run_folder
+from credo import run_folder, run_rows
 from credo.config import RunConfig
 from credo.studies.analysis import analyse
 from credo.studies.read import MethodRun, read_curves, read_digests
@@ -25,8 +25,8 @@ def folder(tmp_path):
         if seed == 0 or step <= 600
     ]
     evaluations = [{"seed": s, "round": t, "step": t, "return_mean": t / 10} for s in (0, 1) for t in (500, 1_000)]
-    run_folder.write_part(path, run_folder.METRICS, 0, metrics)
-    run_folder.write_part(path, run_folder.EVALUATIONS, 0, evaluations[:3])
+    run_rows.write_part(path, run_folder.METRICS, 0, metrics)
+    run_rows.write_part(path, run_folder.EVALUATIONS, 0, evaluations[:3])
     return path
 
 
@@ -57,8 +57,8 @@ def test_what_is_damaged_is_left_out_and_no_more(folder, tmp_path):
 
 
 def test_a_broken_loss_is_judged(folder):
-    run_folder.write_part(folder, run_folder.METRICS, 1, [{"seed": 1, "round": 7, "step": 700, "reward_mean": np.inf}])
-    run_folder.write_part(folder, run_folder.METRICS, 2, [{"seed": 1, "round": 8, "step": 800, "reward_mean": np.inf}])
+    run_rows.write_part(folder, run_folder.METRICS, 1, [{"seed": 1, "round": 7, "step": 700, "reward_mean": np.inf}])
+    run_rows.write_part(folder, run_folder.METRICS, 2, [{"seed": 1, "round": 8, "step": 800, "reward_mean": np.inf}])
     assert read_curves(("a", "Hopper", folder))[1].verdict[:2] == ("non-finite", 700)
 
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from credo import run_folder
+from credo import run_folder, run_rows
 from credo.config import BCConfig, DDPGConfig, PPOConfig, RunConfig, SACConfig, SD3Config, TD3Config
 from credo.demonstrations import from_episodes
 from credo.environments import environment_spec, rollout_episodes
@@ -112,7 +112,7 @@ def test_other_seeds_join_a_folder_of_clones_and_those_there_stay(demonstrations
     run(folder, dataclasses.replace(few, seeds=5), PointMass, demonstrations, lines=lines)
     assert [line.split(":")[0] for line in lines] == ["seed 4"]
     assert (folder / run_folder.DONE).exists()
-    evaluations = run_folder.read_parts(folder, run_folder.EVALUATIONS)
+    evaluations = run_rows.read_parts(folder, run_folder.EVALUATIONS)
     assert evaluations["seed"].tolist() == [0, 1, 2, 3, 4]
     assert list(run_folder.read_summary(folder)["seeds"]) == ["0", "1", "2", "3", "4"]
 
@@ -124,14 +124,14 @@ def test_clones_whose_end_was_not_written_are_made_again(demonstrations, tmp_pat
     run(folder, few, PointMass, demonstrations)
     summary = run_folder.read_summary(folder)
     run(folder, dataclasses.replace(few, seeds=2), PointMass, demonstrations)
-    whole = {kind: run_folder.read_parts(folder, kind) for kind in (run_folder.METRICS, run_folder.EVALUATIONS)}
+    whole = {kind: run_rows.read_parts(folder, kind) for kind in (run_folder.METRICS, run_folder.EVALUATIONS)}
     run_folder.write_json(folder / run_folder.SUMMARY, summary)
     (folder / run_folder.DONE).unlink()
     lines = []
     run(folder, dataclasses.replace(few, seeds=2), PointMass, demonstrations, lines=lines)
     assert [line.split(":")[0] for line in lines] == ["seed 1"]
     for kind, rows_before in whole.items():
-        assert_same_arrays(run_folder.read_parts(folder, kind), rows_before)
+        assert_same_arrays(run_rows.read_parts(folder, kind), rows_before)
 
 
 def test_a_warm_start_that_is_stopped_is_made_once_and_whole(demonstrations, tmp_path, monkeypatch):

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from credo import run_folder
+from credo import run_folder, run_rows
 from credo.config import DiscriminatorConfig, RunConfig
 from credo.environments import environment_spec, make_environment
 from credo.environments.probes import AutoresetProbe
@@ -93,7 +93,7 @@ def test_vmap_agrees_with_threads(group, tmp_path):
 
 
 def test_what_is_recorded(group):
-    metrics = run_folder.read_parts(group, run_folder.METRICS)
+    metrics = run_rows.read_parts(group, run_folder.METRICS)
     for name in ("approx_kl", "clip_fraction", "entropy", "explained_variance", "value_mean", "critic_loss"):
         assert np.isfinite(metrics[name]).all(), name
     for name in ("actor_gradient_max", "actor_gradient_norm", "critic_gradient_max", "discriminator_gradient_max"):

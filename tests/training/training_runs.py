@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from credo import run_folder
+from credo import run_folder, run_rows
 from credo.config import (
     CredoConfig,
     DDPGConfig,
@@ -113,7 +113,7 @@ def replay_of(folder, told):
 
 def rows(folder, kind, seed, last_step=None):
     """The rows of one seed as columns; columns that other seeds of the run alone have are left out."""
-    columns = run_folder.read_parts(folder, kind)
+    columns = run_rows.read_parts(folder, kind)
     if not columns:
         return {}
     mine = columns["seed"] == seed

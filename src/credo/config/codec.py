@@ -10,7 +10,7 @@ import typing
 from typing import Annotated, Any, Literal
 
 from credo.config.names import Names
-from credo.types import CredoError
+from credo.types import CredoError, is_number
 
 
 def to_dict(config: Any) -> dict[str, Any]:
@@ -62,6 +62,8 @@ def _convert(value: Any, hint: Any, where: str, also: frozenset[str]) -> Any:
             raise CredoError(f"{where}: {value!r} is not a list")
         return tuple(_convert(item, arguments[0], where, also) for item in value)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        if not is_number(value):
+            raise CredoError(f"{where}: a whole number of {len(str(value))} digits is beyond what a float holds")
         return float(value)
     if type(value) is not hint:
         raise CredoError(f"{where}: {value!r} is not of type {hint.__name__}")

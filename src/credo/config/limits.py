@@ -67,15 +67,15 @@ def refuse(name: str, value: Any, right: str) -> typing.NoReturn:
     raise CredoError(f"{name}: {shown} is not possible; it must be {right}")
 
 
-def check_limits(part: Any, prefix: str = "") -> None:
+def check_limits(part: Any, prefix: str = "", also: frozenset[str] = frozenset()) -> None:
     """Refuse (CredoError) the first setting of a dataclass that is outside its limit; nested dataclasses are left to
-    their own call."""
+    their own call. ``also`` are names of plug-ins to let pass, known here or not."""
     hints = typing.get_type_hints(type(part), include_extras=True)
     for field in dataclasses.fields(part):
-        _check(f"{prefix}{field.name}", getattr(part, field.name), hints[field.name])
+        _check(f"{prefix}{field.name}", getattr(part, field.name), hints[field.name], also)
 
 
-def _check(name: str, value: Any, hint: Any) -> None:
+def _check(name: str, value: Any, hint: Any, also: frozenset[str]) -> None:
     if value is None:
         return
     if typing.get_origin(hint) is Annotated:
@@ -84,14 +84,14 @@ def _check(name: str, value: Any, hint: Any) -> None:
             if isinstance(limit, Limit) and not limit.allows(value):
                 refuse(name, value, str(limit))
             if isinstance(limit, Names) and isinstance(value, str):
-                limit.check(value, name)
-        _check(name, value, inner)
+                limit.check(value, name, also)
+        _check(name, value, inner, also)
     elif typing.get_origin(hint) is tuple:
         if hint == Widths and not value:
             refuse(name, value, "a list of at least one width")
         for index, item in enumerate(value):
-            _check(f"{name}[{index}]", item, typing.get_args(hint)[0])
+            _check(f"{name}[{index}]", item, typing.get_args(hint)[0], also)
     elif typing.get_args(hint):
         for option in typing.get_args(hint):
             if typing.get_origin(option) is Annotated:
-                _check(name, value, option)
+                _check(name, value, option, also)

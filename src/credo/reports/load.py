@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from credo import run_folder
+from credo import run_folder, run_rows
 from credo.config import RunConfig
 from credo.config.limits import MAXIMUM_SEEDS, MAXIMUM_STEPS
 from credo.diagnostics import critics
@@ -218,11 +218,11 @@ def envelope(step: np.ndarray, value: np.ndarray, buckets: int) -> tuple[np.ndar
 
 def _columns(folder: Path, kind: str, problems: list[str], names: list[str] | None = None) -> Columns:
     found: list[str] = []
-    columns = run_folder.read_parts(folder, kind, names, problems=found)
+    columns = run_rows.read_parts(folder, kind, names, problems=found)
     if found:
         # A resumed run removes parts that it will write again: a second look finds the new state.
         found.clear()
-        columns = run_folder.read_parts(folder, kind, names, problems=found)
+        columns = run_rows.read_parts(folder, kind, names, problems=found)
     problems += found
     return columns
 

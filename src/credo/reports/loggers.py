@@ -14,7 +14,7 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from credo import run_folder
+from credo import run_folder, run_rows
 from credo.types import CredoError
 
 LoggerName = Literal["tensorboard", "wandb", "trackio"]
@@ -56,7 +56,7 @@ class Follower:
                 if path not in self.seen:
                     self._start()
                     self.seen.add(path)
-                    self._write(kind, run_folder.read_part(path))
+                    self._write(kind, run_rows.read_part(path))
 
     def close(self) -> None:
         """Write the last rows, those that a longer run would not have among them, and close the sink."""

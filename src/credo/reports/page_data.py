@@ -63,7 +63,7 @@ def _environment_data(collection: Collection, name: str, files: Files) -> dict[s
 def _method_data(cell: Cell) -> dict[str, Any]:
     return {
         "name": cell.method,
-        "counts": charts.verdict_counts(cell) or "no seed yet",
+        "counts": charts.verdict_counts(cell),
         "expert": cell.expert_return,
         "seeds": [
             {"n": number, "verdict": seed.verdict.kind, "reason": seed.verdict.reason}

@@ -58,7 +58,7 @@ class Lease:
         try:
             mine = json.loads(self.path.read_text()).get("token") == self.token
             os.utime(self.path)
-        except (OSError, ValueError):
+        except (OSError, ValueError, AttributeError, RecursionError):
             return False
         return mine and max(_numbers(self.path.parent), default=0) == self.number
 
@@ -125,7 +125,7 @@ def held(lease: Lease, stale_after: float, lost: Callable[[], None] = lambda: No
 
 def _numbers(folder: Path) -> list[int]:
     try:
-        return [int(path.stem) for path in folder.glob("[0-9]*.json")]
+        return [int(path.stem) for path in folder.glob("[0-9]*.json") if path.stem.isascii() and path.stem.isdigit()]
     except OSError:
         return []
 
@@ -143,7 +143,7 @@ def _read(folder: Path, number: int) -> Holder | None:
     try:
         told: dict[str, Any] = json.loads(content)
         return Holder(number, told["host"], told["process"], told["token"], told["released"], age)
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return Holder(number, "", 0, "", False, age)
 
 

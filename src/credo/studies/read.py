@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from credo import run_folder
+from credo import run_folder, run_rows
 from credo.config import RunConfig
 from credo.diagnostics.divergence import VERDICT_METRICS, Criteria, verdict
 from credo.studies.curves import METRIC_COLUMNS, SeedCurve, SeedDigest, column
@@ -111,9 +111,9 @@ def rows_of(columns: Columns, seed: int, steps: int | None = None) -> Columns:
 def _parts(folder: Path, kind: str, columns: list[str] | None = None) -> Columns:
     for _ in range(2):
         try:
-            return run_folder.read_parts(folder, kind, columns)
+            return run_rows.read_parts(folder, kind, columns)
         except CredoError:
             # A resumed run removes parts that it will write again: a second look finds the new state.
             continue
     # What is damaged is left out, and no more than that.
-    return run_folder.read_parts(folder, kind, columns, problems=[])
+    return run_rows.read_parts(folder, kind, columns, problems=[])

@@ -188,10 +188,22 @@ def read_record(folder: Path) -> dict[str, Any]:
     """What was written when the study was last run; empty where it never was."""
     if not (folder / "cells.json").exists():
         return {}
-    record = read_json(folder / "cells.json")
-    if record.get("format") != _FORMAT or not isinstance(record.get("cells"), dict):
-        raise CredoError(f"{folder / 'cells.json'}: format {record.get('format')!r}; this version reads {_FORMAT}")
+    path = folder / "cells.json"
+    record = read_json(path)
+    if record.get("format") != _FORMAT:
+        raise CredoError(f"{path}: format {record.get('format')!r}; this version reads {_FORMAT}")
+    cells, data = record.get("cells"), record.get("demonstrations", {})
+    if not (isinstance(cells, dict) and all(map(_is_told, cells.values()))):
+        raise CredoError(f"{path}: field cells: of every cell its run and its settings expected; the file is damaged")
+    if not (isinstance(data, dict) and all(isinstance(sha, str) for sha in data.values())):
+        raise CredoError(f"{path}: field demonstrations: a SHA-256 of each expected; the file is damaged")
     return record
+
+
+def _is_told(cell: Any) -> bool:
+    if not (isinstance(cell, dict) and isinstance(cell.get("config"), dict)):
+        return False
+    return "run" in cell and isinstance(cell["run"], str | None)
 
 
 def known_data(store: Store, study: Study) -> dict[str, str]:

@@ -101,8 +101,8 @@ def load_study(path: Path | str) -> Study:
     text = _read(path)
     try:
         tree = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise CredoError(f"{path}: not TOML: {error}") from None
+    except (ValueError, RecursionError) as error:  # no TOML, or lists in lists and numbers beyond all reason
+        raise CredoError(f"{path}: not TOML: {' '.join(str(error).split())}") from None
     if not tree:
         raise CredoError(f"{path}: nothing in it; a study has settings in [base] and values in [axes]")
     return _Reader(path, text, tree).study()
@@ -155,7 +155,7 @@ class _Reader:
             found = flatten(table, keys or (where,))
         except UnknownNameError as error:
             self.refuse(error.keys, str(error))
-        if PRESET in found and found[PRESET][1] not in PRESETS:
+        if PRESET in found and found[PRESET][1] not in list(PRESETS):
             path, value = found[PRESET]
             self.refuse(path, f"preset: {value!r} is not one of {', '.join(PRESETS)}")
         return {name: value for name, (_, value) in found.items()}
@@ -320,6 +320,8 @@ def _label(axis: str, value: Any) -> str:
     if isinstance(value, list):
         text = "+".join(map(str, value)) or "none"
     else:
-        text = f"{value:g}" if isinstance(value, float) else str(value)
+        # As short as it can be without another number's name.
+        short = isinstance(value, float) and float(f"{value:g}") == value
+        text = f"{value:g}" if short else str(value)
     text = text.replace("/", "_")
     return text if axis in ("learner", ENVIRONMENT) else f"{axis.split('.')[-1]}={text}"

@@ -30,13 +30,13 @@ from credo.run_folder import (
     DONE,
     METRICS,
     check_version,
-    part_paths,
     policy_path,
     read_json,
     read_summary,
     sync_folder,
     write_atomically,
 )
+from credo.run_rows import part_paths
 from credo.storage import file_sha256, read_tensors, write_tensors
 from credo.training import replay_files
 from credo.training.faults import one_line

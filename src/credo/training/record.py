@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from credo import run_folder
+from credo import run_folder, run_rows
 from credo.config import RunConfig
 from credo.policies import Policy, save_policy
 from credo.training.evaluate import badness
@@ -27,9 +27,9 @@ class Record:
         """Begin after ``parts``: drop what was written later, and put back the policies kept until then."""
         self.parts = dict(parts)
         for kind, count in self.parts.items():
-            run_folder.drop_parts_from(self._folder, kind, count)
+            run_rows.drop_parts_from(self._folder, kind, count)
         for seed in seeds:
-            run_folder.drop_final(self._folder, run_folder.EVALUATIONS, seed.number)
+            run_rows.drop_final(self._folder, run_folder.EVALUATIONS, seed.number)
             if seed.best_policy is not None:
                 self.save(seed, seed.best_policy, "best")
 
@@ -37,9 +37,9 @@ class Record:
         """The parts that hold nothing but the rows of behavioural clones that are done, and whose those are."""
         told = run_folder.read_summary(self._folder).get("seeds", {})
         whole = {int(n) for n, seed in told.items() if seed.get("selected_step") is not None or seed.get("frozen")}
-        parts, done = run_folder.part_paths(self._folder, run_folder.EVALUATIONS), set[int]()
+        parts, done = run_rows.part_paths(self._folder, run_folder.EVALUATIONS), set[int]()
         for index, path in enumerate(parts):
-            seeds = set(run_folder.read_part(path)["seed"].tolist())
+            seeds = set(run_rows.read_part(path)["seed"].tolist())
             if not seeds <= whole:
                 return index, done
             done |= seeds
@@ -50,14 +50,14 @@ class Record:
         for kind in self.parts:
             rows = [row for seed in seeds for row in getattr(seed, kind)]
             if rows:
-                run_folder.write_part(self._folder, kind, self.parts[kind], rows)
+                run_rows.write_part(self._folder, kind, self.parts[kind], rows)
                 self.parts[kind] += 1
             for seed in seeds:
                 getattr(seed, kind).clear()
 
     def write_final(self, seed: Seed) -> None:
         """Write a seed's evaluation that a longer run would not have."""
-        run_folder.write_final(self._folder, run_folder.EVALUATIONS, seed.number, seed.evaluations)
+        run_rows.write_final(self._folder, run_folder.EVALUATIONS, seed.number, seed.evaluations)
         seed.evaluations.clear()
 
     def save(self, seed: Seed, policy: Policy, which: str) -> None:

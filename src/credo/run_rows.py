@@ -1,0 +1,132 @@
+"""The rows of a run's metrics and evaluations: Parquet parts, written whole or not at all. Imports no JAX.
+
+metrics/part-NNNNNN.parquet      one row per seed and round
+evaluations/part-NNNNNN.parquet  one row per seed and evaluation
+evaluations/final-seed-K.parquet what a longer run would not have
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from credo.run_folder import write_atomically
+from credo.types import CredoError
+
+_KEYS = {"seed": pa.int32(), "round": pa.int32(), "step": pa.int64()}
+_MAXIMUM_ROWS, _MAXIMUM_COLUMNS = 5_000_000, 1_000
+"""Of one Parquet part: a few hundred bytes can announce billions of rows."""
+
+
+def write_part(folder: Path, kind: str, index: int, rows: list[dict[str, Any]]) -> None:
+    """Write rows as the Parquet part ``index`` of ``metrics`` or ``evaluations``."""
+    _write_rows(folder / kind / f"part-{index:06d}.parquet", rows)
+
+
+def write_final(folder: Path, kind: str, seed: int, rows: list[dict[str, Any]]) -> None:
+    """Write a seed's rows that a longer run would not have: they go when the seed goes on (``drop_final``)."""
+    _write_rows(_final_path(folder, kind, seed), rows)
+
+
+def drop_final(folder: Path, kind: str, seed: int) -> None:
+    _final_path(folder, kind, seed).unlink(missing_ok=True)
+
+
+def _final_path(folder: Path, kind: str, seed: int) -> Path:
+    return folder / kind / f"final-seed-{seed}.parquet"
+
+
+def _write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    columns = {name: pa.array([row.get(name, np.nan) for row in rows], _KEYS.get(name, pa.float32())) for name in names}
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table(columns), sink, compression="zstd", write_page_checksum=True)
+    write_atomically(path, sink.getvalue().to_pybytes())
+
+
+def drop_parts_from(folder: Path, kind: str, index: int) -> None:
+    """Remove parts written after a checkpoint: their rounds will be run again."""
+    for path in part_paths(folder, kind):
+        number = path.stem.removeprefix("part-")
+        if number.isdecimal() and int(number) >= index:
+            path.unlink()
+
+
+def part_paths(folder: Path, kind: str) -> list[Path]:
+    """The parts of ``metrics`` or ``evaluations``, in the order in which they were written."""
+    return sorted((folder / kind).glob("part-*.parquet"))
+
+
+def read_parts(
+    folder: Path, kind: str, columns: list[str] | None = None, problems: list[str] | None = None
+) -> dict[str, np.ndarray]:
+    """All rows of ``metrics`` or ``evaluations`` as columns, ordered by seed, then step; empty where there are none.
+
+    A part that cannot be read is a CredoError, or, where a list of ``problems`` is given, one more line in it.
+    """
+    tables = []
+    for path in [*part_paths(folder, kind), *sorted((folder / kind).glob("final-*.parquet"))]:
+        try:
+            tables.append(_read_part(path, columns))
+        except CredoError as error:
+            if problems is None:
+                raise
+            problems.append(str(error))
+    if not tables:
+        return {}
+    try:
+        table = pa.concat_tables(tables, promote_options="default")
+    except pa.ArrowException as error:
+        raise CredoError(f"{folder / kind}: its parts do not fit together ({' '.join(str(error).split())})") from None
+    if {"seed", "step"} <= set(table.column_names):
+        table = table.sort_by([("seed", "ascending"), ("step", "ascending")])
+    return {name: table[name].to_numpy() for name in table.column_names}
+
+
+def read_part(path: Path) -> dict[str, np.ndarray]:
+    """The rows of one part as columns, as they were written; CredoError where it cannot be read."""
+    table = _read_part(path, None)
+    return {name: table[name].to_numpy() for name in table.column_names}
+
+
+def _read_part(path: Path, columns: list[str] | None) -> pa.Table:
+    if not path.is_file():
+        raise CredoError(f"{path}: is not a regular file; Parquet was expected")
+    try:
+        with open(path, "rb") as handle:  # Arrow itself opens no name that is not UTF-8
+            # A part is small: to read ahead and to share its columns between threads would cost more than it saves.
+            file = pq.ParquetFile(handle, pre_buffer=False, page_checksum_verification=True)
+            _check_part(path, file)
+            wanted = None if columns is None else [name for name in columns if name in file.schema_arrow.names]
+            table = file.read(columns=wanted, use_threads=False)
+    except (pa.ArrowException, OSError) as error:
+        line = " ".join(str(error).split())[:200]
+        raise CredoError(f"{path}: not a readable Parquet file ({line})") from None
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        if column.null_count and not pa.types.is_floating(column.type):
+            raise CredoError(f"{path}: column {name[:60]!r} has rows without a value")
+    return table
+
+
+def _check_part(path: Path, file: pq.ParquetFile) -> None:
+    """Refuse what is not a modest table of numbers."""
+    schema, rows = file.schema_arrow, file.metadata.num_rows
+    if rows > _MAXIMUM_ROWS or len(schema) > _MAXIMUM_COLUMNS:
+        raise CredoError(f"{path}: {rows} rows of {len(schema)} columns; not what Credo writes")
+    if len(set(schema.names)) != len(schema):
+        raise CredoError(f"{path}: has two columns of one name")
+    lacking = {"seed", "step"} - set(schema.names)
+    if lacking and len(schema):
+        raise CredoError(f"{path}: has no column {min(lacking)!r}")
+    for column in schema:
+        number = pa.types.is_integer if column.name in _KEYS else _is_number
+        if not number(column.type):
+            raise CredoError(f"{path}: column {column.name[:60]!r} is of type {column.type}; numbers expected")
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
