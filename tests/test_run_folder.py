@@ -1,5 +1,6 @@
 """The run folder: what is refused, what is written whole, and what comes back."""
 
+import dataclasses
 import os
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 from credo import run_folder, run_rows
 from credo.config import CredoConfig, RunConfig, run_id
+from credo.reports.load import load_run
 from credo.run_lock import LOCK
 from credo.types import CredoError
 
@@ -340,3 +342,35 @@ def test_a_run_does_not_begin_in_a_folder_whose_name_is_not_utf8(tmp_path):
     with pytest.raises(CredoError, match=r"out: .* is not UTF-8; choose another name"):
         created(folder)
     assert not folder.exists()
+
+
+def test_a_run_that_is_asked_for_more_is_not_done(tmp_path):
+    folder, config, told = tmp_path / "run", RunConfig(steps=640, seeds=2), {"return_mean": 1.0}
+    run_folder.create(folder, config, told, "credo imitate")
+    run_folder.write_json(folder / run_folder.SUMMARY, {"state": "done", "seeds": {}})
+    (folder / run_folder.DONE).touch()
+    for same in (config, dataclasses.replace(config, steps=660), dataclasses.replace(config, seeds=1, steps=320)):
+        run_folder.create(folder, same, told, "credo imitate")
+        assert (folder / run_folder.DONE).exists()
+    run_folder.create(folder, config, told, "credo imitate")
+    (folder / run_folder.DONE).touch()
+    longer = dataclasses.replace(config, steps=704)
+    there = []
+
+    def refused():
+        with run_folder.opened(folder, longer, told, "credo imitate"):
+            there.append((folder / run_folder.DONE).exists())
+            raise CredoError("no")
+
+    with pytest.raises(CredoError, match="no"):
+        refused()
+    assert there == [False]
+    assert (folder / run_folder.DONE).exists()
+    assert run_folder.read_config(folder)[0] == config
+    assert load_run(folder).state == "done"
+    run_folder.create(folder, longer, told, "credo imitate")
+    assert not (folder / run_folder.DONE).exists()
+    assert load_run(folder).state == "interrupted"
+    (folder / run_folder.DONE).touch()
+    run_folder.create(folder, dataclasses.replace(longer, seeds=3), told, "credo imitate")
+    assert not (folder / run_folder.DONE).exists()

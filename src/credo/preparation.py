@@ -9,7 +9,7 @@ import numpy as np
 
 from credo.config import RunConfig, check_action_free, run_id, typed, validate
 from credo.demonstrations import Demonstrations, check_loggable, fitted, load_demonstrations
-from credo.environments import EnvironmentSource, environment_spec, make_environment, source_name, viewed
+from credo.environments import EnvironmentSource, specification, viewed
 from credo.types import EnvironmentSpec
 
 
@@ -62,15 +62,6 @@ def prepare(
         logged = fitted(load_demonstrations(config.seed_replay, fitting=spec), spec, config.frame_stack)
         check_loggable(logged, rewarded=not config.adversarial, lanes=config.environments_per_seed)
     return Prepared(config, source, spec, data, logged)
-
-
-def specification(source: EnvironmentSource) -> EnvironmentSpec:
-    """What training needs to know of an environment, which is built once for it."""
-    environment = make_environment(source)
-    try:
-        return environment_spec(environment, source_name(source))
-    finally:
-        environment.close()
 
 
 def _describe(data: Demonstrations) -> dict[str, Any]:

@@ -132,15 +132,16 @@ def opened(folder: Path, config: RunConfig, demonstrations: dict[str, Any], comm
         raise CredoError(f"out: {folder} cannot be made ({error.strerror})") from None
     with locked(folder):
         remove_temporaries(folder)
-        before = {name: (folder / name).read_bytes() for name in (CONFIG, SUMMARY) if (folder / name).is_file()}
+        before = {name: (folder / name).read_bytes() for name in (CONFIG, SUMMARY, DONE) if (folder / name).is_file()}
         known = create(folder, config, demonstrations, command)
         try:
             yield known
         except CredoError:
             if not known:
                 _withdraw(folder, made)
-            elif len(before) == 2 and (folder / SUMMARY).read_bytes() == before[SUMMARY]:  # it did not go on
-                write_atomically(folder / CONFIG, before[CONFIG])
+            elif SUMMARY in before and (folder / SUMMARY).read_bytes() == before[SUMMARY]:  # it did not go on
+                for name in {CONFIG, DONE} & set(before):
+                    write_atomically(folder / name, before[name])
             raise
 
 
@@ -164,6 +165,9 @@ def create(folder: Path, config: RunConfig, demonstrations: dict[str, Any], comm
     except OSError as error:
         raise CredoError(f"out: {folder} cannot be made ({error.strerror})") from None
     if stored is not None:
+        then = config_of(stored, str(folder / CONFIG))
+        if config.rounds > then.rounds or not set(config.seed_numbers) <= set(then.seed_numbers):
+            (folder / DONE).unlink(missing_ok=True)  # whoever is stopped before the first new round is not done
         write_json(folder / CONFIG, stored | {"config": to_dict(config), "command": command})
         return True
     hashes = _hashes(demonstrations)

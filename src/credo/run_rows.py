@@ -7,6 +7,7 @@ evaluations/final-seed-K.parquet what a longer run would not have
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,11 @@ def read_parts(
     A part that cannot be read is a CredoError, or, where a list of ``problems`` is given, one more line in it.
     """
     tables = []
+    if (folder / kind).is_dir() and not os.access(folder / kind, os.R_OK | os.X_OK):
+        line = f"{folder / kind}: may not be read"
+        if problems is None:
+            raise CredoError(line)
+        problems.append(line)
     for path in [*part_paths(folder, kind), *sorted((folder / kind).glob("final-*.parquet"))]:
         try:
             tables.append(_read_part(path, columns))

@@ -19,7 +19,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from credo.types import CredoError
+from credo.types import CredoError, check_unicode
 
 MAXIMUM_HEADER_BYTES = 1 << 20
 """A header describes a few dozen arrays at most; a larger one is refused before it is parsed."""
@@ -59,6 +59,7 @@ def write_tensors(
     if not overwrite and path.exists():
         raise _exists(path)
     check_replaceable(path)
+    check_unicode("file", path)
     contiguous = {name: np.asarray(array, order="C") for name, array in tensors.items()}
     header = {"format": format, "format_version": str(version), **metadata}
     header["sha256"] = content_sha256(contiguous, header)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from pathlib import Path
 
 import imageio_ffmpeg
@@ -165,3 +166,17 @@ def test_hopper(tmp_path):
     assert "20.83 fps" in about
     assert len(pictures) == result.frames
     assert pictures[0].std() > 10
+
+
+def test_a_process_that_draws_too_long_leaves_nothing_behind(tmp_path, monkeypatch):
+    """It is ended in the middle of writing, and cannot tidy up itself."""
+    writes = "import sys, json, os, time; job = json.loads(sys.argv[3]); path = job['path']; " + (
+        "open(os.path.join(os.path.dirname(path), f'.{os.path.basename(path)}.{os.getpid()}.mp4'), 'w').write('half'); "
+        "print('begun', flush=True); time.sleep(60)"
+    )
+    monkeypatch.setattr(video.sys, "executable", str(tmp_path / "python"))
+    (tmp_path / "python").write_text(f'#!/bin/sh\nexec {sys.executable} -c "{writes}" "$@"\n')
+    (tmp_path / "python").chmod(0o755)
+    job = video._Job("Hopper-v5", "p", str(tmp_path / "out.mp4"), 0, 10, 10, 20.0, 100)
+    assert video._run(job, None, timeout=3.0) == {"error": "not finished after 3 s", "drawing": False}
+    assert [path.name for path in tmp_path.iterdir()] == ["python"]

@@ -78,6 +78,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)
+    except MemoryError:
+        print("credo: there is not enough memory for what was asked", file=sys.stderr)
+        sys.exit(2)
+    except UnicodeEncodeError as error:  # a name of other bytes, for a library that knows text alone
+        print(printable(f"credo: {error.object!r} is not UTF-8; choose another name"), file=sys.stderr)
+        sys.exit(2)
     except OSError as error:
         where = "" if error.filename is None else f"{error.filename}: "
         print(printable(f"credo: {where}{error.strerror or error}"), file=sys.stderr)

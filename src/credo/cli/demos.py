@@ -171,6 +171,8 @@ def _expert(name: str, environment: str | None, keys: Sequence[str]) -> tuple[Ex
 
     archive = Path(name).is_file() and is_policy(Path(name))
     if not archive and (":" not in name or Path(name).exists()):
+        if keys:
+            raise CredoError(f"observation-keys: a policy says itself what it is shown; {name} is one")
         policy = find_policy(name, environment=environment)
         return policy, source_of(policy, environment)
     if environment is None:
@@ -266,8 +268,8 @@ def split(words: Sequence[str]) -> None:
         raise CredoError("demos split: there is one episode only; two or more are needed to divide")
     if len({path.resolve() for path in options.out}) < len(options.out):
         raise CredoError(f"demos split: {options.out[0]} is given twice; two files expected")
-    for path in options.out:
-        _check_absent(path, options.overwrite)
+    for path in options.out:  # all of them before the first is written
+        _target(path, options)
     parts = data.split_held_out(options.fraction, options.seed)
     for path, part in zip(options.out, (parts.training, parts.held_out), strict=True):
         _write(path, part, options)
@@ -307,8 +309,7 @@ def _read(demonstrations: str, options: _Reading | InspectOptions, clip: bool = 
 
 
 def _spec(environment: str, keys: Sequence[str]) -> EnvironmentSpec:
-    from credo.environments import viewed
-    from credo.preparation import specification
+    from credo.environments import specification, viewed
 
     find_local_modules(environment)
     return specification(viewed(environment, keys))
@@ -321,9 +322,10 @@ def _check_absent(path: Path, overwrite: bool) -> None:
         check_replaceable(path)
 
 
-def _write(out: Path, data: Demonstrations, options: _Reading) -> None:
-    """Write demonstrations; ``minari:ID`` is a dataset in minari's own folder."""
-    from credo.demonstrations import write_file
+def _target(out: Path, options: _Reading) -> tuple[Path, str]:
+    """Where demonstrations go, and in which format; ``minari:ID`` is a dataset in minari's own folder. CredoError where
+    they cannot."""
+    from credo.demonstrations import check_writable
     from credo.demonstrations.formats import minari
 
     format = options.to
@@ -331,6 +333,13 @@ def _write(out: Path, data: Demonstrations, options: _Reading) -> None:
         out, format = minari.folder_of(str(out).removeprefix("minari:")), format or "minari"
         out.parent.mkdir(parents=True, exist_ok=True)
     _check_absent(out, options.overwrite)
+    return out, check_writable(out, format, options.overwrite)
+
+
+def _write(out: Path, data: Demonstrations, options: _Reading) -> None:
+    from credo.demonstrations import write_file
+
+    out, format = _target(out, options)
     label = write_file(out, data, format, options.overwrite)
     console = Console()
     if data.action_bounds is None and data.has_actions:

@@ -69,12 +69,15 @@ def find_policy(name: str, seed: int | None = None, which: str = "best", environ
     from credo.api import Run
 
     path = Path(name)
-    if path.is_dir():
+    if is_run(name):
         return Run(path).policy(seed, which)
+    if seed is not None or which != "best":
+        option = f"seed {seed}" if seed is not None else f"which {which}"
+        raise CredoError(f"{option}: {name} is one policy; only of a run folder's policies one can be chosen")
     if path.is_file():
         policy = load_policy(path)
         if isinstance(policy, OnnxPolicy) and environment is not None and not policy.says_bounds:
-            from credo.preparation import specification
+            from credo.environments import specification
 
             find_local_modules(environment)
             spec = specification(environment)
@@ -84,6 +87,14 @@ def find_policy(name: str, seed: int | None = None, which: str = "best", environ
         return experts.load_expert(name)[0]
     known = ", ".join(experts.expert_names()) or "none"
     raise CredoError(f"policy: {name!r} is neither a run folder, a policy file nor a shipped expert ({known})")
+
+
+def is_run(name: str) -> bool:
+    """Whether a name is taken as a run folder's; a folder that only has a shipped expert's name is not."""
+    from credo import experts, run_folder
+
+    path = Path(name)
+    return path.is_dir() and ((path / run_folder.CONFIG).exists() or name not in experts.expert_names())
 
 
 def source_of(policy: Policy, given: str | None) -> EnvironmentSource:
@@ -118,13 +129,14 @@ def evaluate(words: Sequence[str]) -> None:
 
     policies: dict[str, Policy] = {}
     expert_return = None
-    if Path(options.run).is_dir():
+    if is_run(options.run):
         config, stored = run_folder.read_config(Path(options.run))
         expert_return = expert_return_of(stored)
         for seed in config.seed_numbers if options.seed is None else (options.seed,):
             policies[f"seed {seed}"] = find_policy(options.run, seed, options.which)
     else:
-        policies[Path(options.run).name] = find_policy(options.run, environment=options.environment)
+        name = Path(options.run).name
+        policies[name] = find_policy(options.run, options.seed, options.which, options.environment)
     table = Table(title=f"{options.episodes} episodes", title_justify="left")
     for name in ("policy", "return", "std", "least", "most", "length", "of expert"):
         table.add_column(name, justify="right")
@@ -144,8 +156,7 @@ def evaluate(words: Sequence[str]) -> None:
 def _rolled_out(policy: Policy, options: EvaluateOptions) -> list[Episode]:
     """Episodes of a policy; CredoError where it does not fit the environment, or the environment fails."""
     from credo.demonstrations.generate import check_expert_fits
-    from credo.environments import EnvironmentFaultError, rollout_episodes
-    from credo.preparation import specification
+    from credo.environments import EnvironmentFaultError, rollout_episodes, specification
 
     source = source_of(policy, options.environment)
     spec = specification(source)
@@ -165,12 +176,12 @@ def video(words: Sequence[str]) -> None:
     console = Console()
     with console.status("rendering"):
         path = Path(options.run)
-        if path.is_dir():
+        if is_run(options.run):
             if options.out is not None:
                 _check_video(options.out, options.overwrite)
             result = record(Run(path), options.seed, options.out, options.environment)
         else:
-            policy = find_policy(options.run, environment=options.environment)
+            policy = find_policy(options.run, options.seed, environment=options.environment)
             out = options.out or Path(f"{path.stem}.mp4")
             _check_video(out, options.overwrite)
             # The process that draws reads the policy from a file: the one there is, or one written for it.

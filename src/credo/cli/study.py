@@ -23,7 +23,7 @@ from rich.text import Text
 
 from credo.cli.parse import find_local_modules, parse
 from credo.config import validate
-from credo.config.limits import Count, NotNegative
+from credo.config.limits import Count, Limit, NotNegative
 from credo.diagnostics.divergence import KINDS
 from credo.studies import store as stores
 from credo.studies.estimate import seconds_left
@@ -40,6 +40,8 @@ _STYLES = {stores.DONE: "green", stores.RUNNING: "cyan", stores.FAILED: "red", s
 _Positional = tyro.conf.Positional
 _FILE_WIDTH = 160
 """Columns of what is printed to a file or a pipe, which has no width of its own."""
+Seconds = Annotated[float, Limit(least=0, most=31_536_000)]
+"""Up to a year."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ class RunOptions:
     """Cores for each cell; 0: all of the machine, shared among --jobs (on ray: 1)."""
     gpus: NotNegative = 0.0
     """ray: GPUs for each cell; 0.5 lets two share one."""
-    stale_after: NotNegative = STALE_AFTER
+    stale_after: Seconds = STALE_AFTER
     """Seconds without a sign of life after which another process's cell is taken over."""
 
 
@@ -75,7 +77,7 @@ class StatusOptions:
     """A study file, or a shipped study's name."""
     out: Path = Path("runs")
     """The folder that the study runs in."""
-    stale_after: NotNegative = STALE_AFTER
+    stale_after: Seconds = STALE_AFTER
     """Seconds without a sign of life after which a cell counts as stopped."""
 
 
@@ -99,6 +101,10 @@ def run(words: Sequence[str]) -> None:
     """Run a study, or go on with it."""
     about = "Run the cells of a study that are not done; the same command goes on after an interruption."
     options = parse(RunOptions, words, "study run", about)
+    if "--only" in words and not options.only:
+        raise CredoError("only: no cell is named; give names (* stands for any text), or leave it out for all cells")
+    if options.on == "local" and (options.address is not None or options.gpus):
+        raise CredoError(f"{'address' if options.address else 'gpus'}: used with --on ray alone")
     console = Console()
     study = load_study(find_study(options.file))
     asked = _asked_for(study, options.only)
@@ -168,7 +174,7 @@ def report(words: Sequence[str]) -> None:
     placed = stores.place(study, stores.known_data(store, study), reads=())
     begun = [p for p in placed if p.run is not None and (store.folder(p.run) / "config.json").exists()]
     if not begun:
-        raise CredoError(f"study: nothing of {study.name} has run in {options.out}; credo study run {options.file}")
+        raise CredoError(f"study: nothing of {study.name} has run in {options.out}; {_run_command(options)} runs it")
     begun = _once(console, begun)
     parts = [stores.part_of(store, p) for p in begun]
     tables = analyse(parts)
@@ -187,6 +193,11 @@ def report(words: Sequence[str]) -> None:
     _line(console, f"tables: {folder}; the page is {made.page}")
 
 
+def _run_command(options: ReportOptions) -> str:
+    out = [] if options.out == RunOptions.out else ["--out", str(options.out)]
+    return shlex.join(["credo", "study", "run", options.file, *out])
+
+
 def _once(console: Console, placed: Sequence[Placed]) -> list[Placed]:
     """Cells whose seeds are others': the same seeds of one run are no independent ones."""
     kept: dict[tuple[Any, ...], Placed] = {}
@@ -202,6 +213,8 @@ def _once(console: Console, placed: Sequence[Placed]) -> list[Placed]:
 def list_studies(words: Sequence[str]) -> None:
     """The shipped studies."""
     options = parse(ListOptions, words, "study list", "List study files with what they compare.")
+    if not options.folder.is_dir():
+        raise CredoError(f"folder: {options.folder} is not a folder; give one that holds study files")
     table = Table(title="studies", title_justify="left")
     for name in ("study", "cells", "seeds", "about"):
         table.add_column(name, overflow="fold")

@@ -60,6 +60,9 @@ def expert(words: Sequence[str]) -> None:
     options = parse(TrainOptions, words, "expert", about, default)
     if options.config.imitates:
         raise CredoError(f"reward: {options.config.reward!r} needs demonstrations; use credo imitate")
+    if options.config.demonstrations:
+        given = options.config.demonstrations
+        raise CredoError(f"demos: {given!r} is not used: an expert learns from the environment's reward alone")
     _train(options, default.config)
 
 

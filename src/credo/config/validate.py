@@ -26,7 +26,7 @@ SHORT_ROLLOUT = 256
 def validate(config: RunConfig) -> None:
     """Refuse what cannot work (CredoError naming field, value and what would be right)."""
     check_limits(config)
-    check_limits(config.credo, "credo.")
+    check_limits(config.credo)
     if config.adversarial:
         check_limits(config.discriminator, "discriminator.")
     check_limits(config.learner_config, f"{config.learner}.")

@@ -4,7 +4,7 @@ from credo.demonstrations.build import from_episodes, from_transitions
 from credo.demonstrations.combine import merge
 from credo.demonstrations.dataset import DemonstratedEpisode, Demonstrations, Split, Statistics
 from credo.demonstrations.files import read_demonstrations, save_demonstrations
-from credo.demonstrations.formats import FORMATS, ReadOptions, read_file, write_file
+from credo.demonstrations.formats import FORMATS, ReadOptions, check_writable, read_file, write_file
 from credo.demonstrations.generate import generate_demonstrations
 from credo.demonstrations.inspect import Inspection, inspect, lines
 from credo.demonstrations.load import load_demonstrations
@@ -21,6 +21,7 @@ __all__ = [
     "Statistics",
     "check_fits",
     "check_loggable",
+    "check_writable",
     "fitted",
     "from_episodes",
     "from_transitions",

@@ -233,10 +233,10 @@ class Demonstrations:
         """Every ``stride``-th transition of each episode, from a seeded offset below ``stride``.
 
         Each episode keeps at least one transition; successors, lengths and returns stay the true ones.
-        CredoError unless ``stride`` >= 1.
+        CredoError unless 1 <= ``stride`` < 2**31.
         """
-        if stride < 1:
-            raise CredoError(f"demonstrations: subsample={stride}: 1 or more expected")
+        if not 1 <= stride < 2**31:
+            raise CredoError(f"demonstrations: subsample={stride}: {'fewer' if stride > 1 else '1 or more'} expected")
         counts = self.rows_per_episode
         offsets = subsample_offsets(counts, stride, seed)
         kept = -((offsets - counts) // stride)

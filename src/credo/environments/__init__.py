@@ -1,7 +1,14 @@
 """Gymnasium environments as the learners see them: float32 vectors, actions in [-1, 1], no autoreset."""
 
 from credo.environments.batch import EnvironmentBatch, EpisodeSummary, Step
-from credo.environments.construct import EnvironmentSource, environment_spec, make_environment, source_name, viewed
+from credo.environments.construct import (
+    EnvironmentSource,
+    environment_spec,
+    make_environment,
+    source_name,
+    specification,
+    viewed,
+)
 from credo.environments.errors import (
     EnvironmentFaultError,
     HungEnvironmentError,
@@ -30,5 +37,6 @@ __all__ = [
     "make_environment",
     "rollout_episodes",
     "source_name",
+    "specification",
     "viewed",
 ]

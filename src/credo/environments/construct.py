@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import functools
 import hashlib
@@ -137,8 +138,23 @@ def make_environment(source: EnvironmentSource, render_mode: str | None = None) 
         _check_spaces(shown, name)
         return StackedFrames(shown, view.frames) if view.frames > 1 else shown
     except CredoError:
-        environment.close()
+        _close_quietly(environment)
         raise
+
+
+def specification(source: EnvironmentSource) -> EnvironmentSpec:
+    """``environment_spec`` of an environment that is built for it alone; errors as ``make_environment``."""
+    environment = make_environment(source)
+    try:
+        return environment_spec(environment, source_name(source))
+    finally:
+        _close_quietly(environment)
+
+
+def _close_quietly(environment: gymnasium.Env) -> None:
+    """Close an environment; what it raises then is of no more concern."""
+    with contextlib.suppress(Exception):
+        environment.close()
 
 
 def environment_spec(environment: gymnasium.Env, name: str) -> EnvironmentSpec:
@@ -200,7 +216,7 @@ def _make_from_id(source: str, render_mode: str | None) -> gymnasium.Env:
 def _import_module(source: str, module: str) -> None:
     try:
         importlib.import_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a script may end itself
         raise CredoError(
             f"environment: '{source}': the module '{module}' does not import "
             f"({type(error).__name__}: {one_line(error)}); it must be installed or on PYTHONPATH"
@@ -263,7 +279,9 @@ def _check_single(environment: gymnasium.Env, name: str) -> None:
 
 
 def _check_spaces(environment: gymnasium.Env, name: str) -> None:
-    observation_space, action_space = environment.observation_space, environment.action_space
+    # An environment may have forgotten one of them.
+    spaces = (getattr(environment, f"{kind}_space", None) for kind in ("observation", "action"))
+    observation_space, action_space = spaces
     if isinstance(observation_space, gymnasium.spaces.Dict):
         known = ", ".join(map(str, observation_space.spaces))
         raise CredoError(
@@ -327,6 +345,6 @@ def one_line(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def _short(space: gymnasium.Space) -> str:
+def _short(space: gymnasium.Space | None) -> str:
     text = " ".join(repr(space).split())
     return text if len(text) <= 120 else text[:117] + "..."

@@ -10,11 +10,9 @@ from credo.diagnostics.divergence import KINDS
 from credo.policies import load_policy
 from credo.reports.collect import Cell, Collection, SeedResult
 from credo.reports.page import Clip
-from credo.reports.stills import slug_of
+from credo.reports.stills import VIDEOS, slug_of
 from credo.reports.video import record_video
 from credo.types import CredoError
-
-FOLDER = "videos"
 
 
 def write_clips(
@@ -34,7 +32,7 @@ def write_clips(
                 name += "-"
             taken.add(name)
             try:
-                clips.append(_clip(seed, title, out / FOLDER / f"{name}.mp4"))
+                clips.append(_clip(seed, title, out / VIDEOS / f"{name}.mp4"))
             except CredoError as error:
                 missing.append(f"no video of {title}: {error}")
     return clips, missing

@@ -21,11 +21,10 @@ from credo.reports.methods import Member, name_methods
 from credo.reports.tables import SeedRow, seed_rows
 from credo.studies.curves import SeedDigest
 from credo.studies.digest import digest
+from credo.studies.efficiency import SHARES, samples_to
 from credo.studies.read import MethodRun, of_part
 from credo.types import CredoError, printable
 
-SHARES = (0.5, 0.9, 0.95)
-"""Of the expert's return: what the samples are counted to."""
 _MOST_BUCKETS, _FEWEST_BUCKETS = 200, 60
 _POINTS = 400_000
 """Points on a page, about: each is some ten bytes."""
@@ -53,7 +52,7 @@ class SeedResult(NamedTuple):
     phases: dict[str, tuple[float | None, ...]]
     """By key of the figure: the mean in each of ``PHASES``, of return and of distance."""
     reached: tuple[int | None, ...]
-    """Steps of the first evaluation at each of ``SHARES``; None: not reached, or the expert's return is unknown."""
+    """``efficiency.samples_to`` each of its ``SHARES``; None: not reached, or the expert's return is unknown."""
     steps_done: int
     folder: Path
     environment: str
@@ -268,6 +267,7 @@ def _seed_result(run: LoadedRun, seed: int, row: SeedRow, span: int, buckets: in
             curves[figure.key] = _level(drawn, span) if run.config.clones else drawn
     evaluations = run.evaluations[seed]
     curve = run.curve(seed)
+    digested = digest(curve)
 
     def phases(figure: Figure) -> tuple[float | None, ...]:
         return curves[figure.key].quarters if run.config.clones else _phases(evaluations, figure.column, span)
@@ -277,11 +277,11 @@ def _seed_result(run: LoadedRun, seed: int, row: SeedRow, span: int, buckets: in
         verdict=run.verdicts[seed],
         curves=curves,
         phases={figure.key: phases(figure) for figure in (RETURN, DISTANCE) if figure.key in curves},
-        reached=_reached(evaluations, run.expert_return),
+        reached=_reached(digested),
         steps_done=curve.last_step,
         folder=run.folder,
         environment=run.config.environment,
-        digest=digest(curve),
+        digest=digested,
     )
 
 
@@ -322,15 +322,11 @@ def _stretches(span: int) -> list[tuple[float, float]]:
     return list(itertools.pairwise(edges))
 
 
-def _reached(evaluations: Columns, expert: float | None) -> tuple[int | None, ...]:
-    if expert is None or expert <= 0 or "return_mean" not in evaluations:
+def _reached(seed: SeedDigest) -> tuple[int | None, ...]:
+    if seed.expert_return is None or seed.expert_return <= 0:
         return (None,) * len(SHARES)
-    value = np.nan_to_num(evaluations["return_mean"], nan=-np.inf)
-    found: list[int | None] = []
-    for share in SHARES:
-        rows = np.flatnonzero(value >= share * expert)
-        found.append(int(evaluations["step"][rows[0]]) if len(rows) else None)
-    return tuple(found)
+    found = [samples_to(seed, share) for share in SHARES]
+    return tuple(int(samples) if np.isfinite(samples) else None for samples in found)
 
 
 def _fingerprint(folder: Path) -> object:

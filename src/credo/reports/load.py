@@ -97,7 +97,10 @@ def load_run(
         summary = run_folder.read_summary(folder)
     except CredoError as error:
         problems.append(str(error))
-    state = "done" if (folder / run_folder.DONE).exists() else str(summary.get("state", "running"))
+    done = (folder / run_folder.DONE).exists()
+    state = "done" if done else str(summary.get("state", "running"))
+    if state == "done" and not done:  # it was asked for more since
+        state = "interrupted"
     if state == "running" and holder_is_gone(folder):
         state = "stopped"
     wanted = None if metrics_columns is None else list(dict.fromkeys((*WANTED_METRICS, *metrics_columns)))
@@ -236,6 +239,6 @@ def _with_promises(columns: Columns, config: RunConfig) -> Columns:
 def _is_run(folder: Path) -> bool:
     try:
         stored = run_folder.read_json(folder / run_folder.CONFIG)
-    except CredoError:
-        return False
+    except CredoError:  # of a damaged run what else it has is there to tell it by
+        return (folder / run_folder.METRICS).is_dir() and (folder / run_folder.POLICIES).is_dir()
     return "format" in stored and "identity" in stored

@@ -18,7 +18,7 @@ from credo.run_folder import write_atomically
 from credo.studies.present import csv_field
 from credo.studies.tables import Table
 
-FOLDER, TABLES = "figures", "tables"
+FOLDER, TABLES, VIDEOS = "figures", "tables", "videos"
 _LINE_COLUMNS = ("method", "seed", "verdict", "step", "value")
 _BOX_COLUMNS = ("method", "seed", "phase", "value")
 

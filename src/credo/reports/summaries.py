@@ -9,8 +9,9 @@ import numpy as np
 from credo import run_folder
 from credo.diagnostics.divergence import FROZEN
 from credo.reports.charts import verdict_counts
-from credo.reports.collect import SHARES, Cell, Collection
+from credo.reports.collect import Cell, Collection
 from credo.reports.methods import settings_of
+from credo.studies.efficiency import HOLD, SHARES
 from credo.studies.tables import Cell as Value
 from credo.studies.tables import Table
 
@@ -173,8 +174,9 @@ def efficiency(collection: Collection) -> Table:
         "Samples to the expert's return",
         ("environment", "method", *columns),
         tuple(rows),
-        "Environment steps of a seed at its first evaluation with that share of the expert's return. The median is "
-        "over all seeds, and a seed that never got there counts as never.",
+        f"Environment steps of a seed by which the median of its last {HOLD} evaluations has first been at that share "
+        "of the expert's return: one lucky evaluation does not count. The median is over all seeds, and a seed that "
+        "never got there counts as never.",
     )
 
 

@@ -243,7 +243,7 @@ def _numbers(values: tuple[float | None, ...]) -> str:
 
 def _steps(count: int) -> str:
     for size, unit in ((1_000_000, "M"), (1_000, "k")):
-        if count >= size:
+        if count >= 0.9995 * size:  # what three digits round up to the unit
             return f"{count / size:.3g}{unit}"
     return str(count)
 

@@ -111,23 +111,33 @@ def _run(job: _Job, backend: str | None, timeout: float) -> dict[str, Any]:
     variables = os.environ | {"PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
     if backend is not None:
         variables["MUJOCO_GL"] = backend
-    try:
-        process = subprocess.run(
-            [sys.executable, "-m", "credo.reports.video", json.dumps(job._asdict())],
-            env=variables,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=timeout,
-            stdin=subprocess.DEVNULL,
-        )
-    except subprocess.TimeoutExpired:
-        return {"error": f"not finished after {timeout:.0f} s", "drawing": False}
-    for line in process.stdout.splitlines():
+    process = subprocess.Popen(
+        [sys.executable, "-m", "credo.reports.video", json.dumps(job._asdict())],
+        env=variables,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        stdin=subprocess.DEVNULL,
+    )
+    with process:
+        try:
+            said, complaint = process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            return {"error": f"not finished after {timeout:.0f} s", "drawing": False}
+        finally:
+            process.kill()  # what it was writing is in the way of nobody
+            process.wait()
+            _temporary(Path(job.path), process.pid).unlink(missing_ok=True)
+    for line in said.splitlines():
         if line.startswith(_MARK):
             return json.loads(line.removeprefix(_MARK))
-    last = (process.stderr.strip().splitlines() or [""])[-1]
+    last = (complaint.strip().splitlines() or [""])[-1]
     return {"error": f"the process ended with status {process.returncode} {last}".strip(), "drawing": True}
+
+
+def _temporary(path: Path, process: int) -> Path:
+    return path.with_name(f".{path.name}.{process}.mp4")
 
 
 def _main() -> None:
@@ -255,7 +265,7 @@ def _writer(path: Path, frames_per_second: float) -> Iterator[Callable[[np.ndarr
     """A function that appends a frame [H, W, 3] uint8; the file appears under its name when all are written."""
     import imageio_ffmpeg
 
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.mp4")
+    temporary = _temporary(path, os.getpid())
     encoder: Any = None
 
     def write(frame: np.ndarray) -> None:
@@ -283,7 +293,8 @@ def _writer(path: Path, frames_per_second: float) -> Iterator[Callable[[np.ndarr
         raise CredoError(f"{path} cannot be written ({_one_line(error)})") from error
     finally:
         if encoder is not None:
-            encoder.close()
+            with contextlib.suppress(Exception):  # it is gone where Ctrl-C has reached it, too
+                encoder.close()
         temporary.unlink(missing_ok=True)
 
 

@@ -24,7 +24,7 @@ def shipped_names() -> list[str]:
 def find_study(name: str) -> Path:
     """A study file by path, or a shipped one by name; CredoError with the nearest name."""
     path = Path(name)
-    if path.exists() or path.suffix == ".toml" or len(path.parts) > 1:
+    if path.is_file() or path.suffix == ".toml" or len(path.parts) > 1:
         return path
     if name in shipped_names():
         return FOLDER / f"{name}.toml"

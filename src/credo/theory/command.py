@@ -19,6 +19,16 @@ TITLE = "Exploding gradients in adversarial imitation: the theory, computed exac
 VERSIONED = ("credo-imitation", "numpy", "scipy", "altair", "vl-convert-python", "pyarrow")
 
 
+_POSSIBLE = {
+    "seed": (0, 2**31 - 1),
+    "states": (2, 200),
+    "grid": (1001, 10_000_001),
+    "samples": (100, 10_000_000),
+    "training_steps": (10, 1_000_000),
+}
+_WRITTEN = ("findings.md", "findings.html", "findings.json", "data", "figures")
+
+
 @dataclass(frozen=True)
 class TheoryOptions:
     """Compute the paper's theory exactly on finite MDPs and write figures, tables and a page of findings."""
@@ -44,9 +54,11 @@ class TheoryOptions:
 def _sizes(options: TheoryOptions) -> Any:
     from credo.theory.measure import Sizes
 
-    for name, smallest in (("seed", 0), ("states", 2), ("grid", 1001), ("samples", 100), ("training_steps", 10)):
-        if getattr(options, name) < smallest:
-            raise CredoError(f"{name} is {getattr(options, name)}; at least {smallest} is needed")
+    for name, (smallest, largest) in _POSSIBLE.items():
+        if not smallest <= getattr(options, name) <= largest:
+            raise CredoError(
+                f"{name} is {getattr(options, name)}; at least {smallest} and at most {largest:,} is possible"
+            )
     if options.quick:
         return Sizes(
             options.seed, options.states, min(options.grid, 4001), 501, 8, min(options.samples, 500), 30, 1, 16
@@ -72,6 +84,9 @@ def run(options: TheoryOptions) -> Path:
 
     started = time.process_time()
     sizes = _sizes(options)
+    there = sorted(path.name for path in options.out.iterdir()) if options.out.is_dir() else []
+    if strange := [name for name in there if name not in _WRITTEN]:
+        raise CredoError(f"out: {options.out} holds {strange[0]!r}, which is no finding; give another folder")
     # What may be wrong comes before what takes long.
     rows = [row | {"run": folder.name} for folder in options.runs for row in recorded.compare_run(folder)]
     for folder in (options.out, options.out / "data", options.out / "figures"):

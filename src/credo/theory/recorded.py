@@ -55,6 +55,9 @@ def read_metrics(run: Path) -> dict[str, np.ndarray]:
     missing = {"seed", "step"} - set(table.column_names)
     if missing:
         raise CredoError(f"run: metrics of {run} lack the column {sorted(missing)[0]!r}")
+    for name in ("seed", "step"):
+        if not pa.types.is_integer(table[name].type) or table[name].null_count:
+            raise CredoError(f"run: metrics of {run}: column {name!r} must hold whole numbers, one in every row")
     table = table.sort_by([("seed", "ascending"), ("step", "ascending")])
     numeric = [f.name for f in table.schema if pa.types.is_floating(f.type) or pa.types.is_integer(f.type)]
     return {name: table[name].to_numpy(zero_copy_only=False).astype(np.float64) for name in numeric}
@@ -64,7 +67,7 @@ def recorded_settings(run: Path) -> tuple[str | None, float | None, float | None
     """(reward name, discount, reward factor) from the run's config.json, None for what it does not say."""
     try:
         tree = json.loads((run / "config.json").read_text())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None, None, None
 
     def find(node: Any, key: str, kind: type) -> Any:
@@ -123,6 +126,8 @@ def compare_run(run: Path, reward: str | None = None, discount: float | None = N
     name = reward or stored_reward or "plr"
     name = "plr" if name == "plr-literal" else name
     gamma = discount if discount is not None else (stored_discount if stored_discount is not None else 0.99)
+    if not 0 <= gamma < 1:
+        raise CredoError(f"run: {run}: a discount of {gamma} is not possible; it must be at least 0 and below 1")
     factor = 1.0 if stored_factor is None else stored_factor
     columns["predicted_direct_slope"] = predicted_direct_slope(columns, name, factor)
     return [_seed_row(columns, columns["seed"] == seed, name, gamma) for seed in np.unique(columns["seed"])]

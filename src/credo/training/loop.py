@@ -14,7 +14,7 @@ import numpy as np
 from credo import run_folder
 from credo.config import RunConfig
 from credo.demonstrations import Demonstrations
-from credo.environments import EnvironmentSource, Workers, environment_spec, make_environment, source_name
+from credo.environments import EnvironmentSource, Workers, specification
 from credo.environments.view import describe_view
 from credo.policies import Policy
 from credo.training.checkpoint import Checkpoints, named
@@ -91,10 +91,7 @@ def train(
     A seed whose numbers turn non-finite, or whose environment fails, is frozen and the others go on.
     """
     watcher = watcher or Watcher()
-    if spec is None:
-        environment = make_environment(source)
-        spec = environment_spec(environment, source_name(source))
-        environment.close()
+    spec = specification(source) if spec is None else spec
     check_memory(config, spec, logged=0 if logged is None else len(logged))
     parts = make_parts(config, spec)
     constants, held_out = divided(parts, demonstrations)

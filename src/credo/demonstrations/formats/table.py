@@ -121,8 +121,20 @@ def read_file(path: Path, options: ReadOptions = ReadOptions()) -> Demonstration
 def write_file(path: Path, demonstrations: Demonstrations, format: str | None = None, overwrite: bool = False) -> str:
     """Write demonstrations as ``format``, or as the name's ending says; returns the format.
 
-    CredoError where the format is unknown or is only read, where the demonstrations do not fit it, or where something
-    is there and ``overwrite`` is False.
+    CredoError as ``check_writable``, and where the demonstrations do not fit the format.
+    """
+    format = check_writable(path, format, overwrite)
+    writer = FORMATS[format].write
+    assert writer is not None
+    writer(path, demonstrations, overwrite)
+    return format
+
+
+def check_writable(path: Path, format: str | None = None, overwrite: bool = False) -> str:
+    """The format that ``write_file`` would write.
+
+    CredoError where it is unknown or only read, where something is there and ``overwrite`` is False, or where there is
+    no such folder.
     """
     written = [name for name, entry in FORMATS.items() if entry.write is not None]
     if format is None:
@@ -132,14 +144,12 @@ def write_file(path: Path, demonstrations: Demonstrations, format: str | None = 
                 f"{path}: which format? .safetensors and .npz are known by their ending; "
                 f"for others give --to, one of {', '.join(written)}"
             )
-    writer = FORMATS[format].write if format in FORMATS else None
-    if writer is None:
+    if format not in written:
         raise CredoError(f"to: {format!r} is not written; one of {', '.join(written)} expected")
     if not overwrite and os.path.lexists(path):
         raise CredoError(f"{path}: exists already and is left as it is; choose another name or ask to overwrite it")
     if not path.parent.is_dir():
         raise CredoError(f"{path.parent}: is not a folder")
-    writer(path, demonstrations, overwrite)
     return format
 
 
