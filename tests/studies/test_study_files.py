@@ -253,7 +253,18 @@ def test_every_study_of_the_issue_is_shipped():
         "credo-slope-33",
         "credo-direction-33",
     )
-    parts = (*early, *credo, "bed", "bed-longer", "remedies", "robust", "robust-credo", "robust-parts", "explosion")
+    parts = (
+        *early,
+        *credo,
+        "bed",
+        "bed-longer",
+        "penalty-longer",
+        "remedies",
+        "robust",
+        "robust-credo",
+        "robust-parts",
+        "explosion",
+    )
     stability = {f"stability-{part}" for part in parts}
     assert set(shipped_names()) == figures | others | stability
     assert shipped_names().index("figure-2") < shipped_names().index("figure-10")
