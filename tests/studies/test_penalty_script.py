@@ -1,0 +1,81 @@
+"""The table of docs/stability/longer.md on the penalty alone, given time."""
+
+import csv
+import itertools
+import json
+
+import numpy as np
+import pytest
+import script_modules
+
+SEED = ("method", "environment", "seed", "verdict", "step", "inactive", "steps", "best_return", "kept_return")
+
+
+@pytest.fixture
+def table(monkeypatch):
+    for modules in script_modules.loaded(monkeypatch, "penalty_table"):
+        yield modules["penalty_table"]
+
+
+def write(path, rows):
+    with open(path, "w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def test_exchanges_are_counted_by_hand(table):
+    # Of the 20 ways to choose 3 of 6 two differ as much: the one seen and its mirror image.
+    assert table.exchanged([1, 2, 3], [4, 5, 6]) == 2 / 20
+    assert table.exchanged([0.0] * 4, [0.0] * 4) == 1
+    generator = np.random.default_rng(0)
+    first, second = generator.normal(size=4), generator.normal(1, 1, size=5)
+    together = np.concatenate([first, second])
+    seen, as_far = abs(first.mean() - second.mean()), 0
+    every = list(itertools.combinations(range(9), 4))
+    for chosen in every:
+        rest = [index for index in range(9) if index not in chosen]
+        as_far += abs(together[list(chosen)].mean() - together[rest].mean()) >= seen - 1e-12
+    assert table.exchanged(first, second) == as_far / len(every)
+
+
+def test_the_end_is_the_mean_of_three_evaluations_and_what_is_tested_is_corrected(table, tmp_path):
+    """Expert at 100. Nothing changed: two of three dead at 1; the penalty: all alive and near the expert."""
+    seeds, evaluations, rounds = [], [], []
+    curves = {
+        "plain": [(9, 95, 1, 1, 1), (0, 1, 1, 1, 1), (10, 20, 30, 30, 60)],
+        "preactivation-penalty": [(5, 9, 80, 90, 100), (5, 9, 90, 90, 90), (5, 9, 70, 60, 50)],
+    }
+    for method, number in itertools.product(curves, range(3)):
+        place = {"method": method, "environment": "hopper", "seed": number}
+        returns = curves[method][number]
+        dead = returns[-1] == 1
+        told = (("dead", 128, 1) if dead else ("weak", "", 0)) + (500, max(returns), returns[-1])
+        seeds.append(place | dict(zip(SEED[3:], told, strict=True)) | {"expert_return": 100})
+        evaluations += [place | {"step": 100 * (n + 1), "return": value} for n, value in enumerate(returns)]
+        # A reward of 1 at a discount of 0 is due 1, of which the critic promises twice as much.
+        told = {"reward_mean": 1.0, "q_mean": 2.0, "actor_gradient_max": 1.0}
+        rounds += [place | {"step": step} | told for step in (100, 200, 300, 400, 500)]
+    study = tmp_path / "stability-penalty-longer"
+    for kind, rows in (("seeds", seeds), ("evaluations", evaluations), ("rounds", rounds)):
+        write(study.with_name(f"{study.name}-{kind}.csv"), rows)
+    settings = {"learner": "td3", "steps_per_round": 100, "updates_per_round": 2}
+    settings |= {"td3": {"discount": 0.0, "target_rate": 0.5, "actor_delay": 2}}
+    study.with_name(f"{study.name}.json").write_text(json.dumps({name: {"identity": settings} for name in curves}))
+    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.table(tmp_path)[2:]]
+    nothing, penalty = lines
+    assert nothing == [
+        "nothing",
+        "500",
+        "2 of 3",
+        "0.14 (0.01 to 0.40)",
+        "0.60 (0.01 to 0.95)",
+        "1 of 3",
+        "0 of 3",
+        "2.0 (2.0)",
+        "",
+    ]
+    assert penalty[:4] == ["**penalty before tanh, 0.01**", "500", "0 of 3", "0.80 (0.60 to 0.90)"]
+    assert penalty[4:8] == ["0.90 (0.70 to 1.00)", "2 of 3", "2 of 3", "2.0 (2.0)"]
+    # Two of three against none, of one table of six: p = 0.4; the ends: the one seen and its mirror image of 20.
+    assert penalty[8] == "0.4 / 0.4, 0.1 / 0.2"
