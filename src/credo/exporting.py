@@ -79,6 +79,9 @@ def _chosen(source: Run | Policy | str | Path, seed: int | None, which: str) -> 
     if isinstance(source, str | Path):
         path = Path(source)
         if path.is_file():
+            if seed is not None or which != "best":
+                option = which if seed is None else f"seed {seed}"
+                raise CredoError(f"{option}: {path} is one policy; only of a run folder's policies one can be chosen")
             source = load_credo_policy(path)
             return source, path.stem, _about(source)
         if not path.is_dir():

@@ -13,7 +13,7 @@ import typing
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from credo.config import DiscriminatorConfig, LearnerName, RegulariserName, RewardName
+from credo.config import DiscriminatorConfig, LearnerName, RegulariserName, RewardName, RunConfig
 from credo.config.names import PLUGIN_NAME, REGISTERED, Kind, Registered
 from credo.types import CredoError
 
@@ -97,7 +97,7 @@ def load(modules: Sequence[str]) -> None:
             importlib.import_module(module)
         except CredoError:
             raise
-        except Exception as error:  # the module may fail in any way
+        except (Exception, SystemExit) as error:  # the module may fail in any way
             raise CredoError(f"plugin: {module!r} cannot be imported: {' '.join(str(error).split())}") from None
 
 
@@ -117,6 +117,8 @@ def _enter(kind: Kind, name: str, entry: Registered) -> None:
         raise CredoError(f"{kind}: {name!r} is no name; lower-case letters, digits and dashes make one")
     if name in typing.get_args(_BUILT_IN[kind]):
         raise CredoError(f"{kind}: {name!r} is built in; give yours another name")
+    if kind == "learner" and hasattr(RunConfig(), name):
+        raise CredoError(f"{kind}: {name!r} is the name of a setting; give yours another name")
     known = REGISTERED[kind].get(name)
     if known is not None and known.source != entry.source:
         raise CredoError(f"{kind}: {name!r} is registered by {known.source} already; give yours another name")

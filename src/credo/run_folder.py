@@ -21,12 +21,13 @@ import platform
 import shutil
 import stat
 import sys
+import typing
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from credo.config import RunConfig, from_dict, identity, run_id, to_dict
+from credo.config import LearnerName, RunConfig, from_dict, identity, run_id, to_dict
 from credo.config.limits import MAXIMUM_SEEDS, MAXIMUM_STEPS, check_limits
 from credo.run_lock import LOCK, locked
 from credo.types import CredoError, check_unicode, is_number
@@ -132,16 +133,15 @@ def opened(folder: Path, config: RunConfig, demonstrations: dict[str, Any], comm
         raise CredoError(f"out: {folder} cannot be made ({error.strerror})") from None
     with locked(folder):
         remove_temporaries(folder)
-        before = {name: (folder / name).read_bytes() for name in (CONFIG, SUMMARY, DONE) if (folder / name).is_file()}
+        before = {name: (folder / name).read_bytes() for name in (CONFIG, SUMMARY) if (folder / name).is_file()}
         known = create(folder, config, demonstrations, command)
         try:
             yield known
         except CredoError:
             if not known:
                 _withdraw(folder, made)
-            elif SUMMARY in before and (folder / SUMMARY).read_bytes() == before[SUMMARY]:  # it did not go on
-                for name in {CONFIG, DONE} & set(before):
-                    write_atomically(folder / name, before[name])
+            elif len(before) == 2 and (folder / SUMMARY).read_bytes() == before[SUMMARY]:  # it did not go on
+                write_atomically(folder / CONFIG, before[CONFIG])
             raise
 
 
@@ -165,9 +165,6 @@ def create(folder: Path, config: RunConfig, demonstrations: dict[str, Any], comm
     except OSError as error:
         raise CredoError(f"out: {folder} cannot be made ({error.strerror})") from None
     if stored is not None:
-        then = config_of(stored, str(folder / CONFIG))
-        if config.rounds > then.rounds or not set(config.seed_numbers) <= set(then.seed_numbers):
-            (folder / DONE).unlink(missing_ok=True)  # whoever is stopped before the first new round is not done
         write_json(folder / CONFIG, stored | {"config": to_dict(config), "command": command})
         return True
     hashes = _hashes(demonstrations)
@@ -267,9 +264,9 @@ def read_config(folder: Path) -> tuple[RunConfig, dict[str, Any]]:
     if config.seeds > MAXIMUM_SEEDS or abs(config.steps) > MAXIMUM_STEPS or abs(config.first_seed) > 2**31:
         raise CredoError(f"{folder / CONFIG}: seeds or steps beyond anything that Credo runs")
     try:
-        for prefix, part in (("", config), (f"{config.learner}.", getattr(config, config.learner, None))):
-            if part is not None:  # a plug-in's settings are not here
-                check_limits(part, prefix, _plugin_names(stored))
+        check_limits(config, also=_plugin_names(stored))
+        if config.learner in typing.get_args(LearnerName):  # a plug-in's settings are not here
+            check_limits(getattr(config, config.learner), f"{config.learner}.")
     except CredoError as error:
         raise CredoError(f"{folder / CONFIG}: {error}") from None
     return config, stored

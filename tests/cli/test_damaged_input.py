@@ -11,11 +11,12 @@ import pytest
 from pyarrow import parquet
 
 from cli.refusals import failure
-from credo import run_folder, run_rows
+from credo import plugins, run_folder, run_rows
 from credo.cli import main
-from credo.config import RunConfig
-from credo.environments import make_environment, specification
+from credo.config import RunConfig, TD3Config
+from credo.environments import make_environment, specification, viewed
 from credo.studies import lease
+from credo.studies.study import load_study
 from credo.types import CredoError
 
 DEEP = "[" * 5_000 + "]" * 5_000
@@ -39,10 +40,10 @@ def test_a_study_file_beyond_reason_is_one_line(text, expected, tmp_path, capsys
         assert part in line
 
 
-def test_numbers_that_look_alike_are_two_cells(tmp_path, capsys):
+def test_numbers_that_look_alike_are_two_cells(tmp_path):
     (tmp_path / "study.toml").write_text("[axes]\ncredo.threshold = [0.12345678, 0.12345679, 5.0]\n")
-    main(["study", "list", str(tmp_path)])
-    assert "3" in capsys.readouterr().out
+    names = [cell.name for cell in load_study(tmp_path / "study.toml").cells]
+    assert names == ["threshold=0.12345678", "threshold=0.12345679", "threshold=5"]
 
 
 def changed(folder, **settings):
@@ -167,19 +168,53 @@ class Whole(Bare):
 def test_an_environment_without_a_space_or_an_end():
     with pytest.raises(CredoError, match="observations None"):
         make_environment(Bare)
+    with pytest.raises(CredoError, match="no Dict observations"):
+        make_environment(viewed(Bare, ["a"]))
     assert specification(Whole).observation_size == 2
 
 
-def test_a_module_that_ends_the_process_is_refused(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize(
+    "words",
+    [
+        "imitate --env ending_module:Any-v0",
+        "imitate --plugin ending_module",
+        "demos generate --expert ending_module:f --env Pendulum-v1 --out a.npz",
+    ],
+)
+def test_a_module_that_ends_the_process_is_refused(words, tmp_path, monkeypatch, capsys):
     (tmp_path / "ending_module.py").write_text("import sys\nsys.exit(0)\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", sys.path[:])
-    assert "does not import" in failure(["imitate", "--env", "ending_module:Any-v0"], capsys)
+    assert "import" in failure(words.split(), capsys)
 
 
 def test_a_name_of_other_bytes_is_refused(demonstrations, tmp_path, capsys):
     name = os.fsdecode(os.fsencode(tmp_path) + b"/d\xff.safetensors")
     assert "UTF-8" in failure(["demos", "convert", str(demonstrations), name], capsys)
+
+
+def test_text_that_cannot_be_written_is_one_short_line(monkeypatch, capsys):
+    def told(words):
+        ("x" * 5_000 + "\u2192").encode("ascii")
+
+    monkeypatch.setattr("credo.cli.runs.list_runs", told)
+    line = failure(["list", "."], capsys)
+    assert "cannot be written as ascii" in line
+    assert len(line) < 200
+
+
+@pytest.mark.parametrize("name", ["steps", "discount", "rounds", "plugins"])
+def test_a_learner_named_like_a_setting_hides_no_other_run(runs, name, capsys):
+    """Its run is a stranger's: here such a name is refused."""
+    path = runs / "odd" / "config.json"
+    stored = json.loads(path.read_text())
+    stored["config"]["learner"] = name
+    stored["identity"]["plugins"] = {f"learner.{name}": "theirs:make"}
+    path.write_text(json.dumps(stored))
+    main(["list", str(runs)])
+    assert "sound" in capsys.readouterr().out
+    with pytest.raises(CredoError, match="name of a setting"):
+        plugins.register_learner(name, settings=TD3Config())(lambda *sizes: None)
 
 
 @pytest.mark.parametrize(
@@ -188,19 +223,20 @@ def test_a_name_of_other_bytes_is_refused(demonstrations, tmp_path, capsys):
         ("theory --states 100000", ["states", "100000", "at most 200"]),
         ("theory --grid 100000000000", ["grid", "at most 10,000,001"]),
         ("theory --out . --quick", ["out", "no finding"]),
-        ("study run threshold-small --stale-after 1e300", ["stale_after", "at most"]),
+        ("study run threshold-small --stale-after 1e300", ["stale_after", "at most 31,536,000"]),
         ("study run threshold-small --only", ["only", "no cell is named"]),
         ("study run threshold-small --gpus 1", ["gpus", "--on ray"]),
         ("study run threshold-small --address auto", ["address", "--on ray"]),
+        ("study run threshold-small --address=", ["address", "--on ray"]),
         ("study list nothere", ["folder", "nothere"]),
         ("study report threshold-small --out nothere", ["credo study run threshold-small --out nothere"]),
         ("demos subsample hopper-expert:1 a.npz --every 100000000000000000000", ["subsample", "100000000000000000000"]),
         ("evaluate hopper-expert --seed 3", ["seed 3", "hopper-expert is one policy"]),
-        ("evaluate hopper-expert --which last", ["which last", "hopper-expert is one policy"]),
+        ("evaluate hopper-expert --which last", ["last", "hopper-expert is one policy"]),
         ("video hopper-expert --seed 3", ["seed 3", "hopper-expert is one policy"]),
         (
             "demos generate --expert hopper-expert --out a.npz --observation-keys a",
-            ["observation-keys", "hopper-expert"],
+            ["Hopper-v5", "--observation-keys"],
         ),
         ("expert --env Pendulum-v1 --demos hopper-expert", ["demos", "hopper-expert", "environment's reward"]),
         ("demos split hopper-expert:2 a.npz nothere/b.npz", ["nothere", "not a folder"]),

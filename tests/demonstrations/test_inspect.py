@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from credo.demonstrations import inspect, lines
+from credo.demonstrations import from_transitions, inspect, lines
+from credo.demonstrations.inspect import doubtful_ends
 
 
 def test_numbers(make_demonstrations):
@@ -73,3 +74,35 @@ def test_without_rewards(make_demonstrations):
     assert rows["return"] == "unknown (no rewards)"
     assert rows["episode length [steps]"] == "5"
     assert all("\n" not in value for value in rows.values())
+
+
+def test_ends_that_are_doubtful_are_told(make_demonstrations):
+    d = make_demonstrations([4, 4, 4])
+    assert doubtful_ends(d, 4) == doubtful_ends(d) == []
+    assert doubtful_ends(d.subsample(2, 0), 4) == []
+    (longer,) = doubtful_ends(d, 3)
+    assert "longer than the environment's limit of 3 steps: episodes 0, 1, 2" in longer
+    all_end = replace(d, terminated=np.isin(np.arange(12), (3, 7, 11)), truncated=np.zeros(12, bool))
+    for limit in (4, None):
+        (limited,) = doubtful_ends(all_end, limit)
+        assert "every episode is, after 4 steps" in limited
+    assert doubtful_ends(all_end, 9) == []
+    arrays = {"observation": d.observation, "action": d.action, "next_observation": d.next_observation}
+    none, some = np.zeros(12, bool), np.isin(np.arange(12), (3, 7, 11))
+    glued = from_transitions(**arrays, terminated=none, truncated=none)
+    told = doubtful_ends(glued, 4)
+    assert "in 2 rows the next observation is not the next row's (the first is episode 0, step 3)" in told[0]
+    assert "longer than the environment's limit" in told[1]
+    still = from_transitions(**arrays | {"next_observation": d.observation}, terminated=none, truncated=some)
+    assert "100% of them equal the observation before" in doubtful_ends(still)[0]
+
+
+def test_the_action_box_is_told(make_demonstrations):
+    d = make_demonstrations([3])
+    for bounds, told in (
+        (None, "unknown"),
+        ([[-5.0, -3.0], [5.0, 3.0]], "-5 to 5, -3 to 3"),
+        ([[-2.0, -2.0], [2.0, 2.0]], "-2 to 2"),
+    ):
+        sized = replace(d, action_bounds=bounds if bounds is None else np.array(bounds, np.float32))
+        assert dict(lines(inspect(sized)))["action box"].startswith(told)

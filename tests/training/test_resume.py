@@ -371,12 +371,13 @@ def test_going_on_with_a_finished_run_changes_nothing(straight):
     assert_same_arrays(rows(folder, run_folder.METRICS, 0), metrics)
 
 
-def test_a_finished_run_without_its_checkpoints_is_not_begun_anew(rewarded, tmp_path):
+@pytest.mark.parametrize("more", [{}, {"steps": 2 * REWARDED.steps}, {"seeds": REWARDED.seeds + 1}])
+def test_a_finished_run_without_its_checkpoints_is_not_begun_anew(more, rewarded, tmp_path):
     shutil.copytree(rewarded, tmp_path / "run")
     shutil.rmtree(tmp_path / "run" / run_folder.CHECKPOINTS)
     before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
     with pytest.raises(CredoError, match="its checkpoints are gone"):
-        run(tmp_path / "run", REWARDED)
+        run(tmp_path / "run", changed(REWARDED, **more))
     after = {path: path.read_bytes() for path in before if path.name != run_folder.CONFIG}
     assert after == {path: content for path, content in before.items() if path.name != run_folder.CONFIG}
 

@@ -82,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print("credo: there is not enough memory for what was asked", file=sys.stderr)
         sys.exit(2)
     except UnicodeEncodeError as error:  # a name of other bytes, for a library that knows text alone
-        print(printable(f"credo: {error.object!r} is not UTF-8; choose another name"), file=sys.stderr)
+        print(printable(f"credo: {error.object[:80]!r} cannot be written as {error.encoding}"), file=sys.stderr)
         sys.exit(2)
     except OSError as error:
         where = "" if error.filename is None else f"{error.filename}: "

@@ -165,15 +165,18 @@ def generate(words: Sequence[str]) -> None:
 
 def _expert(name: str, environment: str | None, keys: Sequence[str]) -> tuple[Expert, EnvironmentSource]:
     """What to roll out, and where."""
-    from credo.cli.runs import find_policy, source_of
+    from credo.cli.runs import environment_of, find_policy, source_of
     from credo.demonstrations.formats.stable_baselines3 import is_policy, load_stable_baselines3
     from credo.environments import viewed
+    from credo.environments.view import described_view
 
     archive = Path(name).is_file() and is_policy(Path(name))
     if not archive and (":" not in name or Path(name).exists()):
+        policy = find_policy(name, environment=environment, keys=keys)
+        if keys and described_view(policy.metadata) == ((), 1):
+            return policy, viewed(environment_of(policy, environment), keys)
         if keys:
-            raise CredoError(f"observation-keys: a policy says itself what it is shown; {name} is one")
-        policy = find_policy(name, environment=environment)
+            raise CredoError(f"observation-keys: {name} says itself what it is shown; leave --observation-keys out")
         return policy, source_of(policy, environment)
     if environment is None:
         raise CredoError(f"env: {name} does not say its environment; give --env")
@@ -187,7 +190,7 @@ def _function(name: str) -> Expert:
     find_local_modules(name)
     try:
         found = getattr(importlib.import_module(module), attribute)
-    except Exception as error:  # the module is the user's, and may fail in any way
+    except (Exception, SystemExit) as error:  # the module is the user's, and may fail in any way
         raise CredoError(f"expert: {name!r} cannot be imported ({' '.join(str(error).split())})") from None
     if not callable(found):
         raise CredoError(f"expert: {name!r} is a {type(found).__name__}, a function expected")
@@ -203,8 +206,11 @@ def inspect(words: Sequence[str]) -> None:
     if options.picture is not None:
         check_replaceable(options.picture)
     data = _read(options.demonstrations, options)
+    limit = None
+    if options.environment is not None:
+        limit = _spec(options.environment, options.observation_keys).max_episode_steps
     console = Console()
-    _show(console, data)
+    _show(console, data, limit)
     if options.picture is not None:
         from credo.reports.demonstrations import write_picture
 
@@ -351,10 +357,10 @@ def _write(out: Path, data: Demonstrations, options: _Reading) -> None:
     say(console, f"{data.episodes} episodes, {len(data)} transitions written to {out} ({label})")
 
 
-def _show(console: Console, data) -> None:
+def _show(console: Console, data: Demonstrations, time_limit: int | None = None) -> None:
     from credo.demonstrations.inspect import inspect, lines
 
-    found = inspect(data)
+    found = inspect(data, time_limit=time_limit)
     table = Table(show_header=False, title=Text(printable(found.environment)), title_justify="left")
     table.add_column(justify="right", style="bold")
     table.add_column()

@@ -60,10 +60,12 @@ class ListOptions:
     """The folder to search for runs, at any depth."""
 
 
-def find_policy(name: str, seed: int | None = None, which: str = "best", environment: str | None = None) -> Policy:
+def find_policy(
+    name: str, seed: int | None = None, which: str = "best", environment: str | None = None, keys: Sequence[str] = ()
+) -> Policy:
     """A policy by run folder, file, or shipped expert's name; CredoError says what was looked for.
 
-    The actions of an ONNX network that does not say its bounds are those of ``environment``.
+    The actions of an ONNX network that does not say its bounds are those of ``environment``, shown by ``keys``.
     """
     from credo import experts
     from credo.api import Run
@@ -71,22 +73,28 @@ def find_policy(name: str, seed: int | None = None, which: str = "best", environ
     path = Path(name)
     if is_run(name):
         return Run(path).policy(seed, which)
-    if seed is not None or which != "best":
-        option = f"seed {seed}" if seed is not None else f"which {which}"
-        raise CredoError(f"{option}: {name} is one policy; only of a run folder's policies one can be chosen")
+    if path.is_file() or name in experts.expert_names():
+        only_policy(name, seed, which)
     if path.is_file():
         policy = load_policy(path)
         if isinstance(policy, OnnxPolicy) and environment is not None and not policy.says_bounds:
-            from credo.environments import specification
+            from credo.environments import specification, viewed
 
             find_local_modules(environment)
-            spec = specification(environment)
+            spec = specification(viewed(environment, keys))
             policy = load_onnx_policy(path, spec.action_low, spec.action_high)
         return policy
     if name in experts.expert_names():
         return experts.load_expert(name)[0]
     known = ", ".join(experts.expert_names()) or "none"
     raise CredoError(f"policy: {name!r} is neither a run folder, a policy file nor a shipped expert ({known})")
+
+
+def only_policy(name: object, seed: int | None, which: str) -> None:
+    """CredoError where one of a run's policies is asked for of what is a policy itself."""
+    if seed is not None or which != "best":
+        option = f"seed {seed}" if seed is not None else which
+        raise CredoError(f"{option}: {name} is one policy; only of a run folder's policies one can be chosen")
 
 
 def is_run(name: str) -> bool:

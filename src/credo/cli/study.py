@@ -104,7 +104,7 @@ def run(words: Sequence[str]) -> None:
     if "--only" in words and not options.only:
         raise CredoError("only: no cell is named; give names (* stands for any text), or leave it out for all cells")
     if options.on == "local" and (options.address is not None or options.gpus):
-        raise CredoError(f"{'address' if options.address else 'gpus'}: used with --on ray alone")
+        raise CredoError(f"{'gpus' if options.address is None else 'address'}: used with --on ray alone")
     console = Console()
     study = load_study(find_study(options.file))
     asked = _asked_for(study, options.only)
@@ -182,8 +182,8 @@ def report(words: Sequence[str]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for table in tables:
         console.print(rich_table(table))
-        (folder / f"{table.name}.csv").write_text(csv_text(table))
-    (folder / "tables.md").write_text("\n".join(markdown(table) for table in tables))
+        (folder / f"{table.name}.csv").write_text(csv_text(table), encoding="utf-8")
+    (folder / "tables.md").write_text("\n".join(markdown(table) for table in tables), encoding="utf-8")
     words = ["credo", "study", "report", options.file, "--out", str(options.out)]
     command = shlex.join(words + (["--figures"] if options.figures else []))
     made = write_report(parts, folder, figures=options.figures, statistics=tables, command=command)

@@ -86,6 +86,13 @@ def _preset_name(words: Sequence[str], default: str = DEFAULT) -> str:
 
 def _train(options: TrainOptions, default: RunConfig) -> None:
     """Train as the options say; ``default`` is what they were parsed on top of."""
+    from credo.training.stopping import interrupts_remembered
+
+    with interrupts_remembered():
+        _trained(options, default)
+
+
+def _trained(options: TrainOptions, default: RunConfig) -> None:
     from credo import api
     from credo.cli.display import clock, followed, watching
     from credo.reports.loggers import logging_to

@@ -35,7 +35,7 @@ class Limit:
 
     def __str__(self) -> str:
         words = (("above", self.above), ("at least", self.least), ("below", self.below), ("at most", self.most))
-        bounds = [f"{word} {bound:g}" for word, bound in words if bound is not None]
+        bounds = [f"{word} {bound:{',.0f' if bound >= 1e6 else 'g'}}" for word, bound in words if bound is not None]
         return f"a finite number {' and '.join(bounds)}".rstrip()
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from credo.demonstrations.dataset import Demonstrations
+from credo.demonstrations.validate import place
 
 SATURATION = 0.999
 """An action component at least this large counts as saturated."""
@@ -15,6 +16,8 @@ SATURATED_SHARE = 0.5
 """Share of saturated action components that is reported as a problem."""
 RETURN_SPREAD = 0.25
 """Standard deviation of the returns, as a share of the size of their mean, that is reported as a problem."""
+STILL_SHARE = 0.5
+"""Share of next observations that equal the observation before, beyond which it is reported as a problem."""
 NAMED = 8
 """At most so many episodes or dimensions are named in one problem."""
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -65,18 +68,22 @@ class Inspection:
     """One a dimension."""
     action: tuple[Range, ...]
     """One a dimension."""
+    action_bounds: np.ndarray | None
+    """[2, A]: the box that actions were scaled from; None: unknown, they are taken to be in [-1, 1] already."""
     saturated_share: float
     """Share of action components of size ``SATURATION`` or more."""
     problems: tuple[str, ...]
     """One line each; empty if none was found."""
 
 
-def inspect(demonstrations: Demonstrations, return_spread: float = RETURN_SPREAD) -> Inspection:
+def inspect(
+    demonstrations: Demonstrations, return_spread: float = RETURN_SPREAD, time_limit: int | None = None
+) -> Inspection:
     """Summarise demonstrations and list the problems found.
 
     Problems: constant observation or action dimensions, saturated actions, duplicated episodes, one-step
     episodes, a single episode, returns whose standard deviation is above ``return_spread`` times the size of
-    their mean.
+    their mean, and those of ``doubtful_ends``.
     """
     d = demonstrations
     saturated = np.abs(d.action) >= SATURATION
@@ -97,9 +104,43 @@ def inspect(demonstrations: Demonstrations, return_spread: float = RETURN_SPREAD
         truncated_share=float(d.truncated[ends].mean()),
         observation=observation,
         action=action,
+        action_bounds=d.action_bounds,
         saturated_share=float(saturated.mean()) if d.has_actions else 0.0,
-        problems=tuple(_problems(d, observation, action, saturated, returns, return_spread)),
+        problems=(
+            *_problems(d, observation, action, saturated, returns, return_spread),
+            *doubtful_ends(d, time_limit),
+        ),
     )
+
+
+def doubtful_ends(d: Demonstrations, time_limit: int | None = None) -> list[str]:
+    """One line each on signs that episodes do not end where they are said to, or that successors are none.
+
+    Args:
+        d: the demonstrations.
+        time_limit: of the environment, in steps; None: unknown.
+    """
+    ends = d.episode_start[1:] - 1
+    lines = []
+    still = float((d.next_observation == d.observation).all(axis=1).mean())
+    if still > STILL_SHARE and (d.observation != d.observation[0]).any():
+        lines.append(f"next observations: {still:.0%} of them equal the observation before; true successors are needed")
+    elif len(d) == d.lengths.sum() and (gaps := np.setdiff1d(d.successor_row, ends)).size:
+        lines.append(
+            f"episodes: in {gaps.size} rows the next observation is not the next row's (the first is "
+            f"{place(d.episode_start, int(gaps[0]))}): is the end of an episode without its flag there?"
+        )
+    if time_limit is not None and (longer := np.flatnonzero(d.lengths > time_limit)).size:
+        lines.append(
+            f"episodes: longer than the environment's limit of {time_limit} steps: {_named('episode', longer.tolist())}"
+        )
+    whole = d.terminated[ends].all() and d.episodes > 2 and int(d.lengths.min()) == int(d.lengths.max()) > 1
+    if whole and time_limit in (None, int(d.lengths[0])):
+        lines.append(
+            f"terminated: every episode is, after {d.lengths[0]} steps: if that is a time limit, "
+            "truncated is its flag (a terminated episode is worth nothing after its end)"
+        )
+    return lines
 
 
 def lines(inspection: Inspection) -> list[tuple[str, str]]:
@@ -130,6 +171,7 @@ def lines(inspection: Inspection) -> list[tuple[str, str]]:
         ("action", _extent(i.action) if i.action else "unknown (a discriminator of states alone can imitate them)"),
     ]
     if i.action:
+        rows.append(("action box", _box(i.action_bounds)))
         rows.append(("saturated actions", f"{i.saturated_share:.1%} of components at {SATURATION} or more"))
     rows += [("problem", problem) for problem in i.problems] or [("problems", "none found")]
     return rows
@@ -160,7 +202,7 @@ def _problems(
     if returns is not None and returns.std > return_spread * abs(returns.mean):
         problems.append(
             f"returns: vary widely (std {returns.std:.1f}, mean {returns.mean:.1f}): "
-            "the demonstrator may not be one expert"
+            "the demonstrator may not be one expert, or the task's difficulty varies"
         )
     return problems
 
@@ -195,6 +237,14 @@ def _ranges(values: np.ndarray) -> tuple[Range, ...]:
         square += np.square(values[first : first + (1 << 16)] - mean).sum(axis=0)
     columns = (values.min(axis=0), values.max(axis=0), mean, np.sqrt(square / len(values)))
     return tuple(Range(*(float(column[i]) for column in columns)) for i in range(values.shape[1]))
+
+
+def _box(bounds: np.ndarray | None) -> str:
+    """The units that actions were recorded in; those of many dimensions as one range."""
+    if bounds is None:
+        return "unknown: actions are taken to be in -1 to 1 already (--env names an environment that says it)"
+    each = [f"{low:g} to {high:g}" for low, high in bounds.T.tolist()]
+    return each[0] if len(set(each)) == 1 else ", ".join(each[:NAMED]) + (", ..." if len(each) > NAMED else "")
 
 
 def _extent(ranges: tuple[Range, ...]) -> str:

@@ -144,7 +144,7 @@ def check_fits(demonstrations: Demonstrations, spec: EnvironmentSpec) -> None:
         if found != expected:
             raise CredoError(
                 f"demonstrations ({demonstrations.source or 'given'}): {name} has {found} dimensions, "
-                f"but {spec.name} has {expected}{_shipped_for(spec.name)}"
+                f"but {spec.name} has {expected}{_meant(demonstrations, spec)}"
             )
     if demonstrations.action_bounds is None:
         return
@@ -157,6 +157,11 @@ def check_fits(demonstrations: Demonstrations, spec: EnvironmentSpec) -> None:
             f"demonstrations ({demonstrations.source or 'given'}): action dimension {i} was scaled from "
             f"[{low:g}, {high:g}], but {spec.name} has [{bounds[0, i]:g}, {bounds[1, i]:g}]"
         )
+
+
+def _meant(demonstrations: Demonstrations, spec: EnvironmentSpec) -> str:
+    meant = demonstrations.environment[:80] if demonstrations.environment != spec.name else ""
+    return _shipped_for(spec.name) + (f"; they are of {meant}: --env {meant}?" if meant else "")
 
 
 def _shipped_for(environment: str) -> str:

@@ -26,7 +26,7 @@ class SelectedKeys(gymnasium.ObservationWrapper):
 
     def __init__(self, environment: gymnasium.Env, keys: Sequence[str], name: str) -> None:
         super().__init__(environment)
-        space = environment.observation_space
+        space = getattr(environment, "observation_space", None)
         if not isinstance(space, gymnasium.spaces.Dict):
             raise CredoError(f"observation_keys: '{name}' has no Dict observations; leave --observation-keys out")
         if len(set(keys)) != len(keys):

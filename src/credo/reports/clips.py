@@ -65,4 +65,4 @@ def _clip(seed: SeedResult, title: str, path: Path) -> Clip:
         raise CredoError(f"{seed.folder} has no policy of seed {number}")
     result = record_video(environment, load_policy(found), path, seed=0)
     text = f"{seed.verdict.kind}; {found.stem} policy; return {result.episode_return:,.0f} in {result.length:,} steps"
-    return Clip(title, text, path.read_bytes())
+    return Clip(title, text, path.read_bytes(), f"{VIDEOS}/{path.name}")

@@ -53,7 +53,7 @@ def drawing(folder: Path, figures: Mapping[str, dict[str, Any]]) -> Iterator[Non
         try:
             # What holds most takes longest, and goes first.
             lines = sorted((json.dumps([name, figures[name]]) for name in figures), key=len, reverse=True)
-            (Path(jobs) / _JOBS).write_text("".join(line + "\n" for line in lines))
+            (Path(jobs) / _JOBS).write_text("".join(line + "\n" for line in lines), encoding="utf-8")
             for _ in range(cores):
                 command = [sys.executable, "-m", "credo.reports.draw", str(folder), jobs]
                 processes.append(subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True))
@@ -105,7 +105,7 @@ def _claimed(path: Path) -> bool:
 def _main() -> None:
     folder, jobs = Path(sys.argv[1]), Path(sys.argv[2])
     try:
-        with open(jobs / _JOBS) as file:
+        with open(jobs / _JOBS, encoding="utf-8") as file:
             for number, line in enumerate(file):
                 if _claimed(jobs / str(number)):
                     name, specification = json.loads(line)

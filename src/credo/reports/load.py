@@ -19,6 +19,7 @@ from credo.diagnostics.divergence import Criteria, Verdict, verdict
 from credo.run_lock import holder_is_gone
 from credo.studies.curves import SeedCurve
 from credo.studies.read import WANTED_METRICS, MethodRun, expert_return_of, of_part, of_settings, rows_of
+from credo.studies.store import seed_steps
 from credo.types import CredoError
 
 Columns = dict[str, np.ndarray]
@@ -98,8 +99,10 @@ def load_run(
     except CredoError as error:
         problems.append(str(error))
     done = (folder / run_folder.DONE).exists()
+    if done and summary.get("seeds"):  # it may have been asked for more since, and stopped before it went on
+        done = seed_steps(summary, stored_config)[1]
     state = "done" if done else str(summary.get("state", "running"))
-    if state == "done" and not done:  # it was asked for more since
+    if state == "done" and not done:
         state = "interrupted"
     if state == "running" and holder_is_gone(folder):
         state = "stopped"

@@ -41,6 +41,8 @@ class Clip(NamedTuple):
     text: str
     content: bytes
     """MP4."""
+    file: str
+    """Where it lies, relative to the page."""
 
 
 def page(

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from credo.reports.collect import Collection, Reader
 from credo.reports.page import TITLE, Clip, page
 from credo.reports.stills import FOLDER as FIGURES
-from credo.reports.stills import TABLES, VIDEOS, write_tables, writing_figures
+from credo.reports.stills import TABLES, VIDEOS, table_files, write_tables, writing_figures
 from credo.reports.summaries import headline, tables
 from credo.run_folder import read_json, write_atomically, write_json
 from credo.studies.read import MethodRun
@@ -80,7 +80,6 @@ def write_report(
     out = Path(out)
     collection = (reader or Reader()).collect(folders)
     command = command or command_line(folders, out, figures, videos)
-    before = _beside(out)
     try:
         out.mkdir(parents=True, exist_ok=True)
         if not (out / PAGE).exists():  # by it the folder is known as a report's, should this one be interrupted
@@ -89,33 +88,35 @@ def write_report(
         nothing: contextlib.AbstractContextManager[dict[tuple[str, str], dict[str, str]]] = contextlib.nullcontext({})
         with writing_figures(collection, out) if figures else nothing as files:
             found = tables(collection, statistics)
+            written = {name for kinds in files.values() for name in kinds.values()} | table_files(found)
+            earlier = _earlier(out)
+            _remember(out, earlier | written)  # also of a report that is interrupted
             write_tables(found, out)
             clips, notes = _clips(collection, out, line) if videos else ([], [])
             text = page(collection, found, command, files, clips, notes, reload)
-        _remove_others(out, before)
     except OSError as error:
         raise CredoError(f"out: {out} cannot be written ({error.strerror})") from None
     write_atomically(out / PAGE, text.encode(errors="backslashreplace"))
+    written |= {clip.file for clip in clips}
+    for name in earlier - written:
+        (out / name).unlink(missing_ok=True)
+    _remember(out, written)
     return Report(out / PAGE, collection, headline(collection)[0])
 
 
-def _beside(out: Path) -> dict[str, int]:
-    """Files beside the page and when they were written."""
-    folders = (FIGURES, TABLES, VIDEOS)
-    paths = [path for folder in folders for path in sorted((out / folder).glob("*")) if path.is_file()]
-    return {str(path.relative_to(out)): path.stat().st_mtime_ns for path in paths}
-
-
-def _remove_others(out: Path, before: dict[str, int]) -> None:
-    """Remove what the report before has written and this one has not; what is not a report's stays."""
-    written = {name for name, when in _beside(out).items() if before.get(name) != when}
+def _earlier(out: Path) -> set[str]:
+    """What the report before has written and is still there."""
     try:
-        earlier = set(map(str, read_json(out / _FILES).get("files") or ()))
+        told = set(map(str, read_json(out / _FILES).get("files") or ()))
     except (CredoError, TypeError):
-        earlier = set()
-    for name in earlier & set(before) - written:
-        (out / name).unlink(missing_ok=True)
-    write_json(out / _FILES, {"files": sorted(written)})
+        return set()
+    # The file may be a stranger's: it names what lies here, or nothing.
+    here = [path for folder in (FIGURES, TABLES, VIDEOS) for path in (out / folder).glob("*") if path.is_file()]
+    return told & {str(path.relative_to(out)) for path in here}
+
+
+def _remember(out: Path, files: set[str]) -> None:
+    write_json(out / _FILES, {"files": sorted(files)})
 
 
 def _clips(collection: Collection, out: Path, line: Line) -> tuple[list[Clip], list[str]]:

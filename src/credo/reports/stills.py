@@ -52,13 +52,21 @@ def writing_figures(collection: Collection, out: Path) -> Iterator[dict[tuple[st
         yield files
 
 
+def table_files(tables: Sequence[Table]) -> set[str]:
+    """What ``write_tables`` writes, relative to its folder."""
+    return {_table_file(table) for table in tables}
+
+
 def write_tables(tables: Sequence[Table], out: Path) -> None:
     """Write every table to ``out/tables/NAME.csv``."""
-    folder = out / TABLES
-    folder.mkdir(parents=True, exist_ok=True)
+    (out / TABLES).mkdir(parents=True, exist_ok=True)
     for table in tables:
         rows = [dict(zip(table.columns, row, strict=True)) for row in table.rows]
-        write_atomically(folder / f"{slug_of(table.name)}.csv", _csv(table.columns, rows))
+        write_atomically(out / _table_file(table), _csv(table.columns, rows))
+
+
+def _table_file(table: Table) -> str:
+    return f"{TABLES}/{slug_of(table.name)}.csv"
 
 
 def slugs(names: Sequence[str]) -> list[str]:

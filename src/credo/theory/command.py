@@ -85,7 +85,7 @@ def run(options: TheoryOptions) -> Path:
     started = time.process_time()
     sizes = _sizes(options)
     there = sorted(path.name for path in options.out.iterdir()) if options.out.is_dir() else []
-    if strange := [name for name in there if name not in _WRITTEN]:
+    if strange := [name for name in there if name not in _WRITTEN and not name.startswith(".")]:
         raise CredoError(f"out: {options.out} holds {strange[0]!r}, which is no finding; give another folder")
     # What may be wrong comes before what takes long.
     rows = [row | {"run": folder.name} for folder in options.runs for row in recorded.compare_run(folder)]
@@ -114,9 +114,10 @@ def run(options: TheoryOptions) -> Path:
         "findings": [v._asdict() for v in verdicts],
     }
     blocks = contents.blocks(tables, verdicts, record)
-    (options.out / "findings.md").write_text(markdown(TITLE, blocks))
-    (options.out / "findings.html").write_text(page(TITLE, blocks, drawings))
-    (options.out / "findings.json").write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+    (options.out / "findings.md").write_text(markdown(TITLE, blocks), encoding="utf-8")
+    (options.out / "findings.html").write_text(page(TITLE, blocks, drawings), encoding="utf-8")
+    told = json.dumps(record, indent=2, ensure_ascii=False)
+    (options.out / "findings.json").write_text(f"{told}\n", encoding="utf-8")
     return options.out
 
 

@@ -96,7 +96,7 @@ class Checkpoints:
             raise CredoError(f"{self._folder}: no checkpoint is whole: {notes[0]}; move the folder away to begin again")
         # A run that ends, or is stopped, leaves one: without it, going on would begin anew over what the run has left.
         if (self._run / DONE).exists() or (
-            read_summary(self._run).get("state") == "interrupted" and part_paths(self._run, METRICS)
+            read_summary(self._run).get("state") in ("done", "interrupted") and part_paths(self._run, METRICS)
         ):
             raise CredoError(
                 f"out: {self._run} has been trained and its checkpoints are gone, without which it cannot go on; "

@@ -6,6 +6,7 @@ import jax
 
 from credo.config import RunConfig, idle_settings, late_notes, on_policy_notes
 from credo.demonstrations import Demonstrations
+from credo.demonstrations.inspect import doubtful_ends
 from credo.discriminator.credo import threshold_warning
 from credo.discriminator.rewards import absorbing_warning, sign_warning
 from credo.experience import bytes_needed
@@ -60,6 +61,7 @@ def doubts(config: RunConfig, spec: EnvironmentSpec, demonstrations: Demonstrati
         ]
     if demonstrations is not None:
         lines += [_shared_episode(config, demonstrations), _lost_stays(config, spec, demonstrations)]
+        lines += [f"demonstrations: {line}" for line in doubtful_ends(demonstrations, spec.max_episode_steps)]
     return [line for line in lines if line]
 
 

@@ -13,6 +13,29 @@ class StoppedError(Exception):
     """Raised inside work that is given up, because it is done again when the run goes on."""
 
 
+_interrupted = threading.Event()
+
+
+@contextlib.contextmanager
+def interrupts_remembered() -> Iterator[None]:
+    """Remember Ctrl-C while a run is made ready: where a library takes the KeyboardInterrupt and goes on (XLA's
+    callbacks do), ``Stop.listening`` raises it again. In a thread other than the main one signals are left alone."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def handle(number: int, frame: Any) -> None:
+        _interrupted.set()
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        _interrupted.clear()
+
+
 class Stop:
     """Whether the run was asked to stop. In a thread other than the main one signals are left alone."""
 
@@ -36,6 +59,8 @@ class Stop:
         if threading.current_thread() is not threading.main_thread():
             yield
             return
+        if _interrupted.is_set():
+            raise KeyboardInterrupt
         self._before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
         for number in self._before:
             signal.signal(number, self._handle)

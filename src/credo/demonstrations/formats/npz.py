@@ -56,7 +56,7 @@ def open_npz(path: Path, options: ReadOptions) -> Recording:
         columns[field] = arrays[found[0]] if found else None
     for field in ("observation", "action", "terminated"):
         if columns[field] is None:
-            raise CredoError(f"{path}: field {ALIASES[field][0]}: missing; found {', '.join(sorted(arrays)) or 'none'}")
+            raise CredoError(f"{path}: field {ALIASES[field][0]}: missing{_told(path, field)}")
     for field, axes in (("observation", 2), ("action", 2), ("next_observation", 2), ("reward", 1)):
         if columns[field] is not None:
             array = columns[field]
@@ -78,6 +78,16 @@ def open_npz(path: Path, options: ReadOptions) -> Recording:
             raise CredoError(f"{path}: field {field}: {str(array.dtype)[:40]} of shape {array.shape} is not expected")
         columns[field] = str(array)[:200] if field == "environment" else array
     return flat_recording(path, Flat(**columns), options)
+
+
+def _told(path: Path, field: str) -> str:
+    """What a field may be called, and what is there."""
+    with zipfile.ZipFile(path) as archive:
+        found = sorted(info.filename.removesuffix(".npy")[:40] for info in archive.infolist())
+    called = " or ".join(ALIASES[field])
+    done = next((name for name in found if name in ("done", "dones")), None) if field == "terminated" else None
+    hint = f"; {done!r} does not say which: divide it into terminated and truncated (by a time limit)" if done else ""
+    return f" ({called}); found {', '.join(found[:12]) or 'nothing'}{hint}"
 
 
 def write_npz(path: Path, demonstrations: Demonstrations, overwrite: bool) -> None:

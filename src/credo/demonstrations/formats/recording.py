@@ -200,7 +200,8 @@ def check_numeric(
     if dtype.kind not in "fiu":
         raise CredoError(f"{path}: field {field}: dtype {str(dtype)[:40]} found, numbers expected")
     if len(shape) != axes or (0 in shape[1:] and not empty):
-        raise CredoError(f"{path}: field {field}: shape {shape} found, {axes} axes expected")
+        rows = " (one row a step, episodes one after the other)" if len(shape) > axes else ""
+        raise CredoError(f"{path}: field {field}: shape {shape} found, {axes} axes expected{rows}")
 
 
 def flags(path: Path, field: str, array: np.ndarray) -> np.ndarray:

@@ -83,12 +83,14 @@ def detect(path: Path) -> str:
         return _detect_hdf5(path)
     if start.startswith(b"PK"):
         return _detect_zip(path)
-    if len(start) > 1 and start[0] == 0x80 and 2 <= start[1] <= 5:
+    # A safetensors file begins with its header's length, which may look like a pickle's first bytes, and a JSON object.
+    header = start[8:9] == b"{"
+    if not header and len(start) > 1 and start[0] == 0x80 and 2 <= start[1] <= 5:
         raise CredoError(f"{path}: is a Python pickle, which is never loaded: it would run whatever code it names")
     if start.startswith((b"PAR1", b"ARROW1")):
         raise CredoError(f"{path}: is one table of a dataset; give the dataset's folder")
-    # A safetensors file begins with its header's length and a JSON object; one that is damaged is said to be so later.
-    if path.suffix != SUFFIX and start[8:9] != b"{":
+    # One that is damaged is said to be so later.
+    if path.suffix != SUFFIX and not header:
         read = ", ".join(format.label for format in FORMATS.values())
         raise CredoError(
             f"{path}: of no format that is read ({read}); arrays go through .npz or "
