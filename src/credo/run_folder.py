@@ -30,7 +30,7 @@ from typing import Any
 from credo.config import LearnerName, RunConfig, from_dict, identity, run_id, to_dict
 from credo.config.limits import MAXIMUM_SEEDS, MAXIMUM_STEPS, check_limits
 from credo.run_lock import LOCK, locked
-from credo.types import CredoError, check_unicode, is_number
+from credo.types import CredoError, check_unicode, is_number, printable
 
 FORMAT = 1
 METRICS, EVALUATIONS, CHECKPOINTS, POLICIES = "metrics", "evaluations", "checkpoints", "policies"
@@ -196,12 +196,25 @@ def _recognise(folder: Path, config: RunConfig, demonstrations: dict[str, Any]) 
             then[stored_config.learner] = kept[stored_config.learner]
         changed = differences(then, identity(config, *_hashes(demonstrations)))
         if changed:
-            raise CredoError(f"out: {folder} holds another run ({'; '.join(changed)}); choose another folder")
+            named = [_with_sources(line, stored.get("demonstrations"), demonstrations) for line in changed]
+            raise CredoError(f"out: {folder} holds another run ({'; '.join(named)}); choose another folder")
         return stored
     if folder.exists() and not (folder.is_dir() and all(_is_beginning(path) for path in folder.iterdir())):
         raise CredoError(f"out: {folder} exists and is not a run; choose another folder")
     check_unicode("out", folder)
     return None
+
+
+def _with_sources(line: str, *demonstrations: Any) -> str:
+    """A line of ``differences``; that of demonstrations with where they are from, and their hashes short."""
+    if not line.startswith("demonstrations_sha256"):
+        return line
+    told = [
+        f"{str(each.get('sha256'))[:12]} ({printable(each.get('source') or 'of no name')})"
+        for each in demonstrations
+        if isinstance(each, dict)
+    ]
+    return f"demonstrations_sha256: {', not '.join(told)}"
 
 
 def _hashes(demonstrations: dict[str, Any]) -> list[str]:

@@ -1,6 +1,8 @@
 """``credo study`` as a user meets it: a tiny study from beginning to end, run twice, edited, reported."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -158,3 +160,31 @@ def test_the_shipped_studies_are_listed(study):
     assert status == 0
     assert "threshold-small" in text
     assert "CREDO's threshold" in text
+
+
+def test_a_study_of_a_plugin_runs_where_the_plugin_is_named(study, place):
+    (place / "my_gentle.py").write_text(
+        "from credo import register_reward\n\n\n"
+        "@register_reward('gentle', bounds=(float('-inf'), float('inf')), inverse=lambda reward: 2 * reward)\n"
+        "def gentle(logit):\n    return 0.5 * logit\n"
+    )
+    text = STUDY.replace('name = "tiny"', 'name = "gentle"').replace("DEMOS", str(place / "demos.safetensors"))
+    text = text.replace("steps = 256", 'steps = 128\nreward = "gentle"').replace("seeds = 2", "seeds = 1")
+    (place / "gentle.toml").write_text(text.replace('cannot = { demonstrations = "missing.safetensors" }\n', ""))
+    status, told = study("run gentle.toml --env my_probe:Point-v0")
+    assert status == 2
+    assert "'gentle' is not one of plr" in told
+    assert "--plugin" in told
+    words = ["study", "run", "gentle.toml", "--env", "my_probe:Point-v0", "--plugin", "my_gentle"]
+    # In a process of its own: what is registered stays registered.
+    ran = subprocess.run([sys.executable, "-m", "credo", *words], capture_output=True, text=True, cwd=place)
+    assert ran.returncode == 0, ran.stderr
+    assert "works: done" in ran.stdout
+    configs = [json.loads(path.read_text()) for path in (place / "runs" / "store").glob("*/config.json")]
+    (stored,) = [config for config in configs if config["config"]["reward"] == "gentle"]
+    assert stored["identity"]["plugins"] == {"reward.gentle": "my_gentle:gentle"}
+    assert "--plugin my_gentle" in stored["command"]
+    for command in ("status", "report"):
+        words = ["study", command, "gentle.toml", "--plugin", "my_gentle"]
+        told = subprocess.run([sys.executable, "-m", "credo", *words], capture_output=True, text=True, cwd=place)
+        assert told.returncode == 0, told.stderr

@@ -263,3 +263,21 @@ def test_a_factory_that_knows_itself_has_a_name_and_numpys_time_limits_count():
 
     assert source_name(factory).startswith("test_a_factory_that_knows_itself")
     assert environment_spec(make_environment(Limited), "Limited").max_episode_steps == 7
+
+
+def test_a_mistyped_id_of_ones_own_module_is_suggested_with_the_module(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "hinted_arm.py").write_text(
+        "import gymnasium\n"
+        "class Arm(gymnasium.Env):\n    pass\n"
+        "gymnasium.register('HintedReach-v0', entry_point='hinted_arm:Arm')\n"
+        "gymnasium.register('Quux-v0', entry_point=Arm)\n"
+    )
+    with pytest.raises(CredoError, match="did you mean 'hinted_arm:HintedReach-v0'"):
+        make_environment("hinted_arm:HintedReach")
+    with pytest.raises(CredoError, match="hinted_arm registers HintedReach-v0, Quux-v0"):
+        make_environment("hinted_arm:Arm")
+    with pytest.raises(CredoError, match="in the current folder, installed, or on PYTHONPATH"):
+        make_environment("no_such_arm.py:Arm-v0")
+    for name in ("HintedReach-v0", "Quux-v0"):
+        del gymnasium.registry[name]

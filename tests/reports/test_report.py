@@ -281,7 +281,7 @@ def test_watching_ends_when_the_runs_do_and_reads_only_what_changed(make_run, tm
     assert all('data-reload="5"' in page for page in pages)
     assert 'data-reload="0"' in report.page.read_text()
     assert sorted(reads) == ["a", "a", "b"]
-    assert lines == [*("None of 2 seeds diverged so far; 1 of 2 runs done",) * 2, "every run is done"]
+    assert lines == [*("None of 2 seeds diverged so far (1 weak); 1 of 2 runs done",) * 2, "every run is done"]
 
 
 def test_watching_ends_cleanly_when_interrupted(make_run, tmp_path):

@@ -76,7 +76,7 @@ def test_every_chart_draws_once_it_is_scrolled_to(opened, tmp_path):
     opened.run("scrollTo(0, 0)")
     opened.screenshot(tmp_path / "light.png")
     assert (tmp_path / "light.png").stat().st_size > 20_000
-    assert opened.run("document.querySelector('.headline').textContent") == "2 of 7 seeds diverged so far"
+    assert opened.run("document.querySelector('.headline').textContent") == "2 of 7 seeds diverged so far (2 weak)"
 
 
 @needs_chromium

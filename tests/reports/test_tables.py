@@ -22,10 +22,12 @@ def text(table, width: int = 160) -> str:
 
 def test_rows_of_a_run(make_run):
     folder = make_run("run", ("healthy", "dead", "broken"))
+    seeds = {"0": {"selected_return": 2800.0}, "2": {"selected_return": 1500.0}}
+    run_folder.write_json(folder / "summary.json", {"state": "running", "steps": 12_800, "seeds": seeds})
     row = run_row(load_run(folder))
     assert (row.environment, row.learner, row.credo) == ("Hopper-v5", "td3", "filter c=5")
     assert (row.steps_done, row.steps_wanted, row.state) == (12_800, 12_800, "running")
-    assert row.best_returns == pytest.approx((2900, 20, 1400))
+    assert row.kept_returns == (2800, None, 1500)
     assert row.last_returns == pytest.approx((2900, 20, 1400))
     assert row.verdicts == ("healthy", "dead", "non-finite")
 
@@ -75,17 +77,27 @@ def test_a_run_on_the_environments_reward_has_no_columns_of_a_discriminator(make
 
 
 def test_the_list_shows_every_run_and_says_what_cannot_be_read(make_run, tmp_path):
-    make_run("group/[bold]odd", ("healthy", "dead"))
+    odd = make_run("group/[bold]odd", ("healthy", "dead"))
+    seeds = {"0": {"selected_return": 2900.0}, "1": {"selected_return": 20.0}}
+    run_folder.write_json(odd / "summary.json", {"state": "running", "seeds": seeds})
+    make_run("clone", ("healthy",), learner="bc", steps=100_000)
     make_run("many", ("healthy", "weak", "dead", "broken", "weak"))
     make_run("expert", ("healthy",), reward="environment")
     future = make_run("future", ("healthy",))
     run_folder.write_json(future / "config.json", run_folder.read_json(future / "config.json") | {"format": 99})
     shown = text(list_table(tmp_path))
     for word in (
-        *("group/[bold]odd", "best 2,900 20", "20 .. 800 .. 2,900", "1 non-finite", "12.8k of 12.8k"),
+        *(
+            "group/[bold]odd",
+            "kept 2,900 20",
+            "12800 minibatches",
+            "20 .. 800 .. 2,900",
+            "1 non-finite",
+            "12.8k of 12.8k",
+        ),
         *("format 99", "td3, credo filter c=5", "least .. median .. most"),
     ):
         assert word in shown
-    assert len(run_rows(tmp_path)) == 4
+    assert len(run_rows(tmp_path)) == 5
     assert "no runs here" in text(list_table(future / "metrics"))
     assert max(map(len, text(list_table(tmp_path), 80).splitlines())) <= 80

@@ -1,4 +1,5 @@
-"""One cell of a study in a process: ``python -m credo.cli.cell ROOT STUDY CELL STEPS CORES STALE_AFTER COMMAND``.
+"""One cell of a study in a process: ``python -m credo.cli.cell ROOT STUDY CELL STEPS CORES STALE_AFTER COMMAND``, then
+the modules of plug-ins.
 
 Started by ``credo study run``, which has written the cells. Exit status 0, whatever became of the cell: files tell.
 """
@@ -14,7 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from credo.cli import print_anything
-from credo.cli.parse import find_local_modules
+from credo.cli.parse import find_local_modules, import_plugins
 from credo.config import RunConfig, from_dict
 from credo.studies.cores import claim_cores
 from credo.studies.execute import end_with_parent, run_cell
@@ -23,8 +24,9 @@ from credo.studies.study import Cell
 from credo.types import CredoError
 
 
-def train(config: RunConfig, folder: Path, cell: str, command: str) -> None:
-    """Train a run as ``credo imitate`` does; ``command`` is what a user runs its study with."""
+def train(config: RunConfig, folder: Path, cell: str, command: str, modules: Sequence[str] = ()) -> None:
+    """Train a run as ``credo imitate`` does; ``command`` is what a user runs its study with, ``modules`` plug-ins."""
+    import_plugins(modules)
     from credo.api import start
     from credo.preparation import prepare
     from credo.training.loop import Watcher
@@ -36,7 +38,8 @@ def train(config: RunConfig, folder: Path, cell: str, command: str) -> None:
 
 def main(words: Sequence[str]) -> None:
     """Run one cell of the record."""
-    root, study, name, steps, cores, stale_after, command = words
+    root, study, name, steps, cores, stale_after, command, *modules = words
+    import_plugins(modules)
     end_with_parent()
     claim_cores(int(cores))
     store = Store(Path(root), float(stale_after))
@@ -44,7 +47,9 @@ def main(words: Sequence[str]) -> None:
     if told is None:
         raise CredoError(f"cell: {name!r} is not in {store.study(study)}")
     config = dataclasses.replace(from_dict(told["config"], name), steps=int(steps))
-    ended = run_cell(store, Placed(Cell(name, "", "", config), told["run"]), partial(train, command=command))
+    ended = run_cell(
+        store, Placed(Cell(name, "", "", config), told["run"]), partial(train, command=command, modules=modules)
+    )
     print(f"process {os.getpid()}: {ended.state} {ended.about}".rstrip(), flush=True)
 
 

@@ -56,9 +56,11 @@ class Board:
             self.newest[seed.number] = row
             step = (seed.last or {}).get("step", 0.0)
             if self.evaluated.get(seed.number) != step:
-                self.evaluated[seed.number], self.peak[seed.number] = step, 0.0
-            gradient = row.get("actor_gradient_max", 0.0)
-            self.peak[seed.number] = max(self.peak.get(seed.number, 0.0), gradient)
+                self.evaluated[seed.number] = step
+                self.peak.pop(seed.number, None)
+            gradient = row.get("actor_gradient_max", math.nan)
+            if not math.isnan(gradient):  # it is, until learning begins
+                self.peak[seed.number] = max(self.peak.get(seed.number, 0.0), gradient)
 
     def headline(self) -> str:
         progress = self.progress
@@ -80,7 +82,7 @@ class Board:
         """One seed's row: return, distance, P(expert) on expert and policy samples, gradient peak, filtered share."""
         row, last = self.newest.get(seed.number, {}), seed.last or {}
         if seed.frozen is not None:
-            return [str(seed.number), f"frozen at {seed.frozen.step:,}: {printable(seed.frozen.cause)}", *["-"] * 5]
+            return [str(seed.number), f"frozen at {seed.frozen.step:,}", *["-"] * 5]
         filtered = row.get("filtered_share")
         return [
             str(seed.number),
@@ -98,9 +100,9 @@ class Board:
             "seed",
             "return",
             "distance",
-            "P(expert) expert",
-            "policy",
-            "largest |gradient|",
+            "P(expert) on expert",
+            "on policy",
+            "actor gradient",
             "filtered",
         ):
             table.add_column(name, justify="right")
@@ -116,7 +118,7 @@ class Board:
         self.told = now
         say(self.console, self.headline())
         for seed in self.progress.seeds:
-            names = ("seed", "return", "distance", "P(expert)", "policy", "gradient", "filtered")
+            names = ("seed", "return", "distance", "P(expert) on expert", "on policy", "actor gradient", "filtered")
             pairs = zip(names, self.cells(seed), strict=True)
             say(self.console, "  " + "  ".join(f"{n} {c}" for n, c in pairs))
 

@@ -58,14 +58,19 @@ def _look_in_the_current_folder() -> None:
 def load_plugins(words: Sequence[str]) -> None:
     """Import the modules that follow ``--plugin``, and installed plug-ins, before the words are parsed: the choices of
     an option are the names known then."""
-    from credo import plugins
-
     modules: list[str] = []
     for index, word in enumerate(words):
         if word.startswith("--plugin="):
             modules.append(word.removeprefix("--plugin="))
         elif word == "--plugin":
             modules += itertools.takewhile(lambda following: not following.startswith("-"), words[index + 1 :])
+    import_plugins(modules)
+
+
+def import_plugins(modules: Sequence[str]) -> None:
+    """Import modules that register, in the current folder or installed, and what installed packages announce."""
+    from credo import plugins
+
     if modules:
         _look_in_the_current_folder()
     plugins.load(modules)

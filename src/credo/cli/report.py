@@ -10,7 +10,7 @@ from typing import Annotated
 import tyro
 from rich.console import Console
 
-from credo.cli.parse import parse
+from credo.cli.parse import find_local_modules, parse
 from credo.config.limits import Positive
 from credo.types import CredoError
 
@@ -29,6 +29,8 @@ class ReportOptions:
     """Write each figure as PNG, SVG and PDF, and its numbers as CSV, too."""
     videos: bool = False
     """Record the median and the worst seed of each method (seconds each; they are part of the page)."""
+    environment: Annotated[tuple[str, ...], tyro.conf.arg(name="env")] = ()
+    """Environments module:Id whose modules may be imported for --videos, which runs their code."""
 
 
 def report(words: Sequence[str]) -> None:
@@ -38,6 +40,9 @@ def report(words: Sequence[str]) -> None:
     if not options.folders:
         raise CredoError("folders: none is given; give run folders, or folders that hold runs")
     from credo.reports.report import is_ours, watch_report, write_report
+
+    for environment in options.environment:
+        find_local_modules(environment)
 
     console = Console()
 
@@ -49,9 +54,9 @@ def report(words: Sequence[str]) -> None:
         raise CredoError(f"out: {out} is not empty and holds no report of Credo's; give another folder")
     if options.watch:
         line(f"{out / 'report.html'} is written every {options.interval:g} s; Ctrl-C ends")
-        made = watch_report(folders, out, options.interval, figures, videos, line)
+        made = watch_report(folders, out, options.interval, figures, videos, line, trusted=options.environment)
     else:
-        made = write_report(folders, out, figures, videos, line=line)
+        made = write_report(folders, out, figures, videos, line=line, trusted=options.environment)
     for problem in made.collection.problems:
         line(f"note: {problem}")
     line(f"{made.headline}; the report is {made.page}")

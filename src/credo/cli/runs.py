@@ -145,19 +145,23 @@ def evaluate(words: Sequence[str]) -> None:
     else:
         name = Path(options.run).name
         policies[name] = find_policy(options.run, options.seed, options.which, options.environment)
-    table = Table(title=f"{options.episodes} episodes", title_justify="left")
-    for name in ("policy", "return", "std", "least", "most", "length", "of expert"):
-        table.add_column(name, justify="right")
     console = Console()
     with console.status("evaluating"):
-        for name, policy in policies.items():
-            episodes = _rolled_out(policy, options)
-            returns = np.array([episode.reward.sum(dtype=np.float64) for episode in episodes])
-            length = np.mean([len(episode.action) for episode in episodes])
-            # As in the report: a ratio of negative returns, which are costs, is not told.
-            share = f"{returns.mean() / expert_return:.0%}" if expert_return is not None and expert_return > 0 else "-"
-            values = (returns.mean(), returns.std(), returns.min(), returns.max(), length)
-            table.add_row(Text(printable(name)), *[f"{value:,.1f}" for value in values], share)
+        played = {name: _rolled_out(policy, options) for name, policy in policies.items()}
+    expert = "" if expert_return is None else f"; the expert's mean return is {expert_return:,.1f}"
+    table = Table(title=f"{options.episodes} episodes{expert}", title_justify="left")
+    told = any(episode.success is not None for episodes in played.values() for episode in episodes)
+    columns = ("policy", "return", "std", "least", "most", "length", *(["success"] if told else []), "of expert")
+    for name in columns:
+        table.add_column(name, justify="right")
+    for name, episodes in played.items():
+        returns = np.array([episode.reward.sum(dtype=np.float64) for episode in episodes])
+        length = np.mean([len(episode.action) for episode in episodes])
+        # As in the report: a ratio of negative returns, which are costs, is not told.
+        share = f"{returns.mean() / expert_return:.0%}" if expert_return is not None and expert_return > 0 else "-"
+        values = (returns.mean(), returns.std(), returns.min(), returns.max(), length)
+        success = [f"{np.mean([bool(episode.success) for episode in episodes]):.0%}"] if told else []
+        table.add_row(Text(printable(name)), *[f"{value:,.1f}" for value in values], *success, share)
     console.print(table)
 
 

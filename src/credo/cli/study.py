@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from credo.cli.parse import find_local_modules, parse
+from credo.cli.parse import find_local_modules, load_plugins, parse
 from credo.config import validate
 from credo.config.limits import Count, Limit, NotNegative
 from credo.diagnostics.divergence import KINDS
@@ -67,6 +67,8 @@ class RunOptions:
     """Cores for each cell; 0: all of the machine, shared among --jobs (on ray: 1)."""
     gpus: NotNegative = 0.0
     """ray: GPUs for each cell; 0.5 lets two share one."""
+    plugin: tuple[str, ...] = ()
+    """Modules to import that register what the study names; in the current folder, or installed."""
     stale_after: Seconds = STALE_AFTER
     """Seconds without a sign of life after which another process's cell is taken over."""
 
@@ -77,6 +79,8 @@ class StatusOptions:
     """A study file, or a shipped study's name."""
     out: Path = Path("runs")
     """The folder that the study runs in."""
+    plugin: tuple[str, ...] = ()
+    """Modules to import that register what the study names; in the current folder, or installed."""
     stale_after: Seconds = STALE_AFTER
     """Seconds without a sign of life after which a cell counts as stopped."""
 
@@ -87,6 +91,8 @@ class ReportOptions:
     """A study file, or a shipped study's name."""
     out: Path = Path("runs")
     """The folder that the study runs in; the report goes to studies/NAME/report."""
+    plugin: tuple[str, ...] = ()
+    """Modules to import that register what the study names; in the current folder, or installed."""
     figures: bool = False
     """Write each figure as PNG, SVG and PDF, and its numbers as CSV, too."""
 
@@ -99,6 +105,7 @@ class ListOptions:
 
 def run(words: Sequence[str]) -> None:
     """Run a study, or go on with it."""
+    load_plugins(words)
     about = "Run the cells of a study that are not done; the same command goes on after an interruption."
     options = parse(RunOptions, words, "study run", about)
     if "--only" in words and not options.only:
@@ -131,8 +138,8 @@ def run(words: Sequence[str]) -> None:
             _on_ray(study, store, chosen, options, tell)
         else:
             cores = int(options.cores) or max(len(os.sched_getaffinity(0)) // options.jobs, 1)
-            command = _command(study, options)
-            run_study(store, chosen, lambda cell: _start(store, study, cell, cores, command), options.jobs, tell)
+            begin = partial(_start, store, study, cores=cores, command=_command(study, options), modules=options.plugin)
+            run_study(store, chosen, begin, options.jobs, tell)
     except KeyboardInterrupt:
         _line(console, "stopped; the same command goes on from here")
         sys.exit(130)
@@ -144,6 +151,7 @@ def run(words: Sequence[str]) -> None:
 
 def status(words: Sequence[str]) -> None:
     """How far a study is."""
+    load_plugins(words)
     options = parse(
         StatusOptions, words, "study status", "Show the cells of a study: state, progress, verdicts so far."
     )
@@ -161,6 +169,7 @@ def status(words: Sequence[str]) -> None:
 
 def report(words: Sequence[str]) -> None:
     """The tables of a study."""
+    load_plugins(words)
     options = parse(ReportOptions, words, "study report", "Compute the tables of a study from what has run so far.")
     from credo.reports.report import write_report
     from credo.studies.analysis import analyse
@@ -286,11 +295,14 @@ def _begin(console: Console, study: Study, store: Store, asked: Container[str]) 
     return placed
 
 
-def _start(store: Store, study: Study, cell: Placed, cores: int, command: str) -> subprocess.Popen[Any]:
+def _start(
+    store: Store, study: Study, cell: Placed, cores: int, command: str, modules: Sequence[str]
+) -> subprocess.Popen[Any]:
     logs = store.root / "store" / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     steps = cell.cell.config.steps
     words = [str(store.root), study.name, cell.cell.name, str(steps), str(cores), str(store.stale_after), command]
+    words += modules
     with open(logs / f"{cell.run}.log", "ab") as log:
         return subprocess.Popen([sys.executable, "-m", "credo.cli.cell", *words], stdout=log, stderr=log)
 
@@ -300,7 +312,8 @@ def _command(study: Study, options: RunOptions) -> str:
     trusted = sorted({c.config.environment for c in study.cells} & set(options.env))
     words = ["credo", "study", "run", options.file, "--out", str(options.out)]
     steps = [] if options.steps is None else ["--steps", str(options.steps)]
-    return shlex.join([*words, *steps, *(["--env", *trusted] if trusted else [])])
+    plugins = ["--plugin", *options.plugin] if options.plugin else []
+    return shlex.join([*words, *steps, *plugins, *(["--env", *trusted] if trusted else [])])
 
 
 def _on_ray(study: Study, store: Store, chosen: Sequence[Placed], options: RunOptions, tell: Any) -> None:
@@ -308,7 +321,7 @@ def _on_ray(study: Study, store: Store, chosen: Sequence[Placed], options: RunOp
     from credo.studies.on_ray import run_on_ray
 
     shared = Store(store.root.resolve(), store.stale_after)
-    begin = partial(train, command=_command(study, options))
+    begin = partial(train, command=_command(study, options), modules=options.plugin)
     run_on_ray(shared, chosen, begin, options.address, int(options.cores) or 1, options.gpus, tell)
 
 

@@ -51,7 +51,8 @@ class Names:
     def check(self, value: str, where: str, also: frozenset[str] = frozenset()) -> None:
         """Refuse (CredoError) a name that nobody knows; ``also`` are names of plug-ins to let pass."""
         if value not in self.known and not (value in also and PLUGIN_NAME.fullmatch(value)):
-            raise CredoError(f"{where}: {value!r} is not one of {', '.join(self.known)}")
+            known = ", ".join(self.known)
+            raise CredoError(f"{where}: {value!r} is not one of {known} (--plugin MODULE imports others)")
 
 
 class Choice(tyro.constructors.PrimitiveConstructorSpec[str]):

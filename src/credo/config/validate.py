@@ -53,7 +53,9 @@ def validate(config: RunConfig) -> None:
 def late_notes(config: RunConfig) -> list[str]:
     """One line each on what would only begin after the run's last step, or would not be done at all."""
     if config.learner == "bc":
-        return []
+        default = RunConfig().steps
+        unused = f"steps: {config.steps:,} are not used: a clone stops by its held-out loss (--bc.epochs at most)"
+        return [] if config.steps == default else [unused]
     lines, done = [], config.rounds * config.steps_per_round
     if done < 0.95 * config.steps:
         lines.append(f"steps: {config.steps:,} are no whole rounds of {config.steps_per_round:,}; {done:,} are trained")

@@ -126,6 +126,12 @@ def _of_file(request: Request, seed: int, fitting: EnvironmentSpec | None, clip:
     if request.episodes is None and (os.path.lexists(request.name) or _looks_like_path(request.name)):
         options = ReadOptions(fitting, request.keys, request.subsample, seed, clip)
         return read_file(Path(request.name), options)
+    file, _, count = request.name.rpartition(":")
+    if count.isdecimal() and os.path.lexists(file):
+        raise CredoError(
+            f"demonstrations: {request.name!r}: a file is taken whole; "
+            f"credo demos subsample {file} OUT --episodes {count} keeps its first episodes"
+        )
     names = experts.expert_names()
     raise CredoError(
         f"demonstrations: {request.name!r} is neither a file nor a shipped expert; "

@@ -219,7 +219,8 @@ def _import_module(source: str, module: str) -> None:
     except (Exception, SystemExit) as error:  # a script may end itself
         raise CredoError(
             f"environment: '{source}': the module '{module}' does not import "
-            f"({type(error).__name__}: {one_line(error)}); it must be installed or on PYTHONPATH"
+            f"({type(error).__name__}: {one_line(error)}); it must be in the current folder, installed, or on "
+            "PYTHONPATH, and is named without .py"
         ) from error
 
 
@@ -227,16 +228,30 @@ def _check_registered(source: str, identifier: str) -> None:
     try:
         gymnasium.spec(identifier)
     except gymnasium.error.Error as error:
-        registered = list(gymnasium.registry)
+        module = source.rpartition(":")[0]
+        own = _registered_by(module) if module else []
         # Ids differ by case too seldom to matter, and users mistype it often.
-        lowered = {name.lower(): name for name in registered}
+        lowered = {name.lower(): name for name in own or gymnasium.registry}
         near = difflib.get_close_matches(identifier.lower(), lowered, n=3, cutoff=0.6)
-        hint = (
-            f"did you mean {' or '.join(repr(lowered[name]) for name in near)}?"
-            if near
-            else "give a registered Gymnasium id such as 'Hopper-v5', or 'module:Id' for your own"
-        )
+        prefix = f"{module}:" if own else ""
+        if near:
+            hint = f"did you mean {' or '.join(repr(prefix + lowered[name]) for name in near)}?"
+        elif own:
+            hint = f"{module} registers {', '.join(own[:8])}"
+        else:
+            hint = "give a registered Gymnasium id such as 'Hopper-v5', or 'module:Id' for your own"
         raise CredoError(f"environment: '{source}' is not a registered environment; {hint}") from error
+
+
+def _registered_by(module: str) -> list[str]:
+    """Ids whose environments lie in a module, or in one below it."""
+    found = []
+    for name, told in gymnasium.registry.items():
+        entry = told.entry_point
+        home = entry.partition(":")[0] if isinstance(entry, str) else getattr(entry, "__module__", None)
+        if home is not None and (home == module or home.startswith(f"{module}.")):
+            found.append(name)
+    return found
 
 
 def _make_from_factory(factory: Callable[..., gymnasium.Env], render_mode: str | None) -> gymnasium.Env:

@@ -55,7 +55,7 @@ class NormalisedLayer(NamedTuple):
 Network = tuple[Layer | NormalisedLayer, ...]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Policy:
     """A deterministic multilayer perceptron with tanh-squashed output; or several of them, each with a critic, of
     which the one plays whose critic values its action most.
@@ -86,6 +86,10 @@ class Policy:
     critics: tuple[tuple[tuple[np.ndarray, ...], ...], ...] = ()
     """With rivals: the critic of ``layers`` and of each rival in turn, from (normalised observation, action in [-1, 1])
     to one value."""
+
+    def __repr__(self) -> str:
+        sizes = [len(self.observation_mean), *(layer[1].shape[-1] for layer in self.layers)]
+        return f"<Policy of {self.environment or 'no named environment'}: {' - '.join(map(str, sizes))} units>"
 
     def __post_init__(self) -> None:
         if self.activation not in ACTIVATIONS:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from credo import run_folder
@@ -16,9 +16,10 @@ from credo.types import CredoError
 
 
 def write_clips(
-    collection: Collection, out: Path, line: Callable[[str], None] = lambda line: None
+    collection: Collection, out: Path, line: Callable[[str], None] = lambda line: None, trusted: Sequence[str] = ()
 ) -> tuple[list[Clip], list[str]]:
-    """Record the videos to ``out/videos``; they, and why others are missing, one line each."""
+    """Record the videos to ``out/videos``; they, and why others are missing, one line each. ``trusted``: environments
+    module:Id whose modules may be imported."""
     clips: list[Clip] = []
     taken: set[str] = set()
     missing: list[str] = []
@@ -32,9 +33,10 @@ def write_clips(
                 name += "-"
             taken.add(name)
             try:
-                clips.append(_clip(seed, title, out / VIDEOS / f"{name}.mp4"))
+                clips.append(_clip(seed, title, out / VIDEOS / f"{name}.mp4", trusted))
             except CredoError as error:
                 missing.append(f"no video of {title}: {error}")
+                line(missing[-1])
     return clips, missing
 
 
@@ -54,10 +56,10 @@ def _badness(seed: SeedResult) -> tuple[int, float]:
     return KINDS.index(seed.verdict.kind), float("inf") if distance is None else float(distance.value[-1])
 
 
-def _clip(seed: SeedResult, title: str, path: Path) -> Clip:
+def _clip(seed: SeedResult, title: str, path: Path, trusted: Sequence[str]) -> Clip:
     environment = seed.environment
-    if ":" in environment:
-        raise CredoError(f"{environment} imports a module; if you trust it, use credo video RUN --env {environment}")
+    if ":" in environment and environment not in trusted:
+        raise CredoError(f"{environment} imports a module; if you trust it, give --env {environment}")
     number = seed.row.seed
     files = [run_folder.policy_path(seed.folder, number, which) for which in ("last", "best")]
     found = next((file for file in files if file.exists()), None)

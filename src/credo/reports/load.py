@@ -98,12 +98,11 @@ def load_run(
         summary = run_folder.read_summary(folder)
     except CredoError as error:
         problems.append(str(error))
-    done = (folder / run_folder.DONE).exists()
-    if done and summary.get("seeds"):  # it may have been asked for more since, and stopped before it went on
-        done = seed_steps(summary, stored_config)[1]
-    state = "done" if done else str(summary.get("state", "running"))
-    if state == "done" and not done:
-        state = "interrupted"
+    state = str(summary.get("state", "running"))
+    if (folder / run_folder.DONE).exists():
+        # It may have been asked for more since, and stopped before it went on.
+        told = any("steps" in seed for seed in (summary.get("seeds") or {}).values())
+        state = "done" if not told or seed_steps(summary, stored_config)[1] else "interrupted"
     if state == "running" and holder_is_gone(folder):
         state = "stopped"
     wanted = None if metrics_columns is None else list(dict.fromkeys((*WANTED_METRICS, *metrics_columns)))

@@ -59,6 +59,7 @@ def write_report(
     command: str | None = None,
     reload: float | None = None,
     line: Line = lambda line: None,
+    trusted: Sequence[str] = (),
 ) -> Report:
     """Write ``report.html``, ``tables/`` and, where wanted, ``figures/`` and ``videos/`` into ``out``.
 
@@ -73,6 +74,7 @@ def write_report(
         reader: one that has read these folders before reads only what has changed.
         reload: seconds after which the page loads itself again; None: never.
         line: gets messages.
+        trusted: environments module:Id whose modules may be imported for videos.
 
     Raises:
         CredoError: a folder is missing, none holds a run, or ``out`` cannot be written.
@@ -92,7 +94,7 @@ def write_report(
             earlier = _earlier(out)
             _remember(out, earlier | written)  # also of a report that is interrupted
             write_tables(found, out)
-            clips, notes = _clips(collection, out, line) if videos else ([], [])
+            clips, notes = _clips(collection, out, line, trusted) if videos else ([], [])
             text = page(collection, found, command, files, clips, notes, reload)
     except OSError as error:
         raise CredoError(f"out: {out} cannot be written ({error.strerror})") from None
@@ -119,11 +121,11 @@ def _remember(out: Path, files: set[str]) -> None:
     write_json(out / _FILES, {"files": sorted(files)})
 
 
-def _clips(collection: Collection, out: Path, line: Line) -> tuple[list[Clip], list[str]]:
+def _clips(collection: Collection, out: Path, line: Line, trusted: Sequence[str]) -> tuple[list[Clip], list[str]]:
     # Only where it is wanted: it needs the libraries that draw.
     from credo.reports.clips import write_clips
 
-    return write_clips(collection, out, line)
+    return write_clips(collection, out, line, trusted)
 
 
 def watch_report(
@@ -134,6 +136,7 @@ def watch_report(
     videos: bool = False,
     line: Line = lambda line: None,
     wait: Callable[[float], None] = time.sleep,
+    trusted: Sequence[str] = (),
 ) -> Report:
     """Write the page again and again while runs go on; it loads itself again as often.
 
@@ -152,7 +155,7 @@ def watch_report(
             wait(max(seconds - (time.monotonic() - began), 1.0))
     except KeyboardInterrupt:
         line("stopped; writing the report once more")
-    return write_report(folders, out, figures, videos, reader=reader, line=line)
+    return write_report(folders, out, figures, videos, reader=reader, line=line, trusted=trusted)
 
 
 def command_line(folders: Sequence[Path | MethodRun], out: Path, figures: bool, videos: bool) -> str:

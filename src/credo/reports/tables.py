@@ -36,11 +36,13 @@ class RunRow:
     seeds: int
     steps_done: int
     """Per seed."""
-    steps_wanted: int
+    steps_wanted: int | None
+    """In whole rounds; None of a clone, whose steps are minibatches, of as many as it needs."""
     state: str
-    best_returns: tuple[float | None, ...]
-    """Of every seed's evaluations; None where there is none."""
+    kept_returns: tuple[float | None, ...]
+    """Of every seed's kept policy, in the evaluation that chose it; None where there is none."""
     last_returns: tuple[float | None, ...]
+    """Of every seed's last evaluation."""
     verdicts: tuple[str, ...]
     """Kind of every seed's verdict."""
     problem: str | None = None
@@ -86,9 +88,9 @@ def run_row(run: LoadedRun) -> RunRow:
         credo=credo,
         seeds=len(run.seeds),
         steps_done=run.steps_done,
-        steps_wanted=config.steps,
+        steps_wanted=None if config.clones else config.rounds * config.steps_per_round,
         state=run.state,
-        best_returns=tuple(float(values.max()) if len(values) else None for values in returns),
+        kept_returns=tuple(run.seed_summary(seed).get("selected_return") for seed in run.seeds),
         last_returns=tuple(float(values[-1]) if len(values) else None for values in returns),
         verdicts=tuple(verdict.kind for verdict in run.verdicts.values()),
         problem=run.problems[0] if run.problems else None,
@@ -124,13 +126,13 @@ def list_table(folder: Path) -> Table:
             table.add_row(Text(printable(_relative(row[0], folder))), "", "", Text(printable(row[1]), style="red"), "")
             continue
         credo = "" if row.credo == "-" else f", credo {row.credo}"
-        returns = Text(f"best {_numbers(row.best_returns)}\nlast {_numbers(row.last_returns)}")
+        returns = Text(f"kept {_numbers(row.kept_returns)}\nlast {_numbers(row.last_returns)}")
         if row.problem:
             returns.append(f"\n{printable(row.problem)}", style="red")
         table.add_row(
             Text(printable(_relative(row.folder, folder))),
             Text(f"{printable(row.environment)}\n{row.learner}{credo}"),
-            Text(f"{_steps(row.steps_done)} of {_steps(row.steps_wanted)}\n{printable(row.state)}"),
+            Text(f"{_progress(row)}\n{printable(row.state)}"),
             returns,
             _verdict_counts(row.verdicts),
         )
@@ -239,6 +241,12 @@ def _numbers(values: tuple[float | None, ...]) -> str:
     if len(values) > _LISTED_SEEDS and known:
         return " .. ".join(f"{value:,.0f}" for value in (min(known), float(np.median(known)), max(known)))
     return " ".join(_optional(value, ",.0f") for value in values) or "-"
+
+
+def _progress(row: RunRow) -> str:
+    if row.steps_wanted is None:
+        return f"{row.steps_done} minibatches"
+    return f"{_steps(row.steps_done)} of {_steps(row.steps_wanted)}"
 
 
 def _steps(count: int) -> str:

@@ -110,7 +110,7 @@ class Checkpoints:
         done = max((self._known[str(seed.number)]["next_round"] for seed in wanted), default=0)
         if done > rounds:
             raise CredoError(
-                f"steps: {self._run} has done {done} rounds, more than the {rounds} asked for; raise --steps"
+                f"steps: {self._run} has done {done} rounds already, and {rounds} are asked for; raise --steps"
             )
         left = sorted(self._known.keys() - {str(seed.number) for seed in seeds}, key=int)
         if described["version"] == 1 and left:

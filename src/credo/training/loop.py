@@ -147,6 +147,7 @@ class _Run:
         with self.stop.at_once():
             position = self._load()
             if (self.folder / run_folder.DONE).exists() and all(s.next_round >= self.config.rounds for s in self.seeds):
+                self.watcher.line("it is done already: more --steps or --seeds would go on with it")
                 return "done"
             causes = [f.cause for s in self.seeds if (f := s.frozen) is not None and f.step == 0 and not f.numerical]
             if len(causes) == len(self.seeds):
