@@ -130,7 +130,8 @@ def test_weak_failed_and_undecided():
     assert (low.kind, low.step, low.diverged) == ("failed", 5_000, False)
     assert verdict(*curves([20, 2500, *[4] * 10]), EXPERT)[:2] == ("failed", 15_000)
     assert verdict(*curves([200, 250]), EXPERT).kind == "undecided"
-    assert verdict(*curves([2500]), EXPERT).kind == "healthy"
+    assert verdict(*curves([2500, 2500]), EXPERT).kind == "undecided"
+    assert verdict(*curves([2500, 2500, 2500]), EXPERT).kind == "healthy"
     # A clone is evaluated at its end alone: nothing will follow that could decide.
     assert verdict(*curves([200]), EXPERT).kind == "undecided"
     assert verdict(*curves([200]), EXPERT, clone=True).kind == "weak"

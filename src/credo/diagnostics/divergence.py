@@ -185,7 +185,7 @@ def verdict(
         reason = f"low from step {step:,} to the end although the actor has a gradient; {outcome.text}"
         return Verdict("failed", step, reason, explosion)
     few = not clone and len(outcome.step) < criteria.late_evaluations
-    if few and (outcome.against_itself or not outcome.healthy):
+    if few:
         count = len(outcome.step)
         reason = f"only {count} evaluation{'s' if count > 1 else ''} so far; {outcome.text}"
         return Verdict("undecided", None, reason, explosion)
