@@ -194,6 +194,7 @@ def report(words: Sequence[str]) -> None:
         (folder / f"{table.name}.csv").write_text(csv_text(table), encoding="utf-8")
     (folder / "tables.md").write_text("\n".join(markdown(table) for table in tables), encoding="utf-8")
     words = ["credo", "study", "report", options.file, "--out", str(options.out)]
+    words += ["--plugin", *options.plugin] if options.plugin else []
     command = shlex.join(words + (["--figures"] if options.figures else []))
     made = write_report(parts, folder, figures=options.figures, statistics=tables, command=command)
     unfinished = sum(store.progress(p).state != stores.DONE for p in placed)

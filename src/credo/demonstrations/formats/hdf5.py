@@ -7,6 +7,7 @@ gzip, LZF, shuffle and Fletcher-32 are refused: they would be loaded from the ma
 
 from __future__ import annotations
 
+import io
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -156,3 +157,13 @@ def _check_inflation(path: Path, where: str, data: bytes, chunk_bytes: int) -> N
         data = inflater.unconsumed_tail
         if total > chunk_bytes + 64:  # Fletcher-32 adds four bytes
             raise CredoError(f"{path}: field {where}: a chunk of {chunk_bytes:,} bytes inflates to more")
+
+
+@contextmanager
+def written(path: Path) -> Iterator[Any]:
+    """A new file to fill. It is made in memory, and written when the block ends: the library itself ends the process
+    where a disk is full."""
+    content = io.BytesIO()
+    with library().File(content, "w", track_order=True) as file:
+        yield file
+    path.write_bytes(content.getbuffer())

@@ -8,7 +8,6 @@ Rewards that are all NaN are unknown: what Credo writes for demonstrations witho
 
 from __future__ import annotations
 
-import io
 import json
 import math
 import os
@@ -378,9 +377,7 @@ def _arrays(d: Demonstrations, path: Path) -> Iterator[dict[str, np.ndarray]]:
 
 
 def _write_hdf5(data: Path, path: Path, d: Demonstrations, layout: str) -> None:
-    # Into memory first: the library ends the process where a disk is full.
-    content = io.BytesIO()
-    with hdf5.library().File(content, "w", track_order=True) as file:
+    with hdf5.written(data / MAIN) as file:
         for k, arrays in enumerate(_arrays(d, path)):
             group = file.create_group(f"episode_{k}")
             group.attrs["id"] = k
@@ -388,7 +385,6 @@ def _write_hdf5(data: Path, path: Path, d: Demonstrations, layout: str) -> None:
             for name, array in arrays.items():
                 group.create_dataset(name, data=array, chunks=True, maxshape=(None, *array.shape[1:]))
             group.create_group("infos")
-    (data / MAIN).write_bytes(content.getbuffer())
 
 
 def _write_columnar(data: Path, path: Path, d: Demonstrations, layout: str) -> None:
