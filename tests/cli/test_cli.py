@@ -101,7 +101,11 @@ def test_a_whole_run_from_the_command_line(demonstrations, local_environment, tm
         main(["evaluate", str(out), "--episodes", "2", "--env", "my_task:MyPoint-v0"])
         printed = capsys.readouterr().out
         assert "seed 1" in printed
-        assert ("%" in printed) == (expert_return > 0)
+        assert f"the expert's mean return is {expert_return:,.1f}" in printed
+        (row,) = [line.split("│") for line in printed.splitlines() if "seed 1" in line]
+        # The task tells whether it was solved, in a column of its own.
+        assert ("%" in row[-2]) == (expert_return > 0)
+        assert row[-3].strip() == "0%"
 
 
 def test_a_folder_with_something_else_is_left_alone(demonstrations, local_environment, tmp_path, monkeypatch, capsys):
