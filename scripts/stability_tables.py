@@ -17,6 +17,7 @@ import critics_table
 import early_tables
 import early_warning
 import parts_table
+import penalty_table
 import pilots_table
 import replacement_table
 import robust_table
@@ -57,6 +58,7 @@ TABLES: dict[str, Callable[[Path], list[str]]] = {
     "bed": bed_table.table,
     "bed-deaths": bed_table.deaths,
     "bed-longer": bed_table.longer,
+    "penalty-longer": penalty_table.table,
     "critics": critics_table.table,
     "explosion": critics_table.explosion,
     "bed-credo": critics_table.credo,
