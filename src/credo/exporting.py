@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from credo import run_folder
-from credo.api import Run
+from credo.api import Run, only_policy
 from credo.policies import Policy, load_credo_policy, onnx_bytes
 from credo.run_folder import write_atomically
 from credo.storage import check_replaceable, file_sha256, write_text
@@ -79,9 +79,7 @@ def _chosen(source: Run | Policy | str | Path, seed: int | None, which: str) -> 
     if isinstance(source, str | Path):
         path = Path(source)
         if path.is_file():
-            if seed is not None or which != "best":
-                option = which if seed is None else f"seed {seed}"
-                raise CredoError(f"{option}: {path} is one policy; only of a run folder's policies one can be chosen")
+            only_policy(path, seed, which)
             source = load_credo_policy(path)
             return source, path.stem, _about(source)
         if not path.is_dir():

@@ -1,5 +1,6 @@
 """The scripts behind docs/stability.md, which are no package, as modules for one test."""
 
+import csv
 import sys
 from pathlib import Path
 
@@ -14,3 +15,11 @@ def loaded(monkeypatch, *names):
     for name in set(sys.modules) - before:
         if "/scripts/" in (getattr(sys.modules[name], "__file__", None) or ""):
             sys.modules.pop(name)
+
+
+def write(path, rows):
+    """A CSV file of rows that have the same columns."""
+    with open(path, "w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)

@@ -1,6 +1,5 @@
 """The table of docs/stability/longer.md on the penalty alone, given time."""
 
-import csv
 import itertools
 import json
 
@@ -15,13 +14,6 @@ SEED = ("method", "environment", "seed", "verdict", "step", "inactive", "steps",
 def table(monkeypatch):
     for modules in script_modules.loaded(monkeypatch, "penalty_table"):
         yield modules["penalty_table"]
-
-
-def write(path, rows):
-    with open(path, "w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
 
 
 def test_exchanges_are_counted_by_hand(table):
@@ -58,7 +50,7 @@ def test_the_end_is_the_mean_of_three_evaluations_and_what_is_tested_is_correcte
         rounds += [place | {"step": step} | told for step in (100, 200, 300, 400, 500)]
     study = tmp_path / "stability-penalty-longer"
     for kind, rows in (("seeds", seeds), ("evaluations", evaluations), ("rounds", rounds)):
-        write(study.with_name(f"{study.name}-{kind}.csv"), rows)
+        script_modules.write(study.with_name(f"{study.name}-{kind}.csv"), rows)
     settings = {"learner": "td3", "steps_per_round": 100, "updates_per_round": 2}
     settings |= {"td3": {"discount": 0.0, "target_rate": 0.5, "actor_delay": 2}}
     study.with_name(f"{study.name}.json").write_text(json.dumps({name: {"identity": settings} for name in curves}))

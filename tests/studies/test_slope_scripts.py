@@ -46,13 +46,6 @@ def scripts(monkeypatch):
     yield from script_modules.loaded(monkeypatch, *NAMES)
 
 
-def written(path, rows):
-    with open(path, "w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-
-
 def test_the_pull_of_known_values(scripts):
     pull = scripts["critics_pull"].pull
     action = jnp.array([[1.0, -1.0], [-1.0, 1.0], [1.0, 1.0]])
@@ -123,7 +116,7 @@ def made_up(folder, study, stuck, seeds, columns):
                 windows.append(place | {"step": step} | measured)
             pulls.append(place | dict.fromkeys(columns, 0.25 if seed > 10 else 0.9))
     for kind, rows in (("seeds", ends), ("rounds", windows), ("pull-768", pulls)):
-        written(folder / f"{study}-{kind}.csv", rows)
+        script_modules.write(folder / f"{study}-{kind}.csv", rows)
 
 
 def test_a_seed_is_stuck_by_its_actions_alone(scripts, tmp_path):
@@ -167,8 +160,8 @@ def test_who_came_back_within_25_000_steps(scripts, tmp_path):
         place | {"seed": seed, "step": 2_048, "action_saturation": share, "actor_gradient_max": gradient}
         for seed, (share, gradient) in enumerate(early)
     ]
-    written(tmp_path / "stability-bed-seeds.csv", seeds)
-    written(tmp_path / "stability-bed-rounds.csv", windows)
+    script_modules.write(tmp_path / "stability-bed-seeds.csv", seeds)
+    script_modules.write(tmp_path / "stability-bed-rounds.csv", windows)
     (line,) = module.table(tmp_path)[2:]
     assert [cell.strip() for cell in line.strip("|").split("|")] == [
         "TD3, Hopper-v5",

@@ -47,9 +47,7 @@ def main(words: Sequence[str]) -> None:
     if told is None:
         raise CredoError(f"cell: {name!r} is not in {store.study(study)}")
     config = dataclasses.replace(from_dict(told["config"], name), steps=int(steps))
-    ended = run_cell(
-        store, Placed(Cell(name, "", "", config), told["run"]), partial(train, command=command, modules=modules)
-    )
+    ended = run_cell(store, Placed(Cell(name, "", "", config), told["run"]), partial(train, command=command))
     print(f"process {os.getpid()}: {ended.state} {ended.about}".rstrip(), flush=True)
 
 

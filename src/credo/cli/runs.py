@@ -68,7 +68,7 @@ def find_policy(
     The actions of an ONNX network that does not say its bounds are those of ``environment``, shown by ``keys``.
     """
     from credo import experts
-    from credo.api import Run
+    from credo.api import Run, only_policy
 
     path = Path(name)
     if is_run(name):
@@ -88,13 +88,6 @@ def find_policy(
         return experts.load_expert(name)[0]
     known = ", ".join(experts.expert_names()) or "none"
     raise CredoError(f"policy: {name!r} is neither a run folder, a policy file nor a shipped expert ({known})")
-
-
-def only_policy(name: object, seed: int | None, which: str) -> None:
-    """CredoError where one of a run's policies is asked for of what is a policy itself."""
-    if seed is not None or which != "best":
-        option = f"seed {seed}" if seed is not None else which
-        raise CredoError(f"{option}: {name} is one policy; only of a run folder's policies one can be chosen")
 
 
 def is_run(name: str) -> bool:

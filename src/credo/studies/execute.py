@@ -8,8 +8,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +16,7 @@ from credo.config import RunConfig
 from credo.run_lock import locked
 from credo.studies import lease
 from credo.studies.store import DONE, FAILED, RUNNING, STOPPED, Placed, Store
+from credo.training.stopping import handling
 from credo.types import CredoError
 
 POLL = 1.0
@@ -81,7 +81,7 @@ def run_study(
         ended[run] = how
         tell(todo[run][0], how)
 
-    with _terminate_as_interrupt():
+    with handling(signal.SIGTERM, _interrupt):
         try:
             while len(ended) < len(todo):
                 for run, (process, cell) in list(active.items()):
@@ -136,20 +136,8 @@ def _end_this_process() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-@contextmanager
-def _terminate_as_interrupt() -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(number: int, frame: Any) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+def _interrupt(number: int, frame: Any) -> None:
+    raise KeyboardInterrupt
 
 
 def _how_it_ended(store: Store, placed: Placed, process: subprocess.Popen[Any]) -> Ended:

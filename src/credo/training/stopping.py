@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 
@@ -17,22 +17,31 @@ _interrupted = threading.Event()
 
 
 @contextlib.contextmanager
-def interrupts_remembered() -> Iterator[None]:
-    """Remember Ctrl-C while a run is made ready: where a library takes the KeyboardInterrupt and goes on (XLA's
-    callbacks do), ``Stop.listening`` raises it again. In a thread other than the main one signals are left alone."""
+def handling(number: int, handler: Callable[[int, Any], None]) -> Iterator[None]:
+    """Give a signal to ``handler`` for a while. In a thread other than the main one signals are left alone."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    before = signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
+
+
+@contextlib.contextmanager
+def interrupts_remembered() -> Iterator[None]:
+    """Remember Ctrl-C while a run is made ready: where a library takes the KeyboardInterrupt and goes on (XLA's
+    callbacks do), ``Stop.listening`` raises it again."""
 
     def handle(number: int, frame: Any) -> None:
         _interrupted.set()
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGINT, handle)
     try:
-        yield
+        with handling(signal.SIGINT, handle):
+            yield
     finally:
-        signal.signal(signal.SIGINT, before)
         _interrupted.clear()
 
 
