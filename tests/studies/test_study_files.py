@@ -259,6 +259,7 @@ def test_every_study_of_the_issue_is_shipped():
         "bed",
         "bed-longer",
         "penalty-longer",
+        "penalty-with",
         "remedies",
         "robust",
         "robust-credo",
