@@ -1,4 +1,4 @@
-"""Table of docs/stability/longer.md: does the penalty alone arrive, given time? From the files of keep_study.py."""
+"""Tables of docs/stability/longer.md, from keep_study.py's files: the penalty, given time, and with one part more."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean, median
+from typing import NamedTuple
 
 import numpy as np
 from bed_table import REMEDIED
@@ -16,11 +17,10 @@ from kept_files import NEAR_THE_EXPERT, Rows, markdown, read, whole
 
 from credo.studies.counts import holm
 
-STUDY, TREATED = "stability-penalty-longer", "preactivation-penalty"
+LONGER, WITH = "stability-penalty-longer", "stability-penalty-with"
 LAST = 3
 """Evaluations that are the end of a seed."""
-HEADER = (
-    "changed",
+_MEASURED = (
     "steps",
     "dead",
     "end, mean share of the expert's return: mean of seeds (least to most)",
@@ -28,8 +28,18 @@ HEADER = (
     "at 0.9 in any",
     "kept policy at 0.9 in the evaluation that chose it",
     "Q / due, of those not dead: median (most)",
-    "p of dead, of the end, alone / Holm",
 )
+HEADER = ("changed", *_MEASURED, "p of dead, of the end, alone / Holm")
+ADDED = {
+    "penalty": "nothing",
+    "critic-norm": "layer norm in the critics",
+    "cloning": "the clone's loss",
+    "sooner": "1,000 random steps, nothing learned before",
+    "discriminator": "`robust`'s discriminator",
+    "normalised-observations": "normalised observations",
+    "smaller-networks": "256-256 units, batches of 64, target rate 0.01",
+    "all-but-cloning": "all but the clone's loss",
+}
 
 
 def ends(seeds: Rows, evaluations: Rows) -> list[float]:
@@ -53,33 +63,60 @@ def exchanged(first: Sequence[float], second: Sequence[float]) -> float:
     return float((apart >= abs(np.mean(first) - values.mean()) - 1e-12).mean())
 
 
-def table(results: Path) -> list[str]:
-    """Nothing changed, and the penalty on the same seeds."""
-    cells = {method: whole(rows) for (method, _), rows in cells_of(results, STUDY).items()}
-    evaluations, found = read(results / f"{STUDY}-evaluations.csv"), curves(results, STUDY)
-    at_end = {method: ends(rows, evaluations) for method, rows in cells.items()}
+class Measured(NamedTuple):
+    """What a method's seeds came to, and what is tested of it."""
+
+    seeds: Rows
+    ends: list[float]
+    told: list[str]
+    """Cells of ``_MEASURED``."""
+
+
+def measured(results: Path, study: str) -> dict[str, Measured]:
+    """Every method of a study in one environment."""
+    evaluations, found = read(results / f"{study}-evaluations.csv"), curves(results, study)
     promised = {method: of for (method, _), of in found.items()}
-    told = []
-    for method, rows in sorted(cells.items(), reverse=True, key=lambda cell: cell[0] == "plain"):
-        bests = [row["best_return"] / row["expert_return"] for row in rows]
-        kept = [row["kept_return"] / row["expert_return"] for row in rows]
-        times = ratios(rows, promised[method])
-        tested = ""
-        if method == TREATED and "plain" in cells:
-            alone = [of_dead(rows, cells["plain"]), exchanged(at_end[method], at_end["plain"])]
-            pairs = zip(map(rounded, alone), map(rounded, holm(alone)), strict=True)
-            tested = ", ".join(f"{one} / {both}" for one, both in pairs)
-        told.append(
+    told = {}
+    for (method, _), every in cells_of(results, study).items():
+        rows = whole(every)
+        at_end, times = ends(rows, evaluations), ratios(rows, promised[method])
+        bests, kept = ([row[f"{of}_return"] / row["expert_return"] for row in rows] for of in ("best", "kept"))
+        told[method] = Measured(
+            rows,
+            at_end,
             [
-                REMEDIED[method],
                 f"{max(row['steps'] for row in rows):,.0f}",
                 f"{sum(row['verdict'] == 'dead' for row in rows)} of {len(rows)}",
-                f"{mean(at_end[method]):.2f} ({min(at_end[method]):.2f} to {max(at_end[method]):.2f})",
+                f"{mean(at_end):.2f} ({min(at_end):.2f} to {max(at_end):.2f})",
                 f"{median(bests):.2f} ({min(bests):.2f} to {max(bests):.2f})",
                 f"{sum(best >= NEAR_THE_EXPERT for best in bests)} of {len(rows)}",
                 f"{sum(share >= NEAR_THE_EXPERT for share in kept)} of {len(rows)}",
-                f"{median(times):.1f} ({max(times):.1f})",
-                tested,
-            ]
+                f"{median(times):.1f} ({max(times):.1f})" if times else "",
+            ],
         )
-    return markdown(HEADER, told)
+    return told
+
+
+def table(results: Path) -> list[str]:
+    """Nothing changed, and the penalty on the same seeds."""
+    found = measured(results, LONGER)
+    plain, penalty = found["plain"], found["preactivation-penalty"]
+    alone = [of_dead(penalty.seeds, plain.seeds), exchanged(penalty.ends, plain.ends)]
+    tested = ", ".join(
+        f"{one} / {both}" for one, both in zip(map(rounded, alone), map(rounded, holm(alone)), strict=True)
+    )
+    lines = [[REMEDIED["plain"], *plain.told, ""], [REMEDIED["preactivation-penalty"], *penalty.told, tested]]
+    return markdown(HEADER, lines)
+
+
+def with_a_part(results: Path) -> list[str]:
+    """The penalty, and one part more a row; Holm's correction is for the parts that have run."""
+    found = measured(results, WITH)
+    base = found["penalty"].ends
+    alone = {method: exchanged(of.ends, base) for method, of in found.items() if method != "penalty"}
+    corrected = dict(zip(alone, holm(list(alone.values())), strict=True))
+    lines = []
+    for method in sorted(found, key=list(ADDED).index):
+        tested = f"{rounded(alone[method])} / {rounded(corrected[method])}" if method in alone else ""
+        lines.append([ADDED[method], *found[method].told, tested])
+    return markdown(("added to the penalty", *_MEASURED, "p of the end, alone / Holm"), lines)

@@ -46,6 +46,7 @@ STUDIES = {
     "stability-bed": "the same to 25,000 steps, and CREDO",
     "stability-bed-longer": "TD3 on Hopper without CREDO, on from 25,000 steps",
     "stability-penalty-longer": "TD3 on Hopper to 100,000 steps, the penalty alone beside nothing",
+    "stability-penalty-with": "TD3 on Hopper to 25,000 steps, one part of `robust` beside the penalty",
     "stability-explosion": "DDPG on Walker2d, one change at a time, 25,000 steps",
     "stability-remedies": "TD3 on Hopper, one change at a time, 25,000 steps",
     "stability-credo-early": "CREDO under an over-trained discriminator, 2,560 steps",

@@ -31,31 +31,37 @@ def test_exchanges_are_counted_by_hand(table):
     assert table.exchanged(first, second) == as_far / len(every)
 
 
-def test_the_end_is_the_mean_of_three_evaluations_and_what_is_tested_is_corrected(table, tmp_path):
-    """Expert at 100. Nothing changed: two of three dead at 1; the penalty: all alive and near the expert."""
+def kept(folder, study, curves):
+    """Files as keep_study.py writes them: an expert at 100, a seed a curve; those that end at 1 are dead."""
     seeds, evaluations, rounds = [], [], []
-    curves = {
-        "plain": [(9, 95, 1, 1, 1), (0, 1, 1, 1, 1), (10, 20, 30, 30, 60)],
-        "preactivation-penalty": [(5, 9, 80, 90, 100), (5, 9, 90, 90, 90), (5, 9, 70, 60, 50)],
-    }
-    for method, number in itertools.product(curves, range(3)):
-        place = {"method": method, "environment": "hopper", "seed": number}
-        returns = curves[method][number]
-        dead = returns[-1] == 1
-        told = (("dead", 128, 1) if dead else ("weak", "", 0)) + (500, max(returns), returns[-1])
-        seeds.append(place | dict(zip(SEED[3:], told, strict=True)) | {"expert_return": 100})
-        evaluations += [place | {"step": 100 * (n + 1), "return": value} for n, value in enumerate(returns)]
-        # A reward of 1 at a discount of 0 is due 1, of which the critic promises twice as much.
-        told = {"reward_mean": 1.0, "q_mean": 2.0, "actor_gradient_max": 1.0}
-        rounds += [place | {"step": step} | told for step in (100, 200, 300, 400, 500)]
-    study = tmp_path / "stability-penalty-longer"
+    for method, mine in curves.items():
+        for number, returns in enumerate(mine):
+            place = {"method": method, "environment": "hopper", "seed": number}
+            told = (("dead", 128, 1) if returns[-1] == 1 else ("weak", "", 0)) + (500, max(returns), returns[-1])
+            seeds.append(place | dict(zip(SEED[3:], told, strict=True)) | {"expert_return": 100})
+            evaluations += [place | {"step": 100 * (n + 1), "return": value} for n, value in enumerate(returns)]
+            # A reward of 1 at a discount of 0 is due 1, of which the critic promises twice as much.
+            told = {"reward_mean": 1.0, "q_mean": 2.0, "actor_gradient_max": 1.0}
+            rounds += [place | {"step": step} | told for step in (100, 200, 300, 400, 500)]
     for kind, rows in (("seeds", seeds), ("evaluations", evaluations), ("rounds", rounds)):
-        script_modules.write(study.with_name(f"{study.name}-{kind}.csv"), rows)
+        script_modules.write(folder / f"{study}-{kind}.csv", rows)
     settings = {"learner": "td3", "steps_per_round": 100, "updates_per_round": 2}
     settings |= {"td3": {"discount": 0.0, "target_rate": 0.5, "actor_delay": 2}}
-    study.with_name(f"{study.name}.json").write_text(json.dumps({name: {"identity": settings} for name in curves}))
-    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.table(tmp_path)[2:]]
-    nothing, penalty = lines
+    (folder / f"{study}.json").write_text(json.dumps({name: {"identity": settings} for name in curves}))
+
+
+def cells(lines):
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+
+
+PENALTY = [(5, 9, 80, 90, 100), (5, 9, 90, 90, 90), (5, 9, 70, 60, 50)]
+
+
+def test_the_end_is_the_mean_of_three_evaluations_and_what_is_tested_is_corrected(table, tmp_path):
+    """Nothing changed: two of three dead at 1; the penalty: all alive and near the expert."""
+    plain = [(9, 95, 1, 1, 1), (0, 1, 1, 1, 1), (10, 20, 30, 30, 60)]
+    kept(tmp_path, "stability-penalty-longer", {"plain": plain, "preactivation-penalty": PENALTY})
+    nothing, penalty = cells(table.table(tmp_path))
     assert nothing == [
         "nothing",
         "500",
@@ -71,3 +77,16 @@ def test_the_end_is_the_mean_of_three_evaluations_and_what_is_tested_is_correcte
     assert penalty[4:8] == ["0.90 (0.70 to 1.00)", "2 of 3", "2 of 3", "2.0 (2.0)"]
     # Two of three against none, of one table of six: p = 0.4; the ends: the one seen and its mirror image of 20.
     assert penalty[8] == "0.4 / 0.4, 0.1 / 0.2"
+
+
+def test_each_part_is_tested_against_the_penalty_and_corrected_for_those_that_ran(table, tmp_path):
+    better, dead = [(0, 0, 99, 99, 99)] * 3, [(0, 0, 1, 1, 1)] * 3
+    kept(tmp_path, "stability-penalty-with", {"cloning": better, "penalty": PENALTY, "critic-norm": dead})
+    alone, norm, cloning = cells(table.with_a_part(tmp_path))
+    assert alone == ["nothing", "500", "0 of 3", "0.80 (0.60 to 0.90)", *alone[4:8], ""]
+    assert norm[:4] == ["layer norm in the critics", "500", "3 of 3", "0.01 (0.01 to 0.01)"]
+    # No critic is told of where all are dead.
+    assert norm[7] == ""
+    assert cloning[:4] == ["the clone's loss", "500", "0 of 3", "0.99 (0.99 to 0.99)"]
+    # Both differ from the penalty in every seed: 2 of the 20 exchanges, doubled for two parts.
+    assert norm[8] == cloning[8] == "0.1 / 0.2"
