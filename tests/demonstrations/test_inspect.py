@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from credo.demonstrations import from_transitions, inspect, lines
+from credo.demonstrations.formats.table import read_file
 from credo.demonstrations.inspect import doubtful_ends
 
 
@@ -95,6 +96,20 @@ def test_ends_that_are_doubtful_are_told(make_demonstrations):
     assert "longer than the environment's limit" in told[1]
     still = from_transitions(**arrays | {"next_observation": d.observation}, terminated=none, truncated=some)
     assert "100% of them equal the observation before" in doubtful_ends(still)[0]
+
+
+def test_what_a_file_without_successors_loses_is_told(make_demonstrations, tmp_path):
+    d = make_demonstrations([4, 5])
+    ends = np.isin(np.arange(9), (3, 8))
+    arrays = {"observations": d.observation, "actions": d.action, "terminals": ends, "timeout": ~ends}
+    np.savez(tmp_path / "own.npz", **arrays, action_bounds=[[-1] * d.action_size, [1] * d.action_size])
+    read = read_file(tmp_path / "own.npz")
+    assert len(read) == 7
+    (lost,) = doubtful_ends(read, 9)
+    assert "of every episode's last step the file has none" in lost
+    # A misspelt field, "timeout" for "timeouts", is none that is read.
+    assert read.source == "own.npz (NumPy .npz; not read: 'timeout')"
+    assert doubtful_ends(read.subsample(2, 0), 9) == []
 
 
 def test_the_action_box_is_told(make_demonstrations):

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from credo import run_folder
-from credo.config import RunConfig
+from credo.config import RunConfig, TD3Config
 from credo.reports.load import load_run
 from credo.reports.tables import list_table, run_row, run_rows, seed_rows, summary_table
 
@@ -44,6 +44,18 @@ def test_rows_of_seeds_join_the_summary_and_the_curves(make_run):
     shown = text(summary_table(folder))
     for word in ("kept at", "50%", "dead at 2,048", "seed 1: actor inactive from step 2,048", "0.980"):
         assert word in shown
+
+
+def test_runs_that_look_alike_are_told_apart(make_run):
+    plain = make_run("runs/plain", ("dead",), td3=TD3Config(preactivation_penalty=0.0))
+    make_run("runs/again", ("healthy",), td3=TD3Config(preactivation_penalty=0.0), seeds=2)
+    make_run("runs/held", ("healthy",), td3=TD3Config(preactivation_penalty=0.01))
+    make_run("runs/other", ("healthy",), learner="sac")
+    told = {row.folder.name: row.apart for row in run_rows(plain.parent)}
+    assert told["held"] == "preactivation_penalty=0.01"
+    assert told["plain"] == told["again"] == "preactivation_penalty=0"
+    assert told["other"] == ""
+    assert "preactivation_penalty=0.01" in text(list_table(plain.parent))
 
 
 def test_no_word_is_cut_on_a_terminal_of_80_columns(make_run):

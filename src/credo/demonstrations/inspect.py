@@ -20,6 +20,8 @@ STILL_SHARE = 0.5
 """Share of next observations that equal the observation before, beyond which it is reported as a problem."""
 NAMED = 8
 """At most so many episodes or dimensions are named in one problem."""
+_SUBSAMPLED = 3
+"""Steps of the longest episode that subsampling may leave all rows but one of."""
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
@@ -129,6 +131,11 @@ def doubtful_ends(d: Demonstrations, time_limit: int | None = None) -> list[str]
         lines.append(
             f"episodes: in {gaps.size} rows the next observation is not the next row's (the first is "
             f"{place(d.episode_start, int(gaps[0]))}): is the end of an episode without its flag there?"
+        )
+    if (np.diff(d.episode_start) == d.lengths - 1).all() and int(d.lengths.min()) > _SUBSAMPLED:
+        lines.append(
+            "next observations: of every episode's last step the file has none: it is left out, "
+            "and no episode counts as terminated"
         )
     if time_limit is not None and (longer := np.flatnonzero(d.lengths > time_limit)).size:
         lines.append(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,8 @@ from rich.text import Text
 from credo.diagnostics.critics import OVER_DUE, RUNS_AWAY
 from credo.diagnostics.divergence import DIVERGED, KINDS
 from credo.reports.load import Columns, LoadedRun, find_runs, load_run
+from credo.reports.methods import Member, name_methods
+from credo.studies.read import MethodRun
 from credo.types import CredoError, is_number, printable
 
 _STYLES = {"healthy": "green", "recovered": "green", "exploded": "red", "dead": "red", "non-finite": "red"}
@@ -47,6 +49,8 @@ class RunRow:
     """Kind of every seed's verdict."""
     problem: str | None = None
     """What could not be read."""
+    apart: str = ""
+    """The settings that tell it from runs of the same environment, learner and reading of CREDO in the list."""
 
 
 @dataclass(frozen=True)
@@ -104,11 +108,21 @@ def run_rows(folder: Path) -> list[RunRow | tuple[Path, str]]:
         CredoError: there is no such folder.
     """
     rows: list[RunRow | tuple[Path, str]] = []
+    alike: dict[tuple[str, str, str], dict[int, Member]] = defaultdict(dict)
     for path in find_runs(folder):
         try:
-            rows.append(run_row(load_run(path)))
+            run = load_run(path)
+            row = run_row(run)
         except CredoError as error:
             rows.append((path, str(error)))
+            continue
+        member = Member(MethodRun("", "", path), run.config, run.stored)
+        alike[row.environment, row.learner, row.credo][len(rows)] = member
+        rows.append(row)
+    for (_, learner, _), members in alike.items():
+        for index, name in zip(members, name_methods(list(members.values())), strict=True):
+            if isinstance(alone := rows[index], RunRow):
+                rows[index] = replace(alone, apart=name.removeprefix(learner).strip())
     return rows
 
 
@@ -131,7 +145,7 @@ def list_table(folder: Path) -> Table:
             returns.append(f"\n{printable(row.problem)}", style="red")
         table.add_row(
             Text(printable(_relative(row.folder, folder))),
-            Text(f"{printable(row.environment)}\n{row.learner}{credo}"),
+            Text("\n".join(printable(part) for part in (row.environment, f"{row.learner}{credo}", row.apart) if part)),
             Text(f"{_progress(row)}\n{printable(row.state)}"),
             returns,
             _verdict_counts(row.verdicts),

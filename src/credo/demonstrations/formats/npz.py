@@ -41,13 +41,16 @@ ALIASES = {
 _EXTRA = ("action_bounds", "environment", "episode_start", "lengths", "returns")
 MEMBERS = 64
 """An archive with more members is refused."""
+_NAMED = 12
+"""Of a file's fields so many are told."""
 HEADER_BYTES = 1 << 12
 """A plain array's header is 128 bytes."""
 
 
 def open_npz(path: Path, options: ReadOptions) -> Recording:
     """A recording of an archive, whose arrays are read at once."""
-    arrays = read_arrays(path, {name for names in ALIASES.values() for name in names} | set(_EXTRA))
+    known = {name for names in ALIASES.values() for name in names} | set(_EXTRA)
+    arrays = read_arrays(path, known)
     columns: dict[str, Any] = {}
     for field, names in ALIASES.items():
         found = [name for name in names if name in arrays]
@@ -77,17 +80,23 @@ def open_npz(path: Path, options: ReadOptions) -> Recording:
         if array.dtype.kind not in kinds or array.ndim != axes:
             raise CredoError(f"{path}: field {field}: {str(array.dtype)[:40]} of shape {array.shape} is not expected")
         columns[field] = str(array)[:200] if field == "environment" else array
-    return flat_recording(path, Flat(**columns), options)
+    unread = tuple(name for name in _names(path) if name not in known)
+    return flat_recording(path, Flat(**columns), options)._replace(unread=unread[:_NAMED])
+
+
+def _names(path: Path) -> list[str]:
+    """The fields that are there."""
+    with zipfile.ZipFile(path) as archive:
+        return sorted(info.filename.removesuffix(".npy")[:40] for info in archive.infolist())
 
 
 def _told(path: Path, field: str) -> str:
     """What a field may be called, and what is there."""
-    with zipfile.ZipFile(path) as archive:
-        found = sorted(info.filename.removesuffix(".npy")[:40] for info in archive.infolist())
+    found = _names(path)
     called = " or ".join(ALIASES[field])
     done = next((name for name in found if name in ("done", "dones")), None) if field == "terminated" else None
     hint = f"; {done!r} does not say which: divide it into terminated and truncated (by a time limit)" if done else ""
-    return f" ({called}); found {', '.join(found[:12]) or 'nothing'}{hint}"
+    return f" ({called}); found {', '.join(found[:_NAMED]) or 'nothing'}{hint}"
 
 
 def write_npz(path: Path, demonstrations: Demonstrations, overwrite: bool) -> None:

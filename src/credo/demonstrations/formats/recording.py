@@ -79,6 +79,8 @@ class Recording(NamedTuple):
     environment: str = ""
     scaled: bool = False
     """True where actions are in [-1, 1] already."""
+    unread: tuple[str, ...] = ()
+    """Fields of the file that nothing is made of, where a misspelt one may be among them."""
 
 
 def gather(recording: Recording, path: Path, options: ReadOptions, source: str) -> Demonstrations:

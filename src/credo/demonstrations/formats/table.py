@@ -117,7 +117,9 @@ def read_file(path: Path, options: ReadOptions = ReadOptions()) -> Demonstration
             return demonstrations
         return demonstrations.subsample(options.stride, options.seed)
     with reading(path, format.label), format.open(path, options) as recording:
-        return gather(recording, path, options, f"{path.name} ({format.label})")
+        unread = "".join(f", {name!r}" for name in recording.unread).removeprefix(", ")
+        told = f"{format.label}; not read: {unread}" if unread else format.label
+        return gather(recording, path, options, f"{path.name} ({told})")
 
 
 def write_file(path: Path, demonstrations: Demonstrations, format: str | None = None, overwrite: bool = False) -> str:
