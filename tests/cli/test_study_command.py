@@ -188,3 +188,12 @@ def test_a_study_of_a_plugin_runs_where_the_plugin_is_named(study, place):
         words = ["study", command, "gentle.toml", "--plugin", "my_gentle"]
         told = subprocess.run([sys.executable, "-m", "credo", *words], capture_output=True, text=True, cwd=place)
         assert told.returncode == 0, told.stderr
+
+
+def test_a_study_of_long_names_fits_80_columns(study, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    status, text = study("status stability-remedies")
+    assert status == 0
+    rows = [line for line in text.splitlines() if "waiting" in line and line.startswith("│")]
+    assert len(rows) == 34
+    assert all(len(row) <= 80 and row.endswith(" min │") for row in rows)

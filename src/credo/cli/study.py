@@ -339,11 +339,10 @@ def _headline(study: Study, placed: Sequence[Placed], progress: Sequence[Progres
 
 def _grid(study: Study, store: Store, placed: Sequence[Placed], progress: Sequence[Progress]) -> Table:
     table = Table(title=Text(study.name), title_justify="left", caption_justify="left")
-    table.add_column(
-        "cell", overflow="fold", min_width=min(_CELL_WIDTH, max((len(p.cell.name) for p in placed), default=0))
-    )
-    for name in ("state", "progress", "verdicts so far", "left"):
-        table.add_column(name, overflow="fold")
+    longest = max((len(p.cell.name) for p in placed), default=0)
+    table.add_column("cell", overflow="fold", width=min(_CELL_WIDTH, longest))
+    for name in ("state", "progress", "verdicts", "left"):
+        table.add_column(name, overflow="fold", no_wrap=name in ("progress", "left"))
     for p, now in zip(placed, progress, strict=True):
         share = now.steps / now.steps_wanted
         left, guessed = seconds_left([p], [now])
