@@ -1,4 +1,4 @@
-"""Tables of docs/stability/longer.md: what critics promise in the paper's regime, from the files of keep_study.py."""
+"""Tables of docs/stability/longer.md: mean Q in the paper's regime, from the files of keep_study.py."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from early_tables import CHANGES, cells_of, rounded
 from kept_files import ENVIRONMENTS, LEARNERS, Rows, in_order, markdown, read
 from robust_table import of_pairs
 
-from credo.diagnostics.critics import Following, due
+from credo.diagnostics.critics import Following, reference_q
 from credo.studies.counts import holm
 
 BED, ROBUST, EXPLOSION = "stability-bed", "stability-robust", "stability-explosion"
@@ -25,9 +25,9 @@ HEADER = (
     "",
     "not dead",
     "reward of a step",
-    "Q that is due",
+    "reference Q",
     "mean Q: median (most)",
-    "Q / due: median (least to most)",
+    "Q / reference: median (least to most)",
     "largest gradient of the actor: median (most)",
 )
 PAIRS = (
@@ -36,11 +36,11 @@ PAIRS = (
     "exploded",
     "best evaluation, share of the expert's return: medians",
     "largest gradient of the actor at the end: medians",
-    "Q / due, of those not dead: medians",
+    "Q / reference, of those not dead: medians",
     "filtered, second half",
     "p of dead, of the gradient, alone / Holm",
 )
-TESTED = "p of the gradient, of Q, alone / Holm; of Q / due"
+TESTED = "p of the gradient, of Q, alone / Holm; of Q / reference"
 Cell = tuple[str, str]
 """Method and environment."""
 
@@ -52,7 +52,7 @@ class Window(NamedTuple):
     rounds: float
     reward: float
     q: float
-    due: float
+    reference: float
     """What a critic would say that errs in nothing and whose targets lag as these do, if no episode ended."""
     gradient: float
     """The largest of the actor."""
@@ -63,7 +63,7 @@ class End(NamedTuple):
 
     reward: float
     q: float
-    due: float
+    reference: float
     gradient: float
 
 
@@ -72,10 +72,12 @@ def windows_of(rows: Rows, targets: Following, steps: int) -> list[Window]:
     before = itertools.chain([0.0], (row["step"] for row in rows))
     lengths = [(row["step"] - start) / steps for row, start in zip(rows, before, strict=False)]
     learned = [(row, n) for row, n in zip(rows, lengths, strict=True) if "" not in (row["q_mean"], row["reward_mean"])]
-    owed = due(np.array([row["reward_mean"] for row, _ in learned]), targets, np.array([n for _, n in learned]))
+    references = reference_q(
+        np.array([row["reward_mean"] for row, _ in learned]), targets, np.array([n for _, n in learned])
+    )
     return [
         Window(row["step"], n, row["reward_mean"], row["q_mean"], float(value), row["actor_gradient_max"])
-        for (row, n), value in zip(learned, owed, strict=True)
+        for (row, n), value in zip(learned, references, strict=True)
     ]
 
 
@@ -101,7 +103,9 @@ def curves(results: Path, study: str) -> dict[Cell, dict[float, list[Window]]]:
 def end_of(windows: list[Window]) -> End:
     last = windows[-LAST:]
     weights = [window.rounds for window in last]
-    means = (np.average([getattr(window, name) for window in last], weights=weights) for name in ("reward", "q", "due"))
+    means = (
+        np.average([getattr(window, name) for window in last], weights=weights) for name in ("reward", "q", "reference")
+    )
     return End(*map(float, means), max(window.gradient for window in last))
 
 
@@ -111,8 +115,8 @@ def alive(seeds: Rows, found: dict[float, list[Window]]) -> list[End]:
 
 
 def ratios(seeds: Rows, found: dict[float, list[Window]]) -> list[float]:
-    """Mean Q over what is due at the end, of the seeds that are not dead."""
-    return [end.q / end.due for end in alive(seeds, found)]
+    """Mean Q over its reference at the end, of the seeds that are not dead."""
+    return [end.q / end.reference for end in alive(seeds, found)]
 
 
 def row_of(name: str, seeds: Rows, found: dict[float, list[Window]]) -> list[str]:
@@ -121,14 +125,14 @@ def row_of(name: str, seeds: Rows, found: dict[float, list[Window]]) -> list[str
     told = [name, f"{len(ends)} of {len(seeds)}"]
     if not ends:
         return [*told, "", "", "", "", ""]
-    promised = ratios(seeds, found)
+    times = ratios(seeds, found)
     values, gradients = [end.q for end in ends], [end.gradient for end in ends]
     return [
         *told,
         f"{median(end.reward for end in ends):.2f}",
-        f"{median(end.due for end in ends):.0f}",
+        f"{median(end.reference for end in ends):.0f}",
         f"{median(values):,.0f} ({max(values):,.0f})",
-        f"{median(promised):.1f} ({min(promised):.1f} to {max(promised):.1f})",
+        f"{median(times):.1f} ({min(times):.1f} to {max(times):.1f})",
         f"{_gradient(median(gradients))} ({_gradient(max(gradients))})",
     ]
 
@@ -137,14 +141,14 @@ def _gradient(value: float) -> str:
     return gradient(value, ".1f")
 
 
-def promised(results: Path, study: str, cell: Cell) -> Rows:
-    """Of every seed and window of a cell, mean Q over what is due, where it is above 0."""
+def shares(results: Path, study: str, cell: Cell) -> Rows:
+    """Of every seed and window of a cell, mean Q over its reference, where it is above 0."""
     dead = {row["seed"] for row in cells_of(results, study).get(cell, ()) if row["verdict"] == "dead"}
     return [
         {
             "seed": seed,
             "step": window.step / 1000,
-            "share": window.q / window.due,
+            "share": window.q / window.reference,
             "kind": "dead" if seed in dead else "not dead",
         }
         for seed, windows in curves(results, study).get(cell, {}).items()
@@ -181,7 +185,7 @@ def explosion(results: Path) -> list[str]:
         for column in ("gradient", "q")
     }
     # The third test was not fixed beforehand.
-    shares = {key: {seed: end.q / end.due for seed, end in ends[key].items()} for key in found}
+    shares = {key: {seed: end.q / end.reference for seed, end in ends[key].items()} for key in found}
     told = {
         key: ", ".join(f"{rounded(each[index])} / {rounded(holm(each)[index])}" for each in alone.values())
         + f"; {rounded(of_pairs([share - shares[plain][seed] for seed, share in shares[key].items()]))}"
@@ -213,7 +217,7 @@ def credo(results: Path) -> list[str]:
     rows = []
     for index, (name, pair) in enumerate(pairs.items()):
         sides = [cells[key] for key in pair]
-        promised = [ratios(cells[key], found[key]) for key in pair]
+        times = [ratios(cells[key], found[key]) for key in pair]
         filtered = [row for row in rounds if (row["method"], row["environment"]) == pair[1]]
         rows.append(
             [
@@ -227,7 +231,7 @@ def credo(results: Path) -> list[str]:
                     f"{median(row['best_return'] / row['expert_return'] for row in side):.2f}" for side in sides
                 ),
                 " and ".join(_gradient(median(end.gradient for end in ends[key].values())) for key in pair),
-                " and ".join(f"{median(side):.0f}" if side else "-" for side in promised),
+                " and ".join(f"{median(side):.0f}" if side else "-" for side in times),
                 f"{late(filtered, 'filtered_share'):.0%}",
                 ", ".join(f"{rounded(each[index])} / {rounded(holm(each)[index])}" for each in alone.values()),
             ]

@@ -43,7 +43,7 @@ HEADER = (
     "mean share of the expert's return: median (least to most)",
     "at 0.9 at the last",
     "at 0.9 in any",
-    "Q / due, of those not dead: median (most)",
+    "Q / reference, of those not dead: median (most)",
     "mean difference from `robust` (95% interval)",
     "p, alone / Holm",
 )
@@ -112,7 +112,7 @@ def table(results: Path) -> list[str]:
         for part in parts:
             mine, seeds = means(sides[part]), cells[part, environment]
             last, ever = there(sides[part])
-            promised = ratios(seeds, found[part, environment])
+            times = ratios(seeds, found[part, environment])
             tested = part in alone
             lines.append(
                 [
@@ -121,7 +121,7 @@ def table(results: Path) -> list[str]:
                     f"{median(mine):.2f} ({min(mine):.2f} to {max(mine):.2f})",
                     f"{last} of {len(seeds)}",
                     f"{ever} of {len(seeds)}",
-                    f"{median(promised):.1f} ({max(promised):.1f})" if promised else "",
+                    f"{median(times):.1f} ({max(times):.1f})" if times else "",
                     told_of(differences[part]) if tested else "",
                     f"{rounded(alone[part])} / {rounded(corrected[part])}" if tested else "",
                 ]

@@ -27,7 +27,7 @@ _MEASURED = (
     "best evaluation, share: median (least to most)",
     "at 0.9 in any",
     "kept policy at 0.9 in the evaluation that chose it",
-    "Q / due, of those not dead: median (most)",
+    "Q / reference, of those not dead: median (most)",
 )
 HEADER = ("changed", *_MEASURED, "p of dead, of the end, alone / Holm")
 ADDED = {
@@ -75,11 +75,11 @@ class Measured(NamedTuple):
 def measured(results: Path, study: str) -> dict[str, Measured]:
     """Every method of a study in one environment."""
     evaluations, found = read(results / f"{study}-evaluations.csv"), curves(results, study)
-    promised = {method: of for (method, _), of in found.items()}
+    references = {method: of for (method, _), of in found.items()}
     told = {}
     for (method, _), every in cells_of(results, study).items():
         rows = whole(every)
-        at_end, times = ends(rows, evaluations), ratios(rows, promised[method])
+        at_end, times = ends(rows, evaluations), ratios(rows, references[method])
         bests, kept = ([row[f"{of}_return"] / row["expert_return"] for row in rows] for of in ("best", "kept"))
         told[method] = Measured(
             rows,

@@ -23,7 +23,7 @@ REGIME = (
     "at 25,000 steps: dead",
     "below 0.1 of the expert at every evaluation, not dead",
     "above 0.1 at the end (most)",
-    "mean Q over what is due: " + ", ".join(SHORT.values()),
+    "mean Q over its reference: " + ", ".join(SHORT.values()),
 )
 ARRIVES = (
     "",
@@ -111,7 +111,7 @@ def regime(results: Path) -> list[str]:
 
 
 def _overshoot(seeds: Rows, found: dict[float, list[Window]]) -> str:
-    """Mean Q over what is due at the end, the median of those that are not dead."""
+    """Mean Q over its reference at the end, the median of those that are not dead."""
     ratio = median(ratios(seeds, found))
     return f"{ratio:.0f}" if ratio >= 10 else f"{ratio:.1f}"
 

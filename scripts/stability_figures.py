@@ -211,7 +211,7 @@ def robust(results: Path) -> alt.Chart | None:
 
 
 def critics(results: Path) -> alt.Chart | None:
-    """Mean Q over what is due, one line a seed: DDPG and TD3 in the paper's regime and under robust."""
+    """Mean Q over its reference, one line a seed: DDPG and TD3 in the paper's regime and under robust."""
     columns = {
         "DDPG, the paper's regime": (critics_table.BED, "ddpg plain"),
         "TD3, the paper's regime": (critics_table.BED, "td3 plain"),
@@ -221,11 +221,11 @@ def critics(results: Path) -> alt.Chart | None:
     panels = []
     for environment in ENVIRONMENTS:
         for index, (name, (study, method)) in enumerate(columns.items()):
-            found = critics_table.promised(results, study, (method, environment))
+            found = critics_table.shares(results, study, (method, environment))
             if not found:
                 return None
             x = alt.X("step:Q", title="environment steps (thousands)", axis=alt.Axis(grid=False, tickCount=5))
-            title = "mean Q / what is due" if index == 0 else None
+            title = "mean Q / reference" if index == 0 else None
             scale = alt.Scale(type="log", domain=[0.1, 1000], clamp=True)
             y = alt.Y("share:Q", title=title, scale=scale, axis=alt.Axis(values=[0.1, 1, 10, 100, 1000], format="~g"))
             kind = alt.Color(
@@ -237,8 +237,8 @@ def critics(results: Path) -> alt.Chart | None:
             layers = alt.layer(lines.encode(x, y, kind, detail="seed:N"), dashes.encode(y="value:Q"))
             panels.append(layers.properties(width=190, height=150, title=shown))
     title = heading(
-        "What critics promise",
-        "one line a seed; dashed: what a critic would say that errs in nothing and whose targets lag as these do",
+        "Mean Q over its reference",
+        "one line a seed; dashed: the reference, a critic without error that learns from the same rewards",
     )
     return alt.concat(*panels, columns=4, spacing=18).properties(title=title)
 

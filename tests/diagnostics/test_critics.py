@@ -1,4 +1,4 @@
-"""What a critic promises over what is due."""
+"""Mean Q over its reference."""
 
 import dataclasses
 
@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from credo.config import RunConfig
-from credo.diagnostics.critics import Following, due, following, over_due
+from credo.diagnostics.critics import Following, following, q_over_reference, reference_q
 
 TARGETS = Following(discount=0.9, target_rate=0.02, moves=32)
 
 
 def moved(rewards, rounds, targets):
-    """What is due by the recursion of the targets themselves, move by move."""
+    """The reference by the recursion of the targets themselves, move by move."""
     target, found = 0.0, []
     for reward, count in zip(rewards, rounds, strict=True):
         start = target
@@ -24,37 +24,37 @@ def moved(rewards, rounds, targets):
 
 def test_what_is_due_is_what_lagging_targets_say():
     rewards = np.array([1.0, 0.5, 0.5, -0.1])
-    np.testing.assert_allclose(due(rewards, TARGETS), moved(rewards, (1, 1, 1, 1), TARGETS))
+    np.testing.assert_allclose(reference_q(rewards, TARGETS), moved(rewards, (1, 1, 1, 1), TARGETS))
     rounds = (1, 1, 2, 5)
-    np.testing.assert_allclose(due(rewards, TARGETS, np.array(rounds)), moved(rewards, rounds, TARGETS))
+    np.testing.assert_allclose(reference_q(rewards, TARGETS, np.array(rounds)), moved(rewards, rounds, TARGETS))
 
 
 def test_in_the_end_the_sum_of_discounted_rewards_is_due():
-    assert due(np.full(5_000, 0.3), TARGETS)[-1] == pytest.approx(0.3 / (1 - 0.9))
-    assert len(due(np.zeros(0), TARGETS)) == 0
+    assert reference_q(np.full(5_000, 0.3), TARGETS)[-1] == pytest.approx(0.3 / (1 - 0.9))
+    assert len(reference_q(np.zeros(0), TARGETS)) == 0
 
 
-def test_a_promise_is_held_against_it_where_something_is_learned():
+def test_mean_q_is_held_against_it_where_something_is_learned():
     at_once = Following(discount=0.5, target_rate=1.0, moves=20)
     nothing = float("nan")
     columns = {
         "q_mean": np.array([nothing, 3.0, 3.0, nothing, 1.0]),
         "reward_mean": np.array([nothing, 1.0, 1.0, nothing, 1.0]),
     }
-    # In the first round the targets go from 0 to 2: 1 + 0.5 * 1 is due; then 2.
-    np.testing.assert_allclose(over_due(columns, at_once), [nothing, 2.0, 1.5, nothing, 0.5], rtol=1e-5)
-    assert over_due({"q_mean": columns["q_mean"]}, at_once) is None
-    assert over_due({"q_mean": np.zeros(0), "reward_mean": np.zeros(0)}, at_once).shape == (0,)
+    # In the first round the targets go from 0 to 2: the reference is 1 + 0.5 * 1, then 2.
+    np.testing.assert_allclose(q_over_reference(columns, at_once), [nothing, 2.0, 1.5, nothing, 0.5], rtol=1e-5)
+    assert q_over_reference({"q_mean": columns["q_mean"]}, at_once) is None
+    assert q_over_reference({"q_mean": np.zeros(0), "reward_mean": np.zeros(0)}, at_once).shape == (0,)
 
 
 def test_what_is_due_has_one_sign():
     """Across 0 the share says nothing."""
     at_once = Following(discount=0.5, target_rate=1.0, moves=20)
     columns = {"q_mean": np.full(4, -4.0), "reward_mean": np.array([-1.0, -1.0, 3.0, -1.0])}
-    found = over_due(columns, at_once)
+    found = q_over_reference(columns, at_once)
     np.testing.assert_allclose(found[:2], [4 / 1.5, 2], rtol=1e-5)
     assert np.isnan(found[2:]).all()
-    assert np.isnan(over_due(columns | {"reward_mean": np.zeros(4)}, at_once)).all()
+    assert np.isnan(q_over_reference(columns | {"reward_mean": np.zeros(4)}, at_once)).all()
 
 
 @pytest.mark.parametrize(("learner", "moves"), [("ddpg", 64), ("td3", 32), ("sd3", 64), ("sac", 64)])

@@ -69,16 +69,16 @@ def test_no_word_is_cut_on_a_terminal_of_80_columns(make_run):
     assert max(map(len, shown.splitlines())) <= 80
 
 
-def test_a_critic_that_runs_away_is_told_of(make_run):
-    """Targets that move all the way are at reward / (1 - discount) after the first few rounds, so 0.2 is due."""
+def test_a_critic_that_overestimates_is_told_of(make_run):
+    """Targets that move all the way are at reward / (1 - discount) after the first few rounds: the reference is 0.2."""
     td3 = {"td3": dataclasses.replace(RunConfig().td3, discount=0.5, target_rate=1.0)}
     folder = make_run("run", ("healthy", "weak", "weak"), qs=(0.3, 2.1, 9.0), **td3)
-    assert [row.q_over_due for row in seed_rows(load_run(folder))] == pytest.approx([1.5, 10.5, 45])
+    assert [row.q_over_reference for row in seed_rows(load_run(folder))] == pytest.approx([1.5, 10.5, 45])
     shown = " ".join(text(summary_table(folder)).split())
-    assert "critics run away: mean Q is 10 (seed 1), 45 (seed 2) times what is due" in shown
+    assert "critics overestimate: mean Q is 10 (seed 1), 45 (seed 2) times its reference" in shown
     assert "run away" not in text(summary_table(make_run("steady", ("healthy",), qs=(1.9,), **td3)))
     clone = make_run("clone", ("healthy",), qs=(9.0,), learner="bc")
-    assert seed_rows(load_run(clone))[0].q_over_due is None
+    assert seed_rows(load_run(clone))[0].q_over_reference is None
 
 
 def test_a_run_on_the_environments_reward_has_no_columns_of_a_discriminator(make_run):

@@ -40,7 +40,7 @@ def kept(folder, study, curves):
             told = (("dead", 128, 1) if returns[-1] == 1 else ("weak", "", 0)) + (500, max(returns), returns[-1])
             seeds.append(place | dict(zip(SEED[3:], told, strict=True)) | {"expert_return": 100})
             evaluations += [place | {"step": 100 * (n + 1), "return": value} for n, value in enumerate(returns)]
-            # A reward of 1 at a discount of 0 is due 1, of which the critic promises twice as much.
+            # A reward of 1 at a discount of 0: the reference is 1, and the mean Q twice as much.
             told = {"reward_mean": 1.0, "q_mean": 2.0, "actor_gradient_max": 1.0}
             rounds += [place | {"step": step} | told for step in (100, 200, 300, 400, 500)]
     for kind, rows in (("seeds", seeds), ("evaluations", evaluations), ("rounds", rounds)):

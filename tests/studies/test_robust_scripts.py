@@ -74,7 +74,7 @@ def test_each_part_of_robust_is_held_against_the_whole_in_its_environment(script
     kept(tmp_path, "stability-robust-parts", cells | cut)
     kept(tmp_path, "stability-robust", {("td3", name): [(*one, 0) for one in whole] for name in ("hopper", "walker2d")})
     place = [(part, name, seed) for part, name in cells for seed in range(6)]
-    # With targets that follow at once 0.1 / (1 - 0.9) = 1 is due.
+    # With targets that follow at once the reference is 0.1 / (1 - 0.9) = 1.
     rounds = [dict(zip(ROUNDS, (*each, 64_000, 0.1, 3 + each[2], 1.0), strict=True)) for each in place]
     write(tmp_path / "stability-robust-parts-rounds.csv", ROUNDS, rounds)
     settings = {"discount": 0.9, "target_rate": 1.0, "actor_delay": 2}
@@ -87,8 +87,8 @@ def test_each_part_of_robust_is_held_against_the_whole_in_its_environment(script
         "without the clone's loss",
         "exploration noise of 0.3",
     ]
-    due = 0.1 + 0.9 * (0 + 1) / 2
-    ratios = f"{5.5 / due:.1f} ({8 / due:.1f})"
+    reference = 0.1 + 0.9 * (0 + 1) / 2
+    ratios = f"{5.5 / reference:.1f} ({8 / reference:.1f})"
     assert rows[0][1:6] == ["0 of 6", "0.74 (0.72 to 0.75)", "6 of 6", "6 of 6", ratios]
     # All six are worse, as 2 of 64 ways to give signs: 0.031, times the two parts; the other part's differences cancel.
     assert rows[1][-1] == "0.031 / 0.062"
@@ -150,8 +150,8 @@ def test_a_window_of_rounds_has_what_is_due_in_it(scripts):
     rows = [dict(zip(ROUNDS[3:], (64, "", "", ""), strict=True))]
     rows += [dict(zip(ROUNDS[3:], told, strict=True)) for told in ((128, 1.0, 7.0, 2.0), (320, 0.5, 8.0, 3.0))]
     targets = table.Following(discount=0.9, target_rate=0.02, moves=32)
-    owed = table.due(np.array([1.0, 0.5]), targets, np.array([1, 3]))
-    assert table.windows_of(rows, targets, 64) == [(128, 1, 1, 7, owed[0], 2), (320, 3, 0.5, 8, owed[1], 3)]
+    references = table.reference_q(np.array([1.0, 0.5]), targets, np.array([1, 3]))
+    assert table.windows_of(rows, targets, 64) == [(128, 1, 1, 7, references[0], 2), (320, 3, 0.5, 8, references[1], 3)]
 
 
 def test_the_end_of_a_seed_weighs_its_windows_by_their_rounds(scripts):
@@ -165,8 +165,8 @@ def test_the_end_of_a_seed_weighs_its_windows_by_their_rounds(scripts):
     assert scripts["critics_table"].end_of(windows) == (2, 20, 6, 7)
 
 
-def test_what_critics_promise_is_held_against_what_is_due(scripts, tmp_path):
-    """With targets that follow at once, reward / (1 - discount) is due; a dead seed is not asked."""
+def test_mean_q_is_held_against_its_reference(scripts, tmp_path):
+    """With targets that follow at once, the reference is reward / (1 - discount); a dead seed is not asked."""
     values = {0: (100.0, 2.0, 4.0, 6.0), 1: (100.0, 1.0, 1.0, 1.0), 2: (9.0, 9.0, 9.0, 9.0)}
     table = scripts["critics_table"]
 
@@ -186,12 +186,12 @@ def test_what_critics_promise_is_held_against_what_is_due(scripts, tmp_path):
     files("stability-bed", ("ddpg plain", "walker2d"), "ddpg/plain/walker2d")
     files("stability-robust", ("ddpg", "hopper"), "ddpg/hopper")
     bed, robust = lines_of(table.table(tmp_path))
-    # Rewards of 0.1 and 0.2: 1 and 2 are due; mean Qs of 4 and 1; gradients of 0.6 and 0.1.
+    # Rewards of 0.1 and 0.2: references of 1 and 2; mean Qs of 4 and 1; gradients of 0.6 and 0.1.
     assert bed == ["DDPG, Walker2d-v5", "2 of 3", "0.15", "2", "2 (4)", "2.2 (0.5 to 4.0)", "0.3 (0.6)"]
     assert robust[0] == "`robust`: DDPG, Hopper-v5"
-    promised = table.promised(tmp_path, "stability-bed", ("ddpg plain", "walker2d"))
-    assert [row["kind"] for row in promised] == ["not dead"] * 8 + ["dead"] * 4
-    assert promised[1] == {"seed": 0, "step": 12.8, "share": pytest.approx(2), "kind": "not dead"}
+    shares = table.shares(tmp_path, "stability-bed", ("ddpg plain", "walker2d"))
+    assert [row["kind"] for row in shares] == ["not dead"] * 8 + ["dead"] * 4
+    assert shares[1] == {"seed": 0, "step": 12.8, "share": pytest.approx(2), "kind": "not dead"}
     # Kept without its rewards: not in the table.
     path = tmp_path / "stability-robust-rounds.csv"
     path.write_text(path.read_text().replace(",0.1,", ",,"))
@@ -219,8 +219,8 @@ def test_what_drives_the_critics_is_tested_seed_by_seed(scripts, tmp_path):
 
 
 def test_credo_in_the_bed_is_tested_pair_by_pair(scripts, tmp_path):
-    """Learners with both sides alone; six of six dead against none are 2 in 924, gradients that all fall 2 in 64. What
-    is due is 0.55, 1 and 1 in the three windows."""
+    """Learners with both sides alone; six of six dead against none are 2 in 924, gradients that all fall 2 in 64. The
+    reference is 0.55, 1 and 1 in the three windows."""
     seeds, rounds, cells = [], [], {}
     for method, environment, dead, gradient in (
         ("ddpg plain", "hopper", True, 10),

@@ -1,4 +1,4 @@
-"""What a critic promises beside what its rewards bear out: one that runs away promises many times as much.
+"""The mean Q of a critic beside its reference: one that overestimates is many times above it.
 
 Measured in docs/stability/longer.md: in the paper's regime up to 100 times (DDPG, medians), under the presets robust
 0.7 to 1.7 times in the end. NumPy and SciPy alone.
@@ -13,10 +13,10 @@ import numpy as np
 
 from credo.config import RunConfig
 
-OVER_DUE = "q_over_due"
-"""The column of ``over_due`` beside a run's metrics."""
-RUNS_AWAY = 10.0
-"""Mean Q over what is due from which a late critic is told of. Under the presets robust only SAC's young one is."""
+OVER_REFERENCE = "q_over_reference"
+"""The column of ``q_over_reference`` beside a run's metrics."""
+OVERESTIMATES = 10.0
+"""Mean Q over its reference from which a late critic is told of. Under the presets robust only SAC's young one is."""
 _WITH_TARGETS = ("ddpg", "td3", "sd3", "sac")
 
 
@@ -39,11 +39,12 @@ def following(config: RunConfig) -> Following | None:
     return Following(learner.discount, learner.target_rate, config.updates_per_round / delay)
 
 
-def due(reward: np.ndarray, targets: Following, rounds: np.ndarray | float = 1.0) -> np.ndarray:
-    """What a critic would say that errs in nothing, whose targets lag as these do, and whose episodes never end.
+def reference_q(reward: np.ndarray, targets: Following, rounds: np.ndarray | float = 1.0) -> np.ndarray:
+    """The Q that a critic without error with such targets has where every step earns these rewards and no episode ends.
 
-    With each move the targets go ``target_rate`` of the way to reward + discount * target, from 0 on. Where episodes
-    end, as they mostly do, less is due.
+    With each move the targets go ``target_rate`` of the way to reward + discount * target, from 0 on. The rewards are
+    of the learner's batches, mostly of older policies: a better one may rightly exceed it. Where episodes end, as
+    they mostly do, the true value is lower.
 
     Args:
         reward: [n] mean rewards that were learned from.
@@ -61,20 +62,20 @@ def due(reward: np.ndarray, targets: Following, rounds: np.ndarray | float = 1.0
     return reward + targets.discount * (before + after) / 2
 
 
-def over_due(columns: Mapping[str, np.ndarray], targets: Following) -> np.ndarray | None:
-    """Mean Q over what is due, one value for each row of metrics (a round each).
+def q_over_reference(columns: Mapping[str, np.ndarray], targets: Following) -> np.ndarray | None:
+    """Mean Q over its reference, one value for each row of metrics (a round each).
 
-    NaN where nothing was learned, and from where what is due has changed its sign on, as it may with rewards of both
+    NaN where nothing was learned, and from where the reference has changed its sign on, as it may with rewards of both
     signs. None without the columns ``q_mean`` and ``reward_mean``.
     """
     if "q_mean" not in columns or "reward_mean" not in columns:
         return None
     value, reward = (np.asarray(columns[name], np.float64) for name in ("q_mean", "reward_mean"))
     learned = np.flatnonzero(np.isfinite(value) & np.isfinite(reward))
-    owed = due(reward[learned], targets)
-    one_sign = np.logical_and.accumulate(np.sign(owed) == np.sign(owed[:1])) & (owed != 0)
+    reference = reference_q(reward[learned], targets)
+    one_sign = np.logical_and.accumulate(np.sign(reference) == np.sign(reference[:1])) & (reference != 0)
     found = np.full(len(value), np.nan)
-    found[learned[one_sign]] = value[learned[one_sign]] / owed[one_sign]
+    found[learned[one_sign]] = value[learned[one_sign]] / reference[one_sign]
     return found
 
 

@@ -12,7 +12,7 @@ import altair as alt
 import numpy as np
 import vl_convert
 
-from credo.diagnostics.critics import OVER_DUE
+from credo.diagnostics.critics import OVER_REFERENCE
 from credo.diagnostics.divergence import KINDS
 from credo.reports.load import Columns, LoadedRun, load_run, thin
 from credo.reports.style import EVENTS, FONT, SHORT_NUMBER, colours, log_ticks
@@ -94,7 +94,7 @@ PANELS = (
     Panel("Expert samples filtered", "share", "metrics", "filtered_share", "share"),
     Panel("Critic loss", "loss, log(x+1) axis", "metrics", "critic_loss", "log"),
     Panel("Mean value of the critic", "Q", "metrics", "q_mean"),
-    Panel("The critic's promise over what is due", "mean Q / due, log(x+1) axis", "metrics", OVER_DUE, "log"),
+    Panel("Mean Q over its reference", "mean Q / reference, log(x+1) axis", "metrics", OVER_REFERENCE, "log"),
 )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-from credo.diagnostics.critics import OVER_DUE
+from credo.diagnostics.critics import OVER_REFERENCE
 
 Scale = Literal["linear", "log", "share"]
 """log: log(x + 1), mirrored for negative values; share: from 0 to 1."""
@@ -82,14 +82,15 @@ FIGURES = (
         for network, paper in (("actor", "Figures 3 and 8"), ("critic", ""), ("discriminator", ""))
     ),
     Figure(
-        "critic-promise",
-        "What the critic promises, over what is due",
-        "mean Q / what is due",
+        "q-over-reference",
+        "Mean Q over its reference",
+        "mean Q / reference",
         "metrics",
-        OVER_DUE,
+        OVER_REFERENCE,
         "log",
-        "Due is what a critic without error would say whose targets lag behind the rewards as these do, if no episode "
-        "ended; so less is due where episodes end. Far above 1 the critic runs away.",
+        "The reference is the Q that a critic without error, with the same target network, would reach if every step "
+        "earned the mean reward of the learner's batches and no episode ended. A policy better than those batches may "
+        "rightly exceed it a few times; ten times or more at low returns is overestimation.",
     ),
     Figure(
         "expert-probability",

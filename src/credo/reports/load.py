@@ -41,7 +41,7 @@ class LoadedRun:
     """"done", or what the summary says: "running", "interrupted"; "running" without a summary, and "stopped" where the
     process that trained it is gone. A part of a run is done once all of it is there."""
     metrics: dict[int, Columns]
-    """Of every wanted seed, and beside them ``critics.OVER_DUE``; empty columns where it has no rows."""
+    """Of every wanted seed, and beside them ``critics.OVER_REFERENCE``; empty columns where it has no rows."""
     evaluations: dict[int, Columns]
     """Of every wanted seed; empty columns where it has no rows."""
     expert_return: float | None
@@ -115,7 +115,7 @@ def load_run(
     if part.seeds is not None:
         seeds = sorted(part.seeds)
     expert_return = expert_return_of(stored)
-    metrics_of = {seed: _with_promises(rows_of(metrics, seed, steps), config) for seed in seeds}
+    metrics_of = {seed: _with_reference(rows_of(metrics, seed, steps), config) for seed in seeds}
     evaluations_of = {seed: rows_of(evaluations, seed, steps) for seed in seeds}
     loaded = LoadedRun(
         folder=folder,
@@ -232,10 +232,10 @@ def _columns(folder: Path, kind: str, problems: list[str], names: list[str] | No
     return columns
 
 
-def _with_promises(columns: Columns, config: RunConfig) -> Columns:
+def _with_reference(columns: Columns, config: RunConfig) -> Columns:
     targets = critics.following(config)
-    found = None if targets is None else critics.over_due(columns, targets)
-    return columns if found is None else columns | {critics.OVER_DUE: found}
+    found = None if targets is None else critics.q_over_reference(columns, targets)
+    return columns if found is None else columns | {critics.OVER_REFERENCE: found}
 
 
 def _is_run(folder: Path) -> bool:

@@ -138,7 +138,7 @@ def seeds(collection: Collection) -> Table:
                         row.selected_return,
                         _percent(row.expert_share),
                         row.expert_probability,
-                        row.q_over_due,
+                        row.q_over_reference,
                         seed.verdict.first_explosion,
                     ),
                 )
@@ -148,13 +148,13 @@ def seeds(collection: Collection) -> Table:
         "Verdict of every seed",
         (
             *("environment", "method", "seed", "verdict", "at step", "reason", "last return"),
-            *("return of the kept policy", "of expert", "late P(expert)", "late Q / due", "first explosion"),
+            *("return of the kept policy", "of expert", "late P(expert)", "late Q / reference", "first explosion"),
         ),
         tuple(rows),
         "The kept policy is the one nearest to held-out demonstrations, chosen without a reward; its return is that of "
         "the evaluation which chose it, and credo evaluate plays it from other starts. Late P(expert) is the "
-        "discriminator's mean on expert samples over the last 50 rounds, late Q / due what the critic promises "
-        "there over what one without error would. First explosion: the step of the actor's first exploding gradient, "
+        "discriminator's mean on expert samples over the last 50 rounds, late Q / reference the mean Q "
+        "there over that of a critic without error. First explosion: the step of the actor's first exploding gradient, "
         "whatever the verdict.",
     )
 

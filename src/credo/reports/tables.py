@@ -10,7 +10,7 @@ import numpy as np
 from rich.table import Table
 from rich.text import Text
 
-from credo.diagnostics.critics import OVER_DUE, RUNS_AWAY
+from credo.diagnostics.critics import OVER_REFERENCE, OVERESTIMATES
 from credo.diagnostics.divergence import DIVERGED, KINDS
 from credo.reports.load import Columns, LoadedRun, find_runs, load_run
 from credo.reports.methods import Member, name_methods
@@ -72,8 +72,8 @@ class SeedRow:
     """Of expert samples, mean over the last rounds."""
     filtered_share: float | None
     """Of the expert samples, mean over the last rounds."""
-    q_over_due: float | None
-    """What the critic promises over what is due (``diagnostics.critics``), mean over the last rounds."""
+    q_over_reference: float | None
+    """Mean Q over its reference (``diagnostics.critics``), mean over the last rounds."""
 
 
 def run_row(run: LoadedRun) -> RunRow:
@@ -196,12 +196,16 @@ def summary_table(folder: Path) -> Table:
 
 
 def _running_away(rows: list[SeedRow]) -> list[str]:
-    """A line on the critics that promise many times what their rewards bear out."""
-    far = {row.seed: row.q_over_due for row in rows if row.q_over_due is not None and row.q_over_due >= RUNS_AWAY}
+    """A line on the critics that overestimate many times."""
+    far = {
+        row.seed: row.q_over_reference
+        for row in rows
+        if row.q_over_reference is not None and row.q_over_reference >= OVERESTIMATES
+    }
     if not far:
         return []
     told = ", ".join(f"{times:,.0f} (seed {seed})" for seed, times in far.items())
-    return [f"critics run away: mean Q is {told} times what is due; under the presets robust they do not"]
+    return [f"critics overestimate: mean Q is {told} times its reference; under the presets robust they do not"]
 
 
 def _why(run: LoadedRun, row: SeedRow) -> str:
@@ -231,7 +235,7 @@ def _seed_row(run: LoadedRun, seed: int) -> SeedRow:
         final_return=final,
         expert_probability=_late_mean(run.metrics[seed], "expert_probability_expert"),
         filtered_share=_late_mean(run.metrics[seed], "filtered_share"),
-        q_over_due=_late_mean(run.metrics[seed], OVER_DUE),
+        q_over_reference=_late_mean(run.metrics[seed], OVER_REFERENCE),
     )
 
 
