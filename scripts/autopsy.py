@@ -9,7 +9,7 @@ TD3's target actions is drawn anew) and writes OUT/autopsy-CELL.csv, one row for
     preactivation       mean absolute output before tanh
     saturation          share of action components of at least 0.99
     gradient            largest absolute entry of the actor's gradient at this update
-    step                mean absolute change of the actor's parameters at this update, in units of its step size
+    step                mean absolute change of the actor's parameters at this update, in units of its learning rate
     agreement           1 if the critic wants to move each action component the same way in every state, 0 if as often
                         one way as the other: mean over components of |mean over states of the sign of its slope|
     action_slope        mean norm of the critic's gradient in the action

@@ -8,7 +8,7 @@ replay, with the actor's own action there. Writes OUT/STUDY-pull-STEP.csv, one r
     saturation             share of action components of at least 0.99
     critic_inwards         share of components that the critic wants nearer to 0
     discriminator_inwards  the same of the discriminator's logit
-    reward_inwards         the same of the reward, its factor and the cost of actions in it (not its normalisation)
+    reward_inwards         the same of the reward, its factor and the action cost in it (not its normalisation)
     critic_contrast        its mean slope in the action as a share of its standard deviation over states
     discriminator_contrast the same of the logit
 """

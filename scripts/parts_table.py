@@ -18,10 +18,10 @@ from credo.studies.counts import holm
 ROBUST, STUDY = "stability-robust", "stability-robust-parts"
 PARTS = {
     "whole": "`robust`",
-    "no-cloning": "without the clone's loss",
-    "no-preactivation-penalty": "without the penalty before tanh",
+    "no-cloning": "without the cloning loss",
+    "no-preactivation-penalty": "without the pre-activation penalty",
     "plain-critics": "without layer norm in the critics",
-    "small-steps": "step sizes of 3e-4",
+    "small-steps": "learning rates of 3e-4",
     "small-gradient-penalty": "gradient penalty of 1",
     "wide-noise": "exploration noise of 0.3",
     "slow-targets": "target rate of 0.005",

@@ -33,12 +33,12 @@ HEADER = ("changed", *_MEASURED, "p of dead, of the end, alone / Holm")
 ADDED = {
     "penalty": "nothing",
     "critic-norm": "layer norm in the critics",
-    "cloning": "the clone's loss",
+    "cloning": "the cloning loss",
     "sooner": "1,000 random steps, nothing learned before",
     "discriminator": "`robust`'s discriminator",
     "normalised-observations": "normalised observations",
     "smaller-networks": "256-256 units, batches of 64, target rate 0.01",
-    "all-but-cloning": "all but the clone's loss",
+    "all-but-cloning": "all but the cloning loss",
 }
 
 

@@ -10,11 +10,11 @@ from kept_files import Rows, markdown, read
 
 HOPPER = {
     "hopper-ddpg-discount-99": "TD3's settings: discount 0.99",
-    "hopper-ddpg-slow": "actor's step size 3e-4, target rate 0.005",
+    "hopper-ddpg-slow": "actor's learning rate 3e-4, target rate 0.005",
     "hopper-ddpg-cloning-5": "cloning 5",
     "hopper-ddpg-discount-97": "discount 0.97",
     "hopper-ddpg-discount-95": "discount 0.95: `robust-ddpg`",
-    "hopper-ddpg-without-cloning": "`robust-ddpg` without the clone's loss",
+    "hopper-ddpg-without-cloning": "`robust-ddpg` without the cloning loss",
 }
 WALKER2D = {
     "walker2d-without-cloning": "nothing more",

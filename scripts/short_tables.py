@@ -32,10 +32,10 @@ ARRIVES = (
     "kept policy at 0.9 of the expert",
     "its share of the expert's return, least to most",
     "last evaluation at 0.9",
-    "step by which every seed had been at 0.9: " + ", ".join(SHORT.values()),
+    "step by which every seed had reached 0.9: " + ", ".join(SHORT.values()),
 )
 
-COSTS = ("study", "what", "cells kept", "minutes", "of these in a study above")
+COSTS = ("study", "what", "cells stored", "minutes", "minutes shared with a study above")
 STUDIES = {
     "stability-early": "TD3 on Hopper, one change at a time, 2,560 steps",
     "stability-early-remedies": "more changes",

@@ -29,9 +29,9 @@ AUTOPSIES = {
     "plain": "the paper's regime",
     "still-discriminator": "discriminator never learns",
     "environment-reward": "environment's reward",
-    "slow-actor": "actor's step size 1e-4",
+    "slow-actor": "actor's learning rate 1e-4",
     "small-last-layer": "last layer starts at 1/100",
-    "preactivation-penalty": "penalty before tanh",
+    "preactivation-penalty": "pre-activation penalty",
     "layer-norm-actor": "layer norm in the actor",
     "layer-norm-critic": "layer norm in the critics",
     "normalised-observations": "normalised observations",
@@ -102,8 +102,8 @@ def early(results: Path) -> alt.Chart | None:
 
 
 def early_learners(results: Path) -> alt.Chart | None:
-    """The same for three learners in three environments, without and with the penalty before tanh."""
-    kinds = {"plain": "nothing changed", "preactivation-penalty": "penalty before tanh"}
+    """The same for three learners in three environments, without and with the pre-activation penalty."""
+    kinds = {"plain": "nothing changed", "preactivation-penalty": "pre-activation penalty"}
     found = []
     for row in whole(read(results / "stability-early-learners-seeds.csv")):
         learner, changed = row["method"].split(" ")
@@ -279,7 +279,8 @@ def longer(results: Path) -> alt.Chart | None:
         shown = alt.TitleParams(f"TD3, Hopper-v5, {name}", fontSize=12)
         panels.append(lines.encode(x, y, kind, detail="seed:N").properties(width=380, height=220, title=shown))
     title = heading(
-        "The dead stay dead, the living learn", "one line a seed, 11 seeds a side; evaluations of 5 episodes"
+        "Seeds dead at 25,000 steps stay dead; most others learn",
+        "one line a seed, 11 seeds a side; evaluations of 5 episodes",
     )
     return alt.hconcat(*panels, spacing=22).resolve_scale(x="shared").properties(title=title)
 

@@ -107,13 +107,13 @@ _HUNDREDTH = 0.0173
 """Our last layers begin uniform within +- 1 / sqrt(inputs); this makes their standard deviation 0.01 / sqrt(inputs)."""
 
 # Kostrikov et al. 2019, Discriminator-Actor-Critic (arXiv 1809.02925), and the authors' code (google-research/dac:
-# gail.py, ddpg_td3.py, common.py, lfd_training_worker.py): networks, step sizes, batch of 100, penalty 10, reward
+# gail.py, ddpg_td3.py, common.py, lfd_training_worker.py): networks, learning rates, batch of 100, penalty 10, reward
 # "airl" (the logit), absorbing states, the actor's gradient cut at 40 and its first update after 1,000 of the critics',
 # every 20th transition of a few trajectories (4 here).
 # The actor's last layer begins a hundredth of an orthogonal matrix, which is what last_layer_scale gives in size.
 # Differs: rounds of 64 steps with as many updates of either side, where theirs are whole episodes; the other initial
 # weights; the value of the absorbing state is its closed form; subsampling may drop the stays of demonstrations, which
-# theirs keeps and weighs; the actor's step size is not halved every 100,000 steps; 1,000 random steps everywhere, where
+# theirs keeps and weighs; the actor's learning rate is not halved every 100,000 steps; 1,000 random steps everywhere, where
 # theirs are 10,000 on HalfCheetah and Ant.
 _DAC = RunConfig(
     learner="td3",

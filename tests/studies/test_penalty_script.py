@@ -73,7 +73,7 @@ def test_the_end_is_the_mean_of_three_evaluations_and_what_is_tested_is_correcte
         "2.0 (2.0)",
         "",
     ]
-    assert penalty[:4] == ["**penalty before tanh, 0.01**", "500", "0 of 3", "0.80 (0.60 to 0.90)"]
+    assert penalty[:4] == ["**pre-activation penalty, 0.01**", "500", "0 of 3", "0.80 (0.60 to 0.90)"]
     assert penalty[4:8] == ["0.90 (0.70 to 1.00)", "2 of 3", "2 of 3", "2.0 (2.0)"]
     # Two of three against none, of one table of six: p = 0.4; the ends: the one seen and its mirror image of 20.
     assert penalty[8] == "0.4 / 0.4, 0.1 / 0.2"
@@ -87,6 +87,6 @@ def test_each_part_is_tested_against_the_penalty_and_corrected_for_those_that_ra
     assert norm[:4] == ["layer norm in the critics", "500", "3 of 3", "0.01 (0.01 to 0.01)"]
     # No critic is told of where all are dead.
     assert norm[7] == ""
-    assert cloning[:4] == ["the clone's loss", "500", "0 of 3", "0.99 (0.99 to 0.99)"]
+    assert cloning[:4] == ["the cloning loss", "500", "0 of 3", "0.99 (0.99 to 0.99)"]
     # Both differ from the penalty in every seed: 2 of the 20 exchanges, doubled for two parts.
     assert norm[8] == cloning[8] == "0.1 / 0.2"

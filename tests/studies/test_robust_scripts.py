@@ -84,7 +84,7 @@ def test_each_part_of_robust_is_held_against_the_whole_in_its_environment(script
     rows = lines_of(scripts["parts_table"].table(tmp_path))
     assert [row[0].split(",")[0] for row in rows[:3]] == [
         "`robust`",
-        "without the clone's loss",
+        "without the cloning loss",
         "exploration noise of 0.3",
     ]
     reference = 0.1 + 0.9 * (0 + 1) / 2
@@ -94,7 +94,7 @@ def test_each_part_of_robust_is_held_against_the_whole_in_its_environment(script
     assert rows[1][-1] == "0.031 / 0.062"
     assert rows[2][-1] == "1 / 1"
     # All are dead on Walker2d, whose correction is its own.
-    assert rows[4][0] == "without the clone's loss, Walker2d-v5"
+    assert rows[4][0] == "without the cloning loss, Walker2d-v5"
     assert (rows[4][1], rows[4][5], rows[4][-1]) == ("6 of 6", "", "0.031 / 0.031")
 
 
@@ -128,7 +128,7 @@ def test_a_remedy_is_counted_against_nothing_changed(scripts, tmp_path):
     by_name = {row[0]: row for row in (cost, r6)}
     assert by_name["reward r6"][1:3] == ["0 of 4", "-"]
     assert by_name["reward r6"][6:] == ["0.10 (0.10 to 0.10)", "0.20 (0.20)", "0.029 / 0.057"]
-    assert by_name["cost of actions in the reward, 0.3"][8] == "1 / 1"
+    assert by_name["action cost in the reward, 0.3"][8] == "1 / 1"
 
 
 def test_changes_on_new_seeds_are_held_against_the_studys_own_row(scripts, tmp_path):

@@ -81,7 +81,7 @@ def test_an_autopsy_ends_each_round_where_the_run_does(scripts, study, tmp_path,
         largest = metrics["actor_gradient_max"][metrics["seed"] == seed][0]
         assert max(float(row["gradient"]) for row in mine[:16]) == pytest.approx(largest, rel=2e-3)
         assert all(0 <= float(row["agreement"]) <= 1 and float(row["step"]) < 1.5 for row in mine)
-        # Adam's first step moves every weight that has a gradient by its whole step size.
+        # Adam's first step moves every weight that has a gradient by its whole learning rate.
         assert float(mine[0]["step"]) > 0.5
 
 

@@ -76,7 +76,7 @@ class DiscriminatorConfig:
     activation: Activation = "relu"
     """Activation of the hidden layers."""
     learning_rate: Positive = 3e-4
-    """Adam step size."""
+    """Adam learning rate."""
     batch_size: Count = 128
     """Samples in each of the expert and the policy batch."""
     updates_per_round: Count = 32
@@ -114,7 +114,7 @@ class DiscriminatorConfig:
     logit_clamp: Positive = 10.0
     """logit-clamp: the logit is clamped to +- this."""
     learning_rate_halving: Count = 100_000
-    """learning-rate-decay: discriminator updates after which the step size halves, again and again."""
+    """learning-rate-decay: discriminator updates after which the learning rate halves, again and again."""
     instance_noise: NotNegative = 0.1
     """instance-noise: standard deviation of the noise on the network's inputs."""
 

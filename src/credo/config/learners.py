@@ -20,7 +20,7 @@ class BCConfig:
     hidden: Widths = (256, 256)
     """Hidden layer widths of the actor (units); a warm start has its learner's."""
     learning_rate: Positive = 1e-3
-    """Adam step size."""
+    """Adam learning rate."""
     batch_size: Count = 256
     """Demonstrated transitions in a batch."""
     epochs: Count = 100
@@ -36,9 +36,9 @@ class DeterministicConfig:
     hidden: Widths = (256, 256)
     """Hidden layer widths of actors and critics (units)."""
     actor_learning_rate: Positive = 3e-4
-    """Adam step size of actors."""
+    """Adam learning rate of actors."""
     critic_learning_rate: Positive = 3e-4
-    """Adam step size of critics."""
+    """Adam learning rate of critics."""
     batch_size: Count = 128
     """Transitions in a batch."""
     discount: Discount = 0.99
@@ -109,11 +109,11 @@ class SACConfig:
     hidden: Widths = (256, 256)
     """Hidden layer widths of actor and critics (units)."""
     actor_learning_rate: Positive = 3e-4
-    """Adam step size of the actor."""
+    """Adam learning rate of the actor."""
     critic_learning_rate: Positive = 3e-4
-    """Adam step size of the critics."""
+    """Adam learning rate of the critics."""
     temperature_learning_rate: Positive = 3e-4
-    """Adam step size of the log temperature."""
+    """Adam learning rate of the log temperature."""
     batch_size: Count = 256
     """Transitions in a batch."""
     discount: Discount = 0.99
@@ -143,9 +143,9 @@ class PPOConfig:
     activation: Literal["relu", "tanh"] = "tanh"
     """Activation of the hidden layers."""
     actor_learning_rate: Positive = 3e-4
-    """Adam step size of the actor and its log standard deviation."""
+    """Adam learning rate of the actor and its log standard deviation."""
     critic_learning_rate: Positive = 3e-4
-    """Adam step size of the critic."""
+    """Adam learning rate of the critic."""
     epochs: Count = 10
     """Passes over the rollout in a round."""
     minibatch_size: Count = 64

@@ -125,7 +125,7 @@ class RunConfig:
 
     @property
     def cloning_weight(self) -> float:
-        """Weight of the clone's loss in the actor's; 0 for a learner without one, and without demonstrations."""
+        """Weight of the cloning loss in the actor's; 0 for a learner without one, and without demonstrations."""
         cloning = self.imitates and not self.on_policy
         return (getattr(self.learner_config, "cloning_weight", None) or 0.0) if cloning else 0.0
 

@@ -142,7 +142,7 @@ def ppo(config: PPOConfig, observation_size: int, action_size: int, lanes: int =
     Differs from the paper: actor and critic share no layer and have an optimiser and a gradient norm each, so their
     losses need no weights; advantages are normalised in each minibatch, as in OpenAI's baselines.
     Differs from OpenAI's baselines: the mean passes through tanh; an episode that was cut off is worth its successor's
-    value; weights start uniform, not orthogonal; step sizes do not decay.
+    value; weights start uniform, not orthogonal; learning rates do not decay.
     """
     actor_adam = optax.adam(config.actor_learning_rate)
     critic_adam = optax.adam(config.critic_learning_rate)

@@ -96,7 +96,7 @@ def actor_loss(actor: Network, critic: Network, batch: Transition, settings: Det
     """Deterministic policy gradient: minus the mean value of the policy's actions (scalar).
 
     Differs from DDPG, TD3 and SD3: plus ``preactivation_penalty`` times the mean squared output before tanh, as in
-    MR.Q (Fujimoto et al. 2025); a saturated tanh has no gradient left to come back with. Plus the clone's loss
+    MR.Q (Fujimoto et al. 2025); a saturated tanh has no gradient left to come back with. Plus the cloning loss
     (``cloned``). With both weights 0 it is their own loss.
     """
     output = networks.apply(actor, batch.observation)
