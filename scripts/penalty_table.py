@@ -80,7 +80,9 @@ def measured(results: Path, study: str) -> dict[str, Measured]:
     for (method, _), every in cells_of(results, study).items():
         rows = whole(every)
         at_end, times = ends(rows, evaluations), ratios(rows, references[method])
-        bests, kept = ([row[f"{of}_return"] / row["expert_return"] for row in rows] for of in ("best", "kept"))
+        bests = [row["best_return"] / row["expert_return"] for row in rows]
+        # Empty where the run went on, and keeps a policy of later steps.
+        kept = [row["kept_return"] / row["expert_return"] for row in rows if row["kept_return"] != ""]
         told[method] = Measured(
             rows,
             at_end,
@@ -90,7 +92,7 @@ def measured(results: Path, study: str) -> dict[str, Measured]:
                 f"{mean(at_end):.2f} ({min(at_end):.2f} to {max(at_end):.2f})",
                 f"{median(bests):.2f} ({min(bests):.2f} to {max(bests):.2f})",
                 f"{sum(best >= NEAR_THE_EXPERT for best in bests)} of {len(rows)}",
-                f"{sum(share >= NEAR_THE_EXPERT for share in kept)} of {len(rows)}",
+                f"{sum(share >= NEAR_THE_EXPERT for share in kept)} of {len(rows)}" if len(kept) == len(rows) else "-",
                 f"{median(times):.1f} ({max(times):.1f})" if times else "",
             ],
         )

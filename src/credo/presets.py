@@ -113,8 +113,8 @@ _HUNDREDTH = 0.0173
 # The actor's last layer begins a hundredth of an orthogonal matrix, which is what last_layer_scale gives in size.
 # Differs: rounds of 64 steps with as many updates of either side, where theirs are whole episodes; the other initial
 # weights; the value of the absorbing state is its closed form; subsampling may drop the stays of demonstrations, which
-# theirs keeps and weighs; the actor's learning rate is not halved every 100,000 steps; 1,000 random steps everywhere, where
-# theirs are 10,000 on HalfCheetah and Ant.
+# theirs keeps and weighs; the actor's learning rate is not halved every 100,000 steps; 1,000 random steps everywhere,
+# where theirs are 10,000 on HalfCheetah and Ant.
 _DAC = RunConfig(
     learner="td3",
     reward="cr",

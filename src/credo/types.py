@@ -59,6 +59,8 @@ class EnvironmentSpec(NamedTuple):
     """[action_size] float32: the environment's own upper bound, which +1 stands for."""
     max_episode_steps: int | None
     """Time limit in steps, after which an episode is truncated; None if there is none."""
+    observation_keys: tuple[str, ...] = ()
+    """Entries of a Dict observation that are joined to the vector, in this order; empty for a plain one."""
 
 
 class Demonstrated(NamedTuple):

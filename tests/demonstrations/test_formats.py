@@ -165,6 +165,9 @@ def test_unknown_rewards_stay_unknown(make_demonstrations, tmp_path):
         found = read_file(tmp_path / name)
         assert found.reward is None
         np.testing.assert_array_equal(found.action, d.action)
+    # A box that is unknown stays so, and fits any.
+    for name in ("credo", "npz"):
+        assert read_file(tmp_path / WRITTEN[name], ReadOptions(spec())).action_bounds is None
 
 
 # --- D4RL: three episodes; the first terminates, the second meets a time limit of 6, the last is cut by the end
@@ -265,6 +268,10 @@ def test_robomimic(expected, tmp_path):
     path = tmp_path / "low_dim.hdf5"
     write_robomimic(path, expected)
     check_episodes(load_demonstrations(f"{path}@keys=b_pos,a_grip", fitting=spec()), expected, [False] * 3, [True] * 3)
+    # Where the policy sees both, they are joined as it sees them; what the file has not all of says nothing.
+    for keys, columns in ((("b_pos", "a_grip"), [0, 1, 2]), (("b_pos", "goal"), [2, 0, 1])):
+        found = load_demonstrations(path, fitting=spec()._replace(observation_keys=keys))
+        np.testing.assert_array_equal(found.episode(0).observation, expected["observations"][:4, columns])
     found = read_file(path, ReadOptions(spec()))
     assert found.environment == "Lift"
     np.testing.assert_array_equal(found.episode(0).observation, expected["observations"][:4, [2, 0, 1]])

@@ -15,6 +15,7 @@ from credo.demonstrations import (
     save_demonstrations,
     stack_frames,
 )
+from credo.demonstrations.formats.table import read_file
 from credo.environments import Episode, environment_spec, make_environment, rollout_episodes, viewed
 from credo.environments.probes import PointMass, point_mass_expert
 from credo.types import CredoError
@@ -63,6 +64,25 @@ def test_left_out_transitions_cannot_be_stacked(single):
         with pytest.raises(CredoError, match="whole episodes"):
             stack_frames(gappy, 2)
     assert stack_frames(single, 2).subsample(5, 0).observation_size == 8
+
+
+def test_a_last_step_without_a_successor_is_no_gap(single, tmp_path):
+    """A reader leaves it out; of three steps every second is none that can be stacked, though one is missing there."""
+    ends = np.isin(np.arange(len(single)), single.episode_start[1:] - 1)
+    bounds = np.outer([-1, 1], np.ones(single.action_size))
+    arrays = {"observations": single.observation, "actions": single.action, "terminals": np.zeros(len(single), bool)}
+    np.savez(tmp_path / "d.npz", **arrays, timeouts=ends, action_bounds=bounds)
+    read = read_file(tmp_path / "d.npz")
+    assert (read.lengths - read.rows_per_episode).tolist() == [1] * single.episodes
+    stacked = stack_frames(read, 3)
+    whole = stack_frames(single, 3)
+    np.testing.assert_array_equal(stacked.observation, whole.observation[~ends])
+    np.testing.assert_array_equal(stacked.next_observation, whole.next_observation[~ends])
+    episode = Episode(np.float32([[1], [2], [3], [4]]), np.zeros((3, 1), np.float32), None, False, True, None)
+    three = from_episodes([episode], "x")
+    every_second = next(d for d in (three.subsample(2, seed) for seed in range(9)) if len(d) == 2)
+    with pytest.raises(CredoError, match="whole episodes"):
+        stack_frames(every_second, 2)
 
 
 @pytest.fixture(scope="module")

@@ -29,7 +29,7 @@ def test_what_is_due_is_what_lagging_targets_say():
     np.testing.assert_allclose(reference_q(rewards, TARGETS, np.array(rounds)), moved(rewards, rounds, TARGETS))
 
 
-def test_in_the_end_the_sum_of_discounted_rewards_is_due():
+def test_in_the_end_it_is_the_sum_of_discounted_rewards():
     assert reference_q(np.full(5_000, 0.3), TARGETS)[-1] == pytest.approx(0.3 / (1 - 0.9))
     assert len(reference_q(np.zeros(0), TARGETS)) == 0
 
@@ -47,7 +47,14 @@ def test_mean_q_is_held_against_it_where_something_is_learned():
     assert q_over_reference({"q_mean": np.zeros(0), "reward_mean": np.zeros(0)}, at_once).shape == (0,)
 
 
-def test_what_is_due_has_one_sign():
+def test_a_first_reward_of_nothing_hides_nothing():
+    at_once = Following(discount=0.5, target_rate=1.0, moves=20)
+    columns = {"q_mean": np.full(3, 8.0), "reward_mean": np.array([0.0, 2.0, 2.0])}
+    np.testing.assert_allclose(q_over_reference(columns, at_once), [np.nan, 8 / 3, 2], rtol=1e-5)
+    assert np.isnan(q_over_reference(columns | {"reward_mean": np.zeros(3)}, at_once)).all()
+
+
+def test_the_reference_has_one_sign():
     """Across 0 the share says nothing."""
     at_once = Following(discount=0.5, target_rate=1.0, moves=20)
     columns = {"q_mean": np.full(4, -4.0), "reward_mean": np.array([-1.0, -1.0, 3.0, -1.0])}

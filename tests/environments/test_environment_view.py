@@ -45,6 +45,8 @@ class Arm(gymnasium.Env):
 def test_entries_are_joined_in_the_order_given():
     batch = EnvironmentBatch(viewed(Arm, ("joints", "goal")), 0)
     assert batch.spec.name == "Arm"
+    assert batch.spec.observation_keys == ("joints", "goal")
+    assert environment_spec(make_environment(viewed(Arm, ("goal",), 2)), "Arm").observation_keys == ("goal",)
     np.testing.assert_array_equal(batch.observation, [[0, 1, 2, 3, 0]])
     np.testing.assert_array_equal(batch.step(np.zeros((1, 1))).next_observation, [[10, 11, 12, 13, -1]])
     other = EnvironmentBatch(viewed(Arm, ("goal", "joints")), 0)

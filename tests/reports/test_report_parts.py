@@ -8,7 +8,7 @@ from credo import run_folder, run_rows
 from credo.cli import main
 from credo.reports.collect import Reader
 from credo.reports.report import write_report
-from credo.reports.summaries import tables
+from credo.reports.summaries import headline, tables
 from credo.studies.read import MethodRun
 
 
@@ -79,3 +79,14 @@ def test_a_run_whose_name_is_not_utf8_is_reported_with_the_others(make_run, tmp_
     # The page names the command, and with it the folder.
     main(["report", str(other.parent / os.fsdecode(b"caf\xe9")), "--out", str(tmp_path / "one"), "--no-figures"])
     assert "None of 2 seeds diverged" in " ".join(capsys.readouterr().out.split())
+
+
+def test_the_headline_tells_the_failed(make_run):
+    """None diverged, and yet none learned: ten low evaluations in a row with an actor that has a gradient."""
+    folder = make_run("run", ("healthy",))
+    path = run_rows.part_paths(folder, run_folder.EVALUATIONS)[0]
+    low = {"seed": 0, "occupancy_distance": 0.9, "success_rate": float("nan"), "failed": 0.0}
+    rows = [low | {"round": n * 20, "step": n * 1_280, "return_mean": 20.0} for n in range(1, 11)]
+    path.unlink()
+    run_rows.write_part(folder, run_folder.EVALUATIONS, 0, rows)
+    assert headline(Reader().collect([folder]))[0] == "None of 1 seed diverged so far (1 failed)"

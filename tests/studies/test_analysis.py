@@ -7,7 +7,7 @@ from made_up_curves import curve, digests, group
 from credo.diagnostics.divergence import Criteria
 from credo.studies.analysis import analyse_digests
 from credo.studies.association import signs, together
-from credo.studies.curves import RETURN
+from credo.studies.curves import RETURN, final_score
 
 
 def tables(curves, **options):
@@ -173,3 +173,22 @@ def test_every_row_has_a_cell_for_every_column(found):
         numbers = [cell for row in table.rows for cell in row if isinstance(cell, float)]
         assert np.isfinite(numbers).all(), table.name
         assert table.note
+
+
+@pytest.mark.parametrize("late", [1, 2, 3])
+def test_a_seed_that_is_frozen_at_the_very_end_scores_nothing(late):
+    seed = curve()
+    failed = np.zeros(len(seed.evaluations["step"]))
+    failed[-late:] = 1
+    returns = np.where(failed > 0, np.nan, seed.evaluations["return_mean"])
+    (frozen,) = digests([seed._replace(evaluations=seed.evaluations | {"return_mean": returns, "failed": failed})])
+    assert final_score(frozen, RETURN) == 0
+
+
+def test_one_cheap_evaluation_does_not_outweigh_the_rest():
+    """Costs of 13, 1,300 and 1,300 where the expert has 130: 130 over their mean, not the mean of 10, 0.1 and 0.1."""
+    seed = curve()
+    returns = np.full(len(seed.evaluations["step"]), -1300.0)
+    returns[-1] = -13
+    (cheap,) = digests([seed._replace(evaluations=seed.evaluations | {"return_mean": returns}, expert_return=-130.0)])
+    assert final_score(cheap, RETURN) == pytest.approx(130 * 3 / (13 + 1300 + 1300))

@@ -115,6 +115,10 @@ def test_a_frozen_seed_has_done_all_its_steps(store):
     seeds = {"0": {"steps": 64, "frozen": {"step": 64, "cause": "NaN"}}}
     run_folder.write_json(folder / run_folder.SUMMARY, {"seeds": seeds})
     assert store.progress(placed("one")).state == DONE
+    # The run went on without it, and so far does its checkpoint: a cell with more seeds is asked for no less.
+    run_folder.write_json(folder / run_folder.SUMMARY, {"steps": 640, "seeds": seeds})
+    shorter = dataclasses.replace(CONFIG, seeds=2, steps=320)
+    assert store.wanted(Placed(placed("one").cell._replace(config=shorter), "run-one")).steps == 640
 
 
 def test_a_study_runs_every_cell_and_a_failing_one_stops_no_other(store):

@@ -136,6 +136,11 @@ def test_only_a_replay_that_is_kept_needs_memory():
     with_replay = changed(config, discriminator=changed(config.discriminator, policy_samples="replay"))
     with pytest.raises(CredoError, match="replay_capacity"):
         check_memory(with_replay, pendulum(), available=10**6)
+    # A clone learns from the demonstrations alone.
+    paper = changed(preset("paper"), replay_capacity=10**9, steps=10**9)
+    with pytest.raises(CredoError, match="replay_capacity"):
+        check_memory(paper, pendulum(), available=10**9)
+    check_memory(changed(paper, learner="bc"), pendulum(), available=10**9)
 
 
 def test_networks_that_cannot_fit_are_refused_before_anything_is_allocated():

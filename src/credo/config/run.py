@@ -154,6 +154,8 @@ class RunConfig:
     @property
     def keeps_replay(self) -> bool:
         """Whether anything reads the replay."""
+        if self.clones:
+            return False
         return not self.on_policy or (self.adversarial and self.policy_samples == "replay")
 
     @property

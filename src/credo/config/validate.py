@@ -95,7 +95,7 @@ def _check_run(config: RunConfig) -> None:
     if config.steps_per_round % config.environments_per_seed:
         right = f"a divisor of steps_per_round ({config.steps_per_round})"
         refuse("environments_per_seed", config.environments_per_seed, right)
-    if config.seed_replay is not None and (config.learner == "bc" or not config.keeps_replay):
+    if config.seed_replay is not None and not config.keeps_replay:
         refuse("seed_replay", config.seed_replay, f"left out: learner {config.learner} learns from no replay here")
     if config.environment_timeout is not None and not config.environment_workers:
         right = "left out, or --environment-workers 1 or more: only a process can be ended in the middle of a step"

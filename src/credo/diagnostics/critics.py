@@ -73,7 +73,9 @@ def q_over_reference(columns: Mapping[str, np.ndarray], targets: Following) -> n
     value, reward = (np.asarray(columns[name], np.float64) for name in ("q_mean", "reward_mean"))
     learned = np.flatnonzero(np.isfinite(value) & np.isfinite(reward))
     reference = reference_q(reward[learned], targets)
-    one_sign = np.logical_and.accumulate(np.sign(reference) == np.sign(reference[:1])) & (reference != 0)
+    sign = np.sign(reference)
+    first = sign[sign != 0][:1]
+    one_sign = np.logical_and.accumulate((sign == first) | (sign == 0)) & (sign != 0) if len(first) else sign != 0
     found = np.full(len(value), np.nan)
     found[learned[one_sign]] = value[learned[one_sign]] / reference[one_sign]
     return found

@@ -169,6 +169,7 @@ def environment_spec(environment: gymnasium.Env, name: str) -> EnvironmentSpec:
         action_low=action_space.low.astype(np.float32),
         action_high=action_space.high.astype(np.float32),
         max_episode_steps=_time_limit(environment),
+        observation_keys=next((w.keys for w in wrapper_stack(environment) if isinstance(w, SelectedKeys)), ()),
     )
 
 

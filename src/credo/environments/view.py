@@ -38,14 +38,14 @@ class SelectedKeys(gymnasium.ObservationWrapper):
                 raise CredoError(f"observation_keys: '{name}' has no observation {key!r}; it has {known}")
             if not isinstance(entry, gymnasium.spaces.Box) or entry.dtype is None or entry.dtype.kind not in "fiu":
                 raise CredoError(f"observation_keys: {key!r} of '{name}' is {entry}; boxes of numbers can be joined")
-        self._keys = tuple(keys)
+        self.keys = tuple(keys)
         parts = [space.spaces[key] for key in keys]
         low, high = (np.concatenate([getattr(part, side).ravel() for part in parts]) for side in ("low", "high"))
         kind = np.result_type(*[part.dtype for part in parts])
         self.observation_space = gymnasium.spaces.Box(low.astype(kind), high.astype(kind), dtype=kind.type)
 
     def observation(self, observation: Any) -> np.ndarray:
-        return np.concatenate([np.ravel(observation[key]) for key in self._keys])
+        return np.concatenate([np.ravel(observation[key]) for key in self.keys])
 
 
 class StackedFrames(gymnasium.Wrapper):

@@ -50,7 +50,7 @@ def headline(collection: Collection) -> tuple[str, str]:
     so_far = "" if collection.done else " so far"
     first = f"{diverged if diverged else 'None'} of {plural(total, 'seed')} diverged{so_far}"
     # That none diverged is no success by itself.
-    others = [(kind, sum(cell.counts[kind] for cell in cells)) for kind in ("faulted", "weak")]
+    others = [(kind, sum(cell.counts[kind] for cell in cells)) for kind in ("faulted", "failed", "weak")]
     if told := ", ".join(f"{count} {kind}" for kind, count in others if count):
         first += f" ({told})"
     parts = [f"{plural(len(collection.methods), 'method')} in {plural(len(collection.environments), 'environment')}"]

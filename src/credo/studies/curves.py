@@ -119,18 +119,23 @@ def values(curve: SeedDigest, measure: Measure) -> np.ndarray:
 
 
 def final_score(curve: SeedDigest, measure: Measure, late_evaluations: int = 3) -> float | None:
-    """Mean of the measure over the last evaluations; None where nothing was evaluated.
+    """The measure of the mean over the last evaluations; None where nothing was evaluated.
 
-    A frozen seed's evaluations count as the worst: 0 of the expert, or less where the seed has been below that; or the
-    farthest that it has ever been.
+    A frozen seed has the worst score: 0 of the expert, or less where the seed has been below that; or the farthest that
+    it has ever been.
     """
     value = values(curve, measure)
     known = value[np.isfinite(value)]
-    frozen = column(curve.evaluations, "failed") > 0
-    worst = float(known.min(initial=0.0 if measure.of_expert else -1.0))
-    late = np.where(frozen, worst, value)
-    late = late[np.isfinite(late)][-late_evaluations:]
-    return float(late.mean()) if len(late) else None
+    if (column(curve.evaluations, "failed") > 0).any():
+        return float(known.min(initial=0.0 if measure.of_expert else -1.0))
+    if not len(known):
+        return None
+    if not measure.of_expert or curve.expert_return is None:
+        return float(known[-late_evaluations:].mean())
+    returns = column(curve.evaluations, "return_mean")
+    # The share of the mean, not the mean of shares: as a ratio of costs one cheap evaluation would outweigh the rest.
+    late = returns[np.isfinite(returns)][-late_evaluations:].mean(keepdims=True)
+    return float(expert_share(late, curve.expert_return)[0])
 
 
 def methods_of(curves: Sequence[SeedDigest]) -> tuple[str, ...]:

@@ -123,9 +123,10 @@ class Store:
         stored, _ = run_folder.read_config(self.folder(placed.run))
         first = min(stored.first_seed, config.first_seed)
         last = max(stored.seed_numbers[-1], config.seed_numbers[-1])
-        told = run_folder.read_summary(self.folder(placed.run)).get("seeds") or {}
-        done = max((int(seed.get("steps") or 0) for seed in told.values()), default=0)
-        steps = max(config.steps, done)
+        # The run's own steps: its frozen seeds stand where they were frozen, and its checkpoint does not.
+        summary = run_folder.read_summary(self.folder(placed.run))
+        told = [summary, *(summary.get("seeds") or {}).values()]
+        steps = max(config.steps, *(int(one.get("steps") or 0) for one in told))
         return dataclasses.replace(config, first_seed=first, seeds=last - first + 1, steps=steps)
 
 

@@ -192,11 +192,13 @@ def _threads(parts: Parts, constants: Constants, seeds: Sequence[Seed], stopped:
         running: dict[Future[None], Seed] = {}
         done = rounds.start
         while True:
-            reached = min((seed.next_round for seed in seeds if seed.frozen is None), default=rounds.stop)
+            busy = {seed.number for seed in running.values()}
+            # A seed that is being frozen still counts its own rounds: told() counts a frozen one's.
+            going = [seed for seed in seeds if seed.frozen is None or seed.number in busy]
+            reached = min((seed.next_round for seed in going), default=rounds.stop)
             while done < min(reached, rounds.stop):
                 told(done)
                 done += 1
-            busy = {seed.number for seed in running.values()}
             idle = [s for s in seeds if s.frozen is None and s.next_round in rounds and s.number not in busy]
             idle = [] if stopped() else sorted(idle, key=lambda seed: seed.next_round)
             room = workers - len(running)

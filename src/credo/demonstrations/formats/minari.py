@@ -258,7 +258,7 @@ def _chosen(place: Path, leaves: list[Leaf], options: ReadOptions) -> list[Leaf]
     for key in options.keys:
         if key not in known:
             raise CredoError(f"{place}: keys: {key[:40]!r} is no observation; known are {', '.join(known) or 'none'}")
-    return [leaf for key in options.keys for leaf in leaves if leaf.keys[:1] == (key,)] or leaves
+    return [leaf for key in options.chosen(known) for leaf in leaves if leaf.keys[:1] == (key,)] or leaves
 
 
 def _bounds(place: Path, space: dict[str, Any], size: int) -> np.ndarray | None:

@@ -2,8 +2,8 @@
 
 Written and read: ``observations``, ``actions`` (in the environment's own units), ``next_observations``,
 ``terminated``, ``truncated``; and, where known, ``rewards``, ``action_bounds``, ``environment``, ``episode_start``,
-``lengths``, ``returns``. The last four make a file that Credo wrote come back whole. Unknown actions are [N, 0]. Read
-too: the singular, and the names in ``ALIASES``.
+``lengths``, ``returns``. The last four make a file that Credo wrote come back whole. ``scaled`` says that actions are
+in [-1, 1], of an unknown box. Unknown actions are [N, 0]. Read too: the singular, and the names in ``ALIASES``.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ ALIASES = {
     "terminated": ("terminated", "terminations", "terminals"),
     "truncated": ("truncated", "truncations", "timeouts"),
 }
-_EXTRA = ("action_bounds", "environment", "episode_start", "lengths", "returns")
+_EXTRA = ("action_bounds", "environment", "episode_start", "lengths", "returns", "scaled")
 MEMBERS = 64
 """An archive with more members is refused."""
 _NAMED = 12
@@ -73,6 +73,7 @@ def open_npz(path: Path, options: ReadOptions) -> Recording:
         ("returns", "f", 1),
         ("action_bounds", "fiu", 2),
         ("environment", "U", 0),
+        ("scaled", "b", 0),
     ):
         if field not in arrays:
             continue
@@ -81,7 +82,8 @@ def open_npz(path: Path, options: ReadOptions) -> Recording:
             raise CredoError(f"{path}: field {field}: {str(array.dtype)[:40]} of shape {array.shape} is not expected")
         columns[field] = str(array)[:200] if field == "environment" else array
     unread = tuple(name for name in _names(path) if name not in known)
-    return flat_recording(path, Flat(**columns), options)._replace(unread=unread[:_NAMED])
+    scaled = bool(columns.pop("scaled", False))
+    return flat_recording(path, Flat(**columns), options)._replace(scaled=scaled, unread=unread[:_NAMED])
 
 
 def _names(path: Path) -> list[str]:
@@ -114,8 +116,9 @@ def write_npz(path: Path, demonstrations: Demonstrations, overwrite: bool) -> No
         "episode_start": d.episode_start,
         "lengths": d.lengths,
         "returns": d.returns,
+        "action_bounds": d.action_bounds,
         # Without a box they are in [-1, 1], which a reader must be told.
-        "action_bounds": np.outer([-1, 1], np.ones(d.action_size)) if boxless else d.action_bounds,
+        "scaled": np.array(True) if boxless else None,
         "environment": np.array(d.environment) if d.environment else None,
     }
     temporary = path.parent / f".{path.name}.{uuid.uuid4().hex}.tmp"

@@ -8,7 +8,7 @@ memory can be read with a subsampling stride.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +44,12 @@ class ReadOptions:
     """Of the subsampling offsets."""
     clip: bool = False
     """Clip actions that lie beyond the action box instead of refusing them."""
+
+    def chosen(self, present: Container[str]) -> tuple[str, ...]:
+        """The observations to join: those asked for, else those that the environment's policy sees where a file has
+        them all, in its order; empty for the format's default."""
+        seen = self.spec.observation_keys if self.spec is not None else ()
+        return self.keys or (seen if all(key in present for key in seen) else ())
 
 
 class RecordedEpisode(NamedTuple):

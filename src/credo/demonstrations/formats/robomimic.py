@@ -8,7 +8,7 @@ episode counts as truncated. Without ``next_obs`` the successor of the last step
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ def open_robomimic(path: Path, options: ReadOptions) -> Iterator[Recording]:
         if not names:
             raise CredoError(f"{path}: field /data: no group {_PREFIX}N found, a demonstration each expected")
         first = hdf5.subgroup(path, data, names[0])
-        keys = _keys(path, hdf5.subgroup(path, first, "obs"), options.keys)
+        keys = _keys(path, hdf5.subgroup(path, first, "obs"), options)
         following = hdf5.has(first, "next_obs")
         rewarded = hdf5.has(first, "rewards")
         dropped = 0 if following else 1
@@ -76,8 +76,9 @@ def open_robomimic(path: Path, options: ReadOptions) -> Iterator[Recording]:
         )
 
 
-def _keys(path: Path, group: Any, asked: Sequence[str]) -> list[str]:
+def _keys(path: Path, group: Any, options: ReadOptions) -> list[str]:
     present = hdf5.names(group)
+    asked = options.chosen(present)
     for key in asked:
         if key not in present:
             raise CredoError(f"{path}: field {group.name}/{key[:60]}: missing; there are {', '.join(present)[:200]}")
