@@ -98,7 +98,7 @@ def test_a_whole_run_from_the_command_line(demonstrations, local_environment, tm
     for expert_return in (1200.0, -1200.0):  # a share of a negative return would call a worse policy better
         stored["demonstrations"]["return_mean"] = expert_return
         run_folder.write_json(out / "config.json", stored)
-        main(["evaluate", str(out), "--episodes", "2", "--env", "my_task:MyPoint-v0"])
+        main(["evaluate", str(out), "--episodes", "2", "--env", "my_task:MyPoint-v0", "--policy", "last"])
         printed = capsys.readouterr().out
         assert "seed 1" in printed
         assert f"the expert's mean return is {expert_return:,.1f}" in printed

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import tyro
@@ -32,7 +32,7 @@ class EvaluateOptions:
     """Episodes per policy."""
     seed: int | None = None
     """One seed of the run alone; default: every seed."""
-    which: str = "best"
+    policy: Literal["best", "last"] = "best"
     """best: the policy kept by the reward-free measures; last: the one training ended with."""
     environment: Annotated[str | None, tyro.conf.arg(name="env")] = None
     """Gymnasium id or module:Id; default: the policy's own."""
@@ -48,6 +48,8 @@ class VideoOptions:
     """File to write (.mp4); default: video.mp4 in the run folder, or NAME.mp4 here."""
     seed: int | None = None
     """The run's seed to show; default: the one nearest to the demonstrations."""
+    policy: Literal["best", "last"] = "best"
+    """best: the policy kept by the reward-free measures; last: the one training ended with."""
     overwrite: bool = False
     """Replace a file that is there; a run folder's own video.mp4 always is."""
     environment: Annotated[str | None, tyro.conf.arg(name="env")] = None
@@ -123,8 +125,6 @@ def evaluate(words: Sequence[str]) -> None:
     """Returns of trained policies."""
     about = "Run trained policies, deterministically, and report their returns."
     options = parse(EvaluateOptions, words, "evaluate", about)
-    if options.which not in ("best", "last"):
-        raise CredoError(f"which: {options.which!r} is not best or last")
     from credo import run_folder
     from credo.studies.read import expert_return_of
 
@@ -134,10 +134,10 @@ def evaluate(words: Sequence[str]) -> None:
         config, stored = run_folder.read_config(Path(options.run))
         expert_return = expert_return_of(stored)
         for seed in config.seed_numbers if options.seed is None else (options.seed,):
-            policies[f"seed {seed}"] = find_policy(options.run, seed, options.which)
+            policies[f"seed {seed}"] = find_policy(options.run, seed, options.policy)
     else:
         name = Path(options.run).name
-        policies[name] = find_policy(options.run, options.seed, options.which, options.environment)
+        policies[name] = find_policy(options.run, options.seed, options.policy, options.environment)
     console = Console()
     with console.status("evaluating"):
         played = {name: _rolled_out(policy, options) for name, policy in policies.items()}
@@ -184,9 +184,9 @@ def video(words: Sequence[str]) -> None:
         if is_run(options.run):
             if options.out is not None:
                 _check_video(options.out, options.overwrite)
-            result = record(Run(path), options.seed, options.out, options.environment)
+            result = record(Run(path), options.seed, options.out, options.environment, options.policy)
         else:
-            policy = find_policy(options.run, options.seed, environment=options.environment)
+            policy = find_policy(options.run, options.seed, options.policy, options.environment)
             out = options.out or Path(f"{path.stem}.mp4")
             _check_video(out, options.overwrite)
             # The process that draws reads the policy from a file: the one there is, or one written for it.
@@ -203,11 +203,11 @@ def _check_video(out: Path, overwrite: bool) -> None:
         raise CredoError(f"out: {out} exists; give another name, or --overwrite")
 
 
-def record(run: Run, seed: int | None, out: Path | None, environment: str | None) -> Any:
+def record(run: Run, seed: int | None, out: Path | None, environment: str | None, which: str = "best") -> Any:
     """Record a run's policy into its folder, or to ``out``."""
     from credo.reports.video import record_video
 
-    policy = run.policy(seed)
+    policy = run.policy(seed, which)
     return record_video(environment_of(policy, environment), policy, out or run.folder / "video.mp4")
 
 
