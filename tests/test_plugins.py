@@ -1,6 +1,7 @@
 """Rewards, regularisers and learners from outside the package: their names everywhere, and what may not name code."""
 
 import dataclasses
+import functools
 import json
 import sys
 
@@ -8,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from credo import cli, plugins, run_folder, run_rows
+from credo import api, cli, plugins, run_folder, run_rows
 from credo.config import (
     DiscriminatorConfig,
     PPOConfig,
@@ -27,8 +28,10 @@ from credo.environments.probes import PointMass
 from credo.learners import LEARNERS, make_learner
 from credo.learners.ppo import ppo
 from credo.learners.sac import sac
+from credo.preparation import prepare
+from credo.training.checks import check_rewards
 from credo.types import CredoError
-from training.training_runs import run
+from training.training_runs import SMALL, changed, demonstrations, run
 
 TABLES = {"reward": REWARDS, "regulariser": REGULARISERS, "learner": LEARNERS}
 
@@ -226,3 +229,65 @@ def test_a_plugin_that_is_not_there_is_one_line(capsys):
 def test_no_file_names_a_module():
     with pytest.raises(CredoError, match="plugin"):
         from_dict({"plugin": ["os"]})
+
+
+def shapeless(logit):
+    return logit[0]
+
+
+def broken(logit):
+    raise ValueError("my reward\nis broken")
+
+
+def speechless(loss, logit, settings):
+    return lambda *arguments: None
+
+
+@pytest.mark.parametrize(
+    ("reward", "message"),
+    [
+        (
+            shapeless,
+            "reward: 'own' (test_plugins:shapeless) makes float32[2] of logits float32[3, 2]; the same expected",
+        ),
+        (lambda logit: None, "makes NoneType of logits"),
+        (broken, "plugin: reward 'own' (test_plugins:broken): ValueError: my reward is broken, at "),
+    ],
+)
+def test_a_reward_that_cannot_work_is_told_before_anything_is_written(reward, message):
+    plugins.register_reward("own", bounds=(0.0, 1.0))(reward)
+    with pytest.raises(CredoError) as caught:
+        check_rewards(dataclasses.replace(OWN, reward="own"))
+    assert message in str(caught.value)
+    check_rewards(RunConfig())
+
+
+def test_what_fails_in_training_names_the_plugins(tmp_path):
+    plugins.register_regulariser("speechless")(speechless)
+    config = changed(learner="td3", discriminator=changed(SMALL.discriminator, regularisers=("speechless",)))
+    prepared = prepare(config, "Pendulum-v1", demonstrations())
+    with pytest.raises(CredoError) as caught:
+        api.start(prepared, tmp_path / "run")
+    assert str(caught.value).startswith("plugin: regulariser 'speechless' (test_plugins:speechless): TypeError: ")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("register", "message"),
+    [
+        (lambda: plugins.register_reward("own", bounds=(1.0, 0.0)), "bounds (1.0, 0.0); (lowest, highest) expected"),
+        (lambda: plugins.register_reward("own", bounds=None), "bounds None"),
+        (lambda: plugins.register_reward("own", bounds=(0.0, 1.0), inverse=3), "inverse 3; a function"),
+        (lambda: plugins.register_reward(3, bounds=(0.0, 1.0))(doubled), "3 is no name"),
+        (lambda: plugins.register_reward("own", bounds=(0.0, 1.0))(functools.partial(doubled)), "is no function"),
+        (lambda: plugins.register_regulariser(nothing), "it has no name; give one"),
+        (lambda: plugins.register_learner("own", settings=SACConfig), "must be an instance of a dataclass"),
+        (lambda: plugins.register_learner("own", settings=SACConfig(batch_size=-3)), "settings.batch_size -3"),
+        (lambda: plugins.register_learner("own", settings=SACConfig(), experience="repaly"), "'repaly' is not replay"),
+        (lambda: plugins.register_learner("own", settings=SACConfig(hidden=(print,))), "is no setting; numbers"),
+    ],
+)
+def test_what_cannot_be_registered_is_told_at_once(register, message):
+    with pytest.raises(CredoError) as caught:
+        register()
+    assert message in str(caught.value)

@@ -82,7 +82,24 @@ def test_saturated_action_is_exactly_the_bound():
 
 
 def test_nan_observation_is_not_hidden():
-    assert np.isnan(make_policy()(np.full(5, np.nan))).all()
+    """Nor is a robot sent what comes of it."""
+    assert np.isnan(make_policy().normalised_action(np.full(5, np.nan))).all()
+    for bad in (np.nan, np.inf):
+        with pytest.raises(CredoError, match=f"policy: observation holds {bad}; finite numbers expected"):
+            make_policy()(np.array([0, bad, 0, 0, 0]))
+
+
+def test_a_dict_observation_is_joined_as_the_policy_was_shown_it():
+    policy = replace(make_policy(), metadata={"observation_keys": '["joints", "goal"]'})
+    observation = {"goal": np.array([5.0]), "camera": None, "joints": np.arange(4.0).reshape(2, 2)}
+    np.testing.assert_array_equal(policy(observation), policy(np.array([0, 1, 2, 3, 5.0])))
+    with pytest.raises(CredoError, match="no observation 'goal'; joints, goal are what this Probe-v0 policy takes"):
+        policy({"joints": np.zeros(4)})
+    with pytest.raises(CredoError, match="a Dict observation given; this Probe-v0 policy takes an array"):
+        make_policy()(observation)
+    stacked = replace(policy, metadata=policy.metadata | {"frame_stack": "3"})
+    with pytest.raises(CredoError, match="takes the last 3 observations as one array"):
+        stacked(observation)
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,16 @@
 """What Python callers may give: text where paths are meant, presets by name, and one line for what is neither."""
 
+import logging
+import signal
+
 import numpy as np
 import pytest
 
 import credo
 from credo import api, run_folder
 from credo.config import RunConfig
+from credo.environments.probes import PointMass
+from credo.training.loop import Watcher
 from credo.types import CredoError
 
 
@@ -37,7 +42,7 @@ def test_what_is_no_run_does_not_read_like_one_that_has_just_begun(reading, tmp_
 def test_a_preset_may_be_given_by_name(monkeypatch):
     begun = []
     monkeypatch.setattr(api, "prepare", lambda config, *given: begun.append(config))
-    monkeypatch.setattr(api, "start", lambda *given: None)
+    monkeypatch.setattr(api, "_trained", lambda *given: (None, "done"))
     credo.imitate("fast", seeds=3)
     credo.imitate(credo.preset("fast"), seeds=3)
     credo.imitate()
@@ -51,3 +56,80 @@ def test_a_preset_may_be_given_by_name(monkeypatch):
 def test_arrays_are_no_demonstrations_yet():
     with pytest.raises(CredoError, match=r"demonstrations: ndarray found; .*from_transitions and from_episodes"):
         credo.imitate(demonstrations=np.zeros((5, 3)))
+
+
+SMALL = {
+    "learner": "td3",
+    "reward": "environment",
+    "demonstrations": "",
+    "environment": PointMass,
+    "random_steps": 64,
+    "learning_starts": 64,
+    "evaluation_interval": 128,
+    "evaluation_episodes": 1,
+    "td3": {"hidden": (4,), "batch_size": 8},
+}
+
+
+def test_a_run_goes_on_by_its_folder_alone(tmp_path):
+    credo.imitate("fast", **SMALL, out=tmp_path / "run", steps=128)
+    with pytest.raises(CredoError, match=r"environment: Hopper-v5 given, but the run in .* is of PointMass"):
+        credo.resume(tmp_path / "run", environment="Hopper-v5", steps=256)
+    run = credo.resume(tmp_path / "run", environment=PointMass, steps=256, seeds=2)
+    straight = credo.imitate("fast", **SMALL, out=tmp_path / "straight", steps=256, seeds=2)
+    mine, other = run.metrics(), straight.metrics()
+    for seed in (0, 1):
+        for name in ("step", "critic_loss", "actor_gradient_max"):
+            both = (columns[name][columns["seed"] == seed] for columns in (mine, other))
+            np.testing.assert_array_equal(*both)
+
+
+@pytest.mark.parametrize(("sent", "raised"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)])
+def test_whoever_stops_a_run_stops_the_script_and_goes_on_from_the_checkpoint(sent, raised, tmp_path):
+    """A loop over settings that swallowed the signal would take a half-trained policy for a finished one."""
+    settings = SMALL | {"out": tmp_path / "run", "steps": 256}
+    watcher = Watcher(progress=lambda progress: signal.raise_signal(sent) if progress.round == 1 else None)
+    with pytest.raises(raised) as stopped:
+        credo.imitate("fast", **settings, watcher=watcher)
+    assert raised is KeyboardInterrupt or stopped.value.code == 143
+    assert credo.Run(tmp_path / "run").summary["state"] == "interrupted"
+    assert credo.imitate("fast", **settings).summary["state"] == "done"
+
+
+def test_what_happens_is_logged_where_nobody_watches(tmp_path, caplog, monkeypatch):
+    def failing():
+        environment = PointMass()
+        environment.step = lambda action: 1 / 0
+        return environment
+
+    with caplog.at_level(logging.WARNING, logger="credo"):
+        run = credo.imitate(
+            "fast",
+            reward="environment",
+            demonstrations="",
+            environment=failing,
+            out=tmp_path / "run",
+            steps=128,
+            td3={"hidden": (4,)},
+        )
+    assert "seed 0 is frozen at step 0: environment" in caplog.text
+    # Neither here is the cause left out.
+    with pytest.raises(CredoError, match=r"no evaluated policy \(seed 0 was frozen at step 0: env.*division by"):
+        run.policy()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"step": 5}, "step: no such setting; did you mean steps?"),
+        ({"env": "Hopper-v5"}, "env: no such setting; did you mean environment?"),
+        ({"demos": "hopper-expert"}, "demos: no such setting; did you mean demonstrations?"),
+        ({"td3": {"batchsize": 5}}, "td3.batchsize: no such setting; did you mean td3.batch_size?"),
+        ({"environment": "Pendulum-v1"}, "(they are the default: give your own with --demos)"),
+        ({"out": 3, "demonstrations": "hopper-expert:1"}, "out: int found; the path of a folder expected"),
+    ],
+)
+def test_misspelt_and_missing_settings_are_told(settings, message):
+    with pytest.raises(CredoError) as caught:
+        credo.imitate("fast", **settings)
+    assert message in str(caught.value)

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from credo.api import Run, imitate, train_expert
+    from credo.api import Run, imitate, resume, train_expert
     from credo.config import RunConfig
     from credo.demonstrations import Demonstrations, load_demonstrations
     from credo.exporting import export
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _ROOMS = {
     "Run": "credo.api",
     "imitate": "credo.api",
+    "resume": "credo.api",
     "train_expert": "credo.api",
     "RunConfig": "credo.config",
     "export": "credo.exporting",
@@ -53,6 +54,7 @@ __all__ = [
     "register_learner",
     "register_regulariser",
     "register_reward",
+    "resume",
     "train_expert",
 ]
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
+import logging
 import shlex
+import signal
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,17 +15,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from credo import run_folder, run_rows
+from credo import plugins, run_folder, run_rows
 from credo.config import RunConfig
 from credo.demonstrations import Demonstrations
 from credo.environments import EnvironmentSource, source_name
 from credo.policies import Policy, load_policy
 from credo.preparation import Prepared, prepare
 from credo.presets import DEFAULT, EXPERT, preset
-from credo.types import CredoError
+from credo.types import CredoError, plain_id, printable
 
 if TYPE_CHECKING:
     from credo.training.loop import Watcher
+
+_logger = logging.getLogger("credo")
+_COMMAND_LINE = {"env": "environment", "demos": "demonstrations", "threshold": "credo={'threshold': ...}"}
+"""Names of the command line, and what they are here."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +68,15 @@ class Run:
             if isinstance(badness, int | float) and seed.isdecimal() and len(seed) < 11:
                 scores[int(seed)] = badness
         if not scores:
-            raise CredoError(f"run: {self.folder} has no evaluated policy yet")
+            every = seeds.items() if isinstance(seeds, dict) else ()
+            frozen = [(n, told["frozen"]) for n, told in every if isinstance(told, dict) and told.get("frozen")]
+            causes = "; ".join(
+                f"seed {n} was frozen at step {f.get('step')}: {f.get('cause')}"
+                for n, f in frozen
+                if isinstance(f, dict)
+            )
+            why = f" ({causes})" if causes else " yet"
+            raise CredoError(printable(f"run: {self.folder} has no evaluated policy{why}"))
         return min(scores, key=lambda seed: scores[seed])
 
     def policy(self, seed: int | None = None, which: str = "best") -> Policy:
@@ -102,7 +117,12 @@ def imitate(
     its fields (``steps=...``, ``seeds=...``, ``learner=...``), and those of its parts where a mapping is given
     (``td3={"batch_size": 256}`` leaves all else of ``td3`` as it is). ``environment`` is a Gymnasium id, "module:Id"
     or a factory. ``out`` names the run folder (None: runs/ and a name from the settings); a folder that holds the
-    same run is gone on with. CredoError, in one line, for whatever cannot work, before anything is written.
+    same run is gone on with. ``watcher`` is told what happens; without one, messages go to the logger ``credo``.
+
+    Raises:
+        CredoError: in one line, for whatever cannot work, before anything is written.
+        KeyboardInterrupt: Ctrl-C, after the round under way; its checkpoint is kept, and the same call goes on from it.
+        SystemExit: 143 after SIGTERM, likewise.
     """
     if config is None or isinstance(config, str):
         config = preset(DEFAULT if config is None else config)
@@ -119,7 +139,7 @@ def imitate(
             )
         config = dataclasses.replace(config, demonstrations=demonstrations.source)
     given = None if isinstance(demonstrations, str | Path) else demonstrations
-    return start(prepare(config, environment, given), out, watcher)
+    return _finished(*_trained(prepare(config, environment, given), out, watcher))
 
 
 def train_expert(
@@ -132,6 +152,57 @@ def train_expert(
 ) -> Run:
     """Train from the environment's own reward, in the same loop; SAC unless ``learner`` says otherwise."""
     return imitate(config or EXPERT, environment=environment, out=out, watcher=watcher, **settings)
+
+
+def resume(
+    folder: str | Path,
+    *,
+    steps: int | None = None,
+    seeds: int | None = None,
+    environment: EnvironmentSource | None = None,
+    demonstrations: Demonstrations | str | Path | None = None,
+    watcher: Watcher | None = None,
+) -> Run:
+    """Go on with a run by its folder alone, to ``steps`` steps and with ``seeds`` seeds (None: as it was asked for).
+
+    ``environment`` and ``demonstrations`` are those that it began with, where its settings do not say enough: a
+    factory, an environment of a module (a stored name alone imports no code), arrays, or a file that has moved. Errors
+    as ``imitate``.
+    """
+    given = None if isinstance(demonstrations, str | Path) else demonstrations
+    config = going_on(folder, steps, seeds, environment, None if given is demonstrations else str(demonstrations))
+    return _finished(*_trained(prepare(config, environment, given), folder, watcher))
+
+
+def going_on(
+    folder: str | Path,
+    steps: int | None,
+    seeds: int | None,
+    environment: EnvironmentSource | None,
+    demonstrations: str | None,
+) -> RunConfig:
+    """The settings that a run goes on with; CredoError where they need what is not given."""
+    config, _ = run_folder.read_config(Path(folder))
+    if environment is None and ":" in config.environment:
+        raise CredoError(
+            f"env: the run names {config.environment!r}, which imports a module; if you trust it, "
+            f"give --env {config.environment}"
+        )
+    if environment is not None and plain_id(source_name(environment)) != plain_id(config.environment):
+        raise CredoError(
+            f"environment: {source_name(environment)} given, but the run in {folder} is of {config.environment}"
+        )
+    changes: dict[str, Any] = {"steps": steps, "seeds": seeds, "demonstrations": demonstrations}
+    return dataclasses.replace(config, **{name: value for name, value in changes.items() if value is not None})
+
+
+def _finished(run: Run, state: str) -> Run:
+    """The run, where it was not stopped."""
+    if state == "interrupted":
+        raise KeyboardInterrupt(f"{run.folder}: stopped; the same call goes on from here")
+    if state == "terminated":
+        raise SystemExit(128 + signal.SIGTERM)
+    return run
 
 
 def _command() -> str:
@@ -152,7 +223,10 @@ def _changed(part: Any, settings: Mapping[str, Any], where: str) -> Any:
     known = {field.name: getattr(part, field.name) for field in dataclasses.fields(part)}
     for name in settings:
         if name not in known:
-            raise CredoError(f"{where}{name}: no such setting; known are {', '.join(sorted(known))}")
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+            meant = (not where and _COMMAND_LINE.get(name)) or (where + near[0] if near else "")
+            hint = f"did you mean {meant}?" if meant else f"known are {', '.join(sorted(known))}"
+            raise CredoError(f"{where}{name}: no such setting; {hint}")
     values = {
         name: _changed(known[name], value, f"{where}{name}.")
         if isinstance(value, Mapping) and dataclasses.is_dataclass(known[name])
@@ -168,16 +242,26 @@ def start(
     watcher: Watcher | None = None,
     command: str | None = None,
 ) -> Run:
-    """Train what was prepared in the folder ``out`` (None: a name from the settings).
+    """Train what was prepared in the folder ``out`` (None: a name from the settings), or until it is stopped.
 
     ``command`` is remembered as what last trained the run; None: this process's own.
     """
+    return _trained(prepared, out, watcher, command)[0]
+
+
+def _trained(
+    prepared: Prepared, out: str | Path | None, watcher: Watcher | None, command: str | None = None
+) -> tuple[Run, str]:
+    """The run, and how its training ended, as ``training.loop.train`` says."""
     from credo.reports.curves import write_curves
-    from credo.training.checks import check_memory, doubts
+    from credo.training.checks import check_memory, check_rewards, doubts
     from credo.training.loop import Watcher, train
 
-    watcher = watcher or Watcher()
+    watcher = watcher or Watcher(line=_logger.warning)
+    if not isinstance(out, str | Path | None):
+        raise CredoError(f"out: {type(out).__name__} found; the path of a folder expected")
     config, spec, logged = prepared.config, prepared.spec, prepared.logged
+    check_rewards(config)
     check_memory(config, spec, logged=0 if logged is None else len(logged))
     folder = Path(out) if out is not None else prepared.default_folder
     with run_folder.opened(folder, config, prepared.described, command or _command()) as known:
@@ -191,6 +275,14 @@ def start(
                 )
         for doubt in doubts(config, spec, prepared.demonstrations):
             watcher.line(f"note: {doubt}")
-        if train(config, prepared.source, prepared.demonstrations, folder, watcher, spec, logged) != "terminated":
+        try:
+            state = train(config, prepared.source, prepared.demonstrations, folder, watcher, spec, logged)
+        except CredoError:
+            raise
+        except Exception as error:
+            if not plugins.used_by(config):
+                raise
+            raise plugins.failure(config, error) from error
+        if state != "terminated":
             write_curves(folder)
-    return Run(folder)
+    return Run(folder), state

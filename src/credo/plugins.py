@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import math
+import traceback
 import typing
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from credo.config import DiscriminatorConfig, LearnerName, RegulariserName, RewardName, RunConfig
+from credo.config.codec import to_dict
 from credo.config.names import PLUGIN_NAME, REGISTERED, Kind, Registered
 from credo.types import CredoError
 
@@ -39,6 +42,12 @@ def register_reward(
     rises with the logit; without one CREDO takes no threshold in rewards. ``formula`` is for people.
     """
 
+    low, high = bounds if isinstance(bounds, tuple | list) and len(bounds) == 2 else (math.nan, math.nan)
+    if not (all(isinstance(bound, int | float) for bound in (low, high)) and low < high):
+        raise CredoError(f"reward {name}: bounds {bounds!r}; (lowest, highest) expected, infinite where there is none")
+    if inverse is not None and not callable(inverse):
+        raise CredoError(f"reward {name}: inverse {inverse!r}; a function from a reward to its logit expected")
+
     def register(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
         from credo.discriminator.rewards import REWARDS, Reward
 
@@ -56,6 +65,8 @@ def register_regulariser(
 
     ``parts`` are other parts of ``credo.discriminator.regularisers.Regulariser``, such as ``output`` or ``network``.
     """
+    if not isinstance(name, str):
+        raise CredoError('regulariser: it has no name; give one, @credo.register_regulariser("my-regulariser")')
 
     def register(function: Callable[[Loss, Logit, DiscriminatorConfig], Loss]) -> Any:
         from credo.discriminator.regularisers import REGULARISERS, Regulariser
@@ -76,9 +87,18 @@ def register_learner(
     ``settings`` is an instance of a frozen dataclass with at least ``discount`` and, for a learner that learns from the
     replay, ``batch_size``; its fields are part of a run's identity. ``experience`` is that of the ``Learner``.
     """
+    if experience not in ("replay", "rollout"):
+        raise CredoError(f"learner {name}: experience {experience!r} is not replay or rollout")
     needed = ("discount",) if experience == "rollout" else ("batch_size", "discount")
-    if not dataclasses.is_dataclass(settings) or not set(needed) <= set(vars(settings)):
-        raise CredoError(f"learner {name}: settings must be a dataclass with {' and '.join(needed)}")
+    if not dataclasses.is_dataclass(settings) or isinstance(settings, type) or not set(needed) <= set(vars(settings)):
+        raise CredoError(f"learner {name}: settings must be an instance of a dataclass with {' and '.join(needed)}")
+    try:
+        to_dict(settings)
+    except TypeError as error:
+        raise CredoError(f"learner {name}: settings: {error}; numbers, text and lists of them expected") from None
+    batch = getattr(settings, "batch_size", 1)
+    if not (isinstance(batch, int) and batch >= 1):
+        raise CredoError(f"learner {name}: settings.batch_size {batch!r}; a whole number of 1 or more expected")
 
     def register(function: Callable[..., Learner]) -> Any:
         from credo.learners import LEARNERS
@@ -108,11 +128,43 @@ def load_installed() -> None:
     load([entry.value for entry in entry_points(group=GROUP)])
 
 
+def used_by(config: RunConfig) -> dict[str, Registered]:
+    """The plug-ins of a run, "reward 'mine'" and the like to what is known of them."""
+    names = {"reward": [config.reward], "learner": [config.learner], "regulariser": config.discriminator.regularisers}
+    return {
+        f"{kind} {name!r}": entry
+        for kind, of_kind in names.items()
+        for name in of_kind
+        if (entry := REGISTERED[typing.cast(Kind, kind)].get(name)) is not None
+    }
+
+
+def failure(config: RunConfig, error: Exception) -> CredoError:
+    """What a run with plug-ins is told where something fails in them, or of what they gave: one line, with the place in
+    their code where there is one."""
+    used = used_by(config)
+    modules = {entry.source.partition(":")[0] for entry in used.values()}
+    places = [
+        f"{frame.f_code.co_filename}:{line}"
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if frame.f_globals.get("__name__") in modules
+    ]
+    names = ", ".join(f"{name} ({entry.source})" for name, entry in used.items())
+    where = f", at {places[-1]}" if places else "; its shapes and types are in docs/stabilisers.md"
+    # JAX adds paragraphs of its own.
+    first = str(error).strip().split("\n\n")[0].split("\n---")[0]
+    return CredoError(f"plugin: {names}: {type(error).__name__}: {' '.join(first.split())[:300]}{where}")
+
+
 def _source(function: Any) -> str:
+    if not (callable(function) and hasattr(function, "__qualname__")):
+        raise CredoError(f"plugin: {function!r} is no function; write one with def, also where it calls another")
     return f"{function.__module__}:{function.__qualname__}"
 
 
 def _enter(kind: Kind, name: str, entry: Registered) -> None:
+    if not isinstance(name, str):
+        raise CredoError(f'{kind}: {name!r} is no name; give one, @credo.register_{kind}("my-{kind}", ...)')
     if not PLUGIN_NAME.fullmatch(name):
         raise CredoError(f"{kind}: {name!r} is no name; lower-case letters, digits and dashes make one")
     if name in typing.get_args(_BUILT_IN[kind]):

@@ -10,7 +10,7 @@ import numpy as np
 from credo.config import RunConfig, check_action_free, run_id, typed, validate
 from credo.demonstrations import Demonstrations, check_loggable, fitted, load_demonstrations
 from credo.environments import EnvironmentSource, specification, viewed
-from credo.types import EnvironmentSpec
+from credo.types import CredoError, EnvironmentSpec
 
 
 class Prepared(NamedTuple):
@@ -55,7 +55,13 @@ def prepare(
     data = logged = None
     if config.imitates:
         given = config.demonstrations if demonstrations is None else demonstrations
-        data = fitted(load_demonstrations(given, fitting=spec), spec, config.frame_stack)
+        loaded = load_demonstrations(given, fitting=spec)
+        try:
+            data = fitted(loaded, spec, config.frame_stack)
+        except CredoError as error:
+            if given == RunConfig.demonstrations:
+                raise CredoError(f"{error} (they are the default: give your own with --demos)") from None
+            raise
         if not data.has_actions:
             check_action_free(config)
     if config.seed_replay is not None:

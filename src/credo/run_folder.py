@@ -197,7 +197,10 @@ def _recognise(folder: Path, config: RunConfig, demonstrations: dict[str, Any]) 
         changed = differences(then, identity(config, *_hashes(demonstrations)))
         if changed:
             named = [_with_sources(line, stored.get("demonstrations"), demonstrations) for line in changed]
-            raise CredoError(f"out: {folder} holds another run ({'; '.join(named)}); choose another folder")
+            raise CredoError(
+                f"out: {folder} holds another run ({'; '.join(named)}); choose another folder "
+                f"(credo resume {folder} goes on with the one that is there)"
+            )
         return stored
     if folder.exists() and not (folder.is_dir() and all(_is_beginning(path) for path in folder.iterdir())):
         raise CredoError(f"out: {folder} exists and is not a run; choose another folder")
@@ -237,7 +240,9 @@ def differences(stored: dict[str, Any], wanted: dict[str, Any], prefix: str = ""
         if isinstance(old, dict) and isinstance(new, dict):
             lines += differences(old, new, f"{prefix}{name}.")
         elif old != new:
-            lines.append(f"{prefix}{name}: {json.dumps(old)}, not {json.dumps(new)}")
+            # What is left out of an identity is switched off, or has no use.
+            was, now = (json.dumps(tree[name]) if name in tree else "unused" for tree in (stored, wanted))
+            lines.append(f"{prefix}{name}: {was}, not {now}")
     return lines
 
 

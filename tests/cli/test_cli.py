@@ -89,6 +89,12 @@ def test_a_whole_run_from_the_command_line(demonstrations, local_environment, tm
     main(small(demonstrations, out, "--seeds", "2", "--steps", "384"))
     assert len(run_rows.read_parts(out, run_folder.METRICS)["seed"]) == 2 * 6
 
+    # By the folder alone, but for what would import code.
+    assert "give --env my_task:MyPoint-v0" in failure(["resume", str(out), "--steps", "512"], capsys)
+    assert "is of my_task:MyPoint-v0" in failure(["resume", str(out), "--env", "Hopper-v5"], capsys)
+    main(["resume", str(out), "--steps", "512", "--env", "my_task:MyPoint-v0"])
+    assert len(run_rows.read_parts(out, run_folder.METRICS)["seed"]) == 2 * 8
+
     capsys.readouterr()
     main(["list", str(tmp_path)])
     assert "my_task:MyPoint-v0" in capsys.readouterr().out.replace("\n", "")

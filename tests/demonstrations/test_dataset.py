@@ -156,6 +156,12 @@ def test_statistics_against_numpy(make_demonstrations):
     assert statistics.mean.dtype == statistics.std.dtype == np.float32
 
 
+def test_it_is_shown_in_a_line(make_demonstrations):
+    text = repr(make_demonstrations([4, 5]))
+    assert text.startswith("<Demonstrations of ")
+    assert "2 episodes, 9 transitions" in text
+
+
 def test_sha256_is_of_the_content(make_demonstrations):
     d = make_demonstrations([4, 2])
     # Fixed here: the run id holds it, so it must not change with platforms or releases.
@@ -224,6 +230,8 @@ def put(array, index, value):
             "successor: episode 1, step 3, dimension 2 is nan",
         ),
         (lambda d: {"returns": put(d.returns, 0, np.nan)}, "returns: holds NaN"),
+        (lambda d: {"environment": int}, "environment: type found, text expected"),
+        (lambda d: {"action_bounds": d.action_bounds[::-1]}, "action_bounds: dimension 0 is .*; the lower first"),
         (
             lambda d: {"observation": d.observation.astype(np.float64) * 1e300},
             "observation: episode 0, step 0.*inf",

@@ -135,14 +135,6 @@ def test_envpool_is_refused_with_the_reason():
     assert "exactly" in text
 
 
-def test_error_of_a_factory_passes_through():
-    def wrong():
-        raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        make_environment(wrong)
-
-
 def test_module_id_imports_the_module(tmp_path, monkeypatch):
     (tmp_path / "credo_user_module.py").write_text(
         textwrap.dedent("""
@@ -281,3 +273,18 @@ def test_a_mistyped_id_of_ones_own_module_is_suggested_with_the_module(tmp_path,
         make_environment("no_such_arm.py:Arm-v0")
     for name in ("HintedReach-v0", "Quux-v0"):
         del gymnasium.registry[name]
+
+
+def test_a_factory_that_shares_one_environment_or_fails_is_refused():
+    one = PointMass()
+    assert make_environment(lambda: one).unwrapped is one
+    with pytest.raises(CredoError, match="returned one environment twice; it must make a new one each time"):
+        make_environment(lambda: one)
+    make_environment(PointMass)
+    make_environment(PointMass)
+
+    def failing():
+        raise OSError("no such\nport")
+
+    with pytest.raises(CredoError, match=r"the factory 'test.*failing.*' raised OSError: no such port"):
+        make_environment(failing)

@@ -8,7 +8,7 @@ import pytest
 
 from credo.environments import EnvironmentBatch, environment_spec, make_environment, source_name, viewed
 from credo.environments.probes import AutoresetProbe, PointMass, TimeLimitProbe
-from credo.environments.view import describe_view, described_view
+from credo.policies.view import describe_view, described_view
 from credo.types import CredoError
 
 Box = gymnasium.spaces.Box

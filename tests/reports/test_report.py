@@ -137,7 +137,7 @@ def test_runs_of_one_method_are_put_together_and_a_doubled_seed_counts_once(make
     assert list(cell.seeds) == [0, 1, 2]
     assert [cell.seeds[n].verdict.kind for n in cell.seeds] == ["healthy", "dead", "undecided"]
     assert len(collection.problems) == 1
-    assert "seed 1 of td3 on Hopper-v5 is in two runs; shown is the one in" in collection.problems[0]
+    assert "seed 1 of td3 on Hopper-v5 is in several runs; shown is the longest, in" in collection.problems[0]
     assert collection.problems[0].endswith("a/one")
     assert headline(collection) == (
         "1 of 3 seeds diverged so far",

@@ -192,3 +192,13 @@ def test_one_cheap_evaluation_does_not_outweigh_the_rest():
     returns[-1] = -13
     (cheap,) = digests([seed._replace(evaluations=seed.evaluations | {"return_mean": returns}, expert_return=-130.0)])
     assert final_score(cheap, RETURN) == pytest.approx(130 * 3 / (13 + 1300 + 1300))
+
+
+def test_no_frozen_seed_beats_one_that_goes_on():
+    """Where returns are below 0 a score of 0 would be the best of all."""
+    failed = np.zeros(40)
+    failed[-5:] = 1
+    gone = curve(seed=1)
+    gone = gone._replace(evaluations=gone.evaluations | {"failed": failed})
+    scores = {row[:2]: row[3] for row in tables([curve(level=-500.0, method="slow"), gone])["scores"].rows}
+    assert scores["slow", "Hopper"] == scores["one", "Hopper"] == pytest.approx(-0.5)

@@ -14,6 +14,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "credo.cli.train:expert",
         "train an expert from the environment's own reward, in the same loop",
     ),
+    "resume": ("credo.cli.train:resume", "go on with a run by its folder alone, to more steps or seeds"),
     "experts": (
         "credo.cli.demos:experts",
         "list the shipped experts, with how they were trained and how good they are",

@@ -168,7 +168,7 @@ def _expert(name: str, environment: str | None, keys: Sequence[str]) -> tuple[Ex
     from credo.cli.runs import environment_of, find_policy, source_of
     from credo.demonstrations.formats.stable_baselines3 import is_policy, load_stable_baselines3
     from credo.environments import viewed
-    from credo.environments.view import described_view
+    from credo.policies.view import described_view
 
     archive = Path(name).is_file() and is_policy(Path(name))
     if not archive and (":" not in name or Path(name).exists()):

@@ -103,7 +103,7 @@ def is_run(name: str) -> bool:
 def source_of(policy: Policy, given: str | None) -> EnvironmentSource:
     """Where to run a policy, as its file says that it is shown it; see ``environment_of``."""
     from credo.environments import viewed
-    from credo.environments.view import described_view
+    from credo.policies.view import described_view
 
     return viewed(environment_of(policy, given), *described_view(policy.metadata))
 
@@ -117,6 +117,12 @@ def environment_of(policy: Policy, given: str | None) -> str:
         raise CredoError(
             f"env: the policy names {policy.environment!r}, which imports a module; if you trust it, "
             f"give --env {policy.environment}"
+        )
+    import gymnasium
+
+    if policy.environment not in gymnasium.registry:
+        raise CredoError(
+            f"env: the policy names {policy.environment!r}, which is not registered here; give --env module:Id"
         )
     return policy.environment
 

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from credo.cli.parse import find_local_modules, load_plugins, parse, say
 from credo.config import LearnerName, RunConfig
+from credo.config.limits import Count
 from credo.presets import DEFAULT, EXPERT, PRESETS, preset
 from credo.reports.loggers import LoggerName
 from credo.types import CredoError
@@ -42,6 +43,42 @@ class TrainOptions:
     log: LoggerName | None = None
     """Log to TensorBoard (files in logs/ of the run folder), Weights & Biases or trackio too; each needs the extra of
     its name."""
+
+
+@dataclass(frozen=True)
+class ResumeOptions:
+    """What may change where a run goes on; None: as it was asked for before."""
+
+    run: Annotated[Path, tyro.conf.Positional]
+    """The run folder."""
+    steps: Count | None = None
+    """Environment steps per seed, those done included."""
+    seeds: Count | None = None
+    """Seeds, those that are there included."""
+    environment: Annotated[str | None, tyro.conf.arg(name="env")] = None
+    """The environment again, where the run names one of a module: a stored name alone imports no code."""
+    demonstrations: Annotated[str | None, tyro.conf.arg(name="demos")] = None
+    """The demonstrations again, where they have moved."""
+    plugin: tuple[str, ...] = ()
+    """Modules to import that register the rewards, regularisers or learners of the run."""
+    video: bool = False
+    """Record a video of the kept policy at the end."""
+    quiet: bool = False
+    """No progress, only messages."""
+    log: LoggerName | None = None
+    """As for credo imitate."""
+
+
+def resume(words: Sequence[str]) -> None:
+    """Go on with a run."""
+    from credo import api
+
+    load_plugins(words)
+    about = "Go on with a run by its folder alone: to its end, or to more steps or seeds."
+    options = parse(ResumeOptions, words, "resume", about)
+    config = api.going_on(options.run, options.steps, options.seeds, options.environment, options.demonstrations)
+    told = {name: getattr(options, name) for name in ("plugin", "video", "quiet", "log")}
+    _train(TrainOptions(config, out=options.run, **told), config, options.environment)
 
 
 def imitate(words: Sequence[str]) -> None:
@@ -84,15 +121,16 @@ def _preset_name(words: Sequence[str], default: str = DEFAULT) -> str:
     return name
 
 
-def _train(options: TrainOptions, default: RunConfig) -> None:
-    """Train as the options say; ``default`` is what they were parsed on top of."""
+def _train(options: TrainOptions, default: RunConfig, environment: str | None = None) -> None:
+    """Train as the options say; ``default`` is what they were parsed on top of, ``environment`` where to look for the
+    settings' own."""
     from credo.training.stopping import interrupts_remembered
 
     with interrupts_remembered():
-        _trained(options, default)
+        _trained(options, default, environment)
 
 
-def _trained(options: TrainOptions, default: RunConfig) -> None:
+def _trained(options: TrainOptions, default: RunConfig, environment: str | None) -> None:
     from credo import api
     from credo.cli.display import clock, followed, watching
     from credo.reports.loggers import logging_to
@@ -101,10 +139,10 @@ def _trained(options: TrainOptions, default: RunConfig) -> None:
     config = options.config
     if line := other_learners_settings(config, default):
         say(console, f"note: {line}")
-    find_local_modules(config.environment)
+    find_local_modules(environment or config.environment)
     if config.imitates and not options.quiet:
         say(console, f"reading {config.demonstrations}")
-    prepared = api.prepare(config)
+    prepared = api.prepare(config, environment)
     expert_return = prepared.described.get("return_mean")
     out = options.out or prepared.default_folder
     with (
@@ -112,7 +150,7 @@ def _trained(options: TrainOptions, default: RunConfig) -> None:
         logging_to(options.log, out) as log,
     ):
         run = api.start(prepared, out, followed(watcher, log))
-    finish(console, run, config, options.video)
+    finish(console, run, environment or config.environment, options.video)
     if run.summary["state"] == "interrupted":
         console.print("stopped; the same command goes on from here", highlight=False)
         sys.exit(130)
@@ -134,7 +172,7 @@ def other_learners_settings(config: RunConfig, default: RunConfig) -> str | None
     return f"{', '.join(given)}: not used with learner {config.learner}" if given else None
 
 
-def finish(console: Console, run, config: RunConfig, with_video: bool) -> None:
+def finish(console: Console, run, environment: str, with_video: bool) -> None:
     """The closing table, the curves' names, and the video where it was asked for."""
     from credo.reports.tables import summary_table
 
@@ -143,7 +181,7 @@ def finish(console: Console, run, config: RunConfig, with_video: bool) -> None:
         from credo.cli.runs import record
 
         try:
-            result = record(run, None, None, config.environment)
+            result = record(run, None, None, environment)
             say(console, f"video: {result.path}")
         except CredoError as error:
             say(console, f"no video: {error}")

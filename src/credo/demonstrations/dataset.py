@@ -110,6 +110,10 @@ class Demonstrations:
     """Where they come from, for people to read; no part of ``sha256``."""
 
     def __post_init__(self) -> None:
+        for name in ("environment", "source"):
+            if not isinstance(getattr(self, name), str):
+                kind = type(getattr(self, name)).__name__
+                raise CredoError(f"demonstrations: field {name}: {kind} found, text expected")
         values = {
             "observation": validate.float_array("observation", self.observation, 2),
             "action": validate.float_array("action", self.action, 2),
@@ -134,6 +138,11 @@ class Demonstrations:
             array = array.view()  # the caller's own array stays writeable
             array.flags.writeable = False
             object.__setattr__(self, name, array)
+
+    def __repr__(self) -> str:
+        of = self.environment or "no named environment"
+        sizes = f"{self.observation_size} dimensions, {self.action_size or 'unknown'} actions"
+        return f"<Demonstrations of {of}: {self.episodes} episodes, {len(self)} transitions, {sizes}>"
 
     def __len__(self) -> int:
         return len(self.observation)
@@ -362,6 +371,12 @@ def _check(values: dict[str, np.ndarray]) -> None:
     for name in ("returns", "action_bounds"):
         if name in values and not np.isfinite(values[name]).all():
             raise CredoError(f"demonstrations: field {name}: holds NaN or infinity, finite values expected")
+    if "action_bounds" in values and (values["action_bounds"][0] >= values["action_bounds"][1]).any():
+        index = int(np.argmax(values["action_bounds"][0] >= values["action_bounds"][1]))
+        low, high = values["action_bounds"][:, index]
+        raise CredoError(
+            f"demonstrations: field action_bounds: dimension {index} is {low:g} to {high:g}; the lower first expected"
+        )
 
 
 def _check_episodes(indices: np.ndarray, episodes: int) -> None:

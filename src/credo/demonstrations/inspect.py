@@ -126,7 +126,10 @@ def doubtful_ends(d: Demonstrations, time_limit: int | None = None) -> list[str]
     lines = []
     still = float((d.next_observation == d.observation).all(axis=1).mean())
     if still > STILL_SHARE and (d.observation != d.observation[0]).any():
-        lines.append(f"next observations: {still:.0%} of them equal the observation before; true successors are needed")
+        lines.append(
+            f"next observations: {still:.0%} of them equal the observation before: true successors are needed "
+            "(unless the demonstrator holds still)"
+        )
     elif len(d) == d.lengths.sum() and (gaps := np.setdiff1d(d.successor_row, ends)).size:
         lines.append(
             f"episodes: in {gaps.size} rows the next observation is not the next row's (the first is "

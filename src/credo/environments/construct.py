@@ -14,6 +14,7 @@ import numbers
 import threading
 import types
 import warnings
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +22,8 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from credo.environments.view import MAXIMUM_FRAMES, SelectedKeys, StackedFrames
+from credo.environments.view import SelectedKeys, StackedFrames
+from credo.policies.view import MAXIMUM_FRAMES
 from credo.types import CredoError, EnvironmentSpec
 
 
@@ -42,6 +44,8 @@ them as a policy is shown it."""
 _logger = logging.getLogger(__name__)
 # warnings.catch_warnings changes state that all threads share: two of them nested would leave it wrong.
 _construction = threading.RLock()  # a factory may call make_environment itself
+_handed_out: weakref.WeakValueDictionary[int, gymnasium.Env] = weakref.WeakValueDictionary()
+"""What factories have returned, by identity: whoever returns one twice shares it between seeds and evaluations."""
 
 
 def viewed(source: EnvironmentSource, keys: Sequence[str] = (), frames: int = 1) -> EnvironmentSource:
@@ -115,8 +119,8 @@ def make_environment(source: EnvironmentSource, render_mode: str | None = None) 
         render_mode: passed on; "rgb_array" for videos.
 
     Raises:
-        CredoError: the id or module is unknown, a dependency is missing, or the spaces cannot be used. What
-            else a factory raises passes through unchanged.
+        CredoError: the id or module is unknown, a dependency is missing, a factory raised, or the spaces cannot be
+            used.
     """
     name, view = source_name(source), source if isinstance(source, ObservationView) else ObservationView(source, (), 1)
     source = view.source
@@ -261,11 +265,26 @@ def _make_from_factory(factory: Callable[..., gymnasium.Env], render_mode: str |
         environment = factory(render_mode=render_mode) if _takes_render_mode(factory, render_mode) else factory()
     except (ImportError, gymnasium.error.DependencyNotInstalled) as error:
         raise CredoError(f"environment: '{name}' needs something not installed: {one_line(error)}") from error
+    except CredoError:
+        raise
+    except Exception as error:  # a stranger's code may fail in any way
+        raise CredoError(
+            f"environment: the factory '{name}' raised {type(error).__name__}: {one_line(error)}"
+        ) from error
     if not isinstance(environment, gymnasium.Env | gymnasium.vector.VectorEnv):
         raise CredoError(
             f"environment: the factory '{name}' returned {type(environment).__name__}; "
             "it must return a single gymnasium.Env"
         )
+    try:
+        if _handed_out.get(id(environment.unwrapped)) is environment.unwrapped:
+            raise CredoError(
+                f"environment: the factory '{name}' returned one environment twice; "
+                "it must make a new one each time, since seeds and evaluations step their own"
+            )
+        _handed_out[id(environment.unwrapped)] = environment.unwrapped
+    except TypeError:  # nothing weak can be held of it
+        pass
     return environment
 
 

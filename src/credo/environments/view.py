@@ -1,24 +1,19 @@
 """What a policy is shown of an environment: chosen entries of a Dict observation as one vector, and the last frames.
 
-Both are wrappers around the environment, and both are written into a policy's metadata, so that a stored policy is run
-on what it was trained on.
+Both are wrappers around the environment, and both are written into a policy's metadata (``policies.view``), so that a
+stored policy is run on what it was trained on.
 """
 
 from __future__ import annotations
 
-import json
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import gymnasium
 import numpy as np
 
 from credo.types import CredoError
-
-MAXIMUM_FRAMES = 1_000
-KEYS, FRAMES = "observation_keys", "frame_stack"
-"""Names in a policy's metadata."""
 
 
 class SelectedKeys(gymnasium.ObservationWrapper):
@@ -87,22 +82,3 @@ def without_seeding(environment: gymnasium.Env) -> gymnasium.Env:
         layer = layer.env
     layer.env = Unseeded(layer.env)
     return environment
-
-
-def describe_view(keys: Sequence[str], frames: int) -> dict[str, str]:
-    """A policy's metadata on what it is shown; empty for the plain observation."""
-    return ({KEYS: json.dumps(list(keys))} if keys else {}) | ({FRAMES: str(frames)} if frames > 1 else {})
-
-
-def described_view(metadata: Mapping[str, str]) -> tuple[tuple[str, ...], int]:
-    """Keys and frames from a policy's metadata; CredoError where a file says nonsense."""
-    text, count = metadata.get(KEYS, "[]"), metadata.get(FRAMES, "1")
-    try:
-        keys = json.loads(text)
-    except (ValueError, RecursionError):
-        keys = None
-    if not isinstance(keys, list) or len(keys) > MAXIMUM_FRAMES or not all(isinstance(key, str) for key in keys):
-        raise CredoError(f"policy: field metadata.{KEYS}: {text[:40]!r} found, a list of names expected")
-    if not (count.isascii() and count.isdecimal() and len(count) < 6 and 1 <= int(count) <= MAXIMUM_FRAMES):
-        raise CredoError(f"policy: field metadata.{FRAMES}: {count[:40]!r} found, 1 to {MAXIMUM_FRAMES} expected")
-    return tuple(keys), int(count)

@@ -11,6 +11,7 @@ import json
 import math
 import os
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -139,7 +140,7 @@ class OnnxPolicy(Policy):
         for name, value in values.items():
             object.__setattr__(self, name, value)
 
-    def __call__(self, observation: np.ndarray) -> np.ndarray:
+    def __call__(self, observation: np.ndarray | Mapping[str, Any]) -> np.ndarray:
         array = self._checked(observation)
         name = self._session.get_inputs()[0].name
         (action,) = self._session.run(None, {name: np.atleast_2d(array)})

@@ -7,12 +7,14 @@ made it. The file is one safetensors file (see ``credo.storage``): loading parse
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from credo.policies.view import joined
 from credo.storage import read_tensors, write_tensors
 from credo.types import CredoError
 
@@ -143,7 +145,9 @@ class Policy:
         weight, bias = network[-1]
         return _product(hidden, weight) + bias
 
-    def _checked(self, observation: np.ndarray) -> np.ndarray:
+    def _checked(self, observation: np.ndarray | Mapping[str, Any]) -> np.ndarray:
+        if isinstance(observation, Mapping):
+            observation = joined(observation, self.metadata, self.environment)
         array = np.asarray(observation, dtype=np.float32)
         if array.ndim not in (1, 2) or array.shape[-1] != self.observation_size:
             raise CredoError(
@@ -152,9 +156,16 @@ class Policy:
             )
         return array
 
-    def __call__(self, observation: np.ndarray) -> np.ndarray:
-        """Action in the environment's own units, float32 [A] or [B, A]; see ``normalised_action``."""
-        share = (self.normalised_action(observation) + 1) / 2
+    def __call__(self, observation: np.ndarray | Mapping[str, Any]) -> np.ndarray:
+        """Action in the environment's own units, float32 [A] or [B, A], for an observation [O] or [B, O].
+
+        A Dict observation's entries are joined as the policy was shown them. CredoError on another shape, or where a
+        value is not finite: a robot is not to be sent what comes of it.
+        """
+        array = self._checked(observation)
+        if not np.isfinite(array).all():
+            raise CredoError(f"policy: observation holds {array[~np.isfinite(array)][0]}; finite numbers expected")
+        share = (self.normalised_action(array) + 1) / 2
         action = self.action_low * (1 - share) + self.action_high * share
         return np.clip(action, self.action_low, self.action_high)
 

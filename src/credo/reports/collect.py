@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -85,6 +85,8 @@ class Cell:
     seeds: dict[int, SeedResult] = field(default_factory=dict)
     expert_return: float | None = None
     runs: list[RunInfo] = field(default_factory=list)
+    several: set[int] = field(default_factory=set)
+    """Seeds that several runs have."""
 
     @property
     def counts(self) -> Counter[str]:
@@ -178,9 +180,16 @@ class Reader:
             run, seeds = result
             environment = printable(member.environment)
             cell = cells.setdefault((environment, name), Cell(name, environment))
-            problems += [*run.problems, *_add(cell, member, run, seeds)]
+            problems += run.problems
+            _add(cell, member, run, seeds)
         if not cells:
             raise CredoError(f"report: no run in {_listed(folders)} can be read ({'; '.join(problems[:3])})")
+        problems += [
+            f"seed {number} of {cell.method} on {cell.environment} is in several runs; "
+            f"shown is the longest, in {cell.seeds[number].folder}"
+            for cell in cells.values()
+            for number in sorted(cell.several)
+        ]
         return Collection(
             methods=tuple(dict.fromkeys(name for name in names_of if any(name == key[1] for key in cells))),
             environments=tuple(dict.fromkeys(key[0] for key in cells)),
@@ -230,8 +239,8 @@ def _members(folders: Sequence[Path | MethodRun]) -> tuple[list[Member], list[st
     return members, problems
 
 
-def _add(cell: Cell, member: Member, run: LoadedRun, seeds: dict[int, SeedResult]) -> Iterable[str]:
-    """Put a run's seeds into its cell; of a seed that was run twice the longer one counts, and a line says so."""
+def _add(cell: Cell, member: Member, run: LoadedRun, seeds: dict[int, SeedResult]) -> None:
+    """Put a run's seeds into its cell; of a seed that was run more than once the longest counts."""
     expert = run.expert_return
     cell.expert_return = expert if cell.expert_return is None else cell.expert_return
     done = max([seed.steps_done for seed in seeds.values()], default=0)
@@ -253,8 +262,7 @@ def _add(cell: Cell, member: Member, run: LoadedRun, seeds: dict[int, SeedResult
         if other is None or seed.steps_done > other.steps_done:
             cell.seeds[number] = seed
         if other is not None:
-            kept = cell.seeds[number].folder
-            yield f"seed {number} of {cell.method} on {cell.environment} is in two runs; shown is the one in {kept}"
+            cell.several.add(number)
     cell.seeds = dict(sorted(cell.seeds.items()))
 
 

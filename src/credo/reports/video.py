@@ -161,7 +161,8 @@ class _DrawingError(Exception):
 
 def _record(job: _Job) -> VideoResult:
     from credo.environments import make_environment, viewed
-    from credo.environments.view import described_view, without_seeding
+    from credo.environments.view import without_seeding
+    from credo.policies.view import described_view
 
     broken = _import_mujoco()
     policy = load_policy(job.policy)

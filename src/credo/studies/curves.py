@@ -118,6 +118,11 @@ def values(curve: SeedDigest, measure: Measure) -> np.ndarray:
         return np.where(np.isnan(returns), np.nan, expert_share(returns, curve.expert_return))
 
 
+def frozen(curve: SeedDigest) -> bool:
+    """Whether a seed's numbers or its environment failed, and it ended there."""
+    return bool((column(curve.evaluations, "failed") > 0).any())
+
+
 def final_score(curve: SeedDigest, measure: Measure, late_evaluations: int = 3) -> float | None:
     """The measure of the mean over the last evaluations; None where nothing was evaluated.
 
@@ -126,7 +131,7 @@ def final_score(curve: SeedDigest, measure: Measure, late_evaluations: int = 3) 
     """
     value = values(curve, measure)
     known = value[np.isfinite(value)]
-    if (column(curve.evaluations, "failed") > 0).any():
+    if frozen(curve):
         return float(known.min(initial=0.0 if measure.of_expert else -1.0))
     if not len(known):
         return None

@@ -14,6 +14,7 @@ from credo.studies.curves import (
     SeedDigest,
     environments_of,
     final_score,
+    frozen,
     methods_of,
     select,
 )
@@ -56,13 +57,16 @@ def sample_efficiency(curves: Sequence[SeedDigest], seed: int = 0) -> Table:
 
 
 def final_scores(curves: Sequence[SeedDigest], measure: Measure) -> Scores:
-    """Of every seed that was evaluated at all."""
+    """Of every seed that was evaluated at all; a frozen one's is the lowest that any has in its environment."""
+    known = [(curve, score) for curve in curves if (score := final_score(curve, measure)) is not None]
+    lowest: dict[str, float] = {}
+    for curve, score in known:
+        lowest[curve.environment] = min(score, lowest.get(curve.environment, score))
     found: Scores = {}
-    for curve in curves:
-        score = final_score(curve, measure)
-        if score is not None:
-            of_method = found.setdefault(curve.method, {})
-            of_method[curve.environment] = np.append(of_method.get(curve.environment, ()), score)
+    for curve, score in known:
+        of_method = found.setdefault(curve.method, {})
+        value = lowest[curve.environment] if frozen(curve) else score
+        of_method[curve.environment] = np.append(of_method.get(curve.environment, ()), value)
     return found
 
 
@@ -88,8 +92,9 @@ def score_table(found: Scores, measure: Measure, seed: int = 0) -> Table:
         f"Final scores: {measure.name}",
         ("method", "environment", "seeds", "IQM", "low", "high", "mean", "mean low", "mean high"),
         tuple(rows),
-        "Score: mean over a seed's last 3 evaluations; a frozen seed scores the worst (0 of the expert). IQM: mean of "
-        "the middle half, which failures of up to a quarter of the seeds do not touch: read it beside the divergence "
+        "Score: mean over a seed's last 3 evaluations; a frozen seed scores the lowest of its environment (0 of the "
+        "expert at most). IQM: mean of the middle half, which failures of up to a quarter of the seeds do not touch: "
+        "read it beside the divergence "
         f"rate. {_shared_note(found, shared)} Intervals: bootstrap within each environment, percentiles, 95%.",
     )
 

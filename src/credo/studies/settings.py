@@ -44,6 +44,10 @@ def full_name(name: str) -> str:
     name = SHORT.get(name, name)
     if name in setting_names():
         return name
+    if name == PRESET:
+        raise CredoError(
+            'preset: is no setting; give it in [base], or in a named set of an axis, a = { preset = "fast" }'
+        )
     raise CredoError(f"{name}: no such setting; {nearest(name, (*setting_names(), *SHORT))}")
 
 

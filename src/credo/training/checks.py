@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import jax
+import numpy as np
 
 from credo.config import RunConfig, idle_settings, late_notes, on_policy_notes
+from credo.config.names import REGISTERED
 from credo.demonstrations import Demonstrations
 from credo.demonstrations.inspect import doubtful_ends
 from credo.discriminator.credo import threshold_warning
-from credo.discriminator.rewards import absorbing_warning, sign_warning
+from credo.discriminator.rewards import REWARDS, absorbing_warning, sign_warning
 from credo.experience import bytes_needed
+from credo.plugins import failure
 from credo.presets import PRESETS
 from credo.storage import available_memory
 from credo.training.seed import replay_slots
@@ -38,6 +41,23 @@ def check_memory(config: RunConfig, spec: EnvironmentSpec, available: int | None
             f"replay_capacity: {config.seeds} seeds x {slots:,} transitions x {each / slots:.0f} bytes = "
             f"{needed / 2**30:.1f} GiB does not fit in the {available / 2**30:.1f} GiB that are free; "
             "lower --replay-capacity, --seeds or --steps"
+        )
+
+
+def check_rewards(config: RunConfig) -> None:
+    """Refuse a reward of the user's own that fails on logits, or does not give as many (CredoError)."""
+    entry = REGISTERED["reward"].get(config.reward)
+    if entry is None:
+        return
+    logits = jax.ShapeDtypeStruct((3, 2), np.float32)
+    try:
+        given = jax.eval_shape(REWARDS[config.reward].function, logits)
+    except Exception as error:  # a stranger's code may fail in any way
+        raise failure(config, error) from error
+    if getattr(given, "shape", None) != logits.shape or given.dtype != logits.dtype:
+        found = f"{given.dtype}{list(given.shape)}" if hasattr(given, "shape") else type(given).__name__
+        raise CredoError(
+            f"reward: {config.reward!r} ({entry.source}) makes {found} of logits float32[3, 2]; the same expected"
         )
 
 

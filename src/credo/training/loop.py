@@ -15,8 +15,8 @@ from credo import run_folder
 from credo.config import RunConfig
 from credo.demonstrations import Demonstrations
 from credo.environments import EnvironmentSource, Workers, specification
-from credo.environments.view import describe_view
 from credo.policies import Policy
+from credo.policies.view import describe_view
 from credo.training.checkpoint import Checkpoints, named
 from credo.training.checks import check_memory
 from credo.training.clone import Cloned, make_state_cloner
@@ -147,7 +147,8 @@ class _Run:
         with self.stop.at_once():
             position = self._load()
             if (self.folder / run_folder.DONE).exists() and all(s.next_round >= self.config.rounds for s in self.seeds):
-                self.watcher.line("it is done already: more --steps or --seeds would go on with it")
+                again = "; to try frozen seeds again give another --out" if any(s.frozen for s in self.seeds) else ""
+                self.watcher.line(f"it is done already: more --steps or --seeds would go on with it{again}")
                 return "done"
             causes = [f.cause for s in self.seeds if (f := s.frozen) is not None and f.step == 0 and not f.numerical]
             if len(causes) == len(self.seeds):

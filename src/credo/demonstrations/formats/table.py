@@ -122,11 +122,14 @@ def read_file(path: Path, options: ReadOptions = ReadOptions()) -> Demonstration
         return gather(recording, path, options, f"{path.name} ({told})")
 
 
-def write_file(path: Path, demonstrations: Demonstrations, format: str | None = None, overwrite: bool = False) -> str:
+def write_file(
+    path: str | Path, demonstrations: Demonstrations, format: str | None = None, overwrite: bool = False
+) -> str:
     """Write demonstrations as ``format``, or as the name's ending says; returns the format.
 
     CredoError as ``check_writable``, and where the demonstrations do not fit the format.
     """
+    path = Path(path)
     format = check_writable(path, format, overwrite)
     writer = FORMATS[format].write
     assert writer is not None
@@ -134,12 +137,13 @@ def write_file(path: Path, demonstrations: Demonstrations, format: str | None = 
     return format
 
 
-def check_writable(path: Path, format: str | None = None, overwrite: bool = False) -> str:
+def check_writable(path: str | Path, format: str | None = None, overwrite: bool = False) -> str:
     """The format that ``write_file`` would write.
 
     CredoError where it is unknown or only read, where something is there and ``overwrite`` is False, or where there is
     no such folder.
     """
+    path = Path(path)
     written = [name for name, entry in FORMATS.items() if entry.write is not None]
     if format is None:
         format = {SUFFIX: "credo", ".npz": "npz"}.get(path.suffix)
