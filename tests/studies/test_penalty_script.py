@@ -81,7 +81,8 @@ def test_the_end_is_the_mean_of_three_evaluations_and_what_is_tested_is_correcte
 
 def test_each_part_is_tested_against_the_penalty_and_corrected_for_those_that_ran(table, tmp_path):
     better, dead = [(0, 0, 99, 99, 99)] * 3, [(0, 0, 1, 1, 1)] * 3
-    kept(tmp_path, "stability-penalty-with", {"cloning": better, "penalty": PENALTY, "critic-norm": dead})
+    kept(tmp_path, "stability-penalty-with", {"cloning": better, "critic-norm": dead})
+    kept(tmp_path, "stability-remedies", {"plain": dead, "preactivation-penalty": PENALTY})
     alone, norm, cloning = cells(table.with_a_part(tmp_path))
     assert alone == ["nothing", "500", "0 of 3", "0.80 (0.60 to 0.90)", *alone[4:8], ""]
     assert norm[:4] == ["layer norm in the critics", "500", "3 of 3", "0.01 (0.01 to 0.01)"]
