@@ -71,7 +71,7 @@ def test_a_mapping_changes_the_settings_it_names_and_no_others(tmp_path):
     arguments |= {"learning_starts": 64, "evaluation_episodes": 1, "out": tmp_path / "run"}
     run = credo.imitate(td3={"hidden": (8,)}, **arguments)
     assert run.config.td3 == dataclasses.replace(credo.preset(DEFAULT).td3, hidden=(8,))
-    with pytest.raises(CredoError, match=r"^td3.hiden: no such setting; known are .*hidden"):
+    with pytest.raises(CredoError, match=r"^td3.hiden: no such setting; did you mean td3.hidden"):
         credo.imitate(td3={"hiden": (8,)}, **arguments)
     with pytest.raises(CredoError, match=r"^colour: no such setting"):
         credo.imitate(colour="red", **arguments)
