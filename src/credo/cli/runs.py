@@ -120,10 +120,12 @@ def environment_of(policy: Policy, given: str | None) -> str:
         )
     import gymnasium
 
-    if policy.environment not in gymnasium.registry:
+    try:
+        gymnasium.spec(policy.environment)
+    except gymnasium.error.Error:
         raise CredoError(
             f"env: the policy names {policy.environment!r}, which is not registered here; give --env module:Id"
-        )
+        ) from None
     return policy.environment
 
 
