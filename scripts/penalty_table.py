@@ -18,6 +18,7 @@ from kept_files import NEAR_THE_EXPERT, Rows, markdown, read, whole
 from credo.studies.counts import holm
 
 LONGER, WITH, REMEDIES = "stability-penalty-longer", "stability-penalty-with", "stability-remedies"
+WITHOUT = "stability-penalty-without"
 LAST = 3
 """Evaluations that are the end of a seed."""
 _MEASURED = (
@@ -39,6 +40,17 @@ ADDED = {
     "normalised-observations": "normalised observations",
     "smaller-networks": "256-256 units, batches of 64, target rate 0.01",
     "all-but-cloning": "all but the cloning loss",
+}
+
+LEFT_OUT = {
+    "everything": "nothing",
+    "critic-norm": "layer norm in the critics",
+    "sooner": "1,000 random steps: 10,000, learning from the first",
+    "discriminator": "`robust`'s discriminator: the paper's",
+    "gradient-penalty": "the gradient penalty of `robust`'s discriminator",
+    "normalised-observations": "normalised observations",
+    "smaller-networks": "256-256 units, batches of 64, target rate 0.01: 400-300, 128, 0.005",
+    "preactivation-penalty": "the pre-activation penalty",
 }
 
 
@@ -117,11 +129,20 @@ def with_a_part(results: Path) -> list[str]:
     stability-remedies kept it.
     """
     found = measured(results, WITH) | {"penalty": measured(results, REMEDIES)["preactivation-penalty"]}
-    base = found["penalty"].ends
-    alone = {method: exchanged(of.ends, base) for method, of in found.items() if method != "penalty"}
+    return _against("penalty", found, ADDED, "added to the penalty")
+
+
+def without_a_part(results: Path) -> list[str]:
+    """The penalty with all of robust but the cloning loss, and one part less a row."""
+    return _against("everything", measured(results, WITHOUT), LEFT_OUT, "left out")
+
+
+def _against(base: str, found: dict[str, Measured], names: dict[str, str], header: str) -> list[str]:
+    """Every method's ends against those of ``base``, in the order of ``names``."""
+    alone = {method: exchanged(of.ends, found[base].ends) for method, of in found.items() if method != base}
     corrected = dict(zip(alone, holm(list(alone.values())), strict=True))
     lines = []
-    for method in sorted(found, key=list(ADDED).index):
+    for method in sorted(found, key=list(names).index):
         tested = f"{rounded(alone[method])} / {rounded(corrected[method])}" if method in alone else ""
-        lines.append([ADDED[method], *found[method].told, tested])
-    return markdown(("added to the penalty", *_MEASURED, "p of the end, alone / Holm"), lines)
+        lines.append([names[method], *found[method].told, tested])
+    return markdown((header, *_MEASURED, "p of the end, alone / Holm"), lines)

@@ -60,6 +60,7 @@ TABLES: dict[str, Callable[[Path], list[str]]] = {
     "bed-longer": bed_table.longer,
     "penalty-longer": penalty_table.table,
     "penalty-with": penalty_table.with_a_part,
+    "penalty-without": penalty_table.without_a_part,
     "critics": critics_table.table,
     "explosion": critics_table.explosion,
     "bed-credo": critics_table.credo,

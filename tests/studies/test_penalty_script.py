@@ -91,3 +91,13 @@ def test_each_part_is_tested_against_the_penalty_and_corrected_for_those_that_ra
     assert cloning[:4] == ["the cloning loss", "500", "0 of 3", "0.99 (0.99 to 0.99)"]
     # Both differ from the penalty in every seed: 2 of the 20 exchanges, doubled for two parts.
     assert norm[8] == cloning[8] == "0.1 / 0.2"
+
+
+def test_each_part_left_out_is_tested_against_everything(table, tmp_path):
+    """As they are left out, so they stand: the order of the files does not matter."""
+    dead = [(0, 0, 1, 1, 1)] * 3
+    kept(tmp_path, "stability-penalty-without", {"sooner": dead, "everything": PENALTY, "critic-norm": PENALTY})
+    everything, norm, sooner = cells(table.without_a_part(tmp_path))
+    assert everything == ["nothing", "500", "0 of 3", "0.80 (0.60 to 0.90)", *everything[4:8], ""]
+    assert norm[0] == "layer norm in the critics"
+    assert (norm[8], sooner[8]) == ("1 / 1", "0.1 / 0.2")

@@ -260,6 +260,7 @@ def test_every_study_of_the_issue_is_shipped():
         "bed-longer",
         "penalty-longer",
         "penalty-with",
+        "penalty-without",
         "remedies",
         "robust",
         "robust-credo",

@@ -1,5 +1,6 @@
 """A seed's numbers come from the seed alone: not from its group, its process or the other seeds."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -63,16 +64,42 @@ def test_vmap_alone_as_in_a_group(tmp_path):
     assert_same_seed(tmp_path / "alone", tmp_path / "group", 1, tolerance=2e-3)
 
 
-def test_twice_in_two_processes_bitwise(group, tmp_path):
+def in_another_process(call, before="", **environment):
     tests, source = Path(__file__).parents[1], Path(run_folder.__file__).parents[1]
     script = (
         f"import sys; sys.path[:0] = [{str(tests)!r}, {str(source)!r}]\n"
         "import conftest\n"
         "from pathlib import Path\n"
-        "from training.training_runs import changed, demonstrations, run\n"
-        f"run(Path({str(tmp_path / 'again')!r}), changed(seeds={SEEDS}), data=demonstrations())\n"
+        "from training.training_runs import REWARDED, changed, demonstrations, run\n"
+        f"{before}\n{call}\n"
     )
-    subprocess.run([sys.executable, "-c", script], check=True, timeout=300)
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=300, env=os.environ | environment)
+
+
+@pytest.mark.parametrize("learner", ["td3", "sd3", "sac", "ppo"])
+def test_vmap_acts_on_the_cpu_and_learns_elsewhere(learner, tmp_path):
+    """The state lies on another device, as on a GPU; here on a second one that JAX makes of the CPU."""
+    settings = {"steps": 64, "seeds": 2, "checkpoint_interval": 64, "evaluation_interval": 64, "learner": learner}
+    run(tmp_path / "here", changed(**settings, execution="vmap"), data=demonstrations())
+    in_another_process(
+        f"run(Path({str(tmp_path / 'elsewhere')!r}), changed(**{settings}, execution='vmap'), data=demonstrations())\n"
+        "assert {next(iter(getattr(d, 'device_set', [d]))) for d in moved} == {cpu, elsewhere}, moved",
+        before=(
+            "import jax\n"
+            "cpu, elsewhere = jax.devices()\n"
+            "jax.config.update('jax_default_device', elsewhere)\n"
+            "moved = []\n"
+            "put = jax.device_put\n"
+            "jax.device_put = lambda tree, device: (moved.append(device), put(tree, device))[1]\n"
+        ),
+        XLA_FLAGS="--xla_force_host_platform_device_count=2",
+    )
+    for seed in range(2):
+        assert_same_seed(tmp_path / "elsewhere", tmp_path / "here", seed)
+
+
+def test_twice_in_two_processes_bitwise(group, tmp_path):
+    in_another_process(f"run(Path({str(tmp_path / 'again')!r}), changed(seeds={SEEDS}), data=demonstrations())")
     for seed in range(SEEDS):
         assert_same_seed(tmp_path / "again", group, seed)
 
