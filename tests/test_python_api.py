@@ -73,9 +73,17 @@ SMALL = {
 
 def test_a_run_goes_on_by_its_folder_alone(tmp_path):
     credo.imitate("fast", **SMALL, out=tmp_path / "run", steps=128)
+    began = run_folder.read_json(tmp_path / "run" / "config.json")
     with pytest.raises(CredoError, match=r"environment: Hopper-v5 given, but the run in .* is of PointMass"):
         credo.resume(tmp_path / "run", environment="Hopper-v5", steps=256)
     run = credo.resume(tmp_path / "run", environment=PointMass, steps=256, seeds=2)
+    # What it began with stays, and what it went on with stands beside it until the whole command goes on with it.
+    stored = run_folder.read_json(tmp_path / "run" / "config.json")
+    assert "resumed" not in began
+    assert (stored["command"], stored["resumed"]) == (began["command"], began["command"])
+    assert (stored["config"]["steps"], stored["config"]["seeds"]) == (256, 2)
+    credo.imitate("fast", **SMALL, out=tmp_path / "run", steps=256, seeds=2)
+    assert "resumed" not in run_folder.read_json(tmp_path / "run" / "config.json")
     straight = credo.imitate("fast", **SMALL, out=tmp_path / "straight", steps=256, seeds=2)
     mine, other = run.metrics(), straight.metrics()
     for seed in (0, 1):

@@ -171,7 +171,7 @@ def resume(
     """
     given = None if isinstance(demonstrations, str | Path) else demonstrations
     config = going_on(folder, steps, seeds, environment, None if given is demonstrations else str(demonstrations))
-    return _finished(*_trained(prepare(config, environment, given), folder, watcher))
+    return _finished(*_trained(prepare(config, environment, given), folder, watcher, resumed=True))
 
 
 def going_on(
@@ -241,16 +241,22 @@ def start(
     out: str | Path | None = None,
     watcher: Watcher | None = None,
     command: str | None = None,
+    resumed: bool = False,
 ) -> Run:
     """Train what was prepared in the folder ``out`` (None: a name from the settings), or until it is stopped.
 
-    ``command`` is remembered as what last trained the run; None: this process's own.
+    ``command`` is remembered as what trained the run; None: this process's own. ``resumed``: it goes on with one by its
+    folder, and is remembered beside the command that the run began with.
     """
-    return _trained(prepared, out, watcher, command)[0]
+    return _trained(prepared, out, watcher, command, resumed)[0]
 
 
 def _trained(
-    prepared: Prepared, out: str | Path | None, watcher: Watcher | None, command: str | None = None
+    prepared: Prepared,
+    out: str | Path | None,
+    watcher: Watcher | None,
+    command: str | None = None,
+    resumed: bool = False,
 ) -> tuple[Run, str]:
     """The run, and how its training ended, as ``training.loop.train`` says."""
     from credo.reports.curves import write_curves
@@ -264,7 +270,7 @@ def _trained(
     check_rewards(config)
     check_memory(config, spec, logged=0 if logged is None else len(logged))
     folder = Path(out) if out is not None else prepared.default_folder
-    with run_folder.opened(folder, config, prepared.described, command or _command()) as known:
+    with run_folder.opened(folder, config, prepared.described, command or _command(), resumed) as known:
         if known:
             watcher.line(f"{folder}: going on with a run that is there already")
             changed = run_folder.changed_versions(folder)

@@ -123,7 +123,9 @@ def versions() -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def opened(folder: Path, config: RunConfig, demonstrations: dict[str, Any], command: str) -> Iterator[bool]:
+def opened(
+    folder: Path, config: RunConfig, demonstrations: dict[str, Any], command: str, resumed: bool = False
+) -> Iterator[bool]:
     """``create`` under the run's lock. Who is refused changes nothing; a CredoError before there are rows neither."""
     _recognise(folder, config, demonstrations)
     made = not folder.exists()
@@ -134,7 +136,7 @@ def opened(folder: Path, config: RunConfig, demonstrations: dict[str, Any], comm
     with locked(folder):
         remove_temporaries(folder)
         before = {name: (folder / name).read_bytes() for name in (CONFIG, SUMMARY) if (folder / name).is_file()}
-        known = create(folder, config, demonstrations, command)
+        known = create(folder, config, demonstrations, command, resumed)
         try:
             yield known
         except CredoError:
@@ -151,11 +153,14 @@ def _withdraw(folder: Path, made: bool) -> None:
         shutil.rmtree(folder) if made else (folder / CONFIG).unlink()
 
 
-def create(folder: Path, config: RunConfig, demonstrations: dict[str, Any], command: str) -> bool:
+def create(
+    folder: Path, config: RunConfig, demonstrations: dict[str, Any], command: str, resumed: bool = False
+) -> bool:
     """Make the folder of a run, or recognise it; True where it is to be gone on with.
 
     ``demonstrations`` is what is recorded of them (sha256, return_mean, ...). Refuses (CredoError) a folder that holds
     something else, or a run whose identity differs, naming the settings that do; nothing in it is touched then.
+    ``resumed``: the command names the folder alone, so that what the run began with stays its command.
     """
     stored = _recognise(folder, config, demonstrations)
     try:
@@ -165,7 +170,9 @@ def create(folder: Path, config: RunConfig, demonstrations: dict[str, Any], comm
     except OSError as error:
         raise CredoError(f"out: {folder} cannot be made ({error.strerror})") from None
     if stored is not None:
-        write_json(folder / CONFIG, stored | {"config": to_dict(config), "command": command})
+        told = {"resumed": command} if resumed else {"command": command}
+        kept = stored if resumed else {name: value for name, value in stored.items() if name != "resumed"}
+        write_json(folder / CONFIG, kept | {"config": to_dict(config)} | told)
         return True
     hashes = _hashes(demonstrations)
     write_json(

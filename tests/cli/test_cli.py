@@ -93,6 +93,9 @@ def test_a_whole_run_from_the_command_line(demonstrations, local_environment, tm
     assert "give --env my_task:MyPoint-v0" in failure(["resume", str(out), "--steps", "512"], capsys)
     assert "is of my_task:MyPoint-v0" in failure(["resume", str(out), "--env", "Hopper-v5"], capsys)
     main(["resume", str(out), "--steps", "512", "--env", "my_task:MyPoint-v0"])
+    stored = run_folder.read_json(out / "config.json")
+    assert "resume" not in stored["command"]
+    assert stored["resumed"]
     assert len(run_rows.read_parts(out, run_folder.METRICS)["seed"]) == 2 * 8
 
     capsys.readouterr()

@@ -12,6 +12,7 @@ from credo.config import TD3Config
 from credo.discriminator.model import DiscriminatorState
 from credo.discriminator.rewards import REWARDS
 from credo.environments import environment_spec, make_environment
+from credo.training.execution import _in_full_precision
 from credo.training.relabel import relabelled
 from credo.training.state import initial_state, make_constants, make_parts
 from credo.training.step import Experience, learned_from, make_round
@@ -64,6 +65,23 @@ def one_round(change_state=lambda state: state):
     keys = jax.random.key(1), jax.random.key(2)
     updated, metrics = jax.jit(make_round(parts))(state, constants, experience(), *keys)
     return parts, constants, state, updated, metrics
+
+
+def test_a_round_on_a_gpu_multiplies_in_float32_unless_the_user_says_otherwise():
+    """TF32, JAX's default there, keeps 10 bits of a number."""
+    parts, constants, before, _, _ = one_round()
+    keys = jax.random.key(1), jax.random.key(2)
+
+    def products(round_function):
+        traced = str(jax.make_jaxpr(round_function)(before, constants, experience(), *keys))
+        return traced.count("dot_general["), traced.count("Precision.HIGHEST, Precision.HIGHEST")
+
+    made = make_round(parts)
+    every, precise = products(_in_full_precision(made))
+    assert every == precise > 10
+    assert products(made) == (every, 0)
+    with jax.default_matmul_precision("tensorfloat32"):
+        assert products(_in_full_precision(made)) == (every, 0)
 
 
 def test_rewards_come_from_the_updated_discriminator_and_never_from_the_environment():

@@ -48,7 +48,7 @@ class GenerateOptions:
     seed: WholeNumber = 0
     """Seed of resets and noise."""
     processes: int | None = None
-    """Worker processes; default: up to two for a large request."""
+    """Worker processes; default: up to eight, as there are cores, for a large request."""
     overwrite: bool = False
     """Replace an existing file."""
 

@@ -78,7 +78,7 @@ def resume(words: Sequence[str]) -> None:
     options = parse(ResumeOptions, words, "resume", about)
     config = api.going_on(options.run, options.steps, options.seeds, options.environment, options.demonstrations)
     told = {name: getattr(options, name) for name in ("plugin", "video", "quiet", "log")}
-    _train(TrainOptions(config, out=options.run, **told), config, options.environment)
+    _train(TrainOptions(config, out=options.run, **told), config, options.environment, resumed=True)
 
 
 def imitate(words: Sequence[str]) -> None:
@@ -121,16 +121,16 @@ def _preset_name(words: Sequence[str], default: str = DEFAULT) -> str:
     return name
 
 
-def _train(options: TrainOptions, default: RunConfig, environment: str | None = None) -> None:
+def _train(options: TrainOptions, default: RunConfig, environment: str | None = None, resumed: bool = False) -> None:
     """Train as the options say; ``default`` is what they were parsed on top of, ``environment`` where to look for the
     settings' own."""
     from credo.training.stopping import interrupts_remembered
 
     with interrupts_remembered():
-        _trained(options, default, environment)
+        _trained(options, default, environment, resumed)
 
 
-def _trained(options: TrainOptions, default: RunConfig, environment: str | None) -> None:
+def _trained(options: TrainOptions, default: RunConfig, environment: str | None, resumed: bool) -> None:
     from credo import api
     from credo.cli.display import clock, followed, watching
     from credo.reports.loggers import logging_to
@@ -149,7 +149,7 @@ def _trained(options: TrainOptions, default: RunConfig, environment: str | None)
         watching(console, expert_return, options.quiet) as watcher,
         logging_to(options.log, out) as log,
     ):
-        run = api.start(prepared, out, followed(watcher, log))
+        run = api.start(prepared, out, followed(watcher, log), resumed=resumed)
     finish(console, run, environment or config.environment, options.video)
     if run.summary["state"] == "interrupted":
         console.print("stopped; the same command goes on from here", highlight=False)

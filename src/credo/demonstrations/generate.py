@@ -46,6 +46,7 @@ LANES = 16
 CHUNKS = 1 << 20
 """Upper bound on the chunks of one seed; keeps the seeds of chunks apart from one another."""
 MANY_EPISODES = 100
+MOST_PROCESSES = 8
 MANY_TRANSITIONS = 100_000
 _THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
@@ -72,7 +73,7 @@ def generate_demonstrations(
         noise: standard deviation of Gaussian noise on the action, in units of [-1, 1]; the noisy action is
         clipped to [-1, 1], taken and stored.
         seed: of the resets and the noise, at least 0.
-        processes: worker processes; None is up to two for a large request and one otherwise. With more than
+        processes: worker processes; None is up to eight for a large request and one otherwise. With more than
         one, a script must call this under ``if __name__ == "__main__":``, as Python's multiprocessing needs.
         on_progress: called with (done, total) as chunks of episodes end.
         description: kept as the demonstrations' ``source``; "" is one made from the arguments.
@@ -281,7 +282,7 @@ def _process_count(
             ) from None
         return 1
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(2, cores) if asked is None else asked
+    return min(MOST_PROCESSES, cores) if asked is None else asked
 
 
 @contextmanager

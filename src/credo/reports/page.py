@@ -293,10 +293,16 @@ def _reproduce(collection: Collection, command: str) -> str:
         settings = json.dumps({k: stored.get(k) for k in ("id", "versions", "demonstrations", "config")}, indent=2)
         parts.append(
             f'<details class="fold"><summary>{title}</summary>'
-            f"<p>The run: <code>{html.escape(str(stored.get('command')))}</code></p>"
+            f"<p>The run: <code>{html.escape(str(stored.get('command')))}</code>{_gone_on(stored)}</p>"
             f'<pre tabindex="0" aria-label="Settings and versions of {title}">{html.escape(settings)}</pre></details>'
         )
     return _titled("reproduce", "How to reproduce it", "".join(parts))
+
+
+def _gone_on(stored: dict[str, Any]) -> str:
+    """How a run was last gone on with by its folder, where it was."""
+    resumed = stored.get("resumed")
+    return f", gone on with by <code>{html.escape(str(resumed))}</code>" if resumed else ""
 
 
 def _colours() -> str:

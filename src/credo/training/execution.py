@@ -21,7 +21,7 @@ import numpy as np
 
 from credo.environments import EnvironmentBatch
 from credo.random import Purpose
-from credo.training.acting import host_actor
+from credo.training.acting import actor_beside, host_actor, learner_act
 from credo.training.faults import NON_FINITE, Fault, check_experience, evidence_of
 from credo.training.seed import Frozen, Recorder, Seed, draw_experience, random_actions
 from credo.training.state import Constants, Parts, TrainState
@@ -69,16 +69,9 @@ def make_execution(
     return _threads(parts, constants, seeds, stopped)
 
 
-def _act(parts: Parts) -> Callable[[Any, Constants, Array, Array, Array], Array]:
-    def act(learner_state: Any, constants: Constants, observation: Array, key: Array, index: Array) -> Array:
-        return parts.learner.act(learner_state, constants.normalise(observation), jax.random.fold_in(key, index))
-
-    return act
-
-
 def kind_of(parts: Parts, round_number: int) -> tuple[bool, bool]:
     """How a round acts and whether it learns: the first of each kind compiles."""
-    return _is_random(parts, round_number, _step_indices(parts)[-1]), _learns(parts, round_number)
+    return _is_all_random(parts, round_number), _learns(parts, round_number)
 
 
 def _learns(parts: Parts, round_number: int) -> bool:
@@ -96,9 +89,8 @@ def _is_random(parts: Parts, round_number: int, index: int) -> bool:
     return round_number * config.steps_per_round + index * config.environments_per_seed < config.random_steps
 
 
-def _acts_compiled(parts: Parts, round_number: int) -> bool:
-    """Whether any step of a round is taken by the learner's own ``act``."""
-    return not parts.config.on_policy and not _is_random(parts, round_number, _step_indices(parts)[-1])
+def _is_all_random(parts: Parts, round_number: int) -> bool:
+    return _is_random(parts, round_number, _step_indices(parts)[-1])
 
 
 def _step_indices(parts: Parts) -> range:
@@ -162,7 +154,7 @@ def _stacked(
 def _threads(parts: Parts, constants: Constants, seeds: Sequence[Seed], stopped: Callable[[], bool]) -> Execution:
     vector_round, names = _stacked(make_round(parts))
     compiled_round = jax.jit(vector_round, donate_argnums=0)
-    act = jax.jit(_act(parts))
+    act = jax.jit(learner_act(parts))
     workers = min(len(seeds), _cores())
     pool = ThreadPoolExecutor(max_workers=workers)
     traced: list[bool] = []
@@ -239,11 +231,9 @@ def _threads(parts: Parts, constants: Constants, seeds: Sequence[Seed], stopped:
 
 
 def _vmap(parts: Parts, constants: Constants, seeds: Sequence[Seed], stopped: Callable[[], bool]) -> Execution:
-    vector_round, names = _stacked(_held_where_inactive(make_round(parts)))
+    vector_round, names = _stacked(_held_where_inactive(_in_full_precision(make_round(parts))))
     compiled_round = jax.jit(jax.vmap(vector_round, in_axes=(0, None, 0, 0, 0, 0)), donate_argnums=0)
-    act = jax.jit(jax.vmap(_act(parts), in_axes=(0, None, 0, 0, None)))
     cpu = _cpu()
-    acting = jax.device_put(constants._replace(expert_inputs=None, demonstrated=None), cpu)
     position = {seed.number: index for index, seed in enumerate(seeds)}
     on_policy = parts.config.on_policy
     stacked = _stack([seed.state for seed in seeds])
@@ -252,13 +242,14 @@ def _vmap(parts: Parts, constants: Constants, seeds: Sequence[Seed], stopped: Ca
     stack = {"state": jax.device_put(stacked, home)}
     for seed in seeds:
         seed.state = None
+    beside = None if on_policy else actor_beside(parts, constants, stack["state"].learner, cpu)
     key_of_round = jax.jit(jax.vmap(jax.random.fold_in, in_axes=(0, None)))
     keys = {purpose: jax.device_put(_stack([seed.keys[purpose] for seed in seeds]), cpu) for purpose in seeds[0].keys}
 
     def collect(seeds: Sequence[Seed], round_number: int) -> list[Recorder]:
         recorders = [Recorder(parts.config, seed) for seed in seeds]
         act_keys = key_of_round(keys[Purpose.ACT], round_number)
-        learner = jax.device_put(stack["state"].learner, cpu) if _acts_compiled(parts, round_number) else None
+        fetched = beside.fetch(stack["state"].learner) if beside and not _is_all_random(parts, round_number) else []
         uniform = [random_actions(parts.config, seed, round_number) for seed in seeds]
         on_host = [host_actor(parts, constants, state(seed), seed, round_number) for seed in seeds if on_policy]
         for index in _step_indices(parts):
@@ -267,8 +258,9 @@ def _vmap(parts: Parts, constants: Constants, seeds: Sequence[Seed], stopped: Ca
             elif _is_random(parts, round_number, index):
                 actions = np.stack([draws[index] for draws in uniform])
             else:
+                assert beside is not None
                 observations = np.stack([seed.environments.observation for seed in seeds])
-                actions = np.asarray(act(learner, acting, observations, act_keys, np.int32(index)))
+                actions = beside.act(fetched, observations, act_keys, index)
             for seed, recorder, action in zip(seeds, recorders, actions, strict=True):
                 if _is_due(seed, round_number):
                     try:
@@ -332,6 +324,17 @@ def _held_where_inactive(round_function: Callable[..., tuple[TrainState, Metrics
         return jax.tree.map(lambda new, old: jnp.where(active, new, old), updated, state), metrics
 
     return held
+
+
+def _in_full_precision(round_function: Callable[..., tuple[TrainState, Metrics]]) -> Callable[..., Any]:
+    """A round whose products are of float32 numbers on a GPU too, where JAX's default is TF32 with 10 bits of mantissa;
+    unless JAX_DEFAULT_MATMUL_PRECISION says what is wanted. Networks of this size are not held up by it."""
+
+    def precise(*arguments: Any) -> tuple[TrainState, Metrics]:
+        with jax.default_matmul_precision(jax.config.jax_default_matmul_precision or "float32"):
+            return round_function(*arguments)
+
+    return precise
 
 
 def _stack(trees: Sequence[Any]) -> Any:
