@@ -328,7 +328,7 @@ def _held_where_inactive(round_function: Callable[..., tuple[TrainState, Metrics
 
 def _in_full_precision(round_function: Callable[..., tuple[TrainState, Metrics]]) -> Callable[..., Any]:
     """A round whose products are of float32 numbers on a GPU too, where JAX's default is TF32 with 10 bits of mantissa;
-    unless JAX_DEFAULT_MATMUL_PRECISION says what is wanted. Networks of this size are not held up by it."""
+    unless JAX_DEFAULT_MATMUL_PRECISION says what is wanted."""
 
     def precise(*arguments: Any) -> tuple[TrainState, Metrics]:
         with jax.default_matmul_precision(jax.config.jax_default_matmul_precision or "float32"):
