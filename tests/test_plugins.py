@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import json
+import re
 import sys
 
 import jax.numpy as jnp
@@ -29,8 +30,8 @@ from credo.learners import LEARNERS, make_learner
 from credo.learners.ppo import ppo
 from credo.learners.sac import sac
 from credo.preparation import prepare
-from credo.training.checks import check_rewards
-from credo.types import CredoError
+from credo.training.checks import check_learner, check_rewards
+from credo.types import CredoError, EnvironmentSpec
 from training.training_runs import SMALL, changed, demonstrations, run
 
 TABLES = {"reward": REWARDS, "regulariser": REGULARISERS, "learner": LEARNERS}
@@ -260,6 +261,29 @@ def test_a_reward_that_cannot_work_is_told_before_anything_is_written(reward, me
         check_rewards(dataclasses.replace(OWN, reward="own"))
     assert message in str(caught.value)
     check_rewards(RunConfig())
+
+
+def test_a_learner_whose_actions_do_not_fit_is_told_and_not_the_environment():
+    spec = EnvironmentSpec("Hopper-v5", 11, 3, -np.ones(3, np.float32), np.ones(3, np.float32), 1000)
+    config = RunConfig(learner="my-sac", environments_per_seed=2)
+    settings = SACConfig(hidden=(4,))
+
+    def check(**functions):
+        plugins.register_learner("my-sac", settings=settings)(
+            lambda *arguments: (made := sac(*arguments))._replace(
+                **{name: function(getattr(made, name)) for name, function in functions.items()}
+            )
+        )
+        check_learner(config, spec)
+
+    check()
+    with pytest.raises(CredoError, match=re.escape("): act makes float32[3] of observations float32[2, 11]; ")):
+        check(act=lambda act: lambda *arguments: act(*arguments)[0])
+    with pytest.raises(CredoError, match=r"mode makes float32\[2, 1\] .* actions float32\[2, 3\] expected"):
+        check(mode=lambda mode: lambda *arguments: mode(*arguments)[:, :1])
+    with pytest.raises(CredoError, match=r"plugin: learner 'my-sac' .*TypeError"):
+        check(act=lambda act: lambda state: act)
+    check_learner(RunConfig(), spec)
 
 
 def test_what_fails_in_training_names_the_plugins(tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import numpy as np
 
@@ -54,11 +56,44 @@ def check_rewards(config: RunConfig) -> None:
         given = jax.eval_shape(REWARDS[config.reward].function, logits)
     except Exception as error:  # a stranger's code may fail in any way
         raise failure(config, error) from error
-    if getattr(given, "shape", None) != logits.shape or given.dtype != logits.dtype:
-        found = f"{given.dtype}{list(given.shape)}" if hasattr(given, "shape") else type(given).__name__
+    if _told(given) != _told(logits):
         raise CredoError(
-            f"reward: {config.reward!r} ({entry.source}) makes {found} of logits float32[3, 2]; the same expected"
+            f"reward: {config.reward!r} ({entry.source}) makes {_told(given)} of logits {_told(logits)}; "
+            "the same expected"
         )
+
+
+def check_learner(config: RunConfig, spec: EnvironmentSpec) -> None:
+    """Refuse a learner of the user's own whose ``act`` or ``mode`` fails on observations, or gives other actions than
+    the environment takes (CredoError), which would be blamed for it."""
+    entry = REGISTERED["learner"].get(config.learner)
+    if entry is None:
+        return
+    parts = make_parts(config, spec)
+    learner = parts.learner
+    try:
+        state = jax.eval_shape(lambda: initial_state(parts, 0).learner)
+    except Exception:  # what cannot be traced is made once, and may be sound
+        return
+    observation, action = (
+        jax.ShapeDtypeStruct((config.environments_per_seed, size), np.float32)
+        for size in (spec.observation_size, spec.action_size)
+    )
+    for name, function, rest in (("act", learner.act, (jax.random.key(0),)), ("mode", learner.mode, ())):
+        try:
+            given = jax.eval_shape(function, state, observation, *rest)
+        except Exception as error:
+            raise failure(config, error) from error
+        if _told(given) != _told(action):
+            raise CredoError(
+                f"learner: {config.learner!r} ({entry.source}): {name} makes {_told(given)} of observations "
+                f"{_told(observation)}; actions {_told(action)} expected"
+            )
+
+
+def _told(given: Any) -> str:
+    """An array as its type and shape."""
+    return f"{given.dtype}{list(given.shape)}" if hasattr(given, "shape") else type(given).__name__
 
 
 def state_bytes(config: RunConfig, spec: EnvironmentSpec) -> int:

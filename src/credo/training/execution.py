@@ -330,8 +330,10 @@ def _in_full_precision(round_function: Callable[..., tuple[TrainState, Metrics]]
     """A round whose products are of float32 numbers on a GPU too, where JAX's default is TF32 with 10 bits of mantissa;
     unless JAX_DEFAULT_MATMUL_PRECISION says what is wanted."""
 
+    wanted = getattr(jax.config, "jax_default_matmul_precision", None) or "float32"
+
     def precise(*arguments: Any) -> tuple[TrainState, Metrics]:
-        with jax.default_matmul_precision(jax.config.jax_default_matmul_precision or "float32"):
+        with jax.default_matmul_precision(wanted):
             return round_function(*arguments)
 
     return precise
