@@ -28,10 +28,9 @@ PARTS = {
     "large-batches": "batches of 128",
     "raw-observations": "observations as they are",
 }
-WITHOUT = (
-    "TD3",
+_COMPARED = (
     "evaluations to step",
-    "mean share of the expert's return: median, with it and without",
+    "mean share of the expert's return: median, {}",
     "at 0.9 at the last of them",
     "at 0.9 in any",
     "mean difference (95% interval)",
@@ -57,12 +56,24 @@ def told_of(differences: Sequence[float]) -> str:
 
 
 def without(results: Path) -> list[str]:
-    """TD3 as it is and without one part, seed by seed, over the evaluations that both have. p: Wilcoxon's exact
-    signed-rank test of the seeds' mean shares."""
+    """TD3 as it is and without one part, seed by seed."""
+    names = {method: name.removeprefix("TD3 ") for method, name in NAMES.items() if method.startswith("td3-")}
+    return _beside_td3(results, names, "TD3", "with it and without")
+
+
+def learners(results: Path) -> list[str]:
+    """TD3 and each of the other learners, seed by seed."""
+    others = {method: NAMES[method] for method in ("ddpg", "sd3", "sac")}
+    return _beside_td3(results, others, "", "TD3's and its own", every=False)
+
+
+def _beside_td3(results: Path, names: dict[str, str], what: str, sides_are: str, every: bool = True) -> list[str]:
+    """TD3 less each of the others, over the evaluations that both have, and over all environments if ``every``. p:
+    Wilcoxon's exact signed-rank test of the seeds' mean shares."""
     evaluations, cells = read(results / f"{ROBUST}-evaluations.csv"), cells_of(results, ROBUST)
     lines: list[list[str]] = []
     differences: dict[str, list[float]] = {}
-    for method, environment in in_order([cell for cell in cells if cell[0].startswith("td3-")], NAMES):
+    for method, environment in in_order([cell for cell in cells if cell[0] in names], NAMES):
         pair = [curves_of(evaluations, cells, name, environment) for name in ("td3", method)]
         count = min(len(one) for one in pair[1])
         sides = [[one[:count] for one in side] for side in pair]
@@ -72,7 +83,7 @@ def without(results: Path) -> list[str]:
         of = f"of {len(these)}"
         lines.append(
             [
-                f"{NAMES[method].removeprefix('TD3 ')}, {ENVIRONMENTS[environment]}",
+                f"{names[method]}, {ENVIRONMENTS[environment]}",
                 f"{round(sides[1][0][-1][0], -3):,.0f}",
                 ", ".join(f"{median(means(side)):.2f}" for side in sides),
                 f"{last[0]} and {last[1]} {of}",
@@ -81,10 +92,9 @@ def without(results: Path) -> list[str]:
                 rounded(of_pairs(these)),
             ]
         )
-    for method, every in differences.items():
-        name = f"{NAMES[method].removeprefix('TD3 ')}, all {len(every)}"
-        lines.append([name, "", "", "", "", told_of(every), rounded(of_pairs(every))])
-    return markdown(WITHOUT, lines)
+    for method, these in differences.items() if every else ():
+        lines.append([f"{names[method]}, all {len(these)}", "", "", "", "", told_of(these), rounded(of_pairs(these))])
+    return markdown((what, *(name.format(sides_are) for name in _COMPARED)), lines)
 
 
 def table(results: Path) -> list[str]:

@@ -69,6 +69,7 @@ TABLES: dict[str, Callable[[Path], list[str]]] = {
     "walker2d-trials": pilots_table.walker2d,
     "robust": robust_table.table,
     "robust-without": parts_table.without,
+    "robust-learners": parts_table.learners,
     "robust-parts": parts_table.table,
     "robust-credo": replacement_table.table,
     "robust-costs": robust_table.costs,

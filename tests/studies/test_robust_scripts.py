@@ -60,6 +60,10 @@ def test_a_part_of_robust_is_missed_over_the_evaluations_that_both_have(scripts,
     difference = "-0.03 (-0.94 to +0.88)"
     assert row == ["without CREDO, Hopper-v5", "0", "0.50, 0.25", "1 and 1 of 3", "1 and 1 of 3", difference, "1"]
     assert every == ["without CREDO, all 3", "", "", "", "", difference, "1"]
+    # Another learner is held against it likewise, and no environment is added to another.
+    kept(tmp_path, "stability-robust", cells | {("sac", "hopper"): without})
+    (other,) = lines_of(scripts["parts_table"].learners(tmp_path))
+    assert other == ["SAC, Hopper-v5", *row[1:]]
     assert scripts["robust_table"].of_pairs([1, 2, 3, 4]) == 2 / 16
     assert scripts["robust_table"].of_pairs([-1, 2, 3, 4]) == 4 / 16
 
