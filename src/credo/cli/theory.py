@@ -14,7 +14,7 @@ def theory(words: Sequence[str]) -> None:
     """Compute the paper's theory exactly and write figures, tables and a page of findings."""
     options = parse(TheoryOptions, words, "theory", "Compute the paper's theory exactly: figures and findings.")
     console = Console()
-    about = "computing (some seconds)" if options.quick else "computing (about two minutes)"
+    about = "computing (some seconds)" if options.quick else "computing (about a minute)"
     if not console.is_terminal:
         say(console, about)
     with console.status(about):

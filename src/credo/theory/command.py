@@ -33,7 +33,7 @@ _WRITTEN = ("findings.md", "findings.html", "findings.json", "data", "figures")
 class TheoryOptions:
     """Compute the paper's theory exactly on finite MDPs and write figures, tables and a page of findings."""
 
-    out: Path = Path("results/theory")
+    out: Path = Path("theory")
     """Folder to write to: findings.md, findings.html, findings.json, data/*.csv, figures/*.png."""
     seed: int = 0
     """Seed of the random MDPs, samples and discriminators."""
