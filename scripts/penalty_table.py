@@ -1,4 +1,5 @@
-"""Tables of docs/stability/longer.md, from keep_study.py's files: the penalty, given time, and with one part more."""
+"""Tables of docs/stability/longer.md, from keep_study.py's files: the penalty, given time, with one part more or less,
+and two parts without it."""
 
 from __future__ import annotations
 
@@ -10,15 +11,16 @@ from typing import NamedTuple
 
 import numpy as np
 from bed_table import REMEDIED
+from bed_table import STUDY as BED
 from credo_table import of_dead
 from critics_table import curves, ratios
 from early_tables import cells_of, rounded
-from kept_files import NEAR_THE_EXPERT, Rows, markdown, read, whole
+from kept_files import ENVIRONMENTS, NEAR_THE_EXPERT, Rows, markdown, read, whole
 
 from credo.studies.counts import holm
 
 LONGER, WITH, REMEDIES = "stability-penalty-longer", "stability-penalty-with", "stability-remedies"
-WITHOUT = "stability-penalty-without"
+WITHOUT, TWO = "stability-penalty-without", "stability-two-parts"
 LAST = 3
 """Evaluations that are the end of a seed."""
 _MEASURED = (
@@ -51,6 +53,12 @@ LEFT_OUT = {
     "normalised-observations": "normalised observations",
     "smaller-networks": "256-256 units, batches of 64, target rate 0.01: 400-300, 128, 0.005",
     "preactivation-penalty": "the pre-activation penalty",
+}
+
+TWO_PARTS = {
+    "plain": "nothing",
+    "two-parts": "an earlier policy and `robust`'s discriminator",
+    "and-normalised": "the same, and normalised observations",
 }
 
 
@@ -86,15 +94,19 @@ class Measured(NamedTuple):
 
 def measured(results: Path, study: str) -> dict[str, Measured]:
     """Every method of a study in one environment."""
-    evaluations, found = read(results / f"{study}-evaluations.csv"), curves(results, study)
-    references = {method: of for (method, _), of in found.items()}
+    return {method: told for (method, _), told in measured_in(results, study).items()}
+
+
+def measured_in(results: Path, study: str) -> dict[tuple[str, str], Measured]:
+    """Every method of a study in every environment."""
+    evaluations, references = read(results / f"{study}-evaluations.csv"), curves(results, study)
     told = {}
-    for (method, _), every in cells_of(results, study).items():
+    for cell, every in cells_of(results, study).items():
         rows = whole(every)
-        at_end, times = ends(rows, evaluations), ratios(rows, references[method])
+        at_end, times = ends(rows, evaluations), ratios(rows, references[cell])
         bests = [row["best_return"] / row["expert_return"] for row in rows]
         kept = [row["kept_return"] / row["expert_return"] for row in rows]
-        told[method] = Measured(
+        told[cell] = Measured(
             rows,
             at_end,
             [
@@ -135,6 +147,26 @@ def with_a_part(results: Path) -> list[str]:
 def without_a_part(results: Path) -> list[str]:
     """The penalty with all of robust but the cloning loss, and one part less a row."""
     return _against("everything", measured(results, WITHOUT), LEFT_OUT, "left out")
+
+
+def two_parts(results: Path) -> list[str]:
+    """The paper's regime with two parts of robust and no penalty, in each environment; Holm's correction is for all
+    cells that have run. What nothing changed comes to is stability-bed's."""
+    plain, changed = measured_in(results, BED), measured_in(results, TWO)
+    found = {cell: of for cell, of in changed.items() if cell[0] != "plain"}
+    bases = {environment: plain["td3 plain", environment] for environment in ENVIRONMENTS}
+    alone = {cell: exchanged(of.ends, bases[cell[1]].ends) for cell, of in found.items()}
+    corrected = dict(zip(alone, holm(list(alone.values())), strict=True))
+    lines = []
+    for environment, name in ENVIRONMENTS.items():
+        for method, change in TWO_PARTS.items():
+            cell = method, environment
+            if method == "plain":
+                lines.append([f"{change}, {name}", *bases[environment].told, ""])
+            elif cell in found:
+                tested = f"{rounded(alone[cell])} / {rounded(corrected[cell])}"
+                lines.append([f"{change}, {name}", *found[cell].told, tested])
+    return markdown(("changed", *_MEASURED, "p of the end, alone / Holm"), lines)
 
 
 def _against(base: str, found: dict[str, Measured], names: dict[str, str], header: str) -> list[str]:

@@ -48,6 +48,7 @@ STUDIES = {
     "stability-penalty-longer": "TD3 on Hopper to 100,000 steps, the penalty alone beside nothing",
     "stability-penalty-with": "TD3 on Hopper to 25,000 steps, one part of `robust` beside the penalty",
     "stability-penalty-without": "the same, all parts but the cloning loss, less one at a time",
+    "stability-two-parts": "TD3 on three environments to 25,000 steps, two parts of `robust` and no penalty",
     "stability-explosion": "DDPG on Walker2d, one change at a time, 25,000 steps",
     "stability-remedies": "TD3 on Hopper, one change at a time, 25,000 steps",
     "stability-credo-early": "CREDO under an over-trained discriminator, 2,560 steps",

@@ -61,6 +61,7 @@ TABLES: dict[str, Callable[[Path], list[str]]] = {
     "penalty-longer": penalty_table.table,
     "penalty-with": penalty_table.with_a_part,
     "penalty-without": penalty_table.without_a_part,
+    "two-parts": penalty_table.two_parts,
     "critics": critics_table.table,
     "explosion": critics_table.explosion,
     "bed-credo": critics_table.credo,

@@ -32,11 +32,13 @@ def test_exchanges_are_counted_by_hand(table):
 
 
 def kept(folder, study, curves):
-    """Files as keep_study.py writes them: an expert at 100, a seed a curve; those that end at 1 are dead."""
+    """Files as keep_study.py writes them: an expert at 100, a seed a curve; those that end at 1 are dead. Cells are
+    methods on Hopper, or (method, environment)."""
     seeds, evaluations, rounds = [], [], []
-    for method, mine in curves.items():
+    curves = {cell if isinstance(cell, tuple) else (cell, "hopper"): mine for cell, mine in curves.items()}
+    for (method, environment), mine in curves.items():
         for number, returns in enumerate(mine):
-            place = {"method": method, "environment": "hopper", "seed": number}
+            place = {"method": method, "environment": environment, "seed": number}
             told = (("dead", 128, 1) if returns[-1] == 1 else ("weak", "", 0)) + (500, max(returns), returns[-1])
             seeds.append(place | dict(zip(SEED[3:], told, strict=True)) | {"expert_return": 100})
             evaluations += [place | {"step": 100 * (n + 1), "return": value} for n, value in enumerate(returns)]
@@ -47,7 +49,11 @@ def kept(folder, study, curves):
         script_modules.write(folder / f"{study}-{kind}.csv", rows)
     settings = {"learner": "td3", "steps_per_round": 100, "updates_per_round": 2}
     settings |= {"td3": {"discount": 0.0, "target_rate": 0.5, "actor_delay": 2}}
-    (folder / f"{study}.json").write_text(json.dumps({name: {"identity": settings} for name in curves}))
+    (folder / f"{study}.json").write_text(
+        json.dumps(
+            {f"{method.replace(' ', '/')}/{environment}": {"identity": settings} for method, environment in curves}
+        )
+    )
 
 
 def cells(lines):
@@ -101,3 +107,18 @@ def test_each_part_left_out_is_tested_against_everything(table, tmp_path):
     assert everything == ["nothing", "500", "0 of 3", "0.80 (0.60 to 0.90)", *everything[4:8], ""]
     assert norm[0] == "layer norm in the critics"
     assert (norm[8], sooner[8]) == ("1 / 1", "0.1 / 0.2")
+
+
+def test_two_parts_are_tested_in_each_environment_and_corrected_for_all(table, tmp_path):
+    """On Walker2d the two sides are the same; what has not run has no row."""
+    dead, environments = [(0, 0, 1, 1, 1)] * 3, ("hopper", "walker2d", "halfcheetah")
+    kept(tmp_path, "stability-bed", {("td3 plain", name): dead for name in environments})
+    better = {("two-parts", "hopper"): PENALTY, ("two-parts", "walker2d"): dead, ("and-normalised", "hopper"): dead}
+    kept(tmp_path, "stability-two-parts", {("plain", "hopper"): PENALTY} | better)
+    rows = cells(table.two_parts(tmp_path))
+    assert [row[0].split(", ")[-1] for row in rows] == ["Hopper-v5"] * 3 + ["Walker2d-v5"] * 2 + ["HalfCheetah-v5"]
+    # Nothing changed is the bed's, also where the study has a run of its own.
+    assert rows[0][2:4] == ["3 of 3", "0.01 (0.01 to 0.01)"]
+    assert rows[0][8] == ""
+    assert (rows[1][3], rows[1][8]) == ("0.80 (0.60 to 0.90)", "0.1 / 0.3")
+    assert rows[2][8] == rows[4][8] == "1 / 1"

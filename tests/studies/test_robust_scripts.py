@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -100,6 +101,15 @@ def test_each_part_of_robust_is_held_against_the_whole_in_its_environment(script
     # All are dead on Walker2d, whose correction is its own.
     assert rows[4][0] == "without the cloning loss, Walker2d-v5"
     assert (rows[4][1], rows[4][5], rows[4][-1]) == ("6 of 6", "", "0.031 / 0.031")
+    # Without a copy of the whole there, what its evaluations tell is robust's, and the rest is left out.
+    elsewhere = shutil.copytree(tmp_path, tmp_path / "elsewhere")
+    del cells["whole", "walker2d"], cut["whole", "walker2d"]
+    kept(elsewhere, "stability-robust-parts", cells | cut)
+    rounds = [each for each in rounds if (each["method"], each["environment"]) != ("whole", "walker2d")]
+    write(elsewhere / "stability-robust-parts-rounds.csv", ROUNDS, rounds)
+    others = lines_of(scripts["parts_table"].table(elsewhere))
+    assert others[3] == [rows[3][0], "", *rows[3][2:5], "", "", ""]
+    assert others[4] == rows[4]
 
 
 def test_credo_in_the_place_of_the_penalty_is_tested_against_off_alone(scripts, tmp_path):

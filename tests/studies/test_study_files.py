@@ -261,6 +261,7 @@ def test_every_study_of_the_issue_is_shipped():
         "penalty-longer",
         "penalty-with",
         "penalty-without",
+        "two-parts",
         "remedies",
         "robust",
         "robust-credo",
