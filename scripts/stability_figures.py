@@ -16,6 +16,7 @@ from typing import Any
 import altair as alt
 import bed_table
 import critics_table
+import penalty_table
 import slope_table
 import vl_convert
 from early_tables import CHANGES
@@ -285,6 +286,39 @@ def longer(results: Path) -> alt.Chart | None:
     return alt.hconcat(*panels, spacing=22).resolve_scale(x="shared").properties(title=title)
 
 
+def remedies(results: Path) -> alt.Chart | None:
+    """What seeds come to in 25,000 steps, at best and at the end, one row a change."""
+    cells = penalty_table.measured(results, penalty_table.REMEDIES)
+    if not cells:
+        return None
+    dead = {method: sum(row["verdict"] == "dead" for row in cell.seeds) for method, cell in cells.items()}
+    # Nothing changed at the top, and below it what leaves the fewest dead.
+    order = sorted(cells, key=lambda method: (method != "plain", dead[method], -sum(cells[method].ends)))
+    names = {method: re.sub("[*`]", "", bed_table.REMEDIED[method]) for method in order}
+    data = [
+        {"row": names[method], "share": share, "kind": "dead" if row["verdict"] == "dead" else "not dead", "of": of}
+        for method in order
+        for row, end in zip(cells[method].seeds, cells[method].ends, strict=True)
+        for of, share in (("at best", row["best_return"] / row["expert_return"]), ("at the end", end))
+    ]
+    counts = [{"row": names[method], "count": f"{dead[method]} of {len(cells[method].seeds)} dead"} for method in order]
+    rows = alt.Y("row:N", title=None, sort=list(names.values()), axis=alt.Axis(labelLimit=400, grid=True))
+    x = alt.X("share:Q", title="share of the expert's return", scale=alt.Scale(domain=[-0.05, 1.05], clamp=True))
+    kinds = alt.Scale(domain=["not dead", "dead"], range=["#0072B2", "#D55E00"])
+    shapes = alt.Scale(domain=["at the end", "at best"], range=["circle", "M0,-1V1"])
+    colour = alt.Color("kind:N", title=None, scale=kinds)
+    seeds = alt.Chart(alt.InlineData(data)).mark_point(opacity=0.75, size=45, strokeWidth=1.6)
+    dots = seeds.encode(x, rows, colour, shape=alt.Shape("of:N", title=None, scale=shapes))
+    said = (
+        alt.Chart(alt.InlineData(counts)).mark_text(align="left", dx=8).encode(x=alt.value(600), y=rows, text="count:N")
+    )
+    title = heading(
+        "What keeps actors alive does not make them good",
+        "TD3-GAIL, the paper's regime, Hopper-v5, 25,000 steps, 11 seeds; the end: its last three evaluations",
+    )
+    return alt.layer(dots, said).properties(width=600, height=22 * len(order), title=title)
+
+
 FIGURES = {
     "stability-first-updates": first_updates,
     "stability-early": early,
@@ -292,6 +326,7 @@ FIGURES = {
     "stability-direction": direction,
     "stability-critics": critics,
     "stability-longer": longer,
+    "stability-remedies": remedies,
     "stability-robust": robust,
 }
 
