@@ -87,6 +87,8 @@ def _chosen(source: Run | Policy | str | Path, seed: int | None, which: str) -> 
         source = Run(path)
     if isinstance(source, Policy):
         return source, "policy", _about(source)
+    if not isinstance(source, Run):
+        raise CredoError(f"export: {source!r} is neither a run, its folder, a policy nor a policy file")
     number = source.best_seed if seed is None else seed
     chosen = source.policy(number, which)
     _, stored = run_folder.read_config(source.folder)
