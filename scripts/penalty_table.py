@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean, median
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from bed_table import REMEDIED
@@ -155,26 +155,28 @@ def two_parts(results: Path) -> list[str]:
     plain, changed = measured_in(results, BED), measured_in(results, TWO)
     found = {cell: of for cell, of in changed.items() if cell[0] != "plain"}
     bases = {environment: plain["td3 plain", environment] for environment in ENVIRONMENTS}
-    alone = {cell: exchanged(of.ends, bases[cell[1]].ends) for cell, of in found.items()}
-    corrected = dict(zip(alone, holm(list(alone.values())), strict=True))
-    lines = []
-    for environment, name in ENVIRONMENTS.items():
-        for method, change in TWO_PARTS.items():
-            cell = method, environment
-            if method == "plain":
-                lines.append([f"{change}, {name}", *bases[environment].told, ""])
-            elif cell in found:
-                tested = f"{rounded(alone[cell])} / {rounded(corrected[cell])}"
-                lines.append([f"{change}, {name}", *found[cell].told, tested])
+    tested = _tested({cell: (of, bases[cell[1]]) for cell, of in found.items()})
+    found |= {("plain", environment): base for environment, base in bases.items()}
+    lines = [
+        [f"{change}, {name}", *found[method, environment].told, tested.get((method, environment), "")]
+        for environment, name in ENVIRONMENTS.items()
+        for method, change in TWO_PARTS.items()
+        if (method, environment) in found
+    ]
     return markdown(("changed", *_MEASURED, "p of the end, alone / Holm"), lines)
 
 
 def _against(base: str, found: dict[str, Measured], names: dict[str, str], header: str) -> list[str]:
     """Every method's ends against those of ``base``, in the order of ``names``."""
-    alone = {method: exchanged(of.ends, found[base].ends) for method, of in found.items() if method != base}
-    corrected = dict(zip(alone, holm(list(alone.values())), strict=True))
-    lines = []
-    for method in sorted(found, key=list(names).index):
-        tested = f"{rounded(alone[method])} / {rounded(corrected[method])}" if method in alone else ""
-        lines.append([names[method], *found[method].told, tested])
+    tested = _tested({method: (of, found[base]) for method, of in found.items() if method != base})
+    lines = [
+        [names[method], *found[method].told, tested.get(method, "")] for method in sorted(found, key=list(names).index)
+    ]
     return markdown((header, *_MEASURED, "p of the end, alone / Holm"), lines)
+
+
+def _tested(pairs: dict[Any, tuple[Measured, Measured]]) -> dict[Any, str]:
+    """p of the difference of the two sides' ends, alone and with Holm's correction for all pairs."""
+    alone = [exchanged(first.ends, second.ends) for first, second in pairs.values()]
+    told = zip(map(rounded, alone), map(rounded, holm(alone)), strict=True)
+    return dict(zip(pairs, (f"{one} / {both}" for one, both in told), strict=True))

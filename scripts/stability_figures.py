@@ -40,6 +40,7 @@ AUTOPSIES = {
 }
 """Cells that were gone through update by update, in the order of their panels."""
 SATURATED = math.atanh(0.99)
+LIVING_AND_DEAD = ["#0072B2", "#D55E00"]
 
 
 def heading(title: str, subtitle: str) -> alt.TitleParams:
@@ -274,7 +275,7 @@ def longer(results: Path) -> alt.Chart | None:
         ]
         x = alt.X("step:Q", title="environment steps (thousands)", axis=alt.Axis(grid=False))
         y = alt.Y("share:Q", title="share of the expert's return", scale=alt.Scale(domain=[0, 1.1], clamp=True))
-        scale = alt.Scale(domain=["not dead", "dead at 25,000"], range=["#0072B2", "#D55E00"])
+        scale = alt.Scale(domain=["not dead", "dead at 25,000"], range=LIVING_AND_DEAD)
         kind = alt.Color("kind:N", title=None, scale=scale)
         lines = alt.Chart(alt.InlineData(data)).mark_line(strokeWidth=1.4, opacity=0.75)
         shown = alt.TitleParams(f"TD3, Hopper-v5, {name}", fontSize=12)
@@ -304,7 +305,7 @@ def remedies(results: Path) -> alt.Chart | None:
     counts = [{"row": names[method], "count": f"{dead[method]} of {len(cells[method].seeds)} dead"} for method in order]
     rows = alt.Y("row:N", title=None, sort=list(names.values()), axis=alt.Axis(labelLimit=400, grid=True))
     x = alt.X("share:Q", title="share of the expert's return", scale=alt.Scale(domain=[-0.05, 1.05], clamp=True))
-    kinds = alt.Scale(domain=["not dead", "dead"], range=["#0072B2", "#D55E00"])
+    kinds = alt.Scale(domain=["not dead", "dead"], range=LIVING_AND_DEAD)
     shapes = alt.Scale(domain=["at the end", "at best"], range=["circle", "M0,-1V1"])
     colour = alt.Color("kind:N", title=None, scale=kinds)
     seeds = alt.Chart(alt.InlineData(data)).mark_point(opacity=0.75, size=45, strokeWidth=1.6)
