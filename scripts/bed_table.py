@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from credo_table import of_dead
 from early_tables import CHANGES, cells_of, dead_from, rounded, saturated
-from kept_files import ENVIRONMENTS, LEARNERS, Rows, in_order, markdown, read, whole
+from kept_files import ENVIRONMENTS, LEARNERS, LOW, Rows, in_order, markdown, read, whole
 
 from credo.diagnostics.divergence import activity_of
 from credo.studies.counts import holm
@@ -25,7 +25,7 @@ HEADER = (
     "from step",
     "low without being dead",
     f"inactive at {EARLY:,}",
-    "of these at the end",
+    "of these inactive at the end",
     "return at the end, share of the expert's: median (least to most)",
     "best evaluation, share: median (most)",
 )
@@ -151,7 +151,7 @@ def longer(results: Path) -> list[str]:
         rows = whole(cells[method, environment])
         were = {row["seed"] for row in first[method, environment] if row["verdict"] == "dead"}
         then, others = ([row for row in rows if (row["seed"] in were) == dead] for dead in (True, False))
-        back = [row for row in then if best[method, environment, row["seed"]] >= 0.1 * row["expert_return"]]
+        back = [row for row in then if best[method, environment, row["seed"]] >= LOW * row["expert_return"]]
         ends = [row["last_return"] / row["expert_return"] for row in rows]
         told.append(
             [
@@ -161,7 +161,7 @@ def longer(results: Path) -> list[str]:
                 f"{sum(row['verdict'] == 'dead' for row in then)} of {len(then)}",
                 f"{len(back)} of {len(then)}",
                 f"{sum(row['verdict'] == 'dead' for row in others)} of {len(others)}",
-                f"{sum(end > 0.1 for end in ends)} of {len(rows)}",
+                f"{sum(end > LOW for end in ends)} of {len(rows)}",
                 *_returns(rows),
             ]
         )

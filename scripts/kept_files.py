@@ -11,6 +11,8 @@ from credo.diagnostics.divergence import FROZEN
 
 ENVIRONMENTS = {"hopper": "Hopper-v5", "walker2d": "Walker2d-v5", "halfcheetah": "HalfCheetah-v5"}
 LEARNERS = {"td3": "TD3", "ddpg": "DDPG", "sd3": "SD3", "sac": "SAC"}
+LOW = 0.1
+"""Of the expert's return: below it a return is low."""
 NEAR_THE_EXPERT = 0.9
 Rows = list[dict[str, Any]]
 

@@ -20,7 +20,7 @@ import penalty_table
 import slope_table
 import vl_convert
 from early_tables import CHANGES
-from kept_files import ENVIRONMENTS, LEARNERS, NEAR_THE_EXPERT, Rows, in_order, read, whole
+from kept_files import ENVIRONMENTS, LEARNERS, LOW, NEAR_THE_EXPERT, Rows, in_order, read, whole
 
 from credo.reports.curves import PNG_SCALE, STYLE, vega_lite_version
 from credo.reports.style import VERDICTS, colours
@@ -41,6 +41,9 @@ AUTOPSIES = {
 """Cells that were gone through update by update, in the order of their panels."""
 SATURATED = math.atanh(0.99)
 LIVING_AND_DEAD = ["#0072B2", "#D55E00"]
+DASHES = {"strokeDash": [5, 4], "color": "#D55E00"}
+AGAIN = ("early-33", "early-again-33")
+"""Studies to 2,560 steps of 33 seeds, of which 22 are new."""
 
 
 def heading(title: str, subtitle: str) -> alt.TitleParams:
@@ -67,7 +70,7 @@ def first_updates(results: Path) -> alt.Chart | None:
         layers = [lines]
         if column == "preactivation":
             rule = alt.Chart(alt.InlineData([{"value": SATURATED}]))
-            layers.append(rule.mark_rule(strokeDash=[5, 4], color="#D55E00").encode(y="value:Q"))
+            layers.append(rule.mark_rule(**DASHES).encode(y="value:Q"))
         shown = alt.TitleParams(cell, fontSize=12) if first else alt.TitleParams("")
         return alt.layer(*layers).properties(width=190, height=150 if first else 110, title=shown)
 
@@ -81,7 +84,7 @@ def first_updates(results: Path) -> alt.Chart | None:
         for i, cell in enumerate(order)
     ]
     title = heading(
-        "Actors saturate within their first 20 updates, unless something pulls back",
+        "In the paper's regime every actor saturates within its first 14 updates",
         "one line a seed (11), two rounds of the paper's regime; above the dashed line an action is beyond 0.99; "
         "agreement 1: the critic pushes an action component the same way in every state",
     )
@@ -92,15 +95,25 @@ def early(results: Path) -> alt.Chart | None:
     """Share of seeds whose actor is inactive after 2,560 steps, with its interval, one row a change."""
     studies = ("early", "early-remedies", "early-others")
     rows = [row for study in studies for row in read(results / f"stability-{study}-seeds.csv")]
-    found = [row | {"row": re.sub("[*`]", "", CHANGES[row["method"]])} for row in whole(rows)]
+    again = {row["method"] for name in AGAIN for row in read(results / f"stability-{name}-seeds.csv")}
+    kinds = {"run again on 22 new seeds": LIVING_AND_DEAD[0], "": VERDICTS["light"]["dead"]}
+    found = [
+        row
+        | {
+            "row": re.sub("[*`]", "", CHANGES[row["method"]]),
+            "kind": next(iter(kinds)) if row["method"] in again else "",
+        }
+        for row in whole(rows)
+    ]
     inactive = Counter(row["row"] for row in found if row["inactive"])
     # Nothing changed at the top, and below it what leaves the fewest inactive.
     found.sort(key=lambda row: (row["method"] != "plain", inactive[row["row"]]))
     title = heading(
         "Inactive actors after 2,560 steps, one change at a time",
-        "TD3-GAIL, the paper's regime, Hopper-v5; bars: exact 95% intervals",
+        "TD3-GAIL, the paper's regime, Hopper-v5; blue: run again on 22 new seeds; bars: exact 95% intervals",
     )
-    return shares(found, {"": VERDICTS["light"]["dead"]}, title)
+    plain = [row["inactive"] for row in found if row["method"] == "plain"]
+    return shares(found, kinds, title, level=sum(plain) / len(plain) if plain else None)
 
 
 def early_learners(results: Path) -> alt.Chart | None:
@@ -132,7 +145,7 @@ def direction(results: Path) -> alt.Chart | None:
         "TD3-GAIL, over-trained discriminator, Hopper-v5, 22 seeds, 2,560 steps; bars: exact 95% intervals",
     )
     colour = {"CREDO off": VERDICTS["light"]["dead"], "filter": VERDICTS["light"]["healthy"]}
-    return shares(rows, colour, title, "share of seeds with 0.99 of their actions at ±1")
+    return shares(rows, colour, title, "share of stuck seeds (at least 99% of their actions at ±1)")
 
 
 def shares(
@@ -140,8 +153,12 @@ def shares(
     kinds: dict[str, str],
     title: alt.TitleParams,
     axis: str = "share of seeds with an inactive actor",
+    level: float | None = None,
 ) -> alt.Chart | None:
-    """Share of seeds inactive at the end, a dot with its exact interval; one line a ``row``, one colour a ``kind``."""
+    """Share of seeds inactive at the end, a dot with its exact interval; one line a ``row``, one colour a ``kind``.
+
+    ``level``: a share to draw a dashed line at.
+    """
     places = [(row["row"], row.get("kind", "")) for row in found]
     seeds, dead = Counter(places), Counter(place for place, row in zip(places, found, strict=True) if row["inactive"])
     if not seeds:
@@ -157,7 +174,7 @@ def shares(
     y = alt.Y("row:N", title=None, sort=order, axis=alt.Axis(labelLimit=320))
     x = alt.X("low:Q", title=axis, scale=alt.Scale(domain=[0, 1]))
     scale = alt.Scale(domain=list(kinds), range=list(kinds.values()))
-    legend = alt.Legend(title=None, orient="top") if len(kinds) > 1 else None
+    legend = alt.Legend(title=None, orient="top") if len(kinds) > 1 and "" not in kinds else None
     beside = len(seeds) > len(order)
     offset = alt.YOffset("kind:N", sort=list(kinds)) if beside else alt.YOffsetValue(12 if len(data) < 30 else 8.5)
     chart = alt.Chart(alt.InlineData(data))
@@ -166,7 +183,8 @@ def shares(
         alt.X("share:Q"), y, offset, alt.Color("kind:N", scale=scale, legend=legend)
     )
     text = chart.mark_text(align="left", dx=10, fontSize=11).encode(alt.XValue(520), y, offset, text="told:N")
-    return alt.layer(interval, dot, text).properties(
+    rules = alt.Chart(alt.InlineData([{"low": level}] if level is not None else [])).mark_rule(**DASHES).encode(x)
+    return alt.layer(rules, interval, dot, text).properties(
         width=520, height=(24 if len(data) < 30 else 17) * len(data), title=title
     )
 
@@ -190,24 +208,28 @@ def robust(results: Path) -> alt.Chart | None:
     ]
     if not rows:
         return None
-    last = max(row["step"] for row in rows)
+    last = 10 * math.ceil(max(row["step"] for row in rows) / 10)
     rule = alt.Chart(alt.InlineData([{"value": NEAR_THE_EXPERT}]))
     panels = []
     for index, (learner, environment) in enumerate(in_order(experts, LEARNERS)):
         mine = [{k: row[k] for k in ("seed", "step", "share")} for row in rows if row["cell"] == (learner, environment)]
         span = alt.Scale(domain=[0, last])
-        x = alt.X("step:Q", title="environment steps (thousands)", scale=span, axis=alt.Axis(grid=False))
+        ticks = alt.Axis(grid=False, values=[20, 40, 60, 80, 100])
+        x = alt.X("step:Q", title="environment steps (thousands)", scale=span, axis=ticks)
         title = "share of the expert's return" if index % 3 == 0 else None
-        y = alt.Y("share:Q", title=title, scale=alt.Scale(domain=[0, 1.1], clamp=True))
-        lines = alt.Chart(alt.InlineData(mine)).mark_line(strokeWidth=1.2, opacity=0.7, color=colours(1)[0])
-        shown = alt.TitleParams(f"{LEARNERS[learner]}, {ENVIRONMENTS[environment]}", fontSize=12)
-        dashes = rule.mark_rule(strokeDash=[5, 4], color="#D55E00").encode(y="value:Q")
-        panels.append(
-            alt.layer(lines.encode(x, y, detail="seed:N"), dashes).properties(width=250, height=170, title=shown)
+        y = {"title": title, "scale": alt.Scale(domain=[0, 1.1], clamp=True)}
+        data = alt.Chart(alt.InlineData(mine)).encode(x)
+        lines = data.mark_line(strokeWidth=1.2, opacity=0.55, color=colours(1)[0]).encode(
+            alt.Y("share:Q", **y), detail="seed:N"
         )
+        middle = data.mark_line(strokeWidth=2.5, color=VERDICTS["light"]["dead"]).encode(alt.Y("median(share):Q", **y))
+        shown = alt.TitleParams(f"{LEARNERS[learner]}, {ENVIRONMENTS[environment]}", fontSize=12)
+        dashes = rule.mark_rule(**DASHES).encode(y="value:Q")
+        panels.append(alt.layer(lines, middle, dashes).properties(width=250, height=170, title=shown))
     title = heading(
         "The presets robust: of each learner one setting for all",
-        "one line a seed; five demonstrated episodes; dashed: 0.9 of the expert's return",
+        "one line a seed, thick: their median; five demonstrated episodes; dashed: 0.9 of the expert's return; "
+        "SD3 and SAC were stopped early",
     )
     return alt.concat(*panels, columns=3, spacing=22).properties(title=title)
 
@@ -234,13 +256,14 @@ def critics(results: Path) -> alt.Chart | None:
                 "kind:N", title=None, scale=alt.Scale(domain=["not dead", "dead"], range=["#0072B2", "#999999"])
             )
             lines = alt.Chart(alt.InlineData(found)).mark_line(strokeWidth=1.2, opacity=0.7)
-            dashes = alt.Chart(alt.InlineData([{"value": 1}])).mark_rule(strokeDash=[5, 4], color="#D55E00")
+            dashes = alt.Chart(alt.InlineData([{"value": 1}])).mark_rule(**DASHES)
             shown = alt.TitleParams(f"{name}, {ENVIRONMENTS[environment]}", fontSize=12)
             layers = alt.layer(lines.encode(x, y, kind, detail="seed:N"), dashes.encode(y="value:Q"))
             panels.append(layers.properties(width=190, height=150, title=shown))
     title = heading(
         "Mean Q over its reference",
-        "one line a seed; dashed: the reference, a critic without error that learns from the same rewards",
+        "one line a seed; dashed: the reference, a critic without error that learns from the same rewards; "
+        "below 0.1 drawn at 0.1; the paper's regime to 25,000 steps, robust to 100,000",
     )
     return alt.concat(*panels, columns=4, spacing=18).properties(title=title)
 
@@ -253,6 +276,7 @@ def longer(results: Path) -> alt.Chart | None:
         for row in read(results / f"{bed_table.LONGER}-at-{bed_table.JUDGED}-seeds.csv")
         if row["verdict"] == "dead" and row["environment"] == "hopper" and row["method"] == "td3"
     }
+    kinds = ("not dead", f"not dead, below {LOW} throughout")
     panels = []
     for name, study, gone in (("the paper's regime", bed_table.LONGER, dead), ("robust", "stability-robust", set())):
         told = {kind: read(results / f"{study}-{kind}.csv") for kind in ("seeds", "evaluations")}
@@ -263,19 +287,20 @@ def longer(results: Path) -> alt.Chart | None:
         if not seeds:
             return None
         expert = seeds[0]["expert_return"]
+        low = {row["seed"]: kinds[row["best_return"] < LOW * expert] for row in seeds}
         data = [
             {
                 "seed": row["seed"],
                 "step": row["step"] / 1000,
                 "share": row["return"] / expert,
-                "kind": "dead at 25,000" if row["seed"] in gone else "not dead",
+                "kind": "dead at 25,000" if row["seed"] in gone else low[row["seed"]],
             }
             for row in rows
             if row["return"] != ""
         ]
         x = alt.X("step:Q", title="environment steps (thousands)", axis=alt.Axis(grid=False))
         y = alt.Y("share:Q", title="share of the expert's return", scale=alt.Scale(domain=[0, 1.1], clamp=True))
-        scale = alt.Scale(domain=["not dead", "dead at 25,000"], range=LIVING_AND_DEAD)
+        scale = alt.Scale(domain=[*kinds, "dead at 25,000"], range=[LIVING_AND_DEAD[0], "#222222", LIVING_AND_DEAD[1]])
         kind = alt.Color("kind:N", title=None, scale=scale)
         lines = alt.Chart(alt.InlineData(data)).mark_line(strokeWidth=1.4, opacity=0.75)
         shown = alt.TitleParams(f"TD3, Hopper-v5, {name}", fontSize=12)
@@ -304,20 +329,24 @@ def remedies(results: Path) -> alt.Chart | None:
     ]
     counts = [{"row": names[method], "count": f"{dead[method]} of {len(cells[method].seeds)} dead"} for method in order]
     rows = alt.Y("row:N", title=None, sort=list(names.values()), axis=alt.Axis(labelLimit=400, grid=True))
-    x = alt.X("share:Q", title="share of the expert's return", scale=alt.Scale(domain=[-0.05, 1.05], clamp=True))
+    scale = alt.Scale(type="sqrt", domain=[0, 1.05], clamp=True)
+    ticks = alt.Axis(values=[0, 0.01, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9], format="~g")
+    x = alt.X("share:Q", title="share of the expert's return (square-root axis)", scale=scale, axis=ticks)
     kinds = alt.Scale(domain=["not dead", "dead"], range=LIVING_AND_DEAD)
     shapes = alt.Scale(domain=["at the end", "at best"], range=["circle", "M0,-1V1"])
-    colour = alt.Color("kind:N", title=None, scale=kinds)
+    colour = alt.Color("kind:N", title="verdict", scale=kinds)
+    beside = alt.YOffset("of:N", sort=["at best", "at the end"], scale=alt.Scale(paddingOuter=0.6))
     seeds = alt.Chart(alt.InlineData(data)).mark_point(opacity=0.75, size=45, strokeWidth=1.6)
-    dots = seeds.encode(x, rows, colour, shape=alt.Shape("of:N", title=None, scale=shapes))
+    dots = seeds.encode(x, rows, beside, colour, shape=alt.Shape("of:N", title="evaluation", scale=shapes))
     said = (
         alt.Chart(alt.InlineData(counts)).mark_text(align="left", dx=8).encode(x=alt.value(600), y=rows, text="count:N")
     )
     title = heading(
         "What keeps actors alive does not make them good",
-        "TD3-GAIL, the paper's regime, Hopper-v5, 25,000 steps, 11 seeds; the end: its last three evaluations",
+        "TD3-GAIL, the paper's regime, Hopper-v5, 25,000 steps, 11 seeds; "
+        "the end: the mean of its last three evaluations; below 0 drawn at 0",
     )
-    return alt.layer(dots, said).properties(width=600, height=22 * len(order), title=title)
+    return alt.layer(dots, said).properties(width=600, height=30 * len(order), title=title)
 
 
 FIGURES = {
