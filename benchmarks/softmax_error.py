@@ -25,7 +25,7 @@ from credo import RunConfig, api
 from credo.config import SD3Config
 from credo.learners.sd3 import beta_of, make_noise, softmax_target_value
 from credo.presets import EXPERT, preset
-from credo.training.loop import Watcher
+from credo.training.watching import Watcher
 
 SAMPLES = (2, 4, 8, 16, 50)
 KINDS = ("independent", "antithetic", "sobol")

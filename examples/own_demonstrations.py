@@ -48,6 +48,7 @@ def record(environment: gymnasium.Env, episodes: int) -> dict[str, np.ndarray]:
 
 def main(folder: Path) -> None:
     environment = gymnasium.make("Pendulum-v1")
+    folder.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(folder / "recorded.npz", **record(environment, episodes=5))
 
     spec = environment_spec(environment, "Pendulum-v1")

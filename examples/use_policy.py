@@ -28,4 +28,6 @@ def main(path: str) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: python examples/use_policy.py POLICY.safetensors")
     main(sys.argv[1])

@@ -97,6 +97,8 @@ def autopsy(config: RunConfig, rounds: int, seeds: int) -> Iterator[dict[str, fl
         raise SystemExit(f"learner: {config.learner} has no single deterministic actor to look at; ddpg and td3 have")
     if config.warm_start != "none":
         raise SystemExit(f"warm_start: {config.warm_start} is not gone through; only runs without one are")
+    if config.learning_starts > config.steps_per_round:
+        raise SystemExit(f"learning_starts: {config.learning_starts} is past the first round, which is looked at")
     if rounds * config.steps_per_round > config.random_steps:
         raise SystemExit(f"rounds: {rounds} is past the run's random steps; at most "
                          f"{config.random_steps // config.steps_per_round}")  # fmt: skip
@@ -109,7 +111,7 @@ def autopsy(config: RunConfig, rounds: int, seeds: int) -> Iterator[dict[str, fl
         "look": jax.jit(lambda *arguments: look(getattr(config, config.learner), *arguments)),
     }
     for number in range(seeds):
-        seed = make_seed(config, config.environment, number, None)
+        seed = make_seed(config, prepared.source, number, None)
         yield from rows_of(parts, constants, seed, rounds, compiled)
         print(f"seed {number} done", flush=True)
 

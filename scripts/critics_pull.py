@@ -33,11 +33,11 @@ from credo.studies.shipped import find_study
 from credo.studies.study import load_study
 from credo.training.checkpoint import Checkpoints
 from credo.training.evaluate import divided
-from credo.training.loop import Watcher
 from credo.training.relabel import less_the_actions_cost, reward_of_logit
 from credo.training.seed import make_seed
 from credo.training.state import initial_state, make_parts
 from credo.training.step import SATURATED
+from credo.training.watching import Watcher
 from credo.types import Array
 
 COLUMNS = (

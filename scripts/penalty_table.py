@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from bed_table import REMEDIED
 from bed_table import STUDY as BED
-from credo_table import of_dead
+from credo_table import of_dead, worth
 from critics_table import curves, ratios
 from early_tables import cells_of, rounded
 from kept_files import ENVIRONMENTS, NEAR_THE_EXPERT, Rows, markdown, read, whole
@@ -69,7 +69,7 @@ def ends(seeds: Rows, evaluations: Rows) -> list[float]:
         place = (seed["method"], seed["environment"], seed["seed"])
         mine = [row for row in evaluations if (row["method"], row["environment"], row["seed"]) == place]
         last = sorted(mine, key=lambda row: row["step"])[-LAST:]
-        found.append(mean(row["return"] for row in last) / seed["expert_return"])
+        found.append(mean(worth(row["return"]) for row in last) / seed["expert_return"])
     return found
 
 
@@ -105,7 +105,7 @@ def measured_in(results: Path, study: str) -> dict[tuple[str, str], Measured]:
         rows = whole(every)
         at_end, times = ends(rows, evaluations), ratios(rows, references[cell])
         bests = [row["best_return"] / row["expert_return"] for row in rows]
-        kept = [row["kept_return"] / row["expert_return"] for row in rows]
+        kept = [worth(row["kept_return"]) / row["expert_return"] for row in rows]
         told[cell] = Measured(
             rows,
             at_end,

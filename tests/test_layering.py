@@ -13,6 +13,7 @@ SOURCE = Path(credo.__file__).parent
 LAYERS = (
     (
         "types",
+        "files",
         "config",
         "random",
         "storage",
@@ -37,6 +38,7 @@ LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 WITHOUT_JAX = (
     "reports",
     "studies",
+    "files",
     "run_folder",
     "run_rows",
     "run_lock",
@@ -52,7 +54,7 @@ WITHOUT_JAX = (
     "cli",
     "theory",
 )
-THEORY_MAY_KNOW = {"theory", "types", "random", "storage"}
+THEORY_MAY_KNOW = {"theory", "types", "random", "storage", "files", "run_rows"}
 
 
 def module_name(path):

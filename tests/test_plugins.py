@@ -296,6 +296,11 @@ def test_what_fails_in_training_names_the_plugins(tmp_path):
     assert "\n" not in str(caught.value)
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Slotted:
+    discount: float = 0.9
+
+
 @pytest.mark.parametrize(
     ("register", "message"),
     [
@@ -306,6 +311,7 @@ def test_what_fails_in_training_names_the_plugins(tmp_path):
         (lambda: plugins.register_reward("own", bounds=(0.0, 1.0))(functools.partial(doubled)), "is no function"),
         (lambda: plugins.register_regulariser(nothing), "it has no name; give one"),
         (lambda: plugins.register_learner("own", settings=SACConfig), "must be an instance of a dataclass"),
+        (lambda: plugins.register_learner("own", settings=Slotted()), "with batch_size and discount"),
         (lambda: plugins.register_learner("own", settings=SACConfig(batch_size=-3)), "settings.batch_size -3"),
         (lambda: plugins.register_learner("own", settings=SACConfig(), experience="repaly"), "'repaly' is not replay"),
         (lambda: plugins.register_learner("own", settings=SACConfig(hidden=(print,))), "is no setting; numbers"),

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 import credo
-from credo import api, run_folder
+from credo import api, experts, run_folder
 from credo.config import RunConfig
 from credo.environments.probes import PointMass
-from credo.training.loop import Watcher
+from credo.files import read_json
+from credo.training.watching import Watcher
 from credo.types import CredoError
 
 
@@ -73,17 +74,17 @@ SMALL = {
 
 def test_a_run_goes_on_by_its_folder_alone(tmp_path):
     credo.imitate("fast", **SMALL, out=tmp_path / "run", steps=128)
-    began = run_folder.read_json(tmp_path / "run" / "config.json")
+    began = read_json(tmp_path / "run" / "config.json")
     with pytest.raises(CredoError, match=r"environment: Hopper-v5 given, but the run in .* is of PointMass"):
         credo.resume(tmp_path / "run", environment="Hopper-v5", steps=256)
     run = credo.resume(tmp_path / "run", environment=PointMass, steps=256, seeds=2)
     # What it began with stays, and what it went on with stands beside it until the whole command goes on with it.
-    stored = run_folder.read_json(tmp_path / "run" / "config.json")
+    stored = read_json(tmp_path / "run" / "config.json")
     assert "resumed" not in began
     assert (stored["command"], stored["resumed"]) == (began["command"], began["command"])
     assert (stored["config"]["steps"], stored["config"]["seeds"]) == (256, 2)
     credo.imitate("fast", **SMALL, out=tmp_path / "run", steps=256, seeds=2)
-    assert "resumed" not in run_folder.read_json(tmp_path / "run" / "config.json")
+    assert "resumed" not in read_json(tmp_path / "run" / "config.json")
     straight = credo.imitate("fast", **SMALL, out=tmp_path / "straight", steps=256, seeds=2)
     mine, other = run.metrics(), straight.metrics()
     for seed in (0, 1):
@@ -133,7 +134,7 @@ def test_what_happens_is_logged_where_nobody_watches(tmp_path, caplog, monkeypat
         ({"env": "Hopper-v5"}, "env: no such setting; did you mean environment?"),
         ({"demos": "hopper-expert"}, "demos: no such setting; did you mean demonstrations?"),
         ({"td3": {"batchsize": 5}}, "td3.batchsize: no such setting; did you mean td3.batch_size?"),
-        ({"environment": "Pendulum-v1"}, "(they are the default: give your own with --demos)"),
+        ({"environment": "Pendulum-v1"}, "(they are the default: give your own with --demos, or demonstrations= in Python)"),
         ({"out": 3, "demonstrations": "hopper-expert:1"}, "out: int found; the path of a folder expected"),
     ],
 )
@@ -141,3 +142,54 @@ def test_misspelt_and_missing_settings_are_told(settings, message):
     with pytest.raises(CredoError) as caught:
         credo.imitate("fast", **settings)
     assert message in str(caught.value)
+
+
+def test_links_out_of_a_run_are_refused_by_everything_that_reads_it(tmp_path):
+    run_folder.create(tmp_path / "run", credo.preset("fast"), {}, "test")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "run" / "metrics").rmdir()
+    (tmp_path / "run" / "metrics").symlink_to(tmp_path / "elsewhere")
+    run = credo.Run(tmp_path / "run")
+    for read in (lambda: run.config, run.metrics, run.evaluations, lambda: run.summary):
+        with pytest.raises(CredoError, match="is a link out of the run folder"):
+            read()
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: credo.load_policy(3), "policy: int found; a path expected"),
+        (lambda: credo.load_demonstrations(None), "demonstrations: NoneType found; a path expected"),
+        (lambda: credo.load_demonstrations(b"x"), "demonstrations: bytes found; a path expected"),
+        (lambda: credo.resume([]), "folder: list found; a path expected"),
+        (lambda: credo.Run(True), "run: bool found; a path expected"),
+        (lambda: credo.preset([]), "preset: [] is not one of"),
+        (lambda: credo.imitate(preset="fast"), "preset: no such setting; give a preset's name"),
+        (lambda: credo.imitate(log="wandb"), "log: no such setting; it is of the command line alone"),
+        (lambda: credo.imitate(td3={"hidden": np.zeros(2)}), "settings: td3.hidden: array"),
+        (lambda: credo.imitate(steps=np.zeros(2)), "settings: steps: array"),
+        (lambda: credo.imitate(credo="of"), "credo.mode: 'of' is not one of"),
+        (lambda: experts.load_expert("hopper-expert")[0]("x"), "policy: observation of type str"),
+    ],
+)
+def test_what_is_of_the_wrong_type_is_named_in_one_line(call, said):
+    with pytest.raises(CredoError) as caught:
+        call()
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_credo_may_be_named_by_its_mode_alone():
+    assert api._changed(credo.preset("fast"), {"credo": "off"}, "").credo.mode == "off"
+
+
+def test_a_run_whose_demonstrations_moved_or_that_has_not_begun_says_so(tmp_path):
+    config = api._changed(credo.preset("fast"), {"demonstrations": "gone/mine.npz"}, "")
+    run_folder.create(tmp_path / "run", config, {}, "test")
+    with pytest.raises(
+        CredoError, match=r"demonstrations: gone/mine.npz, which the run began with, is not there .*--demos"
+    ):
+        credo.resume(tmp_path / "run")
+    (tmp_path / "begun" / "metrics").mkdir(parents=True)
+    with pytest.raises(CredoError, match="holds nothing to go on with yet; give the whole command once more"):
+        credo.resume(tmp_path / "begun")

@@ -8,6 +8,7 @@ import pytest
 
 from credo import run_folder, run_rows
 from credo.config import CredoConfig, RunConfig, run_id
+from credo.files import read_json
 from credo.reports.load import load_run
 from credo.run_lock import LOCK
 from credo.types import CredoError
@@ -96,7 +97,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_beside_it(tmp_path, monk
             patch.setattr(os, broken, fail)
             with pytest.raises(CredoError, match=r"file\.json: cannot be written \(disk full"):
                 run_folder.write_json(path, {"a": 2})
-        assert run_folder.read_json(path) == {"a": 1}
+        assert read_json(path) == {"a": 1}
         assert [p.name for p in tmp_path.iterdir()] == ["file.json"]
 
 
@@ -110,7 +111,7 @@ def test_json_holds_no_nan(tmp_path):
 def test_damaged_json_is_one_line_with_the_file(text, tmp_path):
     (tmp_path / "file.json").write_text(text)
     with pytest.raises(CredoError) as error:
-        run_folder.read_json(tmp_path / "file.json")
+        read_json(tmp_path / "file.json")
     assert "file.json" in str(error.value)
     assert "\n" not in str(error.value)
 
@@ -271,13 +272,13 @@ def test_a_run_that_is_refused_to_go_on_keeps_its_settings(tmp_path):
             then()
             raise CredoError("raise --steps")
 
-    before = run_folder.read_json(folder / run_folder.CONFIG)
+    before = read_json(folder / run_folder.CONFIG)
     with pytest.raises(CredoError, match="raise"):
         refused(lambda: None)
-    assert run_folder.read_json(folder / run_folder.CONFIG) == before
+    assert read_json(folder / run_folder.CONFIG) == before
     with pytest.raises(CredoError, match="raise"):
         refused(lambda: run_folder.write_json(folder / run_folder.SUMMARY, {"state": "running"}))
-    assert run_folder.read_json(folder / run_folder.CONFIG)["config"]["steps"] == 128
+    assert read_json(folder / run_folder.CONFIG)["config"]["steps"] == 128
 
 
 def test_a_folder_that_may_not_be_written_to_is_refused_in_one_line(tmp_path, monkeypatch):
@@ -296,7 +297,7 @@ def test_a_folder_that_may_not_be_written_to_is_refused_in_one_line(tmp_path, mo
 
 def test_a_setting_that_did_not_exist_when_the_run_began_had_its_default(tmp_path):
     created(tmp_path)
-    stored = run_folder.read_json(tmp_path / run_folder.CONFIG)
+    stored = read_json(tmp_path / run_folder.CONFIG)
     for tree in (stored["config"]["td3"], stored["identity"]["td3"]):
         del tree["preactivation_penalty"]
     run_folder.write_json(tmp_path / run_folder.CONFIG, stored)
@@ -306,7 +307,7 @@ def test_a_setting_that_did_not_exist_when_the_run_began_had_its_default(tmp_pat
 def test_versions_that_have_changed_since_are_named(tmp_path):
     created(tmp_path)
     assert run_folder.changed_versions(tmp_path) == []
-    stored = run_folder.read_json(tmp_path / run_folder.CONFIG)
+    stored = read_json(tmp_path / run_folder.CONFIG)
     stored["versions"]["jax"] = "0.0.1"
     run_folder.write_json(tmp_path / run_folder.CONFIG, stored)
     (line,) = run_folder.changed_versions(tmp_path)
@@ -317,7 +318,7 @@ def test_a_run_says_what_computed_it_and_whether_that_has_changed(tmp_path):
     import jax
 
     created(tmp_path)
-    stored = run_folder.read_json(tmp_path / run_folder.CONFIG)
+    stored = read_json(tmp_path / run_folder.CONFIG)
     assert stored["versions"]["device"] == jax.devices()[0].device_kind
     stored["versions"]["device"] = "a GPU"
     run_folder.write_json(tmp_path / run_folder.CONFIG, stored)

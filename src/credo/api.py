@@ -19,17 +19,27 @@ from credo import plugins, run_folder, run_rows
 from credo.config import RunConfig
 from credo.demonstrations import Demonstrations
 from credo.environments import EnvironmentSource, source_name
+from credo.files import as_path
 from credo.policies import Policy, load_policy
 from credo.preparation import Prepared, prepare
 from credo.presets import DEFAULT, EXPERT, preset
 from credo.types import CredoError, plain_id, printable
 
 if TYPE_CHECKING:
-    from credo.training.loop import Watcher
+    from credo.training.watching import Watcher
 
 _logger = logging.getLogger("credo")
-_COMMAND_LINE = {"env": "environment", "demos": "demonstrations", "threshold": "credo={'threshold': ...}"}
-"""Names of the command line, and what they are here."""
+_COMMAND_LINE = {
+    "env": "did you mean environment?",
+    "demos": "did you mean demonstrations?",
+    "threshold": "did you mean credo={'threshold': ...}?",
+    "preset": "give a preset's name, or credo.preset(NAME), as the first argument",
+    "plugin": "import the module that registers it",
+    "quiet": "watcher= is told what happens; without one, messages go to the logger credo",
+    "log": "it is of the command line alone; watcher= is told what happens",
+    "video": "it is of the command line alone; credo video RUN records one",
+}
+"""Names of the command line, and what there is here in their place."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +49,7 @@ class Run:
     folder: Path
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "folder", Path(self.folder))  # text is taken too
+        object.__setattr__(self, "folder", as_path("run", self.folder))  # text is taken too
 
     @property
     def config(self) -> RunConfig:
@@ -81,17 +91,21 @@ class Run:
 
     def policy(self, seed: int | None = None, which: str = "best") -> Policy:
         """A policy of one seed (the best seed's if None): ``best`` by the reward-free measures, or ``last``."""
+        if which not in ("best", "last"):
+            raise CredoError(f"which: {which!r} is not best or last")
         number = self.best_seed if seed is None else seed
-        run_folder.check_links(self.folder)
-        path = run_folder.policy_path(self.folder, number, which)
+        path = run_folder.policy_path(self._checked(), number, which)
         if not path.exists():
-            raise CredoError(f"run: {self._checked()} has no {which} policy of seed {number}")
+            begun = any((self.folder / run_folder.POLICIES).glob("*/*.safetensors"))
+            missing = f"{which} policy of seed {number}" if begun else "evaluated policy yet"
+            raise CredoError(f"run: {self.folder} has no {missing}")
         return load_policy(path)
 
     def _checked(self) -> Path:
         """The folder; CredoError where it is no run's, which would read like a run that has just begun."""
         if not (self.folder / run_folder.CONFIG).is_file():
             raise CredoError(f"run: {self.folder} is not a run folder (it has no {run_folder.CONFIG})")
+        run_folder.check_links(self.folder)
         return self.folder
 
 
@@ -170,7 +184,8 @@ def resume(
     as ``imitate``.
     """
     given = None if isinstance(demonstrations, str | Path) else demonstrations
-    config = going_on(folder, steps, seeds, environment, None if given is demonstrations else str(demonstrations))
+    named = None if given is demonstrations else str(demonstrations)
+    config = going_on(as_path("folder", folder), steps, seeds, environment, named, arrays=given is not None)
     return _finished(*_trained(prepare(config, environment, given), folder, watcher, resumed=True))
 
 
@@ -180,9 +195,20 @@ def going_on(
     seeds: int | None,
     environment: EnvironmentSource | None,
     demonstrations: str | None,
+    arrays: bool = False,
 ) -> RunConfig:
-    """The settings that a run goes on with; CredoError where they need what is not given."""
-    config, _ = run_folder.read_config(Path(folder))
+    """The settings that a run goes on with; CredoError where they need what is not given. ``arrays``: its
+    demonstrations are."""
+    folder = Path(folder)
+    if folder.is_dir() and not (folder / run_folder.CONFIG).exists() and run_folder.is_beginning(folder):
+        raise CredoError(f"run: {folder} holds nothing to go on with yet; give the whole command once more")
+    config, _ = run_folder.read_config(folder)
+    file = config.demonstrations.partition("@")[0]
+    if demonstrations is None and not arrays and Path(file).suffix and not Path(file).exists():
+        raise CredoError(
+            f"demonstrations: {config.demonstrations}, which the run began with, is not there (from this folder); "
+            "say where it is with --demos, or demonstrations= in Python"
+        )
     if environment is None and ":" in config.environment:
         raise CredoError(
             f"env: the run names {config.environment!r}, which imports a module; if you trust it, "
@@ -224,9 +250,11 @@ def _changed(part: Any, settings: Mapping[str, Any], where: str) -> Any:
     for name in settings:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-            meant = (not where and _COMMAND_LINE.get(name)) or (where + near[0] if near else "")
-            hint = f"did you mean {meant}?" if meant else f"known are {', '.join(sorted(known))}"
+            meant = f"did you mean {where}{near[0]}?" if near else f"known are {', '.join(sorted(known))}"
+            hint = meant if where else _COMMAND_LINE.get(name, meant)
             raise CredoError(f"{where}{name}: no such setting; {hint}")
+    if not where and isinstance(settings.get("credo"), str):  # as on the command line
+        settings = {**settings, "credo": {"mode": settings["credo"]}}
     values = {
         name: _changed(known[name], value, f"{where}{name}.")
         if isinstance(value, Mapping) and dataclasses.is_dataclass(known[name])
@@ -261,7 +289,8 @@ def _trained(
     """The run, and how its training ended, as ``training.loop.train`` says."""
     from credo.reports.curves import write_curves
     from credo.training.checks import check_learner, check_memory, check_rewards, doubts
-    from credo.training.loop import Watcher, train
+    from credo.training.loop import train
+    from credo.training.watching import Watcher
 
     watcher = watcher or Watcher(line=_logger.warning)
     if not isinstance(out, str | Path | None):
@@ -290,6 +319,8 @@ def _trained(
             if not plugins.used_by(config):
                 raise
             raise plugins.failure(config, error) from error
+        if state == "interrupted":
+            watcher.line("stopped; its curves are drawn (Ctrl-C again leaves them out)")
         if state != "terminated":
             write_curves(folder)
     return Run(folder), state

@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from credo import run_folder
 from credo.api import Run, only_policy
+from credo.files import write_atomically
 from credo.policies import Policy, load_credo_policy, onnx_bytes
-from credo.run_folder import write_atomically
 from credo.storage import check_replaceable, file_sha256, write_text
 from credo.types import CredoError
 
@@ -80,6 +80,8 @@ def _chosen(source: Run | Policy | str | Path, seed: int | None, which: str) -> 
         path = Path(source)
         if path.is_file():
             only_policy(path, seed, which)
+            if path.suffix.lower() == ".onnx":
+                raise CredoError(f"export: {path} is ONNX already; a run, its folder or a .safetensors policy expected")
             source = load_credo_policy(path)
             return source, path.stem, _about(source)
         if not path.is_dir():

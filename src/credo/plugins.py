@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from credo.config import DiscriminatorConfig, LearnerName, RegulariserName, RewardName, RunConfig
 from credo.config.codec import to_dict
 from credo.config.names import PLUGIN_NAME, REGISTERED, Kind, Registered
-from credo.types import CredoError
+from credo.types import CredoError, one_line
 
 if TYPE_CHECKING:
     from credo.discriminator.losses import Logit, Loss
@@ -90,7 +90,8 @@ def register_learner(
     if experience not in ("replay", "rollout"):
         raise CredoError(f"learner {name}: experience {experience!r} is not replay or rollout")
     needed = ("discount",) if experience == "rollout" else ("batch_size", "discount")
-    if not dataclasses.is_dataclass(settings) or isinstance(settings, type) or not set(needed) <= set(vars(settings)):
+    held = {field.name for field in dataclasses.fields(settings)} if dataclasses.is_dataclass(settings) else set()
+    if isinstance(settings, type) or not set(needed) <= held:
         raise CredoError(f"learner {name}: settings must be an instance of a dataclass with {' and '.join(needed)}")
     try:
         to_dict(settings)
@@ -118,7 +119,10 @@ def load(modules: Sequence[str]) -> None:
         except CredoError:
             raise
         except (Exception, SystemExit) as error:  # the module may fail in any way
-            raise CredoError(f"plugin: {module!r} cannot be imported: {' '.join(str(error).split())}") from None
+            stem = module.removesuffix(".py")
+            meant = f"; did you mean {stem}, without the ending?" if stem != module else ""
+            told = f"{type(error).__name__}: {one_line(error, 300)}"
+            raise CredoError(f"plugin: {module!r} cannot be imported ({told}){meant}") from None
 
 
 def load_installed() -> None:

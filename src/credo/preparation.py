@@ -50,7 +50,9 @@ def prepare(
     settings name. CredoError, in one line, for whatever cannot work."""
     config = typed(config)
     validate(config)
-    source = viewed(environment or config.environment, config.observation_keys, config.frame_stack)
+    source = viewed(
+        config.environment if environment is None else environment, config.observation_keys, config.frame_stack
+    )
     spec = specification(source)
     data = logged = None
     if config.imitates:
@@ -60,7 +62,9 @@ def prepare(
             data = fitted(loaded, spec, config.frame_stack)
         except CredoError as error:
             if given == RunConfig.demonstrations:
-                raise CredoError(f"{error} (they are the default: give your own with --demos)") from None
+                raise CredoError(
+                    f"{error} (they are the default: give your own with --demos, or demonstrations= in Python)"
+                ) from None
             raise
         if not data.has_actions:
             check_action_free(config)

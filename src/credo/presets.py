@@ -273,6 +273,6 @@ DESCRIPTIONS: dict[str, str] = {
 
 def preset(name: str) -> RunConfig:
     """The settings of a preset; CredoError lists the names there are."""
-    if name not in PRESETS:
+    if not isinstance(name, str) or name not in PRESETS:
         raise CredoError(f"preset: {name!r} is not one of {', '.join(PRESETS)}")
     return PRESETS[name]

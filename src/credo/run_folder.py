@@ -4,7 +4,7 @@ config.json            the settings, the identity, the command and the versions
 metrics/*.parquet      one row per seed and round
 evaluations/*.parquet  one row per seed and evaluation
 checkpoints/           whole states to go on from
-policies/seed-K/       best.safetensors (chosen by ``Evaluation`` distance) and last.safetensors
+policies/seed-K/       best.safetensors (chosen by occupancy distance, or by return) and last.safetensors
 frozen/seed-K.*        what a seed that was frozen had before it
 summary.json           state, verdict material per seed, wall-clock
 curves.png, curves.html, video.mp4
@@ -19,7 +19,6 @@ import json
 import os
 import platform
 import shutil
-import stat
 import sys
 import typing
 from collections.abc import Iterator
@@ -29,6 +28,7 @@ from typing import Any
 
 from credo.config import LearnerName, RunConfig, from_dict, identity, run_id, to_dict
 from credo.config.limits import MAXIMUM_SEEDS, MAXIMUM_STEPS, check_limits
+from credo.files import read_json, write_atomically
 from credo.run_lock import LOCK, locked
 from credo.types import CredoError, check_unicode, is_number, printable
 
@@ -39,35 +39,7 @@ FROZEN = "frozen"
 _NUMBERS = ("steps", "wall_seconds", "selected_step", "selected_return", "selected_badness", "final_return")
 CONFIG, SUMMARY, DONE = "config.json", "summary.json", "DONE"
 _FOLDERS = (METRICS, EVALUATIONS, CHECKPOINTS, POLICIES)
-_MAXIMUM_JSON_BYTES = 64 << 20
 _VERSIONED = ("credo-imitation", "jax", "jaxlib", "numpy", "gymnasium", "mujoco", "optax")
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write beside, flush to disk, rename, flush the folder: a reader sees the old file or the new one, never a part.
-    CredoError where that cannot be done (a full disk, a folder that may not be written to)."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        sync_folder(path.parent)
-    except OSError as error:
-        raise CredoError(f"{path}: cannot be written ({error.strerror or error})") from None
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-
-
-def sync_folder(folder: Path) -> None:
-    """Flush a folder's entries to disk: a rename in it is then there after a power cut, too."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def remove_temporaries(folder: Path) -> None:
@@ -81,23 +53,6 @@ def remove_temporaries(folder: Path) -> None:
 
 def write_json(path: Path, tree: dict[str, Any]) -> None:
     write_atomically(path, (json.dumps(tree, indent=2, allow_nan=False) + "\n").encode())
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Parse a JSON object; CredoError names the file where it is not one, or no regular file, or larger than 64 MB."""
-    try:
-        status = os.stat(path)
-        if not stat.S_ISREG(status.st_mode):
-            raise CredoError(f"{path}: is not a regular file; JSON was expected")
-        if status.st_size > _MAXIMUM_JSON_BYTES:
-            raise CredoError(f"{path}: larger than {_MAXIMUM_JSON_BYTES} bytes; not what Credo writes")
-        tree = json.loads(path.read_bytes())
-    # ValueError: no JSON, no UTF-8, or a number of thousands of digits.
-    except (OSError, ValueError, RecursionError) as error:
-        raise CredoError(f"{path}: not readable as JSON ({' '.join(str(error).split())[:200]})") from None
-    if not isinstance(tree, dict):
-        raise CredoError(f"{path}: expected a JSON object")
-    return tree
 
 
 def check_links(folder: Path) -> None:
@@ -127,7 +82,7 @@ def opened(
     folder: Path, config: RunConfig, demonstrations: dict[str, Any], command: str, resumed: bool = False
 ) -> Iterator[bool]:
     """``create`` under the run's lock. Who is refused changes nothing; a CredoError before there are rows neither."""
-    _recognise(folder, config, demonstrations)
+    _recognise(folder, config, demonstrations, resumed)
     made = not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -162,7 +117,7 @@ def create(
     something else, or a run whose identity differs, naming the settings that do; nothing in it is touched then.
     ``resumed``: the command names the folder alone, so that what the run began with stays its command.
     """
-    stored = _recognise(folder, config, demonstrations)
+    stored = _recognise(folder, config, demonstrations, resumed)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name in _FOLDERS:
@@ -190,7 +145,9 @@ def create(
     return False
 
 
-def _recognise(folder: Path, config: RunConfig, demonstrations: dict[str, Any]) -> dict[str, Any] | None:
+def _recognise(
+    folder: Path, config: RunConfig, demonstrations: dict[str, Any], resumed: bool = False
+) -> dict[str, Any] | None:
     """config.json of the run that is there; None for a new one; CredoError for what is not to be touched."""
     if (folder / CONFIG).exists():
         stored_config, stored = read_config(folder)
@@ -203,13 +160,16 @@ def _recognise(folder: Path, config: RunConfig, demonstrations: dict[str, Any]) 
             then[stored_config.learner] = kept[stored_config.learner]
         changed = differences(then, identity(config, *_hashes(demonstrations)))
         if changed:
+            if resumed and all(line.startswith("demonstrations_sha256") for line in changed):
+                told = _with_sources(changed[0], stored.get("demonstrations"), demonstrations)
+                raise CredoError(f"demonstrations: not what {folder} was trained on ({told}); give those with --demos")
             named = [_with_sources(line, stored.get("demonstrations"), demonstrations) for line in changed]
             raise CredoError(
                 f"out: {folder} holds another run ({'; '.join(named)}); choose another folder "
                 f"(credo resume {folder} goes on with the one that is there)"
             )
         return stored
-    if folder.exists() and not (folder.is_dir() and all(_is_beginning(path) for path in folder.iterdir())):
+    if folder.exists() and not (folder.is_dir() and is_beginning(folder)):
         raise CredoError(f"out: {folder} exists and is not a run; choose another folder")
     check_unicode("out", folder)
     return None
@@ -230,6 +190,11 @@ def _with_sources(line: str, *demonstrations: Any) -> str:
 def _hashes(demonstrations: dict[str, Any]) -> list[str]:
     """Of the demonstrations and of the logged transitions, empty where there are none."""
     return [str(demonstrations.get(name, "")) for name in ("sha256", "seed_replay_sha256")]
+
+
+def is_beginning(folder: Path) -> bool:
+    """Whether all that a folder holds is what a run that ended before it had a config.json may have left."""
+    return all(_is_beginning(path) for path in folder.iterdir())
 
 
 def _is_beginning(path: Path) -> bool:
@@ -253,17 +218,13 @@ def differences(stored: dict[str, Any], wanted: dict[str, Any], prefix: str = ""
     return lines
 
 
-def check_version(path: Path, found: Any, newest: int, oldest: int = 1) -> None:
+def check_version(path: Path, found: Any, newest: int) -> None:
     """CredoError unless a file's format version is one that this version of Credo reads."""
-    if not isinstance(found, int) or isinstance(found, bool):
+    if not isinstance(found, int) or isinstance(found, bool) or found < 1:
         raise CredoError(f"{path}: format {found!r} is not a version number; it must be {newest}")
     if found > newest:
         raise CredoError(
             f"{path}: format {found} is newer than {newest}, the newest that this Credo reads; update Credo"
-        )
-    if found < oldest:
-        raise CredoError(
-            f"{path}: format {found} is older than {oldest}, the oldest this Credo reads; use the one that wrote it"
         )
 
 

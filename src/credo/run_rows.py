@@ -15,8 +15,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from credo.run_folder import write_atomically
-from credo.types import CredoError
+from credo.files import write_atomically
+from credo.types import CredoError, one_line
 
 _KEYS = {"seed": pa.int32(), "round": pa.int32(), "step": pa.int64()}
 _MAXIMUM_ROWS, _MAXIMUM_COLUMNS = 5_000_000, 1_000
@@ -87,7 +87,7 @@ def read_parts(
     try:
         table = pa.concat_tables(tables, promote_options="default")
     except pa.ArrowException as error:
-        raise CredoError(f"{folder / kind}: its parts do not fit together ({' '.join(str(error).split())})") from None
+        raise CredoError(f"{folder / kind}: its parts do not fit together ({one_line(error)})") from None
     if {"seed", "step"} <= set(table.column_names):
         table = table.sort_by([("seed", "ascending"), ("step", "ascending")])
     return {name: table[name].to_numpy() for name in table.column_names}
@@ -110,8 +110,7 @@ def _read_part(path: Path, columns: list[str] | None) -> pa.Table:
             wanted = None if columns is None else [name for name in columns if name in file.schema_arrow.names]
             table = file.read(columns=wanted, use_threads=False)
     except (pa.ArrowException, OSError) as error:
-        line = " ".join(str(error).split())[:200]
-        raise CredoError(f"{path}: not a readable Parquet file ({line})") from None
+        raise CredoError(f"{path}: not a readable Parquet file ({one_line(error, 200)})") from None
     for name, column in zip(table.column_names, table.columns, strict=True):
         if column.null_count and not pa.types.is_floating(column.type):
             raise CredoError(f"{path}: column {name[:60]!r} has rows without a value")

@@ -19,7 +19,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from credo.types import CredoError, check_unicode
+from credo.types import CredoError, check_unicode, one_line
 
 MAXIMUM_HEADER_BYTES = 1 << 20
 """A header describes a few dozen arrays at most; a larger one is refused before it is parsed."""
@@ -70,7 +70,7 @@ def write_tensors(
     except FileExistsError:
         raise _exists(path) from None
     except (OSError, SafetensorError) as error:
-        raise CredoError(f"{path}: cannot be written ({_first_line(error)})") from None
+        raise CredoError(f"{path}: cannot be written ({one_line(error, 160)})") from None
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -92,7 +92,7 @@ def read_tensors(path: str | Path, *, format: str, version: int) -> tuple[dict[s
     except CredoError:
         raise
     except Exception as error:  # the parser's own errors are of many types
-        raise CredoError(f"{path}: not a readable {format} file ({_first_line(error)})") from None
+        raise CredoError(f"{path}: not a readable {format} file ({one_line(error, 160)})") from None
     stored = metadata.pop("sha256", "missing")
     actual = content_sha256(tensors, metadata)
     if stored != actual:
@@ -127,7 +127,7 @@ def write_text(path: str | Path, text: str, *, overwrite: bool) -> None:
     except FileExistsError:
         raise _exists(path) from None
     except OSError as error:
-        raise CredoError(f"{path}: cannot be written ({_first_line(error)})") from None
+        raise CredoError(f"{path}: cannot be written ({one_line(error, 160)})") from None
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -187,7 +187,7 @@ def _check_frame(path: Path, format: str) -> None:
     except FileNotFoundError:
         raise CredoError(f"{path}: no such file") from None
     except (OSError, ValueError) as error:
-        raise CredoError(f"{path}: cannot be read ({_first_line(error)})") from None
+        raise CredoError(f"{path}: cannot be read ({one_line(error, 160)})") from None
     if status.st_size == 0:
         raise CredoError(f"{path}: the file is empty; a {format} file was expected")
     header_bytes = int.from_bytes(start, "little")
@@ -212,8 +212,3 @@ def _exists(path: Path) -> CredoError:
 
 def _shown(value: str) -> str:
     return repr(value if len(value) <= 40 else value[:37] + "...")
-
-
-def _first_line(error: BaseException) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= 160 else text[:157] + "..."

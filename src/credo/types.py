@@ -42,6 +42,12 @@ def printable(text: object) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in words)
 
 
+def one_line(error: BaseException, most: int | None = None) -> str:
+    """The message of an error without line breaks, of at most so many characters; its type where it has none."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if most is None or len(text) <= most else f"{text[: most - 3]}..."
+
+
 def plain_id(environment: str) -> str:
     """A Gymnasium id, "module:namespace/Name-v0", without module and namespace."""
     return environment.rpartition(":")[2].rpartition("/")[2]

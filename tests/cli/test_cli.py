@@ -17,6 +17,7 @@ from credo.cli import COMMANDS, main
 from credo.demonstrations import load_demonstrations
 from credo.environments.probes import PointMass
 from credo.experts import expert_names
+from credo.files import read_json
 from credo.presets import PRESETS
 
 ENVIRONMENT = "credo.environments.probes:PointMass"
@@ -93,7 +94,7 @@ def test_a_whole_run_from_the_command_line(demonstrations, local_environment, tm
     assert "give --env my_task:MyPoint-v0" in failure(["resume", str(out), "--steps", "512"], capsys)
     assert "is of my_task:MyPoint-v0" in failure(["resume", str(out), "--env", "Hopper-v5"], capsys)
     main(["resume", str(out), "--steps", "512", "--env", "my_task:MyPoint-v0"])
-    stored = run_folder.read_json(out / "config.json")
+    stored = read_json(out / "config.json")
     assert "resume" not in stored["command"]
     assert stored["resumed"]
     assert len(run_rows.read_parts(out, run_folder.METRICS)["seed"]) == 2 * 8
@@ -103,7 +104,7 @@ def test_a_whole_run_from_the_command_line(demonstrations, local_environment, tm
     assert "my_task:MyPoint-v0" in capsys.readouterr().out.replace("\n", "")
     # A module named by a file is not imported unless the user names it too.
     assert "give --env" in failure(["evaluate", str(out), "--episodes", "2"], capsys)
-    stored = run_folder.read_json(out / "config.json")
+    stored = read_json(out / "config.json")
     for expert_return in (1200.0, -1200.0):  # a share of a negative return would call a worse policy better
         stored["demonstrations"]["return_mean"] = expert_return
         run_folder.write_json(out / "config.json", stored)

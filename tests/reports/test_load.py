@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from credo import run_folder, run_rows
+from credo.files import read_json
 from credo.reports.collect import Reader
 from credo.reports.load import find_runs, load_run, thin
 from credo.run_lock import locked
@@ -134,7 +135,7 @@ def test_rounds_that_were_run_twice_count_once(make_run):
 @pytest.mark.parametrize("demonstrations", [None, {}, {"return_mean": None}, {"return_mean": "?"}])
 def test_an_unknown_expert_return_is_none(make_run, demonstrations):
     folder = make_run("run", ("healthy",))
-    stored = run_folder.read_json(folder / "config.json")
+    stored = read_json(folder / "config.json")
     run_folder.write_json(folder / "config.json", stored | {"demonstrations": demonstrations})
     assert load_run(folder).expert_return is None
 

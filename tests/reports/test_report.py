@@ -261,7 +261,8 @@ def test_a_report_that_is_interrupted_may_be_made_again(make_run, tmp_path, monk
 def test_file_names_are_plain_and_differ():
     assert slug_of("../../etc/passwd") == "etc-passwd"
     assert slug_of("<>") == "unnamed"
-    assert slugs(["a/b", "a-b", "a b"]) == ["a-b", "a-b-1", "a-b-2"]
+    assert slugs(["a/b", "a-b", "a b"]) == ["a-b", "a-b-", "a-b--"]
+    assert len(set(slugs(["a", "a-2", "a!", "a-"]))) == 4
 
 
 def test_watching_ends_when_the_runs_do_and_reads_only_what_changed(make_run, tmp_path, monkeypatch):
@@ -369,3 +370,13 @@ def test_the_example_tells_the_verdicts(make_run, tmp_path):
     assert said[0] == "td3 on Hopper-v5: 1 of 2 seeds diverged"
     assert said[1].startswith("  seed 1: dead (actor inactive from step 2,048")
     assert (tmp_path / "out" / "report.html").exists()
+
+
+def test_names_with_control_characters_are_escaped_everywhere(make_run, tmp_path, capsys):
+    folder = make_run("cloned", (), environment="Ho\tpper-v5", learner="bc")
+    assert Reader().collect([folder]).extent("Ho pper-v5") == 1
+    (make_run("a\x1b[31mred", ("dead",)) / "config.json").write_text("{")
+    main(["report", str(tmp_path), "--out", str(tmp_path / "out"), "--no-figures"])
+    said = capsys.readouterr().out
+    assert "\x1b[31mred" not in said
+    assert "x1b[31mred" in said

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from credo import run_folder
 from credo.config import RunConfig, TD3Config
+from credo.files import read_json
 from credo.reports.load import load_run
 from credo.reports.tables import list_table, run_row, run_rows, seed_rows, summary_table
 
@@ -96,7 +97,7 @@ def test_the_list_shows_every_run_and_says_what_cannot_be_read(make_run, tmp_pat
     make_run("many", ("healthy", "weak", "dead", "broken", "weak"))
     make_run("expert", ("healthy",), reward="environment")
     future = make_run("future", ("healthy",))
-    run_folder.write_json(future / "config.json", run_folder.read_json(future / "config.json") | {"format": 99})
+    run_folder.write_json(future / "config.json", read_json(future / "config.json") | {"format": 99})
     shown = text(list_table(tmp_path))
     for word in (
         *(

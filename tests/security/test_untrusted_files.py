@@ -13,6 +13,7 @@ from credo.api import Run
 from credo.cli import main
 from credo.demonstrations import load_demonstrations
 from credo.demonstrations.files import FORMAT as DEMONSTRATIONS
+from credo.files import read_json
 from credo.policies import save_policy
 from credo.reports.curves import write_curves
 from credo.reports.load import load_run
@@ -102,7 +103,7 @@ def test_hostile_json(name, case, tmp_path, capsys):
     """A run is refused, or reported without what cannot be read; the list goes on with the other runs."""
     folder, good = hostile.run(tmp_path / "runs" / "bad"), hostile.run(tmp_path / "runs" / "good")
     (folder / name).write_bytes(hostile.JSON[case])
-    assert refusal(run_folder.read_json, folder / name).startswith(str(folder / name))
+    assert refusal(read_json, folder / name).startswith(str(folder / name))
     for words in (["list", tmp_path / "runs"], ["evaluate", folder, "--episodes", 1, "--env", "Pendulum-v1"]):
         status, out, err = command(words, capsys)
         assert status in (0, 2)

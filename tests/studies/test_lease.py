@@ -1,5 +1,6 @@
 """Leases: one holder at a time, whoever dies, however many ask."""
 
+import errno
 import json
 import os
 import threading
@@ -8,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from credo.studies.lease import acquire, current, held
+from credo.studies.lease import acquire, current, held, release_of
 
 
 def aged(lease, seconds):
@@ -43,6 +44,22 @@ def test_a_stale_lease_is_taken_over_and_its_holder_learns_of_it(tmp_path):
     # The old holder's release must not free what is another's now.
     mine.release()
     assert acquire(tmp_path, stale_after=30) is None
+
+
+def test_a_file_system_that_does_not_answer_takes_no_lease_away(tmp_path, monkeypatch):
+    mine = acquire(tmp_path)
+    with monkeypatch.context() as patched:
+
+        def failing(*arguments, **options):
+            raise OSError(errno.EIO, "Input/output error")
+
+        patched.setattr(os, "utime", failing)
+        assert mine.renew()
+    aged(mine, 100)
+    assert acquire(tmp_path) is not None
+    assert not mine.renew()
+    mine.path.unlink()
+    assert not mine.renew()
 
 
 def test_process_ids_say_nothing(tmp_path):
@@ -98,3 +115,13 @@ def test_a_damaged_lease_holds_until_it_is_stale(tmp_path, content):
     os.utime(path, (0, 0))
     assert not current(tmp_path).holds()
     assert acquire(tmp_path).number == 2
+
+
+def test_the_lease_of_a_process_that_is_known_to_have_ended_is_released(tmp_path):
+    mine = acquire(tmp_path)
+    release_of(tmp_path, os.getpid() + 1)
+    assert current(tmp_path).holds()
+    release_of(tmp_path, os.getpid())
+    assert not current(tmp_path).holds()
+    assert acquire(tmp_path).number == mine.number + 1
+    release_of(tmp_path / "never", os.getpid())

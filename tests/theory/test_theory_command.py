@@ -2,7 +2,6 @@ import csv
 import json
 import re
 import zlib
-from pathlib import Path
 
 import pytest
 from test_theory_recorded import write_run
@@ -43,19 +42,6 @@ def test_options_that_do_not_do_are_named(tmp_path):
         run(TheoryOptions(out=tmp_path, grid=10))
     with pytest.raises(CredoError, match="states is 1"):
         run(TheoryOptions(out=tmp_path, states=1))
-
-
-def test_theory_imports_no_training_code_and_no_jax():
-    folder = Path(command.__file__).parent
-    for path in folder.glob("*.py"):
-        for line in path.read_text().splitlines():
-            match = re.match(r"\s*(?:from|import)\s+([\w.]+)", line)
-            if match:
-                name = match.group(1)
-                assert not name.startswith(("jax", "optax")), f"{path.name}: {line}"
-                assert not name.startswith("credo.") or name.startswith(("credo.theory", "credo.types")), (
-                    f"{path.name}: {line}"
-                )
 
 
 def test_page_escapes_and_tables():

@@ -1,4 +1,5 @@
 import json
+import os
 
 import numpy as np
 import pyarrow as pa
@@ -131,8 +132,23 @@ def test_folders_that_are_no_runs(tmp_path):
         recorded.compare_run(tmp_path)
     (tmp_path / "metrics").mkdir()
     (tmp_path / "metrics" / "part-000000.parquet").write_bytes(b"not parquet")
-    with pytest.raises(CredoError, match="not readable"):
+    with pytest.raises(CredoError, match="not a readable Parquet file"):
         recorded.compare_run(tmp_path)
     parquet.write_table(pa.table({"round": [1]}), tmp_path / "metrics" / "part-000000.parquet")
-    with pytest.raises(CredoError, match="lack the column 'seed'"):
+    with pytest.raises(CredoError, match="has no column 'seed'"):
         recorded.compare_run(tmp_path)
+
+
+def test_what_is_no_regular_file_is_refused_and_not_waited_for(tmp_path):
+    folder = write_run(tmp_path / "run")
+    (folder / "config.json").unlink(missing_ok=True)
+    os.mkfifo(folder / "config.json")
+    with pytest.raises(CredoError, match="is not a regular file"):
+        recorded.compare_run(folder)
+
+
+@pytest.mark.parametrize("reward", ["fairl", "environment"])
+def test_a_reward_without_a_known_slope_is_named_with_its_run(tmp_path, reward):
+    folder = write_run(tmp_path / "run", reward=reward)
+    with pytest.raises(CredoError, match=f"run: {folder}: no slope is known of reward '{reward}'; one of plr"):
+        recorded.compare_run(folder)

@@ -290,3 +290,12 @@ def test_a_state_of_other_shapes_is_refused(run):
     manifest_changed(run, lambda tree: tree["seeds"]["0"]["files"].update({path.name: file_sha256(path)}))
     with pytest.raises(CredoError, match=r"weight.*float32\[3, 2\]"):
         loaded(run)
+
+
+def test_folders_that_others_left_there_are_no_checkpoints(run):
+    store, seeds, _ = loaded(run)
+    (run / "checkpoints" / "round-00000010.bak").mkdir()
+    advance(seeds)
+    save(store, seeds)
+    assert (run / "checkpoints" / "round-00000010.bak").is_dir()
+    assert all(path.name[6:].isdecimal() for path in checkpoint.all_checkpoints(run))

@@ -185,6 +185,25 @@ def test_the_network_of_the_least_held_out_loss_is_kept_and_patience_ends():
     assert float(kept) == pytest.approx(min(losses), rel=1e-5)
 
 
+def test_a_held_out_loss_that_is_no_number_is_never_the_least():
+    """NaN as soon as it would be low: the epoch before is kept, and patience ends as for any other loss."""
+    learner = LEARNERS["td3"](TD3Config(hidden=(64,)), 3, 2)
+    data = tiny_data(noise=0.1)
+    settings = BCConfig(batch_size=8, epochs=60, patience=4, learning_rate=1e-3)
+
+    def spoiled(network, observation, action):
+        loss = learner.cloning.loss(network, observation, action)
+        return loss if len(action) == settings.batch_size else jnp.where(loss < 0.2, jnp.nan, loss)
+
+    found = make_cloner(learner.cloning._replace(loss=spoiled), settings, data)(
+        learner.init(jax.random.key(0)).actor, 0
+    )
+    losses = [epoch.held_out_loss for epoch in found.epochs]
+    assert np.isnan(losses[-1])
+    assert found.best.number == int(np.nanargmin(losses))
+    assert len(losses) == found.best.number + 1 + 4 < 60
+
+
 def test_a_gaussian_clone_learns_mean_and_spread():
     # Standard Gaussian at 1 of a mean of 0: z = 1, log 1 = 0: half; twice as wide: 1/8 + log 2.
     action = jnp.full((1, 1), float(np.tanh(1.0)))

@@ -10,6 +10,7 @@ import pytest
 from credo import run_folder
 from credo.diagnostics.divergence import ENVIRONMENT_FAILED, NUMBERS_FAILED
 from credo.environments.probes import Fragile
+from credo.files import read_json
 from credo.random import Purpose, episode_seed
 from credo.reports.load import load_run
 from credo.storage import read_tensors
@@ -149,7 +150,7 @@ def test_an_environment_that_fails_in_an_evaluation(clean, tmp_path):
 
 def evidence(folder):
     """What was kept of the frozen seed: arrays and the description."""
-    told = run_folder.read_json(folder / run_folder.FROZEN / f"seed-{BAD}.json")
+    told = read_json(folder / run_folder.FROZEN / f"seed-{BAD}.json")
     summary = run_folder.read_summary(folder)["seeds"][str(BAD)]["frozen"]
     assert (told["step"], told["cause"]) == (summary["step"], summary["cause"])
     path = folder / run_folder.FROZEN / f"seed-{BAD}.safetensors"

@@ -8,6 +8,7 @@ import pytest
 
 from credo import run_folder
 from credo.environments.probes import PointMass
+from credo.files import read_json
 from credo.reports.load import load_run
 from credo.training import checkpoint
 from credo.types import CredoError
@@ -22,9 +23,9 @@ def test_there_is_a_golden_run_of_every_format():
     assert {f"run-{run_folder.FORMAT}-checkpoint-{version}" for version in versions} <= set(GOLDEN)
     for name in GOLDEN:
         _, run_format, _, version = name.split("-")
-        assert run_folder.read_json(FOLDER / name / run_folder.CONFIG)["format"] == int(run_format)
+        assert read_json(FOLDER / name / run_folder.CONFIG)["format"] == int(run_format)
         for path in checkpoint.all_checkpoints(FOLDER / name):
-            assert run_folder.read_json(path / checkpoint.MANIFEST)["version"] == int(version)
+            assert read_json(path / checkpoint.MANIFEST)["version"] == int(version)
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +75,7 @@ def test_a_part_of_the_seeds_of_an_older_format_is_refused(tmp_path):
 
 def test_a_newer_run_folder_is_refused(tmp_path):
     folder = shutil.copytree(FOLDER / GOLDEN[-1], tmp_path / "run")
-    stored = run_folder.read_json(folder / run_folder.CONFIG)
+    stored = read_json(folder / run_folder.CONFIG)
     run_folder.write_json(folder / run_folder.CONFIG, stored | {"format": run_folder.FORMAT + 1})
     for read in (lambda: run(folder, CONFIG, PointMass), lambda: load_run(folder)):
         with pytest.raises(CredoError, match="is newer than"):

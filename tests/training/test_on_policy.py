@@ -68,6 +68,7 @@ def test_raw_actions_are_draws_from_the_policy_of_the_round(how, drawn, tmp_path
     """The first policy is next to 0 in every observation, so the actions are its noise."""
     config = changed(REWARDED, steps=512, steps_per_round=512, evaluation_interval=512, execution=how)
     run(tmp_path / "run", config)
+    assert len(drawn) == config.seeds * config.rounds
     for experience in drawn.values():
         raw = experience.batches.raw_action
         assert abs(raw.mean()) < 0.25

@@ -12,10 +12,9 @@ from credo.config import TD3Config
 from credo.discriminator.model import DiscriminatorState
 from credo.discriminator.rewards import REWARDS
 from credo.environments import environment_spec, make_environment
-from credo.training.execution import _in_full_precision
 from credo.training.relabel import relabelled
 from credo.training.state import initial_state, make_constants, make_parts
-from credo.training.step import Experience, learned_from, make_round
+from credo.training.step import Experience, in_full_precision, learned_from, make_round
 from credo.types import Transition
 from training.training_runs import SMALL, changed
 
@@ -77,11 +76,11 @@ def test_a_round_on_a_gpu_multiplies_in_float32_unless_the_user_says_otherwise()
         return traced.count("dot_general["), traced.count("Precision.HIGHEST, Precision.HIGHEST")
 
     made = make_round(parts)
-    every, precise = products(_in_full_precision(made))
+    every, precise = products(in_full_precision(made))
     assert every == precise > 10
     assert products(made) == (every, 0)
     with jax.default_matmul_precision("tensorfloat32"):
-        assert products(_in_full_precision(made)) == (every, 0)
+        assert products(in_full_precision(made)) == (every, 0)
 
 
 def test_rewards_come_from_the_updated_discriminator_and_never_from_the_environment():

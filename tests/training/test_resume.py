@@ -17,6 +17,7 @@ import pytest
 
 from credo import run_folder
 from credo.config import BCConfig
+from credo.files import read_json
 from credo.policies import FORMAT, VERSION, load_policy
 from credo.storage import read_tensors
 from credo.training import checkpoint, execution
@@ -119,7 +120,7 @@ def test_an_interrupted_run_keeps_a_checkpoint_of_the_round_it_stopped_after(tmp
     stopped_at = run_folder.read_summary(tmp_path / "run")
     assert stopped_at["state"] == "interrupted"
     newest = all_checkpoints(tmp_path / "run")[-1]
-    assert run_folder.read_json(newest / "state.json")["round"] * 16 == stopped_at["steps"]
+    assert read_json(newest / "state.json")["round"] * 16 == stopped_at["steps"]
     assert len(rows(tmp_path / "run", run_folder.METRICS, 0)["step"]) * 16 == stopped_at["steps"]
     begun = []
     run(tmp_path / "run", config, on_round=lambda progress: begun.append(progress.round))
@@ -309,7 +310,7 @@ def test_a_stop_in_a_round_leaves_the_seeds_whose_turn_has_not_come(tmp_path, mo
         return gymnasium.wrappers.TimeLimit(Stopping(), 200)
 
     assert run(tmp_path / "run", config, pendulum) == "terminated"
-    newest = run_folder.read_json(all_checkpoints(tmp_path / "run")[-1] / checkpoint.MANIFEST)
+    newest = read_json(all_checkpoints(tmp_path / "run")[-1] / checkpoint.MANIFEST)
     assert [newest["seeds"][str(seed)]["next_round"] for seed in range(3)] == [6, 5, 5]
     assert run(tmp_path / "run", config, pendulum) == "done"
     for seed in range(3):

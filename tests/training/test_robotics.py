@@ -12,9 +12,10 @@ from credo.cli.runs import source_of
 from credo.demonstrations import from_episodes, save_demonstrations
 from credo.environments import rollout_episodes, viewed
 from credo.environments.probes import PointMass, point_mass_expert
+from credo.files import read_json
 from credo.presets import DEFAULT
-from credo.training.loop import Watcher
 from credo.training.seed import logged_steps
+from credo.training.watching import Watcher
 from credo.types import CredoError
 from training.training_runs import REWARDED, SMALL, changed, states
 
@@ -87,7 +88,7 @@ def test_a_replay_begins_with_the_log(log, tmp_path):
     assert arrays["replay/reward"].shape == (half + 32, 2)
     np.testing.assert_array_equal(arrays["replay/observation"][:half, 0], log.observation[:half])
     np.testing.assert_array_equal(arrays["replay/reward"][:half, 1], log.reward[half:])
-    stored = run_folder.read_json(run.folder / run_folder.CONFIG)["identity"]
+    stored = read_json(run.folder / run_folder.CONFIG)["identity"]
     assert stored["seed_replay_sha256"] == log.sha256
     assert "seed_replay" not in stored
     longer = credo.imitate(changed(config, steps=96), environment=PointMass, out=run.folder)

@@ -17,9 +17,11 @@ from credo.config import (
 )
 from credo.demonstrations import from_episodes
 from credo.environments import Episode
+from credo.files import read_json
 from credo.storage import read_tensors
 from credo.training import checkpoint, replay_files
-from credo.training.loop import Watcher, train
+from credo.training.loop import train
+from credo.training.watching import Watcher
 
 SMALL = RunConfig(
     environment="Pendulum-v1",
@@ -93,7 +95,7 @@ def states(folder):
     """Seed to every array of the newest checkpoint: networks, optimisers, replay, environments."""
     newest = checkpoint.all_checkpoints(folder)[-1]
     found = {}
-    for number, told in run_folder.read_json(newest / checkpoint.MANIFEST)["seeds"].items():
+    for number, told in read_json(newest / checkpoint.MANIFEST)["seeds"].items():
         arrays = read_tensors(
             newest / f"seed-{number}.safetensors", format=checkpoint.FORMAT, version=checkpoint.VERSION
         )[0]

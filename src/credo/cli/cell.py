@@ -29,7 +29,7 @@ def train(config: RunConfig, folder: Path, cell: str, command: str, modules: Seq
     import_plugins(modules)
     from credo.api import start
     from credo.preparation import prepare
-    from credo.training.loop import Watcher
+    from credo.training.watching import Watcher
 
     find_local_modules(config.environment)
     watcher = Watcher(line=lambda text: print(text, flush=True))

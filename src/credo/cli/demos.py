@@ -277,7 +277,11 @@ def split(words: Sequence[str]) -> None:
     for path in options.out:  # all of them before the first is written
         _target(path, options)
     parts = data.split_held_out(options.fraction, options.seed)
-    for path, part in zip(options.out, (parts.training, parts.held_out), strict=True):
+    # The half that could not be made again from the other is written first, and the source's own file last: should one
+    # fail, nothing is lost.
+    source = Path(options.demonstrations).resolve()
+    halves = zip(options.out, (parts.training, parts.held_out), strict=True)
+    for path, part in sorted(halves, key=lambda half: half[0].resolve() == source):
         _write(path, part, options)
 
 
@@ -353,6 +357,13 @@ def _write(out: Path, data: Demonstrations, options: _Reading) -> None:
             console,
             "note: the demonstrations do not say their action box; their actions are taken to be in [-1, 1] already, "
             "unless --env names an environment",
+        )
+    absent = int(data.lengths.sum()) - len(data)
+    if absent and format.startswith("minari"):
+        say(
+            console,
+            f"note: {absent} steps of the episodes are not in the data (left out, or last ones without a successor); "
+            "lengths and returns of a Minari dataset are without them",
         )
     say(console, f"{data.episodes} episodes, {len(data)} transitions written to {out} ({label})")
 

@@ -17,7 +17,7 @@ from credo.cli.parse import say
 from credo.types import printable
 
 if TYPE_CHECKING:
-    from credo.training.loop import Progress, Watcher
+    from credo.training.watching import Progress, Watcher
 
 LINES_EVERY = 10.0
 """Seconds between plain lines where there is no terminal."""
@@ -37,7 +37,7 @@ def number(value: float | None, digits: int = 2) -> str:
 
 
 class Board:
-    """Keeps, per seed, the newest values and the gradient peak since the last evaluation."""
+    """Keeps, per seed, the newest values and the gradient peak since the last evaluation (its round included)."""
 
     def __init__(self, console: Console, expert_return: float | None):
         self.console = console
@@ -52,8 +52,7 @@ class Board:
         """Take in one round."""
         self.progress = progress
         for seed in progress.seeds:
-            row = seed.metrics[-1] if seed.metrics else self.newest.get(seed.number, {})
-            self.newest[seed.number] = row
+            row = self.newest[seed.number] = seed.newest
             step = (seed.last or {}).get("step", 0.0)
             if self.evaluated.get(seed.number) != step:
                 self.evaluated[seed.number] = step
@@ -126,7 +125,7 @@ class Board:
 @contextlib.contextmanager
 def watching(console: Console, expert_return: float | None, quiet: bool) -> Iterator[Watcher]:
     """A watcher that shows a run on ``console``."""
-    from credo.training.loop import Watcher
+    from credo.training.watching import Watcher
 
     def line(text: str) -> None:
         say(console, text)
@@ -149,7 +148,7 @@ def watching(console: Console, expert_return: float | None, quiet: bool) -> Iter
 
 def followed(watcher: Watcher, after: Callable[[], None]) -> Watcher:
     """``watcher``, with something done after each of its rounds."""
-    from credo.training.loop import Watcher
+    from credo.training.watching import Watcher
 
     def progress(now: Progress) -> None:
         watcher.progress(now)

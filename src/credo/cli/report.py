@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 from rich.console import Console
 
-from credo.cli.parse import find_local_modules, parse
+from credo.cli.parse import find_local_modules, parse, say
 from credo.config.limits import Positive
 from credo.types import CredoError
 
@@ -44,11 +45,7 @@ def report(words: Sequence[str]) -> None:
     for environment in options.environment:
         find_local_modules(environment)
 
-    console = Console()
-
-    def line(text: str) -> None:
-        console.print(text, soft_wrap=True, highlight=False, markup=False)
-
+    line = partial(say, Console())
     folders, out, figures, videos = options.folders, options.out, options.figures, options.videos
     if not is_ours(out):
         raise CredoError(f"out: {out} is not empty and holds no report of Credo's; give another folder")

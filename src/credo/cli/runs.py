@@ -60,6 +60,8 @@ class VideoOptions:
 class ListOptions:
     folder: Annotated[Path, tyro.conf.Positional] = Path("runs")
     """The folder to search for runs, at any depth."""
+    json: bool = False
+    """Print a JSON array of the runs in place of the table."""
 
 
 def find_policy(
@@ -137,16 +139,27 @@ def evaluate(words: Sequence[str]) -> None:
     from credo.studies.read import expert_return_of
 
     policies: dict[str, Policy] = {}
-    expert_return = None
+    expert_return, lacking = None, list[int]()
     if is_run(options.run):
         config, stored = run_folder.read_config(Path(options.run))
         expert_return = expert_return_of(stored)
-        for seed in config.seed_numbers if options.seed is None else (options.seed,):
+        # The folder may hold seeds of an earlier command too.
+        told = run_folder.read_summary(Path(options.run)).get("seeds") or {}
+        every = sorted({*config.seed_numbers, *(int(seed) for seed in told if seed.isdecimal() and len(seed) < 11)})
+        for seed in every if options.seed is None else (options.seed,):
+            # A seed that was frozen before its first evaluation has none; the others have.
+            if options.seed is None and not run_folder.policy_path(Path(options.run), seed, options.policy).exists():
+                lacking.append(seed)
+                continue
             policies[f"seed {seed}"] = find_policy(options.run, seed, options.policy)
+        if not policies:
+            find_policy(options.run, every[0], options.policy)
     else:
         name = Path(options.run).name
         policies[name] = find_policy(options.run, options.seed, options.policy, options.environment)
     console = Console()
+    for seed in lacking:
+        say(console, f"note: seed {seed} has no {options.policy} policy")
     with console.status("evaluating"):
         played = {name: _rolled_out(policy, options) for name, policy in policies.items()}
     expert = "" if expert_return is None else f"; the expert's mean return is {expert_return:,.1f}"
@@ -222,8 +235,11 @@ def record(run: Run, seed: int | None, out: Path | None, environment: str | None
 def list_runs(words: Sequence[str]) -> None:
     """The runs in a folder."""
     options = parse(ListOptions, words, "list", "List the runs in a folder, with state, returns and verdicts.")
-    from credo.reports.tables import list_table
+    from credo.reports.tables import list_json, list_table
 
     if not options.folder.is_dir():
         raise CredoError(f"folder: {options.folder} is not a folder")
-    Console().print(list_table(options.folder))
+    if options.json:
+        print(list_json(options.folder))
+    else:
+        Console().print(list_table(options.folder))

@@ -15,7 +15,21 @@ from credo.types import CredoError, is_number
 
 def to_dict(config: Any) -> dict[str, Any]:
     """A dataclass tree as plain JSON types; paths as text, NumPy's numbers as Python's. TypeError for anything else."""
-    return json.loads(json.dumps(dataclasses.asdict(config), default=_plain))
+    tree = dataclasses.asdict(config)
+    try:
+        return json.loads(json.dumps(tree, default=_plain))
+    except TypeError as error:
+        raise TypeError(f"{_odd(tree)}{error}") from None
+
+
+def _odd(tree: Any, where: str = "") -> str:
+    """The name of the first leaf that JSON has no type for, with a colon; empty where it is not found."""
+    for name, value in tree.items():
+        try:
+            json.dumps(value, default=_plain)
+        except TypeError:
+            return _odd(value, f"{where}{name}.") if isinstance(value, dict) else f"{where}{name}: "
+    return where and f"{where[:-1]}: "
 
 
 def _plain(value: Any) -> Any:

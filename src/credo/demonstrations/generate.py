@@ -30,10 +30,10 @@ from credo.environments import (
     NonFiniteActionError,
     source_name,
 )
-from credo.environments.construct import EnvironmentSource, one_line
+from credo.environments.construct import EnvironmentSource
 from credo.policies import Policy
 from credo.random import Purpose
-from credo.types import CredoError
+from credo.types import CredoError, one_line
 
 Expert = Policy | Callable[[np.ndarray], np.ndarray]
 """A ``Policy``, or any function from [B, O] float32 to [B, A] in [-1, 1]."""
@@ -227,7 +227,7 @@ def run_chunk(
         except CredoError:
             raise
         except Exception as error:  # the expert is the user's, and may fail in any way
-            told = f"{type(error).__name__}: {one_line(error)[:300]}"
+            told = f"{type(error).__name__}: {one_line(error, 300)}"
             raise CredoError(f"generate: the expert raised {told}") from error
 
     try:

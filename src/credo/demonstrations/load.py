@@ -14,6 +14,7 @@ from credo import experts
 from credo.demonstrations.dataset import Demonstrations
 from credo.demonstrations.files import SUFFIX, read_demonstrations, save_demonstrations
 from credo.demonstrations.formats import ReadOptions, minari, read_file
+from credo.files import as_path
 from credo.types import CredoError, EnvironmentSpec
 
 DEFAULT_EPISODES = 25
@@ -73,6 +74,7 @@ def load_demonstrations(
     """
     if isinstance(spec, Demonstrations):
         return spec
+    as_path("demonstrations", spec)
     request = parse_request(os.fspath(spec))
     if request.name in experts.expert_names() and not isinstance(spec, Path):
         if request.keys:

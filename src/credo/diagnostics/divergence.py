@@ -6,6 +6,7 @@ The definition of "diverged" stands here and nowhere else; it can change without
     dead         the actor has no gradient to speak of, and the outcome is low, from ``step`` to the end
     exploded     the outcome has been low to the end since the actor's gradient exploded at ``step``
     failed       the outcome is low at each of many last evaluations, though the actor has a gradient
+    faulted      its environment failed, and it went no further
     undecided    too few evaluations to tell (a clone has one, at its end, and that one tells)
     weak         none of these, but less than half of the expert
     recovered    it was dead, came back at ``step``, and ends at half of the expert or more

@@ -24,7 +24,7 @@ import numpy as np
 
 from credo.environments.view import SelectedKeys, StackedFrames
 from credo.policies.view import MAXIMUM_FRAMES
-from credo.types import CredoError, EnvironmentSpec
+from credo.types import CredoError, EnvironmentSpec, one_line
 
 
 @dataclass(frozen=True)
@@ -373,11 +373,6 @@ def _redirect_mujoco_warnings() -> None:
 
 def _log_mujoco_warning(message: str) -> None:
     _logger.info("MuJoCo: %s", message)
-
-
-def one_line(error: BaseException) -> str:
-    """The message of an error without line breaks; its type where it has none."""
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _short(space: gymnasium.Space | None) -> str:

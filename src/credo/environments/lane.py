@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 import gymnasium
 import numpy as np
 
-from credo.environments.construct import EnvironmentSource, environment_spec, make_environment, one_line, source_name
+from credo.environments.construct import EnvironmentSource, environment_spec, make_environment, source_name
 from credo.environments.errors import EnvironmentFaultError, NonFiniteActionError, NonFiniteEnvironmentError, Place
 from credo.environments.view import without_seeding
-from credo.types import EnvironmentSpec
+from credo.types import EnvironmentSpec, one_line
 
 _LARGEST_REWARD = float(np.finfo(np.float32).max)
 _MINUS_ONE, _PLUS_ONE = np.float32(-1), np.float32(1)
@@ -193,7 +193,7 @@ class Lane:
         return EnvironmentFaultError(self._place(step), what, complaint)
 
     def _raised(self, error: Exception, step: int) -> EnvironmentFaultError:
-        return self._fault("exception", f"raised {type(error).__name__}: {one_line(error)[:300]}", step)
+        return self._fault("exception", f"raised {type(error).__name__}: {one_line(error, 300)}", step)
 
 
 def _single(value: Any) -> np.ndarray | None:

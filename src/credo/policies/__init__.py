@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from credo.files import as_path
 from credo.policies.onnx import OnnxPolicy, load_onnx_policy, onnx_bytes
 from credo.policies.policy import ACTIVATIONS, FORMAT, VERSION, Layer, NormalisedLayer, Policy, save_policy
 from credo.policies.policy import load_policy as load_credo_policy
@@ -31,4 +32,5 @@ def load_policy(path: str | Path) -> Policy:
     format or newer version, or that holds wrong shapes, an unknown activation or non-finite weights. An ONNX file needs
     the extra ``onnx``.
     """
-    return load_onnx_policy(path) if Path(path).suffix.lower() == ".onnx" else load_credo_policy(path)
+    path = as_path("policy", path)
+    return load_onnx_policy(path) if path.suffix.lower() == ".onnx" else load_credo_policy(path)

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from credo.policies.policy import NORMALISATION_EPSILON, Policy
-from credo.types import CredoError
+from credo.types import CredoError, one_line
 
 OPSET, IR_VERSION = 17, 8
 """What is written; runtimes since 2022 read it."""
@@ -186,7 +186,7 @@ def load_onnx_policy(
     except CredoError:
         raise
     except Exception as error:  # the runtime's errors are of its own types
-        raise CredoError(f"{path}: onnxruntime does not take it ({_short(error)})") from None
+        raise CredoError(f"{path}: onnxruntime does not take it ({one_line(error, 160)})") from None
 
 
 def _parse(onnx: Any, path: Path) -> Any:
@@ -203,7 +203,7 @@ def _parse(onnx: Any, path: Path) -> Any:
     try:
         model.ParseFromString(content)
     except Exception as error:  # protobuf's errors are of many types
-        raise CredoError(f"{path}: not an ONNX model ({_short(error)})") from None
+        raise CredoError(f"{path}: not an ONNX model ({one_line(error, 160)})") from None
     if not model.graph.node:
         raise CredoError(f"{path}: not an ONNX model, or an empty one")
     return model
@@ -232,7 +232,7 @@ def _check_weights(onnx: Any, path: Path, graph: Any) -> None:
         try:
             array = onnx.numpy_helper.to_array(tensor)
         except Exception as error:
-            raise CredoError(f"{path}: weights {tensor.name[:60]!r} are damaged ({_short(error)})") from None
+            raise CredoError(f"{path}: weights {tensor.name[:60]!r} are damaged ({one_line(error, 160)})") from None
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise CredoError(f"{path}: weights {tensor.name[:60]!r} hold NaN or infinity, finite values expected")
 
@@ -247,7 +247,7 @@ def _check_shapes(onnx: Any, path: Path, model: Any) -> tuple[int, int]:
     try:
         inferred = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True).graph
     except Exception as error:
-        raise CredoError(f"{path}: its shapes do not fit together ({_short(error)})") from None
+        raise CredoError(f"{path}: its shapes do not fit together ({one_line(error, 160)})") from None
     known = {value.name: value for value in (*inferred.value_info, *inferred.output, *inferred.input)}
     batch = inputs[0].type.tensor_type.shape.dim[0].dim_param if inputs[0].type.tensor_type.shape.dim else ""
     if not batch:
@@ -295,7 +295,3 @@ def _runtime() -> Any:
     except ImportError:
         raise CredoError("onnxruntime is not installed; pip install onnxruntime") from None
     return onnxruntime
-
-
-def _short(error: BaseException) -> str:
-    return (" ".join(str(error).split()) or type(error).__name__)[:160]

@@ -148,7 +148,10 @@ class Policy:
     def _checked(self, observation: np.ndarray | Mapping[str, Any]) -> np.ndarray:
         if isinstance(observation, Mapping):
             observation = joined(observation, self.metadata, self.environment)
-        array = np.asarray(observation, dtype=np.float32)
+        try:
+            array = np.asarray(observation, dtype=np.float32)
+        except (TypeError, ValueError):
+            raise CredoError(f"policy: observation of type {type(observation).__name__}; numbers expected") from None
         if array.ndim not in (1, 2) or array.shape[-1] != self.observation_size:
             raise CredoError(
                 f"policy: observation has shape {array.shape}; [{self.observation_size}] or "

@@ -194,7 +194,7 @@ class Reader:
             methods=tuple(dict.fromkeys(name for name in names_of if any(name == key[1] for key in cells))),
             environments=tuple(dict.fromkeys(key[0] for key in cells)),
             cells=cells,
-            spans=dict(spans),
+            spans={printable(name): steps for name, steps in spans.items()},
             problems=tuple(problems),
         )
 

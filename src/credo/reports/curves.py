@@ -14,9 +14,9 @@ import vl_convert
 
 from credo.diagnostics.critics import OVER_REFERENCE
 from credo.diagnostics.divergence import KINDS
+from credo.files import write_atomically
 from credo.reports.load import Columns, LoadedRun, load_run, thin
 from credo.reports.style import EVENTS, FONT, SHORT_NUMBER, colours, log_ticks
-from credo.run_folder import write_atomically
 from credo.types import printable
 
 PANEL_WIDTH, PANEL_HEIGHT, PER_ROW = 500, 190, 2

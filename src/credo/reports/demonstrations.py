@@ -12,8 +12,8 @@ import vl_convert
 
 from credo.demonstrations import Demonstrations, Inspection, inspect
 from credo.demonstrations.inspect import SATURATION
+from credo.files import write_atomically
 from credo.reports.curves import PNG_SCALE, STYLE, vega_lite_version
-from credo.run_folder import write_atomically
 from credo.types import CredoError, printable
 
 WIDTH, HEIGHT = 420, 190

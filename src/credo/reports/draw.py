@@ -19,8 +19,8 @@ from typing import Any
 
 import vl_convert
 
+from credo.files import write_atomically
 from credo.reports.charts import VEGA_LITE
-from credo.run_folder import write_atomically
 from credo.types import CredoError
 
 KINDS = ("png", "svg", "pdf")

@@ -15,7 +15,8 @@ from credo import run_folder, run_rows
 from credo.config import RunConfig
 from credo.config.limits import MAXIMUM_SEEDS, MAXIMUM_STEPS
 from credo.diagnostics import critics
-from credo.diagnostics.divergence import Criteria, Verdict, verdict
+from credo.diagnostics.divergence import Verdict, verdict
+from credo.files import read_json
 from credo.run_lock import holder_is_gone
 from credo.studies.curves import SeedCurve
 from credo.studies.read import WANTED_METRICS, MethodRun, expert_return_of, of_part, of_settings, rows_of
@@ -75,14 +76,11 @@ class LoadedRun:
         return found if isinstance(found, dict) else {}
 
 
-def load_run(
-    run: Path | MethodRun, criteria: Criteria = Criteria(), metrics_columns: Sequence[str] | None = None
-) -> LoadedRun:
+def load_run(run: Path | MethodRun, metrics_columns: Sequence[str] | None = None) -> LoadedRun:
     """Read a run folder; what is missing is empty, what is damaged is left out and named in ``problems``.
 
     Args:
         run: its folder, or the part of it that belongs to a study.
-        criteria: of the verdicts.
         metrics_columns: those of the metrics to read, beside what verdicts and statistics need; None: all.
 
     Raises:
@@ -126,7 +124,7 @@ def load_run(
         metrics=metrics_of,
         evaluations=evaluations_of,
         expert_return=expert_return,
-        verdicts={s: verdict(metrics_of[s], evaluations_of[s], expert_return, criteria, config.clones) for s in seeds},
+        verdicts={s: verdict(metrics_of[s], evaluations_of[s], expert_return, clone=config.clones) for s in seeds},
         problems=tuple(problems),
     )
     return loaded if steps is None and part.seeds is None else _as_part(loaded, steps)
@@ -240,7 +238,7 @@ def _with_reference(columns: Columns, config: RunConfig) -> Columns:
 
 def _is_run(folder: Path) -> bool:
     try:
-        stored = run_folder.read_json(folder / run_folder.CONFIG)
+        stored = read_json(folder / run_folder.CONFIG)
     except CredoError:  # of a damaged run what else it has is there to tell it by
         return (folder / run_folder.METRICS).is_dir() and (folder / run_folder.POLICIES).is_dir()
     return "format" in stored and "identity" in stored

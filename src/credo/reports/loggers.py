@@ -15,6 +15,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from credo import run_folder, run_rows
+from credo.files import read_json
 from credo.types import CredoError
 
 LoggerName = Literal["tensorboard", "wandb", "trackio"]
@@ -73,7 +74,7 @@ class Follower:
         if self.sink is None:
             (self.folder / FOLDER).mkdir(exist_ok=True)
             if self._state.exists():
-                stored = run_folder.read_json(self._state)
+                stored = read_json(self._state)
                 self.given |= {kind: dict(stored[kind]) for kind in _KINDS if isinstance(stored.get(kind), dict)}
             self.sink = self.open_sink(self.folder)
 

@@ -18,6 +18,7 @@ import vl_convert
 from credo import run_folder
 from credo.demonstrations.load import cache_folder
 from credo.diagnostics.divergence import KINDS
+from credo.files import write_atomically
 from credo.reports import charts
 from credo.reports.collect import Collection
 from credo.reports.figures import BOXES_KEY, BOXES_PAPER, FIGURES, Figure
@@ -338,7 +339,7 @@ def _library() -> str:
     )
     with contextlib.suppress(OSError):
         kept.parent.mkdir(parents=True, exist_ok=True)
-        run_folder.write_atomically(kept, bundle.encode())
+        write_atomically(kept, bundle.encode())
     return bundle
 
 

@@ -10,12 +10,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from credo.files import read_json, write_atomically
 from credo.reports.collect import Collection, Reader
 from credo.reports.page import TITLE, Clip, page
 from credo.reports.stills import FOLDER as FIGURES
 from credo.reports.stills import TABLES, VIDEOS, table_files, write_tables, writing_figures
 from credo.reports.summaries import headline, tables
-from credo.run_folder import read_json, write_atomically, write_json
+from credo.run_folder import write_json
 from credo.studies.read import MethodRun
 from credo.studies.tables import Table
 from credo.types import CredoError
@@ -89,10 +90,12 @@ def write_report(
             write_atomically(out / PAGE, stub.encode(errors="backslashreplace"))
         nothing: contextlib.AbstractContextManager[dict[tuple[str, str], dict[str, str]]] = contextlib.nullcontext({})
         with writing_figures(collection, out) if figures else nothing as files:
-            found = tables(collection, statistics)
-            written = {name for kinds in files.values() for name in kinds.values()} | table_files(found)
             earlier = _earlier(out)
-            _remember(out, earlier | written)  # also of a report that is interrupted
+            drawn = {name for kinds in files.values() for name in kinds.values()}
+            _remember(out, earlier | drawn)  # also of a report that is interrupted
+            found = tables(collection, statistics)
+            written = drawn | table_files(found)
+            _remember(out, earlier | written)
             write_tables(found, out)
             clips, notes = _clips(collection, out, line, trusted) if videos else ([], [])
             text = page(collection, found, command, files, clips, notes, reload)

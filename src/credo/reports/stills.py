@@ -10,11 +10,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from credo.files import write_atomically
 from credo.reports.charts import Rows, box_rows, line_rows, still, still_boxes
 from credo.reports.collect import Collection
 from credo.reports.draw import KINDS, drawing
 from credo.reports.figures import BOXES_KEY
-from credo.run_folder import write_atomically
 from credo.studies.present import csv_field
 from credo.studies.tables import Table
 
@@ -74,7 +74,9 @@ def slugs(names: Sequence[str]) -> list[str]:
     found: list[str] = []
     for name in names:
         slug = slug_of(name)
-        found.append(slug if slug not in found else f"{slug}-{len(found)}")
+        while slug in found:
+            slug += "-"
+        found.append(slug)
     return found
 
 

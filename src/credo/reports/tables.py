@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter, defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +15,12 @@ from credo.diagnostics.critics import OVER_REFERENCE, OVERESTIMATES
 from credo.diagnostics.divergence import DIVERGED, KINDS
 from credo.reports.load import Columns, LoadedRun, find_runs, load_run
 from credo.reports.methods import Member, name_methods
+from credo.studies.digest import late_mean
 from credo.studies.read import MethodRun
 from credo.types import CredoError, is_number, printable
 
 _STYLES = {"healthy": "green", "recovered": "green", "exploded": "red", "dead": "red", "non-finite": "red"}
 _MEASURED = "its return: in the evaluation that chose it; credo evaluate plays it from other starts"
-_LATE_ROUNDS = 50
-"""Rounds at the end whose mean stands for a seed's last P(expert) and filtered share."""
-
 _LISTED_SEEDS = 4
 """Up to this many seeds the list shows every return."""
 
@@ -124,6 +123,18 @@ def run_rows(folder: Path) -> list[RunRow | tuple[Path, str]]:
             if isinstance(alone := rows[index], RunRow):
                 rows[index] = replace(alone, apart=name.removeprefix(learner).strip())
     return rows
+
+
+def list_json(folder: Path) -> str:
+    """The runs in a folder as a JSON array, an object a run: the fields of ``RunRow``; of one that cannot be read
+    ``folder`` and ``problem`` alone. CredoError if there is no such folder."""
+    told = [
+        asdict(row) | {"folder": str(row.folder)}
+        if isinstance(row, RunRow)
+        else {"folder": str(row[0]), "problem": row[1]}
+        for row in run_rows(folder)
+    ]
+    return json.dumps(told, indent=2, allow_nan=False)
 
 
 def list_table(folder: Path) -> Table:
@@ -233,21 +244,15 @@ def _seed_row(run: LoadedRun, seed: int) -> SeedRow:
         selected_return=selected,
         expert_share=share if run.expert_return is not None and run.expert_return > 0 else None,
         final_return=final,
-        expert_probability=_late_mean(run.metrics[seed], "expert_probability_expert"),
-        filtered_share=_late_mean(run.metrics[seed], "filtered_share"),
-        q_over_reference=_late_mean(run.metrics[seed], OVER_REFERENCE),
+        expert_probability=late_mean(run.metrics[seed], "expert_probability_expert"),
+        filtered_share=late_mean(run.metrics[seed], "filtered_share"),
+        q_over_reference=late_mean(run.metrics[seed], OVER_REFERENCE),
     )
 
 
 def _returns(columns: Columns) -> np.ndarray:
     values = columns.get("return_mean", np.zeros(0))
     return values[np.isfinite(values)]
-
-
-def _late_mean(columns: Columns, name: str) -> float | None:
-    values = columns.get(name, np.zeros(0))[-_LATE_ROUNDS:]
-    values = values[np.isfinite(values)]
-    return float(values.mean()) if len(values) else None
 
 
 def _optional(value: float | None, form: str) -> str:

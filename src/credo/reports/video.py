@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from credo.policies import Policy, load_policy, save_policy
-from credo.types import CredoError
+from credo.types import CredoError, one_line
 
 _BACKENDS = ("egl", "osmesa")
 _INSTALL = "on Debian install libegl1 and libgl1-mesa-dri, or libosmesa6 (or leave the video out)"
@@ -149,7 +149,7 @@ def _main() -> None:
     except _DrawingError as error:
         answer = {"error": str(error), "drawing": True}
     except Exception as error:
-        answer = {"error": f"{job.environment} failed ({type(error).__name__}: {_one_line(error)})"}
+        answer = {"error": f"{job.environment} failed ({type(error).__name__}: {one_line(error, 200)})"}
     print(f"{_MARK}{json.dumps(answer)}", flush=True)
     # A drawing library may crash on the way out; the answer is given.
     os._exit(0)
@@ -216,14 +216,10 @@ def _import_mujoco() -> str | None:
     try:
         import mujoco  # noqa: F401
     except ModuleNotFoundError as error:
-        return None if error.name == "mujoco" else _one_line(error)
+        return None if error.name == "mujoco" else one_line(error, 200)
     except Exception as error:
-        return _one_line(error)
+        return one_line(error, 200)
     return None
-
-
-def _one_line(error: BaseException) -> str:
-    return (" ".join(str(error).split()) or type(error).__name__)[:200]
 
 
 def _seconds_per_step(environment: Any) -> float:
@@ -240,8 +236,8 @@ def _draw(environment: Any, name: str) -> np.ndarray:
         frame = environment.render()
     except Exception as error:
         if hasattr(environment.unwrapped, "mujoco_renderer"):
-            raise _DrawingError(_one_line(error)) from error
-        raise CredoError(f"'{name}' cannot be drawn: {_one_line(error)}") from error
+            raise _DrawingError(one_line(error, 200)) from error
+        raise CredoError(f"'{name}' cannot be drawn: {one_line(error, 200)}") from error
     frame = np.asarray(frame)
     if frame.ndim != 3 or frame.shape[2] != 3 or min(frame.shape[:2]) < 2:
         raise CredoError(f"'{name}' draws {frame.shape}, not an RGB image")
@@ -291,7 +287,7 @@ def _writer(path: Path, frames_per_second: float) -> Iterator[Callable[[np.ndarr
         encoder.close()
         os.replace(temporary, path)
     except (OSError, RuntimeError) as error:
-        raise CredoError(f"{path} cannot be written ({_one_line(error)})") from error
+        raise CredoError(f"out: {path} cannot be written ({one_line(error, 200)})") from error
     finally:
         if encoder is not None:
             with contextlib.suppress(Exception):  # it is gone where Ctrl-C has reached it, too

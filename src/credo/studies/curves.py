@@ -126,8 +126,8 @@ def frozen(curve: SeedDigest) -> bool:
 def final_score(curve: SeedDigest, measure: Measure, late_evaluations: int = 3) -> float | None:
     """The measure of the mean over the last evaluations; None where nothing was evaluated.
 
-    A frozen seed has the worst score: 0 of the expert, or less where the seed has been below that; or the farthest that
-    it has ever been.
+    A frozen seed has the worst score: 0 of the expert, or less where the seed has been below that; or a distance of 1,
+    or the farthest that it has been where that is more.
     """
     value = values(curve, measure)
     known = value[np.isfinite(value)]

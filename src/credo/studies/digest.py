@@ -5,6 +5,8 @@ NumPy alone.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from credo.diagnostics.divergence import Criteria
@@ -12,7 +14,7 @@ from credo.studies import foretelling, sensitivity
 from credo.studies.curves import EVALUATION_COLUMNS, SeedCurve, SeedDigest, column
 
 LATE_ROUNDS = 50
-"""Rounds at the end whose mean stands for a seed's last P(expert)."""
+"""Rounds at the end whose mean stands for a seed's last P(expert), filtered share and the like."""
 
 
 def digest(curve: SeedCurve, criteria: Criteria = Criteria()) -> SeedDigest:
@@ -28,16 +30,16 @@ def digest(curve: SeedCurve, criteria: Criteria = Criteria()) -> SeedDigest:
         clone=curve.clone,
         last_step=curve.last_step,
         measured=len(curve.metrics["step"]) > 0,
-        expert_probability=_late_mean(curve, "expert_probability_expert"),
+        expert_probability=late_mean(curve.metrics, "expert_probability_expert"),
         largest_gradient=_largest(curve, "actor_gradient_max"),
         readings=foretelling.readings(curve),
         moved=sensitivity.moved_verdicts(curve, criteria),
     )
 
 
-def _late_mean(curve: SeedCurve, name: str) -> float | None:
+def late_mean(columns: Mapping[str, np.ndarray], name: str) -> float | None:
     """Mean of a metric over the last rounds in which it is known; None where it never is."""
-    value = column(curve.metrics, name)
+    value = np.asarray(columns.get(name, ()), np.float64)
     value = value[np.isfinite(value)][-LATE_ROUNDS:]
     return float(value.mean()) if len(value) else None
 

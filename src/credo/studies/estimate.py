@@ -14,6 +14,8 @@ environment steps of ``fast``, 147 of ``paper``, 577 with the small studies' net
 HOST = 5.5e6
 """Work that stepping an environment and drawing the batches comes to, for each environment step (0.7 ms of a core)."""
 
+START_UP = 11.0
+"""Seconds that a run takes to start and to compile (results/benchmark)."""
 CLONE = 1_000
 """Minibatches that a clone is taken to learn from, which takes no environment steps."""
 
@@ -38,7 +40,7 @@ def work(config: RunConfig) -> float:
     return (policy + judge * config.discriminator.updates_per_round) / config.steps_per_round + HOST
 
 
-def seconds_left(placed: Sequence[Placed], progress: Sequence[Progress], machines: int = 1) -> tuple[float, bool]:
+def seconds_left(placed: Sequence[Placed], progress: Sequence[Progress]) -> tuple[float, bool]:
     """(seconds until all cells are done, whether any of it rests on the documented speed alone).
 
     The speed of a cell is its own so far, else that of the cells that have run, scaled by ``work``, else the documented
@@ -60,8 +62,8 @@ def seconds_left(placed: Sequence[Placed], progress: Sequence[Progress], machine
             rate = typical / work(p.cell.config)
         else:
             rate, guessed = MEASURED / work(p.cell.config), True
-        left += (now.steps_wanted - now.steps) / rate
-    return left / machines, guessed
+        left += START_UP + (now.steps_wanted - now.steps) / rate
+    return left, guessed
 
 
 def _weights(hidden: Sequence[int]) -> float:

@@ -23,8 +23,7 @@ POLL = 1.0
 """Seconds between looks at the processes and the other cells."""
 
 Train = Callable[[RunConfig, Path, str], Any]
-"""Trains a run in its folder; the name is that of the cell that needs it."""
-"""Trains a run in its folder, going on with what is there; raises CredoError in one line where that cannot be."""
+"""Trains a run in its folder, resuming what is there, for the cell of that name; CredoError where that cannot be."""
 
 
 class Ended(NamedTuple):
@@ -75,6 +74,7 @@ def run_study(
     """
     todo = by_run(placed)
     ended: dict[str, Ended] = {}
+    waited: set[str] = set()
     active: dict[str, tuple[subprocess.Popen[Any], Placed]] = {}
 
     def end(run: str, how: Ended) -> None:
@@ -99,15 +99,20 @@ def run_study(
                     unmet = next((cell for cell in cells if not _complete(store, cell)), None)
                     if unmet is None:
                         end(run, Ended(DONE))
-                    elif store.progress(unmet).state != RUNNING:
+                    elif (now := store.progress(unmet)).state != RUNNING:
                         active[run] = start(unmet), unmet
+                    elif run not in waited:
+                        waited.add(run)
+                        tell(unmet, Ended(RUNNING, f"elsewhere ({now.about}); it is waited for"))
                 if len(ended) < len(todo):
                     time.sleep(POLL)
         finally:
             for process, _ in active.values():
                 process.terminate()
-            for process, _ in active.values():
+            for process, cell in active.values():
                 process.wait()
+                if cell.run is not None:  # it may have ended before it could release it
+                    lease.release_of(store.leases(cell.run), process.pid)
     return ended
 
 
@@ -154,6 +159,7 @@ def _how_it_ended(store: Store, placed: Placed, process: subprocess.Popen[Any]) 
         what = f"exit status {code}"
     else:
         return Ended(STOPPED)
+    lease.release_of(store.leases(placed.run), process.pid)
     return _failed(store, placed.run, f"its process ended with {what}; the same command goes on from its checkpoint")
 
 

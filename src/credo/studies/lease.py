@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from credo.run_folder import sync_folder, write_atomically
+from credo.files import sync_folder, write_atomically
 
 STALE_AFTER = 60.0
 """Seconds without a renewal after which a lease may be taken over."""
@@ -54,17 +54,30 @@ class Lease:
         self.number = int(path.stem)
 
     def renew(self) -> bool:
-        """Touch the lease; False where it has been taken over, and what it covers must not be written any more."""
+        """Touch the lease; False where it has been taken over, and what it covers must not be written any more.
+
+        A file system that does not answer says nothing of that: the next renewal sees it.
+        """
         try:
             mine = json.loads(self.path.read_text()).get("token") == self.token
             os.utime(self.path)
-        except (OSError, ValueError, AttributeError, RecursionError):
+            newest = max(_listed(self.path.parent), default=0)
+        except (FileNotFoundError, ValueError, AttributeError, RecursionError):
             return False
-        return mine and max(_numbers(self.path.parent), default=0) == self.number
+        except OSError:
+            return True
+        return mine and newest == self.number
 
     def release(self) -> None:
         with contextlib.suppress(OSError):
             write_atomically(self.path, _content(self.token, released=True))
+
+
+def release_of(folder: Path, process: int) -> None:
+    """Release the current lease where it is one of a process of this machine that is known to have ended."""
+    holder = current(folder)
+    if holder is not None and not holder.released and (holder.process, holder.host) == (process, platform.node()):
+        Lease(folder / f"{holder.number:06d}.json", holder.token).release()
 
 
 def current(folder: Path) -> Holder | None:
@@ -125,9 +138,13 @@ def held(lease: Lease, stale_after: float, lost: Callable[[], None] = lambda: No
 
 def _numbers(folder: Path) -> list[int]:
     try:
-        return [int(path.stem) for path in folder.glob("[0-9]*.json") if path.stem.isascii() and path.stem.isdigit()]
+        return _listed(folder)
     except OSError:
         return []
+
+
+def _listed(folder: Path) -> list[int]:
+    return [int(path.stem) for path in folder.glob("[0-9]*.json") if path.stem.isascii() and path.stem.isdigit()]
 
 
 def _read(folder: Path, number: int) -> Holder | None:

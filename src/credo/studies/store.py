@@ -16,8 +16,9 @@ from typing import Any, NamedTuple
 
 from credo import run_folder
 from credo.config import RunConfig, run_id, to_dict
+from credo.files import read_json
 from credo.preparation import prepare
-from credo.run_folder import read_json, write_json
+from credo.run_folder import write_json
 from credo.studies import lease
 from credo.studies.read import MethodRun
 from credo.studies.study import Cell, Study

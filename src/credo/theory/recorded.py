@@ -15,17 +15,16 @@ Reads the Parquet parts of a run's metrics. What the theory says about them:
 
 from __future__ import annotations
 
-import json
 import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as parquet
 from scipy import stats
 
-from credo.theory.discriminators import reward_slope
+from credo.files import read_json
+from credo.run_rows import read_parts
+from credo.theory.discriminators import REWARDS, reward_slope
 from credo.theory.limits import fit_line
 from credo.types import CredoError
 
@@ -45,30 +44,17 @@ PREDICTORS = (
 
 def read_metrics(run: Path) -> dict[str, np.ndarray]:
     """All metrics of a run folder as float64 columns, ordered by seed and step; CredoError where there are none."""
-    parts = sorted((run / "metrics").glob("*.parquet"))
-    if not parts:
+    columns = read_parts(run, "metrics")
+    if not columns:
         raise CredoError(f"run: {run} has no metrics/*.parquet")
-    try:
-        table = pa.concat_tables([parquet.read_table(part) for part in parts], promote_options="permissive")
-    except (pa.ArrowInvalid, pa.ArrowTypeError, OSError) as error:
-        raise CredoError(f"run: metrics of {run} are not readable ({error})") from None
-    missing = {"seed", "step"} - set(table.column_names)
-    if missing:
-        raise CredoError(f"run: metrics of {run} lack the column {sorted(missing)[0]!r}")
-    for name in ("seed", "step"):
-        if not pa.types.is_integer(table[name].type) or table[name].null_count:
-            raise CredoError(f"run: metrics of {run}: column {name!r} must hold whole numbers, one in every row")
-    table = table.sort_by([("seed", "ascending"), ("step", "ascending")])
-    numeric = [f.name for f in table.schema if pa.types.is_floating(f.type) or pa.types.is_integer(f.type)]
-    return {name: table[name].to_numpy(zero_copy_only=False).astype(np.float64) for name in numeric}
+    return {name: values.astype(np.float64) for name, values in columns.items()}
 
 
 def recorded_settings(run: Path) -> tuple[str | None, float | None, float | None]:
     """(reward name, discount, reward factor) from the run's config.json, None for what it does not say."""
-    try:
-        tree = json.loads((run / "config.json").read_text())
-    except (OSError, ValueError, RecursionError):
+    if not (run / "config.json").exists():
         return None, None, None
+    tree = read_json(run / "config.json")
 
     def find(node: Any, key: str, kind: type) -> Any:
         if isinstance(node, dict):
@@ -125,6 +111,8 @@ def compare_run(run: Path, reward: str | None = None, discount: float | None = N
     stored_reward, stored_discount, stored_factor = recorded_settings(run)
     name = reward or stored_reward or "plr"
     name = "plr" if name == "plr-literal" else name
+    if name not in REWARDS:
+        raise CredoError(f"run: {run}: no slope is known of reward {name!r}; one of {', '.join(REWARDS)} expected")
     gamma = discount if discount is not None else (stored_discount if stored_discount is not None else 0.99)
     if not 0 <= gamma < 1:
         raise CredoError(f"run: {run}: a discount of {gamma} is not possible; it must be at least 0 and below 1")

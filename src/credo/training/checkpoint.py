@@ -24,6 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from credo.environments import EnvironmentBatch
+from credo.files import read_json, sync_folder, write_atomically
 from credo.policies import load_policy, save_policy
 from credo.run_folder import (
     CHECKPOINTS,
@@ -31,18 +32,15 @@ from credo.run_folder import (
     METRICS,
     check_version,
     policy_path,
-    read_json,
     read_summary,
-    sync_folder,
-    write_atomically,
 )
 from credo.run_rows import part_paths
 from credo.storage import file_sha256, read_tensors, write_tensors
 from credo.training import replay_files
-from credo.training.faults import one_line
+from credo.training.faults import LONGEST
 from credo.training.seed import Frozen, Seed
 from credo.training.state import TrainState
-from credo.types import CredoError
+from credo.types import CredoError, one_line
 
 FORMAT = "credo-checkpoint"
 VERSION = 3
@@ -219,7 +217,7 @@ class Checkpoints:
         except Exception as error:
             raise CredoError(
                 f"seed {seed.number} cannot go on: its environments failed while their episodes were brought back "
-                f"({one_line(error)}); its checkpoint is kept"
+                f"({one_line(error, LONGEST)}); its checkpoint is kept"
             ) from error
         if lines:
             self._end_broken_episodes(seed)
@@ -250,7 +248,8 @@ class Checkpoints:
 
 def all_checkpoints(run: Path) -> list[Path]:
     """The checkpoints of a run folder, oldest first."""
-    return sorted(path for path in (run / CHECKPOINTS).glob("round-*") if not path.is_symlink())
+    found = (run / CHECKPOINTS).glob("round-*")
+    return sorted(path for path in found if path.name[6:].isdecimal() and not path.is_symlink())
 
 
 def named(state: TrainState) -> dict[str, np.ndarray]:
@@ -293,7 +292,7 @@ def _as_written(path: Path) -> Iterator[None]:
     try:
         yield
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-        about = f"{type(error).__name__}: {one_line(error)}"
+        about = f"{type(error).__name__}: {one_line(error, LONGEST)}"
         raise CredoError(f"{path / MANIFEST}: is not as Credo writes it ({about})") from error
 
 

@@ -18,6 +18,7 @@ from credo.learners.cloning import Cloning
 from credo.networks import Network
 from credo.random import Purpose, host_generator
 from credo.training.state import SPLIT_SEED, Constants, Parts, TrainState
+from credo.training.step import in_full_precision
 from credo.types import Array, Metrics
 
 _EPOCH = 2
@@ -77,6 +78,7 @@ def make_cloner(cloning: Cloning, settings: BCConfig, data: Data) -> Cloner:
         return (optax.apply_updates(network, changes), optimiser), metrics
 
     @jax.jit
+    @in_full_precision
     def one_epoch(
         network: Network, optimiser: Any, observation: Array, action: Array, order: Array
     ) -> tuple[Network, Any, Metrics]:
@@ -86,7 +88,7 @@ def make_cloner(cloning: Cloning, settings: BCConfig, data: Data) -> Cloner:
         (network, optimiser), metrics = jax.lax.scan(batch_step, (network, optimiser), order)
         return network, optimiser, over_updates(metrics)
 
-    loss = jax.jit(cloning.loss)
+    loss = jax.jit(in_full_precision(cloning.loss))
 
     def held_out_loss(network: Network) -> float:
         total = 0.0
@@ -106,7 +108,8 @@ def make_cloner(cloning: Cloning, settings: BCConfig, data: Data) -> Cloner:
             told = {name: float(value) for name, value in metrics.items()}
             epoch = Epoch(number, (number + 1) * steps, held_out_loss(network), told)
             epochs.append(epoch)
-            if best is None or not best.held_out_loss <= epoch.held_out_loss:
+            # A loss that is not a number is never the least; where the first is, any later one is.
+            if best is None or epoch.held_out_loss < best.held_out_loss or np.isnan(best.held_out_loss):
                 kept, best = network, epoch
             elif number - best.number >= settings.patience:
                 break

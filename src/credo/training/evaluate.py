@@ -17,6 +17,7 @@ from credo.random import Purpose, host_generator
 from credo.training.faults import environment_fault
 from credo.training.seed import Seed
 from credo.training.state import SPLIT_SEED, Constants, Parts, TrainState, make_constants
+from credo.training.step import in_full_precision
 from credo.training.stopping import Stop, StoppedError
 
 MEASURED_EPISODES = 10
@@ -104,7 +105,7 @@ def expert_probability(parts: Parts) -> Callable[..., jax.Array]:
         logit = parts.discriminator.logit(state.discriminator.network, inputs, state.learner)
         return jnp.mean(jax.nn.sigmoid(logit))
 
-    return jax.jit(mean_probability)
+    return jax.jit(in_full_precision(mean_probability))
 
 
 def evaluate(

@@ -25,7 +25,7 @@ from credo.training.acting import actor_beside, host_actor, learner_act
 from credo.training.faults import NON_FINITE, Fault, check_experience, evidence_of
 from credo.training.seed import Frozen, Recorder, Seed, draw_experience, random_actions
 from credo.training.state import Constants, Parts, TrainState
-from credo.training.step import Experience, make_round
+from credo.training.step import Experience, in_full_precision, make_round
 from credo.types import Array, Metrics
 
 
@@ -106,7 +106,9 @@ def _freeze(parts: Parts, seed: Seed, round_number: int, fault: Fault, index: in
     config = parts.config
     done = round_number * config.steps_per_round
     step = done + (config.steps_per_round if index is None else index * config.environments_per_seed)
-    seed.frozen, seed.evidence = Frozen(step, fault.cause), fault.evidence
+    # Another thread stores what belongs to a frozen seed as soon as it is one.
+    seed.evidence = fault.evidence
+    seed.frozen = Frozen(step, fault.cause)
 
 
 def _record(
@@ -128,11 +130,13 @@ def _record(
         "episode_length": float(np.mean([e.length for e in finished])) if finished else np.nan,
     }
     metrics = dict(zip(names, values.tolist(), strict=True))
-    if metrics.pop("finite", 1.0) == 0.0:
+    finite = metrics.pop("finite", 1.0)
+    seed.newest = row | metrics
+    seed.metrics.append(seed.newest)
+    if finite == 0.0:
         bad = [name for name, value in metrics.items() if not np.isfinite(value)]
         cause = f"{NON_FINITE} {', '.join(bad) or 'parameters'}"
         _freeze(parts, seed, round_number, Fault(cause, evidence_of(experience)))
-    seed.metrics.append(row | metrics)
     seed.next_round = round_number + 1
 
 
@@ -152,7 +156,7 @@ def _stacked(
 
 
 def _threads(parts: Parts, constants: Constants, seeds: Sequence[Seed], stopped: Callable[[], bool]) -> Execution:
-    vector_round, names = _stacked(make_round(parts))
+    vector_round, names = _stacked(in_full_precision(make_round(parts)))
     compiled_round = jax.jit(vector_round, donate_argnums=0)
     act = jax.jit(learner_act(parts))
     workers = min(len(seeds), _cores())
@@ -231,7 +235,7 @@ def _threads(parts: Parts, constants: Constants, seeds: Sequence[Seed], stopped:
 
 
 def _vmap(parts: Parts, constants: Constants, seeds: Sequence[Seed], stopped: Callable[[], bool]) -> Execution:
-    vector_round, names = _stacked(_held_where_inactive(_in_full_precision(make_round(parts))))
+    vector_round, names = _stacked(_held_where_inactive(in_full_precision(make_round(parts))))
     compiled_round = jax.jit(jax.vmap(vector_round, in_axes=(0, None, 0, 0, 0, 0)), donate_argnums=0)
     cpu = _cpu()
     position = {seed.number: index for index, seed in enumerate(seeds)}
@@ -324,19 +328,6 @@ def _held_where_inactive(round_function: Callable[..., tuple[TrainState, Metrics
         return jax.tree.map(lambda new, old: jnp.where(active, new, old), updated, state), metrics
 
     return held
-
-
-def _in_full_precision(round_function: Callable[..., tuple[TrainState, Metrics]]) -> Callable[..., Any]:
-    """A round whose products are of float32 numbers on a GPU too, where JAX's default is TF32 with 10 bits of mantissa;
-    unless JAX_DEFAULT_MATMUL_PRECISION says what is wanted."""
-
-    wanted = getattr(jax.config, "jax_default_matmul_precision", None) or "float32"
-
-    def precise(*arguments: Any) -> tuple[TrainState, Metrics]:
-        with jax.default_matmul_precision(wanted):
-            return round_function(*arguments)
-
-    return precise
 
 
 def _stack(trees: Sequence[Any]) -> Any:

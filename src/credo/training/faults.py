@@ -12,7 +12,7 @@ import numpy as np
 from credo.environments import EnvironmentFaultError, NonFiniteActionError
 from credo.run_folder import FROZEN, write_json
 from credo.storage import write_tensors
-from credo.types import CredoError, EnvironmentSpec
+from credo.types import CredoError, EnvironmentSpec, one_line
 
 if TYPE_CHECKING:
     from credo.training.seed import Seed
@@ -38,20 +38,15 @@ class Fault(Exception):  # noqa: N818 (it stops a seed, not the program)
         self.evidence = evidence or {}
 
 
-def one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
-
-
 def environment_fault(error: Exception, name: str, **evidence: np.ndarray) -> Fault:
     """The fault of a seed whose environment ``name``, or the action it was given, raised ``error``."""
     if isinstance(error, NonFiniteActionError):
-        return Fault(f"{NON_FINITE} action: {one_line(error)}", evidence)
+        return Fault(f"{NON_FINITE} action: {one_line(error, LONGEST)}", evidence)
     if isinstance(error, EnvironmentFaultError):  # its text names the environment
-        return Fault(one_line(error), evidence)
+        return Fault(one_line(error, LONGEST), evidence)
     if isinstance(error, CredoError):  # of a first reset: what it says is of the environment already
-        return Fault(one_line(error).removeprefix("environment: "), evidence)
-    return Fault(f"environment {name} raised {type(error).__name__}: {one_line(error)}", evidence)
+        return Fault(one_line(error, LONGEST).removeprefix("environment: "), evidence)
+    return Fault(f"environment {name} raised {type(error).__name__}: {one_line(error, LONGEST)}", evidence)
 
 
 def evidence_of(experience: Any) -> dict[str, np.ndarray]:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ from credo import run_folder
 from credo.config import RunConfig
 from credo.demonstrations import Demonstrations
 from credo.environments import EnvironmentSource, Workers, specification
+from credo.files import write_atomically
 from credo.policies import Policy
 from credo.policies.view import describe_view
 from credo.training.checkpoint import Checkpoints, named
@@ -34,43 +33,8 @@ from credo.training.state import (
     policy_of,
 )
 from credo.training.stopping import Stop, StoppedError
+from credo.training.watching import Progress, Watcher
 from credo.types import CredoError, EnvironmentSpec
-
-
-@dataclass
-class Progress:
-    """What a watcher may look at after every round."""
-
-    config: RunConfig
-    seeds: Sequence[Seed]
-    round: int = 0
-    """Rounds done."""
-    started: float = field(default_factory=time.monotonic)
-    first_round: int = 0
-    """The round that this process began with."""
-
-    @property
-    def seconds(self) -> float:
-        return time.monotonic() - self.started
-
-    @property
-    def steps_per_second(self) -> float:
-        """Environment steps per second over all seeds, since this process began."""
-        done = (self.round - self.first_round) * self.config.steps_per_round * len(self.seeds)
-        return done / max(self.seconds, 1e-9)
-
-    @property
-    def seconds_left(self) -> float:
-        done = self.round - self.first_round
-        return self.seconds / done * (self.config.rounds - self.round) if done else np.nan
-
-
-@dataclass
-class Watcher:
-    """How a run tells of itself: ``line`` gets one-line messages, ``progress`` is called after every round."""
-
-    line: Callable[[str], None] = lambda line: None
-    progress: Callable[[Progress], None] = lambda progress: None
 
 
 def train(
@@ -201,7 +165,7 @@ class _Run:
         complete = all(seed.last or seed.frozen for seed in self.seeds)
         self._summarise("done" if complete else "interrupted", progress)
         if complete:
-            run_folder.write_atomically(self.folder / run_folder.DONE, b"")
+            write_atomically(self.folder / run_folder.DONE, b"")
         return "done" if complete else "interrupted"
 
     def _warm_start(self) -> bool:
@@ -248,6 +212,8 @@ class _Run:
             kinds.add(kind_of(self.parts, rounds.start))
             with self.stop.at_once() if compiles else contextlib.nullcontext():
                 self._advance(execution, rounds, progress)
+            if compiles:
+                progress.compiled()
             if progress.round < rounds.stop:
                 return  # stopped
             if self._crosses(rounds[-1], self.config.checkpoint_interval) and progress.round < self.config.rounds:
@@ -308,7 +274,7 @@ class _Run:
             self.record.save(seed, policy, "last")
         self._summarise("done" if complete else "interrupted", progress)
         if complete:
-            run_folder.write_atomically(self.folder / run_folder.DONE, b"")
+            write_atomically(self.folder / run_folder.DONE, b"")
         return "done" if complete else "interrupted"
 
     def _evaluate_final(self, execution: Execution) -> bool:

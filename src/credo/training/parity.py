@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from credo.run_folder import write_atomically
+from credo.files import write_atomically
 from credo.types import CredoError
 
 MEMBERS = 8

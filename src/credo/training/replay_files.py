@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from credo.experience import Replay
-from credo.run_folder import sync_folder
+from credo.files import sync_folder
 from credo.storage import file_sha256, read_tensors, write_tensors
 from credo.training.parity import protect, rebuild
 from credo.types import CredoError

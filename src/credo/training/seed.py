@@ -44,6 +44,8 @@ class Seed:
     state: TrainState | None
     next_round: int = 0
     frozen: Frozen | None = None
+    newest: dict[str, float] = field(default_factory=dict)
+    """The metrics of the last round that was run here; empty before there is one."""
     metrics: list[dict[str, float]] = field(default_factory=list)
     """Rows not yet written to the run folder."""
     evaluations: list[dict[str, float]] = field(default_factory=list)

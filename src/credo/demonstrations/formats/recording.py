@@ -19,7 +19,7 @@ import numpy as np
 from credo.demonstrations import validate
 from credo.demonstrations.dataset import Demonstrations, subsample_offsets
 from credo.storage import available_memory
-from credo.types import CredoError, EnvironmentSpec
+from credo.types import CredoError, EnvironmentSpec, one_line
 
 PLAIN_BYTES = 256 << 20
 """A field may declare this much whatever its file's size: all-zero rewards compress a thousandfold."""
@@ -233,8 +233,7 @@ def reading(path: Path, format: str) -> Iterator[None]:
     except CredoError:
         raise
     except Exception as error:  # parsers fail in many ways on a damaged file
-        text = " ".join(str(error).split()) or type(error).__name__
-        raise CredoError(f"{path}: not a readable {format} file ({text[:160]})") from None
+        raise CredoError(f"{path}: not a readable {format} file ({one_line(error, 160)})") from None
 
 
 def _keeps_last(offset: int, count: int, stride: int) -> bool:

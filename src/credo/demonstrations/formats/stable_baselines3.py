@@ -24,7 +24,6 @@ from credo.policies import Layer, Policy
 from credo.types import CredoError, EnvironmentSpec
 
 _POLICY, _DATA = "policy.pth", "data"
-_MEMBER_BYTES = 1 << 30
 _CLASS = re.compile(r"torch\.nn\.modules\.activation\.(\w+)")
 _ACTIVATIONS = {"ReLU": "relu", "Tanh": "tanh"}
 _LATENTS = {

@@ -1,0 +1,65 @@
+"""Files of Credo's own: written whole or not at all, and JSON read within limits. Imports no JAX."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+from credo.types import CredoError, one_line
+
+_MAXIMUM_JSON_BYTES = 64 << 20
+
+
+def as_path(name: str, value: object) -> Path:
+    """What a user gave as a path; CredoError where it is none."""
+    if not isinstance(value, str | os.PathLike):
+        raise CredoError(f"{name}: {type(value).__name__} found; a path expected")
+    return Path(value)
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write beside, flush to disk, rename, flush the folder: a reader sees the old file or the new one, never a part.
+    CredoError where that cannot be done (a full disk, a folder that may not be written to)."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise CredoError(f"{path}: cannot be written ({error.strerror or error})") from None
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def sync_folder(folder: Path) -> None:
+    """Flush a folder's entries to disk: a rename in it is then there after a power cut, too."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Parse a JSON object; CredoError names the file where it is not one, or no regular file, or larger than 64 MB."""
+    try:
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode):
+            raise CredoError(f"{path}: is not a regular file; JSON was expected")
+        if status.st_size > _MAXIMUM_JSON_BYTES:
+            raise CredoError(f"{path}: larger than {_MAXIMUM_JSON_BYTES} bytes; not what Credo writes")
+        tree = json.loads(path.read_bytes())
+    # ValueError: no JSON, no UTF-8, or a number of thousands of digits.
+    except (OSError, ValueError, RecursionError) as error:
+        raise CredoError(f"{path}: not readable as JSON ({one_line(error, 200)})") from None
+    if not isinstance(tree, dict):
+        raise CredoError(f"{path}: expected a JSON object")
+    return tree
