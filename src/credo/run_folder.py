@@ -111,7 +111,7 @@ def _withdraw(folder: Path, made: bool) -> None:
 def create(
     folder: Path, config: RunConfig, demonstrations: dict[str, Any], command: str, resumed: bool = False
 ) -> bool:
-    """Make the folder of a run, or recognise it; True where it is to be gone on with.
+    """Make the folder of a run, or recognise it; True where it is to be resumed.
 
     ``demonstrations`` is what is recorded of them (sha256, return_mean, ...). Refuses (CredoError) a folder that holds
     something else, or a run whose identity differs, naming the settings that do; nothing in it is touched then.
