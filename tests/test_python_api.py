@@ -134,7 +134,10 @@ def test_what_happens_is_logged_where_nobody_watches(tmp_path, caplog, monkeypat
         ({"env": "Hopper-v5"}, "env: no such setting; did you mean environment?"),
         ({"demos": "hopper-expert"}, "demos: no such setting; did you mean demonstrations?"),
         ({"td3": {"batchsize": 5}}, "td3.batchsize: no such setting; did you mean td3.batch_size?"),
-        ({"environment": "Pendulum-v1"}, "(they are the default: give your own with --demos, or demonstrations= in Python)"),
+        (
+            {"environment": "Pendulum-v1"},
+            "(they are the default: give your own with --demos, or demonstrations= in Python)",
+        ),
         ({"out": 3, "demonstrations": "hopper-expert:1"}, "out: int found; the path of a folder expected"),
     ],
 )

@@ -131,7 +131,7 @@ def imitate(
     its fields (``steps=...``, ``seeds=...``, ``learner=...``), and those of its parts where a mapping is given
     (``td3={"batch_size": 256}`` leaves all else of ``td3`` as it is). ``environment`` is a Gymnasium id, "module:Id"
     or a factory. ``out`` names the run folder (None: runs/ and a name from the settings); a folder that holds the
-    same run is gone on with. ``watcher`` is told what happens; without one, messages go to the logger ``credo``.
+    same run is resumed. ``watcher`` is told what happens; without one, messages go to the logger ``credo``.
 
     Raises:
         CredoError: in one line, for whatever cannot work, before anything is written.

@@ -117,6 +117,19 @@ def test_a_whole_run_from_the_command_line(demonstrations, local_environment, tm
         assert ("%" in row[-2]) == (expert_return > 0)
         assert row[-3].strip() == "0%"
 
+    # Seeds of an earlier command are played too, and one without a policy does not keep the others from it.
+    words = ["evaluate", str(out), "--episodes", "1", "--env", "my_task:MyPoint-v0", "--policy", "last"]
+    stored["config"]["first_seed"] = stored["config"]["first_seed"] + 1
+    run_folder.write_json(out / "config.json", stored)
+    main(words)
+    assert "seed 0" in capsys.readouterr().out
+    (out / "policies" / "seed-1" / "last.safetensors").unlink()
+    main(words)
+    printed = capsys.readouterr().out
+    assert "note: seed 1 has no last policy" in printed
+    assert "seed 0" in printed
+    assert "has no last policy of seed 1" in failure([*words, "--seed", "1"], capsys)
+
 
 def test_a_folder_with_something_else_is_left_alone(demonstrations, local_environment, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(local_environment)

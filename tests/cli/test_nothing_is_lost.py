@@ -3,7 +3,10 @@
 import pytest
 
 from credo.cli import main
+from credo.demonstrations import load_demonstrations, write_file
+from credo.types import CredoError
 from security import hostile
+from training.training_runs import demonstrations
 
 
 def status_and_line(words, capsys):
@@ -72,3 +75,18 @@ def test_a_run_in_which_no_seed_went_on_is_no_success(tmp_path, monkeypatch, cap
     status, _ = status_and_line(["imitate", "--env", "broken:Broken-v0", *options, *small], capsys)
     assert "every seed was frozen" in status
     assert (tmp_path / "run" / "summary.json").exists()
+
+
+def test_a_split_onto_its_own_source_loses_no_episode_where_the_other_file_fails(tmp_path, monkeypatch, capsys):
+    source, other = tmp_path / "mine.npz", tmp_path / "other.npz"
+    write_file(source, demonstrations(episodes=4))
+
+    def failing(path, *arguments):
+        if path == other:
+            raise CredoError(f"{path}: cannot be written")
+        return write_file(path, *arguments)
+
+    monkeypatch.setattr("credo.demonstrations.write_file", failing)
+    status, line = status_and_line(["demos", "split", source, source, other, "--overwrite"], capsys)
+    assert (status, "cannot be written" in line) == (2, True)
+    assert load_demonstrations(source).episodes == 4

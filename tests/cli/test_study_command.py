@@ -120,7 +120,7 @@ def test_a_study_from_beginning_to_end(study, place):
     status, text = study("report tiny.toml")
     assert status == 0, text
     tables = place / "runs" / "studies" / "tiny" / "report"
-    assert (tables / "verdicts.csv").read_text().splitlines()[1].startswith("works,my_probe:Point-v0,2,")
+    assert (tables / "tables" / "verdicts.csv").read_text().splitlines()[1].startswith("works,my_probe:Point-v0,2,")
     assert "Verdicts and divergence rates" in (tables / "tables.md").read_text()
     assert "1 of 2 cells are not done" in text
     page = (tables / "report.html").read_text()

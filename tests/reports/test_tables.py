@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import json
 
 import pytest
 from rich.console import Console
@@ -12,7 +13,7 @@ from credo import run_folder
 from credo.config import RunConfig, TD3Config
 from credo.files import read_json
 from credo.reports.load import load_run
-from credo.reports.tables import list_table, run_row, run_rows, seed_rows, summary_table
+from credo.reports.tables import list_json, list_table, run_row, run_rows, seed_rows, summary_table
 
 
 def text(table, width: int = 160) -> str:
@@ -114,3 +115,13 @@ def test_the_list_shows_every_run_and_says_what_cannot_be_read(make_run, tmp_pat
     assert len(run_rows(tmp_path)) == 5
     assert "no runs here" in text(list_table(future / "metrics"))
     assert max(map(len, text(list_table(tmp_path), 80).splitlines())) <= 80
+
+
+def test_runs_are_listed_for_programs_too(make_run, tmp_path):
+    folder = make_run("run", ("healthy", "dead"))
+    run_folder.write_json(folder / "summary.json", {"state": "running", "seeds": {"0": {"selected_return": 2800.0}}})
+    (make_run("spoiled", ("healthy",)) / "config.json").write_text("{")
+    told = {entry["folder"]: entry for entry in json.loads(list_json(tmp_path))}
+    assert told[str(folder)]["kept_returns"] == [2800.0, None]
+    assert told[str(folder)]["verdicts"] == ["healthy", "dead"]
+    assert "not readable as JSON" in told[str(tmp_path / "spoiled")]["problem"]

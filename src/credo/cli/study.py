@@ -173,7 +173,7 @@ def report(words: Sequence[str]) -> None:
     options = parse(ReportOptions, words, "study report", "Compute the tables of a study from what has run so far.")
     from credo.reports.report import write_report
     from credo.studies.analysis import analyse
-    from credo.studies.present import csv_text, markdown, rich_table
+    from credo.studies.present import markdown, rich_table
 
     console = Console()
     if not console.is_terminal:
@@ -191,7 +191,6 @@ def report(words: Sequence[str]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for table in tables:
         console.print(rich_table(table))
-        (folder / f"{table.name}.csv").write_text(csv_text(table), encoding="utf-8")
     (folder / "tables.md").write_text("\n".join(markdown(table) for table in tables), encoding="utf-8")
     words = ["credo", "study", "report", options.file, "--out", str(options.out)]
     words += ["--plugin", *options.plugin] if options.plugin else []

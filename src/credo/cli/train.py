@@ -35,7 +35,7 @@ class TrainOptions:
     """Modules to import that register rewards, regularisers or learners of your own; in the current folder, or
     installed."""
     out: Path | None = None
-    """Run folder; one that holds the same run is gone on with. Default: runs/ and a name from the settings."""
+    """Run folder; one that holds the same run is resumed. Default: runs/ and a name from the settings."""
     video: bool = False
     """Record a video of the kept policy at the end."""
     quiet: bool = False

@@ -301,9 +301,9 @@ def _reproduce(collection: Collection, command: str) -> str:
 
 
 def _gone_on(stored: dict[str, Any]) -> str:
-    """How a run was last gone on with by its folder, where it was."""
+    """How a run was last resumed by its folder, where it was."""
     resumed = stored.get("resumed")
-    return f", gone on with by <code>{html.escape(str(resumed))}</code>" if resumed else ""
+    return f", resumed by <code>{html.escape(str(resumed))}</code>" if resumed else ""
 
 
 def _colours() -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from typing import Any
 
@@ -45,15 +43,6 @@ def markdown(table: Table) -> str:
 def csv_field(value: Any) -> Any:
     """Text that a spreadsheet would take for a formula gets an apostrophe before it."""
     return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
-
-
-def csv_text(table: Table) -> str:
-    """The numbers in full; an empty field is not known."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(table.columns)
-    writer.writerows([["" if cell is None else csv_field(cell) for cell in row] for row in table.rows])
-    return out.getvalue()
 
 
 def _row(cells: Sequence[str]) -> str:
