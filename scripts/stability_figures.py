@@ -229,7 +229,7 @@ def robust(results: Path) -> alt.Chart | None:
     title = heading(
         "The presets robust: of each learner one setting for all",
         "one line a seed, thick: their median; five demonstrated episodes; dashed: 0.9 of the expert's return; "
-        "SD3 and SAC were stopped early",
+        "SD3 (and SAC but on Walker2d) was stopped early",
     )
     return alt.concat(*panels, columns=3, spacing=22).properties(title=title)
 

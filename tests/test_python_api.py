@@ -11,7 +11,7 @@ from credo import api, experts, run_folder
 from credo.config import RunConfig
 from credo.environments.probes import PointMass
 from credo.files import read_json
-from credo.training.watching import Watcher
+from credo.training.watching import Progress, Watcher
 from credo.types import CredoError
 
 
@@ -169,7 +169,7 @@ def test_links_out_of_a_run_are_refused_by_everything_that_reads_it(tmp_path):
         (lambda: credo.preset([]), "preset: [] is not one of"),
         (lambda: credo.imitate(preset="fast"), "preset: no such setting; give a preset's name"),
         (lambda: credo.imitate(log="wandb"), "log: no such setting; it is of the command line alone"),
-        (lambda: credo.imitate(td3={"hidden": np.zeros(2)}), "settings: td3.hidden: array"),
+        (lambda: credo.imitate(td3={"hidden": np.zeros((60, 60))}), "settings: td3.hidden: array"),
         (lambda: credo.imitate(steps=np.zeros(2)), "settings: steps: array"),
         (lambda: credo.imitate(credo="of"), "credo.mode: 'of' is not one of"),
         (lambda: experts.load_expert("hopper-expert")[0]("x"), "policy: observation of type str"),
@@ -193,6 +193,38 @@ def test_a_run_whose_demonstrations_moved_or_that_has_not_begun_says_so(tmp_path
         CredoError, match=r"demonstrations: gone/mine.npz, which the run began with, is not there .*--demos"
     ):
         credo.resume(tmp_path / "run")
+    # Only what a run reads has to be there, and "@" may stand in a path.
+    assert api.going_on(tmp_path / "run", None, None, None, None, arrays=True).demonstrations == "gone/mine.npz"
+    (tmp_path / "me@home").mkdir()
+    (tmp_path / "me@home" / "mine.npz").touch()
+    there = api._changed(config, {"demonstrations": str(tmp_path / "me@home" / "mine.npz")}, "")
+    own = api._changed(config, {"reward": "environment"}, "")
+    for name, settings in (("there", there), ("own", own)):
+        run_folder.create(tmp_path / name, settings, {}, "test")
+        assert api.going_on(tmp_path / name, None, None, None, None) == settings
     (tmp_path / "begun" / "metrics").mkdir(parents=True)
     with pytest.raises(CredoError, match="holds nothing to go on with yet; give the whole command once more"):
         credo.resume(tmp_path / "begun")
+
+
+def test_the_pace_is_told_without_what_compiling_took():
+    config = credo.preset("fast")
+    progress = Progress(config, [None, None], round=1)
+    progress.started -= 3600
+    assert progress.steps_per_second < 1
+    progress.compiled()
+    assert progress.pace_since is not None
+    progress.pace_since = progress.pace_since[0] - 2, progress.pace_since[1]
+    progress.round = 3
+    assert progress.steps_per_second == pytest.approx(2 * 2 * config.steps_per_round / 2, rel=0.05)
+    assert progress.seconds_left == pytest.approx(config.rounds - 3, rel=0.05)
+
+
+def test_a_run_is_not_resumed_on_other_demonstrations(tmp_path):
+    config = credo.preset("fast")
+    run_folder.create(tmp_path / "run", config, {"sha256": "a" * 64, "source": "mine.npz"}, "test")
+    with (
+        pytest.raises(CredoError, match=r"not what .* was trained on \(aaaaaaaaaaaa \(mine.npz\), not bbbbbbbbbbbb"),
+        run_folder.opened(tmp_path / "run", config, {"sha256": "b" * 64, "source": "mine.npz"}, "test", resumed=True),
+    ):
+        pass

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import logging
+import os
 import shlex
 import signal
 import sys
@@ -18,6 +19,7 @@ import numpy as np
 from credo import plugins, run_folder, run_rows
 from credo.config import RunConfig
 from credo.demonstrations import Demonstrations
+from credo.demonstrations.load import parse_request
 from credo.environments import EnvironmentSource, source_name
 from credo.files import as_path
 from credo.policies import Policy, load_policy
@@ -33,7 +35,7 @@ _COMMAND_LINE = {
     "env": "did you mean environment?",
     "demos": "did you mean demonstrations?",
     "threshold": "did you mean credo={'threshold': ...}?",
-    "preset": "give a preset's name, or credo.preset(NAME), as the first argument",
+    "preset": "give a preset's name, or credo.preset(NAME), as config=",
     "plugin": "import the module that registers it",
     "quiet": "watcher= is told what happens; without one, messages go to the logger credo",
     "log": "it is of the command line alone; watcher= is told what happens",
@@ -185,7 +187,8 @@ def resume(
     """
     given = None if isinstance(demonstrations, str | Path) else demonstrations
     named = None if given is demonstrations else str(demonstrations)
-    config = going_on(as_path("folder", folder), steps, seeds, environment, named, arrays=given is not None)
+    folder = as_path("folder", folder)
+    config = going_on(folder, steps, seeds, environment, named, arrays=given is not None)
     return _finished(*_trained(prepare(config, environment, given), folder, watcher, resumed=True))
 
 
@@ -203,12 +206,13 @@ def going_on(
     if folder.is_dir() and not (folder / run_folder.CONFIG).exists() and run_folder.is_beginning(folder):
         raise CredoError(f"run: {folder} holds nothing to go on with yet; give the whole command once more")
     config, _ = run_folder.read_config(folder)
-    file = config.demonstrations.partition("@")[0]
-    if demonstrations is None and not arrays and Path(file).suffix and not Path(file).exists():
-        raise CredoError(
-            f"demonstrations: {config.demonstrations}, which the run began with, is not there (from this folder); "
-            "say where it is with --demos, or demonstrations= in Python"
-        )
+    if config.imitates and demonstrations is None and not arrays:
+        file = parse_request(config.demonstrations).name
+        if Path(file).suffix and not os.path.lexists(file):
+            raise CredoError(
+                f"demonstrations: {config.demonstrations}, which the run began with, is not there (from this folder); "
+                "say where it is with --demos, or demonstrations= in Python"
+            )
     if environment is None and ":" in config.environment:
         raise CredoError(
             f"env: the run names {config.environment!r}, which imports a module; if you trust it, "

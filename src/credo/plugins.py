@@ -119,8 +119,8 @@ def load(modules: Sequence[str]) -> None:
         except CredoError:
             raise
         except (Exception, SystemExit) as error:  # the module may fail in any way
-            stem = module.removesuffix(".py")
-            meant = f"; did you mean {stem}, without the ending?" if stem != module else ""
+            name = module.removesuffix(".py").replace("/", ".")
+            meant = f"; did you mean {name}, without the ending?" if module.endswith(".py") else ""
             told = f"{type(error).__name__}: {one_line(error, 300)}"
             raise CredoError(f"plugin: {module!r} cannot be imported ({told}){meant}") from None
 

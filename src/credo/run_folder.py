@@ -161,8 +161,10 @@ def _recognise(
         changed = differences(then, identity(config, *_hashes(demonstrations)))
         if changed:
             if resumed and all(line.startswith("demonstrations_sha256") for line in changed):
-                told = _with_sources(changed[0], stored.get("demonstrations"), demonstrations)
-                raise CredoError(f"demonstrations: not what {folder} was trained on ({told}); give those with --demos")
+                told = _with_sources(changed[0], stored.get("demonstrations"), demonstrations).partition(": ")[2]
+                raise CredoError(
+                    f"demonstrations: not what {folder} was trained on ({told}); give those again (--demos)"
+                )
             named = [_with_sources(line, stored.get("demonstrations"), demonstrations) for line in changed]
             raise CredoError(
                 f"out: {folder} holds another run ({'; '.join(named)}); choose another folder "

@@ -155,7 +155,8 @@ def test_a_killed_process_is_told_and_the_next_start_goes_on(store):
     ended = run_study(store, [placed("killed")], starter(store))
     assert ended["run-killed"].state == FAILED
     assert "SIGKILL" in ended["run-killed"].about
-    # Its lease still stands: the next start waits until that is stale.
+    # It could not release its lease, which is of nobody now.
+    assert not lease.current(store.leases("run-killed")).holds()
     assert run_study(store, [placed("killed")], starter(store))["run-killed"] == Ended(DONE)
     assert log(store) == [
         ["begin", "run-killed", "0"],
@@ -179,6 +180,21 @@ def test_two_who_run_the_same_study_share_it(store):
     assert sorted(begun) == [f"run-c{number}" for number in range(3)]
 
 
+def test_a_cell_that_another_holds_is_waited_for_and_told_once(store):
+    mine = lease.acquire(store.leases("run-one"))
+    told = []
+
+    def tell(cell, how):
+        told.append(how)
+        if how.state == RUNNING:
+            mine.release()
+
+    run_study(store, [placed("one")], starter(store), tell=tell)
+    assert [how.state for how in told] == [RUNNING, DONE]
+    assert f"process {os.getpid()}" in told[0].about
+    assert "waited for" in told[0].about
+
+
 def test_ctrl_c_ends_the_processes(store):
     processes = []
 
@@ -186,17 +202,23 @@ def test_ctrl_c_ends_the_processes(store):
         processes.append(starter(store, 60)(cell))
         return processes[-1]
 
-    threading.Timer(1.5, os.kill, (os.getpid(), signal.SIGTERM)).start()
+    def stop_once_begun():
+        while lease.current(store.leases("run-one")) is None:
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=stop_once_begun).start()
     with pytest.raises(KeyboardInterrupt):
         run_study(store, [placed("one")], start)
     assert processes[0].poll() is not None
+    assert not lease.current(store.leases("run-one")).holds()
 
 
 def test_time_left_rests_on_what_has_run(store):
     cells = [placed("one"), placed("two")]
     guess, guessed = seconds_left(cells, [store.progress(p) for p in cells])
     assert guessed
-    assert guess > 0
+    assert guess > 2 * 5  # to start and to compile takes seconds, however short the run
     run_folder.create(store.folder("run-one"), CONFIG, {}, "test")
     write(store.folder("run-one"), CONFIG, 5)
     # 320 steps in 2 seconds: as long again for the rest, and twice that for the other.

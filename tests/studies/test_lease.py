@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from credo.studies import lease
 from credo.studies.lease import acquire, current, held, release_of
 
 
@@ -55,8 +56,13 @@ def test_a_file_system_that_does_not_answer_takes_no_lease_away(tmp_path, monkey
 
         patched.setattr(os, "utime", failing)
         assert mine.renew()
+        patched.setattr(lease.os, "listdir", failing)
+        assert mine.renew()
     aged(mine, 100)
     assert acquire(tmp_path) is not None
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "utime", failing)
+        assert not mine.renew()
     assert not mine.renew()
     mine.path.unlink()
     assert not mine.renew()

@@ -277,9 +277,11 @@ def split(words: Sequence[str]) -> None:
     for path in options.out:  # all of them before the first is written
         _target(path, options)
     parts = data.split_held_out(options.fraction, options.seed)
+    from credo.demonstrations.load import parse_request
+
     # The half that could not be made again from the other is written first, and the source's own file last: should one
     # fail, nothing is lost.
-    source = Path(options.demonstrations).resolve()
+    source = Path(parse_request(options.demonstrations).name).resolve()
     halves = zip(options.out, (parts.training, parts.held_out), strict=True)
     for path, part in sorted(halves, key=lambda half: half[0].resolve() == source):
         _write(path, part, options)

@@ -37,7 +37,7 @@ def _plain(value: Any) -> Any:
         return os.fspath(value)
     if getattr(value, "shape", None) == ():
         return value.item()
-    raise TypeError(f"{value!r} is no setting")
+    raise TypeError(f"{' '.join(repr(value).split())[:160]} is no setting")
 
 
 def rebuild(tree: Any, kind: type, where: str, also: frozenset[str] = frozenset()) -> Any:

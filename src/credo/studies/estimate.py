@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from credo.config import BCConfig, RunConfig
-from credo.studies.store import DONE, Placed, Progress
+from credo.studies.store import DONE, RUNNING, Placed, Progress
 
 MEASURED = 1.58e10
 """``work`` done per second over all seeds on two cores. Fitted to what one core was measured to do a second: 187
@@ -62,7 +62,7 @@ def seconds_left(placed: Sequence[Placed], progress: Sequence[Progress]) -> tupl
             rate = typical / work(p.cell.config)
         else:
             rate, guessed = MEASURED / work(p.cell.config), True
-        left += START_UP + (now.steps_wanted - now.steps) / rate
+        left += (0.0 if now.state == RUNNING else START_UP) + (now.steps_wanted - now.steps) / rate
     return left, guessed
 
 

@@ -159,8 +159,9 @@ def _how_it_ended(store: Store, placed: Placed, process: subprocess.Popen[Any]) 
         what = f"exit status {code}"
     else:
         return Ended(STOPPED)
+    failed = _failed(store, placed.run, f"its process ended with {what}; the same command goes on from its checkpoint")
     lease.release_of(store.leases(placed.run), process.pid)
-    return _failed(store, placed.run, f"its process ended with {what}; the same command goes on from its checkpoint")
+    return failed
 
 
 def _complete(store: Store, placed: Placed) -> bool:

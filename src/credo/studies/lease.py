@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from credo.files import sync_folder, write_atomically
+from credo.types import CredoError
 
 STALE_AFTER = 60.0
 """Seconds without a renewal after which a lease may be taken over."""
@@ -60,7 +61,8 @@ class Lease:
         """
         try:
             mine = json.loads(self.path.read_text()).get("token") == self.token
-            os.utime(self.path)
+            with contextlib.suppress(OSError):
+                os.utime(self.path)
             newest = max(_listed(self.path.parent), default=0)
         except (FileNotFoundError, ValueError, AttributeError, RecursionError):
             return False
@@ -69,7 +71,7 @@ class Lease:
         return mine and newest == self.number
 
     def release(self) -> None:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(CredoError):
             write_atomically(self.path, _content(self.token, released=True))
 
 
@@ -144,7 +146,8 @@ def _numbers(folder: Path) -> list[int]:
 
 
 def _listed(folder: Path) -> list[int]:
-    return [int(path.stem) for path in folder.glob("[0-9]*.json") if path.stem.isascii() and path.stem.isdigit()]
+    stems = [name.removesuffix(".json") for name in os.listdir(folder) if name.endswith(".json")]
+    return [int(stem) for stem in stems if stem.isascii() and stem.isdigit()]
 
 
 def _read(folder: Path, number: int) -> Holder | None:
