@@ -47,7 +47,7 @@ AGAIN = ("early-33", "early-again-33")
 
 
 def heading(title: str, subtitle: str) -> alt.TitleParams:
-    return alt.TitleParams(title, subtitle=[subtitle], fontSize=18, subtitleFontSize=13, offset=14)
+    return alt.TitleParams(title, subtitle=subtitle.splitlines(), fontSize=18, subtitleFontSize=13, offset=14)
 
 
 def first_updates(results: Path) -> alt.Chart | None:
@@ -85,8 +85,8 @@ def first_updates(results: Path) -> alt.Chart | None:
     ]
     title = heading(
         "In the paper's regime every actor saturates within its first 14 updates",
-        "one line a seed (11), two rounds of the paper's regime; above the dashed line an action is beyond 0.99; "
-        "agreement 1: the critic pushes an action component the same way in every state",
+        "TD3 on Hopper, one line a seed (11), two rounds of the paper's regime; above the dashed line an action is "
+        "beyond 0.99; agreement 1: the critic pushes an action component the same way in every state",
     )
     return alt.concat(*columns, columns=5, spacing=22).properties(title=title)
 
@@ -110,7 +110,8 @@ def early(results: Path) -> alt.Chart | None:
     found.sort(key=lambda row: (row["method"] != "plain", inactive[row["row"]]))
     title = heading(
         "Inactive actors after 2,560 steps, one change at a time",
-        "TD3-GAIL, the paper's regime, Hopper-v5; blue: run again on 22 new seeds; bars: exact 95% intervals",
+        "TD3-GAIL, the paper's regime, Hopper-v5, 11 seeds; bars: exact 95% intervals\n"
+        "dashed: with nothing changed; blue: run again on 22 new seeds (not shown)",
     )
     plain = [row["inactive"] for row in found if row["method"] == "plain"]
     return shares(found, kinds, title, level=sum(plain) / len(plain) if plain else None)
@@ -229,7 +230,7 @@ def robust(results: Path) -> alt.Chart | None:
     title = heading(
         "The presets robust: of each learner one setting for all",
         "one line a seed, thick: their median; five demonstrated episodes; dashed: 0.9 of the expert's return; "
-        "SD3 (and SAC but on Walker2d) was stopped early",
+        "SD3, and SAC on Hopper, were stopped early",
     )
     return alt.concat(*panels, columns=3, spacing=22).properties(title=title)
 
@@ -263,7 +264,7 @@ def critics(results: Path) -> alt.Chart | None:
     title = heading(
         "Mean Q over its reference",
         "one line a seed; dashed: the reference, a critic without error that learns from the same rewards; "
-        "below 0.1 drawn at 0.1; the paper's regime to 25,000 steps, robust to 100,000",
+        "below 0.1 drawn at 0.1, negative Q left out; the paper's regime to 25,000 steps, robust to 100,000",
     )
     return alt.concat(*panels, columns=4, spacing=18).properties(title=title)
 
