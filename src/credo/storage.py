@@ -19,6 +19,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from credo.files import sync_folder
 from credo.types import CredoError, check_unicode, one_line
 
 MAXIMUM_HEADER_BYTES = 1 << 20
@@ -168,12 +169,7 @@ def put_in_place(temporary: Path, path: Path, overwrite: bool) -> None:
             if path.exists():
                 raise FileExistsError from None
             os.replace(temporary, path)
-    if os.name == "posix":
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+    sync_folder(path.parent)
 
 
 def _check_frame(path: Path, format: str) -> None:

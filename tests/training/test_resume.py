@@ -21,7 +21,6 @@ from credo.files import read_json
 from credo.policies import FORMAT, VERSION, load_policy
 from credo.storage import read_tensors
 from credo.training import checkpoint, execution
-from credo.training.checkpoint import all_checkpoints
 from credo.training.stopping import Stop
 from credo.types import CredoError
 from training.training_runs import (
@@ -119,7 +118,7 @@ def test_an_interrupted_run_keeps_a_checkpoint_of_the_round_it_stopped_after(tmp
     assert run(tmp_path / "run", config, on_round=interrupt) == "interrupted"
     stopped_at = run_folder.read_summary(tmp_path / "run")
     assert stopped_at["state"] == "interrupted"
-    newest = all_checkpoints(tmp_path / "run")[-1]
+    newest = checkpoint.all_checkpoints(tmp_path / "run")[-1]
     assert read_json(newest / "state.json")["round"] * 16 == stopped_at["steps"]
     assert len(rows(tmp_path / "run", run_folder.METRICS, 0)["step"]) * 16 == stopped_at["steps"]
     begun = []
@@ -143,7 +142,7 @@ def killed(tmp_path_factory):
 def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(damage, straight, killed, tmp_path):
     config, data = CASES["sac-Hopper"]
     shutil.copytree(killed, tmp_path / "run")
-    newest = all_checkpoints(tmp_path / "run")[-1]
+    newest = checkpoint.all_checkpoints(tmp_path / "run")[-1]
     assert newest.name.endswith("8")
     tensors = newest / "seed-0.safetensors"
     if damage == "flip":
@@ -165,7 +164,7 @@ def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(damage, straig
 def test_where_no_checkpoint_is_whole_nothing_is_overwritten(killed, tmp_path):
     config, data = CASES["sac-Hopper"]
     shutil.copytree(killed, tmp_path / "run")
-    for path in all_checkpoints(tmp_path / "run"):
+    for path in checkpoint.all_checkpoints(tmp_path / "run"):
         (path / "state.json").unlink()
     before = rows(tmp_path / "run", run_folder.METRICS, 0)
     with pytest.raises(CredoError, match="no checkpoint is whole"):
@@ -238,7 +237,7 @@ def test_cuts_around_the_first_update_and_in_a_wrapped_replay(rounds, wrapped, t
     folder, config = wrapped
     with pytest.raises(KilledError):
         run(tmp_path / "run", config, data=demonstrations(), on_round=crash_after(rounds))
-    assert all_checkpoints(tmp_path / "run")[-1].name == f"round-{rounds:08d}"
+    assert checkpoint.all_checkpoints(tmp_path / "run")[-1].name == f"round-{rounds:08d}"
     assert run(tmp_path / "run", config, data=demonstrations()) == "done"
     assert_same_run(tmp_path / "run", folder, 1)
 
@@ -310,7 +309,7 @@ def test_a_stop_in_a_round_leaves_the_seeds_whose_turn_has_not_come(tmp_path, mo
         return gymnasium.wrappers.TimeLimit(Stopping(), 200)
 
     assert run(tmp_path / "run", config, pendulum) == "terminated"
-    newest = read_json(all_checkpoints(tmp_path / "run")[-1] / checkpoint.MANIFEST)
+    newest = read_json(checkpoint.all_checkpoints(tmp_path / "run")[-1] / checkpoint.MANIFEST)
     assert [newest["seeds"][str(seed)]["next_round"] for seed in range(3)] == [6, 5, 5]
     assert run(tmp_path / "run", config, pendulum) == "done"
     for seed in range(3):

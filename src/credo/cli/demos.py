@@ -269,6 +269,8 @@ def split(words: Sequence[str]) -> None:
     """Divide demonstrations by episode."""
     about = "Divide demonstrations by episode, at random, into two."
     options = parse(SplitOptions, words, "demos split", about)
+    from credo.demonstrations.load import parse_request
+
     data = _read(options.demonstrations, options, options.clip)
     if data.episodes == 1:
         raise CredoError("demos split: there is one episode only; two or more are needed to divide")
@@ -277,8 +279,6 @@ def split(words: Sequence[str]) -> None:
     for path in options.out:  # all of them before the first is written
         _target(path, options)
     parts = data.split_held_out(options.fraction, options.seed)
-    from credo.demonstrations.load import parse_request
-
     # The half that could not be made again from the other is written first, and the source's own file last: should one
     # fail, nothing is lost.
     source = Path(parse_request(options.demonstrations).name).resolve()

@@ -37,13 +37,12 @@ def number(value: float | None, digits: int = 2) -> str:
 
 
 class Board:
-    """Keeps, per seed, the newest values and the gradient peak since the last evaluation (its round included)."""
+    """Keeps, per seed, the gradient peak since the last evaluation (its round included)."""
 
     def __init__(self, console: Console, expert_return: float | None):
         self.console = console
         self.expert_return = expert_return
         self.progress: Progress | None = None
-        self.newest: dict[int, dict[str, float]] = {}
         self.peak: dict[int, float] = {}
         self.evaluated: dict[int, float] = {}
         self.told = time.monotonic()
@@ -52,12 +51,11 @@ class Board:
         """Take in one round."""
         self.progress = progress
         for seed in progress.seeds:
-            row = self.newest[seed.number] = seed.newest
             step = (seed.last or {}).get("step", 0.0)
             if self.evaluated.get(seed.number) != step:
                 self.evaluated[seed.number] = step
                 self.peak.pop(seed.number, None)
-            gradient = row.get("actor_gradient_max", math.nan)
+            gradient = seed.newest.get("actor_gradient_max", math.nan)
             if not math.isnan(gradient):  # it is, until learning begins
                 self.peak[seed.number] = max(self.peak.get(seed.number, 0.0), gradient)
 
@@ -79,7 +77,7 @@ class Board:
 
     def cells(self, seed) -> list[str]:
         """One seed's row: return, distance, P(expert) on expert and policy samples, gradient peak, filtered share."""
-        row, last = self.newest.get(seed.number, {}), seed.last or {}
+        row, last = seed.newest, seed.last or {}
         if seed.frozen is not None:
             return [str(seed.number), f"frozen at {seed.frozen.step:,}", *["-"] * 5]
         filtered = row.get("filtered_share")

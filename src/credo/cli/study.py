@@ -191,7 +191,6 @@ def report(words: Sequence[str]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for table in tables:
         console.print(rich_table(table))
-        (folder / f"{table.name}.csv").unlink(missing_ok=True)  # where versions before wrote it
     (folder / "tables.md").write_text("\n".join(markdown(table) for table in tables), encoding="utf-8")
     words = ["credo", "study", "report", options.file, "--out", str(options.out)]
     words += ["--plugin", *options.plugin] if options.plugin else []
