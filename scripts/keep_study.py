@@ -18,7 +18,7 @@ import argparse
 import csv
 import fnmatch
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -179,14 +179,11 @@ def chosen_runs(
     return study, runs
 
 
-def main() -> None:
-    parser = study_parser(__doc__)
-    parser.add_argument("--at", type=int, help="judge the seeds after so many steps, and keep these verdicts alone")
-    options = parser.parse_args()
-    study, runs = chosen_runs(parser, options, options.at)
+def keep(out: Path, study: str, runs: Sequence[tuple[Cell, LoadedRun]], at: int | None) -> None:
+    """Write the files of a study's cells; with ``at`` the verdicts after so many steps alone."""
     each = [kept for cell, run in runs for kept in kept_of(cell, run)]
-    name = study.name if options.at is None else f"{study.name}-at-{options.at}"
-    files = Files(options.out, name, {(cell.method, cell.environment) for cell, _ in runs})
+    name = study if at is None else f"{study}-at-{at}"
+    files = Files(out, name, {(cell.method, cell.environment) for cell, _ in runs})
     write(
         files,
         "seeds",
@@ -204,7 +201,7 @@ def main() -> None:
         ),
         ([*kept.place, *seed_row(kept)] for kept in each),
     )
-    if options.at is not None:
+    if at is not None:
         return
     write(
         files,
@@ -224,10 +221,18 @@ def main() -> None:
         ("step", *RECORDED),
         ([*kept.place, *row] for kept in each for row in window_rows(kept.metrics)),
     )
-    described = options.out / f"{study.name}.json"
+    described = out / f"{study}.json"
     told = json.loads(described.read_text()) if described.exists() else {}
     told |= {cell.name: about(run, cell) for cell, run in runs}
     described.write_text(json.dumps(told, indent=1, default=str) + "\n")
+
+
+def main() -> None:
+    parser = study_parser(__doc__)
+    parser.add_argument("--at", type=int, help="judge the seeds after so many steps, and keep these verdicts alone")
+    options = parser.parse_args()
+    study, runs = chosen_runs(parser, options, options.at)
+    keep(options.out, study.name, runs, options.at)
 
 
 if __name__ == "__main__":

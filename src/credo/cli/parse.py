@@ -18,6 +18,8 @@ from credo.config.limits import check_limits
 from credo.types import CredoError, printable
 
 Options = TypeVar("Options")
+PLUGGED = ("learner", "reward", "regularisers")
+"""Options that a plug-in adds names to."""
 
 
 def parse(kind: type[Options], words: Sequence[str], command: str, about: str, default: Any = None) -> Options:
@@ -86,6 +88,11 @@ def plainly(box: str) -> str:
     if wrong:
         name, kind, value = wrong.groups()
         return f"{name}: {value} is not possible; a {'whole ' if kind.startswith('int') else ''}number expected"
+    choice = re.match(r"invalid choice '(.*)' for argument '(\S+)'\. Expected one of \((.*)\)$", line)
+    if choice:
+        value, name, known = choice.groups()
+        others = " (--plugin MODULE imports others)" if name.rpartition(".")[2].lstrip("-") in PLUGGED else ""
+        return f"{name}: {value!r} is not one of {known.replace(chr(39), '')}{others}"
     if line.startswith("Unrecognized options"):
         # What is similar stands below the first rule, an option a line, with its help.
         known = re.findall(
