@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo demo-credo test browser check bench figures learning soak clean
+.PHONY: demo demo-credo test browser check bench figures learning soak lowest clean
 
 $(READY): pyproject.toml constraints.txt scripts/setup.sh
 	PYTHON=$(PYTHON) VENV=$(VENV) bash scripts/setup.sh
@@ -34,6 +34,12 @@ check: $(READY)  ## lint, format, types, layering
 	$(BIN)/mypy
 	$(BIN)/python -m pytest tests/test_layering.py
 
+lowest: browser  ## the suite on the oldest versions that pyproject.toml admits
+	mkdir -p build
+	$(PYTHON) scripts/lowest.py > build/lowest.txt
+	PYTHON=$(PYTHON) VENV=.venv-lowest CONSTRAINTS=build/lowest.txt bash scripts/setup.sh
+	.venv-lowest/bin/python -m pytest -n auto --dist loadfile
+
 bench: $(READY)  ## speed, beside the machine's ceiling and stable-baselines3
 	PYTHON=$(PYTHON) sh benchmarks/setup_peer.sh
 	$(BIN)/python -m benchmarks
@@ -43,4 +49,4 @@ figures: $(READY)  ## the figures and tables of docs/stability.md and its pages,
 	$(BIN)/python -W ignore scripts/stability_tables.py
 
 clean:
-	rm -rf $(VENV) .venv-bench build *.egg-info src/*.egg-info
+	rm -rf $(VENV) .venv-bench .venv-lowest build *.egg-info src/*.egg-info

@@ -51,6 +51,16 @@ LATER = (
     "return at the end, share of the expert's: median (least to most)",
     "best evaluation, share: median (most)",
 )
+ALONE = "stability-bed-dead"
+DEAD = (
+    "",
+    "dead, and run anew",
+    f"dead at {JUDGED:,} then",
+    "of these at the end",
+    "of these at 0.1 of the expert since",
+    "return at the end, share of the expert's: median (least to most)",
+    "best evaluation since, share: median (most)",
+)
 
 REMEDIED = CHANGES | {"later-learning": "learning from step 10,000 on"}
 REMEDIES = (
@@ -141,11 +151,7 @@ def table(results: Path) -> list[str]:
 def longer(results: Path) -> list[str]:
     """A learner in an environment a row: what became of seeds after they were judged for the first time."""
     first, cells = cells_of(results, f"{LONGER}-at-{JUDGED}"), cells_of(results, LONGER)
-    best: dict[tuple[str, str, float], float] = {}
-    for row in read(results / f"{LONGER}-evaluations.csv"):
-        if row["step"] > JUDGED and row["return"] != "":
-            place = row["method"], row["environment"], row["seed"]
-            best[place] = max(row["return"], best.get(place, row["return"]))
+    best = _best_since(results, LONGER)
     told = []
     for method, environment in in_order(cells, LEARNERS):
         rows = whole(cells[method, environment])
@@ -166,6 +172,40 @@ def longer(results: Path) -> list[str]:
             ]
         )
     return markdown(LATER, told)
+
+
+def dead_alone(results: Path) -> list[str]:
+    """A learner in an environment a row, then all: what became of the dead seeds, run anew one by one."""
+    first, cells = cells_of(results, f"{ALONE}-at-{JUDGED}"), cells_of(results, ALONE)
+    best = _best_since(results, ALONE)
+    told, all_rows = [], []
+    for method, environment in in_order(cells, LEARNERS):
+        again = {row["seed"] for row in first[method, environment] if row["verdict"] == "dead"}
+        rows = [
+            row | {"again": row["seed"] in again, "best_return": best[method, environment, row["seed"]]}
+            for row in cells[method, environment]
+        ]
+        all_rows += rows
+        told.append([f"{LEARNERS[method]}, {ENVIRONMENTS[environment]}", *_of_dead(rows)])
+    return markdown(DEAD, [*told, ["all", *_of_dead(all_rows)]])
+
+
+def _of_dead(rows: Rows) -> list[str]:
+    then = [row for row in rows if row["again"]]
+    back = [row for row in then if row["best_return"] >= LOW * row["expert_return"]]
+    dead = sum(row["verdict"] == "dead" for row in then)
+    counts = f"{len(then)} of {len(rows)}", f"{dead} of {len(then)}", f"{len(back)} of {len(then)}"
+    return [str(len(rows)), *counts, *_returns(rows)]
+
+
+def _best_since(results: Path, study: str) -> dict[tuple[str, str, float], float]:
+    """The best evaluation after seeds were judged, by method, environment and seed."""
+    best: dict[tuple[str, str, float], float] = {}
+    for row in read(results / f"{study}-evaluations.csv"):
+        if row["step"] > JUDGED and row["return"] != "":
+            place = row["method"], row["environment"], row["seed"]
+            best[place] = max(row["return"], best.get(place, row["return"]))
+    return best
 
 
 def deaths(results: Path) -> list[str]:

@@ -5,7 +5,7 @@ import os
 os.environ["JAX_PLATFORMS"] = "cpu"
 
 import jax
-import optax.tree
+import optax.tree_utils
 import pytest
 
 jax.config.update("jax_enable_x64", False)
@@ -14,7 +14,7 @@ jax.config.update("jax_disable_most_optimizations", True)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
-_bias_correction = optax.tree.bias_correction
+_bias_correction = optax.tree_utils.tree_bias_correction
 
 
 def _lenient_bias_correction(*arguments, **options):
@@ -23,7 +23,9 @@ def _lenient_bias_correction(*arguments, **options):
         return _bias_correction(*arguments, **options)
 
 
-optax.tree.bias_correction = _lenient_bias_correction
+optax.tree_utils.tree_bias_correction = _lenient_bias_correction
+if hasattr(optax, "tree"):  # which newer versions call it by
+    optax.tree.bias_correction = _lenient_bias_correction
 
 
 @pytest.fixture(scope="session", autouse=True)

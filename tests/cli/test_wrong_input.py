@@ -15,7 +15,10 @@ from credo.policies import save_policy
     [
         ("imitate --reward foo", ["--reward: 'foo' is not one of plr, ", "(--plugin MODULE imports others)"]),
         ("imitate --learner dqn", ["--learner: 'dqn' is not one of ddpg, td3, ", "(--plugin MODULE imports others)"]),
-        ("imitate --discriminator.regularisers foo", ["regularisers: 'foo' is not one of gradient-", "--plugin MODULE"]),
+        (
+            "imitate --discriminator.regularisers foo",
+            ["regularisers: 'foo' is not one of gradient-", "--plugin MODULE"],
+        ),
         ("imitate --execution gpu", ["--execution: 'gpu' is not one of auto, threads, vmap; see credo"]),
         ("imitate --env Foo-v1", ["environment", "Foo-v1"]),
         ("imitate --env CartPole-v1", ["environment", "CartPole-v1", "Discrete"]),

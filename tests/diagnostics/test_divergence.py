@@ -9,7 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from credo.diagnostics.divergence import DIVERGED, ENVIRONMENT_FAILED, KINDS, Criteria, Verdict, verdict
+from credo.diagnostics.divergence import (
+    DIVERGED,
+    ENVIRONMENT_FAILED,
+    KINDS,
+    Activity,
+    Criteria,
+    Verdict,
+    _mostly,
+    verdict,
+)
 
 EXPERT = 3000.0
 ROUND, INTERVAL, START = 64, 5_000, 1_000
@@ -341,3 +350,51 @@ def test_one_low_evaluation_at_the_end_is_no_death():
     assert not verdict(metrics, evaluations, EXPERT).diverged
     metrics, evaluations = curves([*RISING, 2950, 100, 90], dead=[(49_000, np.inf)])
     assert verdict(metrics, evaluations, EXPERT).kind == "dead"
+
+
+WATCHED = (
+    *(f"{name}_gradient_{size}" for name in ("actor", "critic", "discriminator") for size in ("max", "norm")),
+    "discriminator_loss",
+    "critic_loss",
+    "q_mean",
+    "reward_mean",
+)
+
+
+@pytest.mark.parametrize("name", WATCHED)
+def test_an_infinite_number_is_found_wherever_it_is(name):
+    metrics, evaluations = curves(RISING)
+    column = np.where(metrics["step"] <= START, np.nan, 1.0)
+    column[100] = np.inf
+    assert verdict(metrics | {name: column}, evaluations, EXPERT).kind == "non-finite"
+
+
+def test_the_end_is_the_median_of_the_last_three_evaluations():
+    """Their mean would be healthy, and so would the last one alone."""
+    assert verdict(*curves([20, 300, 900, 1000, 1000, 2900]), EXPERT).kind == "weak"
+    near_at_last = curves([np.nan] * 5, distance=[1.0, 0.9, 0.7, 0.7, 0.1])
+    assert verdict(*near_at_last, None).kind == "weak"
+
+
+def by_round(gradient, returns):
+    """Forty rounds of 100 steps, evaluated every ten."""
+    step = np.arange(1, 41) * 100
+    metrics = {"step": step, "actor_gradient_max": np.asarray(gradient, float)}
+    return verdict(metrics, {"step": step[9::10], "return_mean": np.asarray(returns, float)}, EXPERT)
+
+
+def test_a_seed_that_has_not_begun_to_learn_is_not_dead():
+    assert by_round(np.full(40, np.nan), np.zeros(4)).kind == "weak"
+
+
+def test_an_actor_that_wakes_up_from_a_few_rounds_is_no_explosion():
+    """Three active rounds are too few to tell what is usual."""
+    gradient = np.zeros(40)
+    gradient[[5, 6, 7]], gradient[20] = 0.01, 50
+    assert by_round(gradient, np.full(4, 2700.0)).first_explosion is None
+
+
+def test_the_round_that_ends_at_an_evaluation_counts_for_it():
+    step, condition = np.arange(1, 5) * 64, np.array([False, False, False, True])
+    activity = Activity(step, condition, condition, np.zeros(4))
+    assert _mostly(activity, condition, np.array([256]), Criteria(activity_rounds=1)).tolist() == [True]

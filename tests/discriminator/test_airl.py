@@ -5,10 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from credo.config import CredoConfig, DiscriminatorConfig
+from credo.config import CredoConfig, DiscriminatorConfig, RunConfig, SACConfig
 from credo.discriminator.inputs import make_layout
 from credo.discriminator.model import make_discriminator
-from credo.types import CredoError
+from credo.training.state import initial_state, make_parts
+from credo.types import CredoError, EnvironmentSpec
 from reference.multilayer import forward, to_numpy
 
 OBSERVATION, ACTION, DISCOUNT = 2, 1, 0.9
@@ -88,3 +89,25 @@ def test_f_is_the_log_density_of_the_expert():
     expected = -0.5 * ((actions[:, 0] - 0.5) / 0.3) ** 2 - np.log(0.3) - 0.5 * np.log(2 * np.pi)
     np.testing.assert_allclose(f, expected, atol=0.2)
     assert np.ptp(expected) > 0.8
+
+
+def test_reward_and_shaping_begin_as_two_networks():
+    _, discriminator = make("airl-state")
+    network = discriminator.init(jax.random.key(0)).network
+    assert not np.array_equal(network.reward[0].weight, network.shaping[0].weight)
+
+
+def test_a_runs_shaping_has_its_learners_discount():
+    """With h = 1 everywhere the logits of a step that goes on and of one that terminates differ by the discount."""
+    spec = EnvironmentSpec("probe", 1, 1, -np.ones(1, np.float32), np.ones(1, np.float32), 5)
+    discriminator = DiscriminatorConfig(kind="airl-state", hidden=(8,), regularisers=())
+    sac = SACConfig(hidden=(8,), discount=0.9)
+    config = RunConfig(environment="probe", learner="sac", sac=sac, discriminator=discriminator, reward="cr")
+    parts = make_parts(config, spec)
+    state = initial_state(parts, 0)
+    nothing = jax.tree.map(jnp.zeros_like, state.discriminator.network.shaping)
+    shaping = (*nothing[:-1], nothing[-1]._replace(bias=jnp.ones(1)))
+    network = state.discriminator.network._replace(shaping=shaping)
+    inputs = jnp.array([[0.3, 0.1, 0.4, 1.0], [0.3, 0.1, 0.4, 0.0]])
+    goes_on, ended = parts.discriminator.logit(network, inputs, state.learner)
+    assert float(goes_on - ended) == pytest.approx(0.9, rel=1e-4)

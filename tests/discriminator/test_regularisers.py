@@ -369,3 +369,21 @@ def test_settings_belong_to_regularisers():
     assert {name for names in REGULARISER_SETTINGS.values() for name in names} <= fields
     assert "gradient_penalty" not in unused_settings(DiscriminatorConfig())
     assert {"dropout", "input_dropout", "mixup"} <= unused_settings(DiscriminatorConfig())
+
+
+def updated(regulariser, scale, **changes):
+    """Metrics of an update whose network's weights are ``scale`` times what they begin with."""
+    config = DiscriminatorConfig(hidden=(8,), batch_size=4, regularisers=(regulariser,), **changes)
+    discriminator = make_discriminator(config, CredoConfig(mode="off"), "plr", 2, 1)
+    state = discriminator.init(jax.random.key(0))
+    network = tuple(Layer(scale * layer.weight, layer.bias) for layer in state.network)
+    generator = np.random.default_rng(0)
+    expert, policy = (jnp.asarray(generator.standard_normal(shape), jnp.float32) for shape in ((20, 3), (1, 4, 3)))
+    return discriminator.update(state._replace(network=network), expert, policy, jax.random.key(1))[1]
+
+
+def test_what_alters_logit_or_network_does_so_in_the_loss():
+    """Not in rewards alone: far past the clamp there is no gradient, and a normalised network has no scale."""
+    assert float(updated("logit-clamp", 1000.0, logit_clamp=0.01)["discriminator_gradient_max"]) == 0.0
+    one, thirty = (float(updated("spectral-normalisation", scale)["discriminator_loss"]) for scale in (1.0, 30.0))
+    assert one == pytest.approx(thirty, rel=1e-4)

@@ -126,3 +126,14 @@ def test_memory_estimate_is_what_the_arrays_take():
         replay.side_index,
     ]
     assert bytes_needed(1000, 11, 3) == sum(array.nbytes for array in arrays)
+
+
+def test_a_step_whose_episode_was_ended_for_it_keeps_its_own_successor():
+    """Where a resumed run cannot restore an episode, the next step begins another."""
+    replay = Replay(8, 1, 1)
+    for number in (1.0, 50.0):
+        one = np.full((1, 1, 1), number, np.float32)
+        ends = np.zeros((1, 1), bool)
+        replay.add(Transition(one, one, one[..., 0], one + 1, ends), ends)
+        replay.end_episode(0)
+    np.testing.assert_array_equal(replay.gather(np.array([0, 1])).next_observation, [[2.0], [51.0]])

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from credo import networks
 from credo.config import PPOConfig
 from credo.learners.ppo import (
     RunningReturn,
@@ -214,3 +215,10 @@ def test_actions_are_drawn_from_the_density_they_are_given():
     # The mean log density of draws from a Gaussian is minus its entropy.
     mean = float(jnp.mean(learner.log_prob(state, observation, drawn)))
     assert mean == pytest.approx(-float(gaussian_entropy(state.log_std)), abs=0.03)
+
+
+def test_the_mean_value_is_of_the_critic_before_the_update():
+    _, state, rollout, _ = start(BASE)
+    _, metrics = update(BASE)
+    value = networks.apply(state.critic, rollout.observation, BASE.activation)
+    assert metrics["value_mean"] == pytest.approx(float(value.mean()), rel=1e-4)

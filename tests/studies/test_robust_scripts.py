@@ -14,7 +14,15 @@ SHARES = ("filtered_share", "expert_probability_expert", "expert_probability_pol
 
 @pytest.fixture
 def scripts(monkeypatch):
-    names = ("robust_table", "parts_table", "replacement_table", "bed_table", "early_tables", "critics_table")
+    names = (
+        "robust_table",
+        "parts_table",
+        "replacement_table",
+        "bed_table",
+        "early_tables",
+        "critics_table",
+        "dead_seeds",
+    )
     yield from script_modules.loaded(monkeypatch, *names)
 
 
@@ -290,24 +298,61 @@ def test_the_gradients_of_the_dead_are_told_until_they_died_and_since(scripts, t
     assert last[1:] == ["3", "256", "12", "2e-07 (384)", "1.00", "2e-07", "none"]
 
 
-def test_seeds_of_longer_runs_are_told_by_what_they_were_at_first(scripts, tmp_path):
-    """Seed 0 comes back, seed 1 stays dead, seed 2 dies later, seed 3 lives; returns before the first judgement do
-    not count."""
+@pytest.fixture
+def judged_twice(tmp_path):
+    """Four seeds as they are at 25,000 steps and later: seed 0 comes back, seed 1 stays dead, seed 2 dies later, seed 3
+    lives; returns before the first judgement do not count."""
     names = ("method", "environment", "seed", "verdict", "steps", "best_return", "last_return", "expert_return")
 
-    def seeds(study, verdicts, steps):
-        ends = (40.0, 1.0, 2.0, 11.0)
-        rows = [("td3", "hopper", n, kind, steps, 50, ends[n], 100) for n, kind in enumerate(verdicts)]
-        write(tmp_path / f"{study}-seeds.csv", names, [dict(zip(names, row, strict=True)) for row in rows])
+    def write_study(study):
+        def seeds(file, verdicts, steps):
+            ends = (40.0, 1.0, 2.0, 11.0)
+            rows = [("td3", "hopper", n, kind, steps, 50, ends[n], 100) for n, kind in enumerate(verdicts)]
+            write(tmp_path / f"{file}-seeds.csv", names, [dict(zip(names, row, strict=True)) for row in rows])
 
-    seeds("stability-bed-longer-at-25000", ("dead", "dead", "weak", "weak"), 24_960)
-    seeds("stability-bed-longer", ("weak", "dead", "dead", "weak"), 99_968)
-    told = {0: (5, 10), 1: (50, 9), 2: (50, 2), 3: (5, 11)}
-    columns = ("method", "environment", "seed", "step", "return")
-    found = [("td3", "hopper", n, step, told[n][step > 25_000]) for n in told for step in (22_464, 27_456)]
-    write(
-        tmp_path / "stability-bed-longer-evaluations.csv", columns, [dict(zip(columns, x, strict=True)) for x in found]
-    )
+        seeds(f"{study}-at-25000", ("dead", "dead", "weak", "weak"), 24_960)
+        seeds(study, ("weak", "dead", "dead", "weak"), 99_968)
+        told = {0: (5, 10), 1: (50, 9), 2: (50, 2), 3: (5, 11)}
+        columns = ("method", "environment", "seed", "step", "return")
+        found = [("td3", "hopper", n, step, told[n][step > 25_000]) for n in told for step in (22_464, 27_456)]
+        write(tmp_path / f"{study}-evaluations.csv", columns, [dict(zip(columns, x, strict=True)) for x in found])
+
+    return write_study
+
+
+def test_seeds_of_longer_runs_are_told_by_what_they_were_at_first(scripts, judged_twice, tmp_path):
+    judged_twice("stability-bed-longer")
     (row,) = lines_of(scripts["bed_table"].longer(tmp_path))
     assert row[:4] == ["TD3, Hopper-v5", "99,968", "2 of 4", "1 of 2"]
     assert row[4:] == ["1 of 2", "1 of 2", "2 of 4", "0.07 (0.01 to 0.40)", "0.50 (0.50)"]
+
+
+def test_dead_seeds_that_ran_alone_are_told_by_whether_they_died_again(scripts, judged_twice, tmp_path):
+    judged_twice("stability-bed-dead")
+    row, everything = lines_of(scripts["bed_table"].dead_alone(tmp_path))
+    assert row[:5] == ["TD3, Hopper-v5", "4", "2 of 4", "1 of 2", "1 of 2"]
+    assert row[5:] == ["0.07 (0.01 to 0.40)", "0.10 (0.11)"]
+    assert everything == ["all", *row[1:]]
+
+
+def test_the_seeds_to_run_alone_are_the_dead_that_no_longer_run_has(scripts, tmp_path):
+    names = ("method", "environment", "seed", "verdict")
+
+    def seeds(study, *rows):
+        write(tmp_path / f"{study}-seeds.csv", names, [dict(zip(names, row, strict=True)) for row in rows])
+
+    seeds("stability-bed-longer", ("td3", "hopper", 0, "dead"))
+    seeds(
+        "stability-bed",
+        ("td3 plain", "hopper", 0, "dead"),  # has been gone on with
+        ("ddpg plain", "hopper", 8, "dead"),
+        ("ddpg plain", "hopper", 2, "dead"),
+        ("ddpg plain", "hopper", 3, "weak"),
+        ("sd3 plain", "walker2d", 9, "dead"),
+        ("sd3 credo", "walker2d", 1, "dead"),
+    )
+    found = scripts["dead_seeds"].cells(tmp_path)
+    assert [cell.name for cell in found] == ["ddpg/hopper/2", "ddpg/hopper/8", "sd3/walker2d/9"]
+    assert [cell.config.seed_numbers for cell in found] == [(2,), (8,), (9,)]
+    assert {(cell.config.steps, cell.config.credo.mode) for cell in found} == {(100_000, "off")}
+    assert found[2].config.sd3.noise_samples == 8

@@ -18,6 +18,7 @@ from credo.learners.cloning import negative_log_likelihood
 from credo.policies import load_policy
 from credo.random import Purpose
 from credo.reports.load import load_run
+from credo.training import clone as clone_training
 from credo.training import loop
 from credo.training.clone import Data, make_cloner, make_data, make_state_cloner
 from credo.training.state import initial_state, make_constants, make_parts
@@ -304,3 +305,30 @@ def test_a_clone_that_is_not_finite_is_frozen_and_its_run_ends(learner, demonstr
     assert not verdicts[0].diverged
     policy = load_policy(run_folder.policy_path(tmp_path / "run", 1, "last"))
     assert np.isfinite(policy.normalised_action(np.zeros((1, 4), np.float32))).all()
+
+
+def test_every_pass_has_its_own_order(monkeypatch):
+    drawn, make = [], clone_training.host_generator
+
+    def spied(*name):
+        drawn.append(make(*name).permutation(40).tolist())
+        return make(*name)
+
+    monkeypatch.setattr(clone_training, "host_generator", spied)
+    learner = LEARNERS["td3"](TD3Config(hidden=(4,)), 3, 2)
+    cloner = make_cloner(learner.cloning, BCConfig(batch_size=8, epochs=2), tiny_data())
+    cloner(learner.init(jax.random.key(0)).actor, 0)
+    assert len(drawn) == 2
+    assert drawn[0] != drawn[1]
+
+
+def test_the_held_out_loss_is_of_all_rows(monkeypatch):
+    learner = LEARNERS["td3"](TD3Config(hidden=(4,)), 3, 2)
+
+    def loss():
+        cloner = make_cloner(learner.cloning, BCConfig(batch_size=8, epochs=2), tiny_data())
+        return cloner(learner.init(jax.random.key(0)).actor, 0).best.held_out_loss
+
+    whole = loss()
+    monkeypatch.setattr(clone_training, "VALIDATION_CHUNK", 7)
+    assert loss() == pytest.approx(whole, rel=1e-5)

@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -18,39 +17,9 @@ from credo.policies import load_policy
 from credo.training.relabel import relabelled
 from credo.training.seed import draw_experience, make_seed
 from credo.training.state import initial_state, make_constants, make_parts
-from credo.types import EnvironmentSpec, Transition
-from training.training_runs import SMALL, changed, rows, run
-
-SPEC = EnvironmentSpec("probe", 1, 1, -np.ones(1, np.float32), np.ones(1, np.float32), 5)
-
-
-def settings(**changes):
-    return changed(
-        environment="probe",
-        reward="cr",
-        credo=changed(SMALL.credo, mode="off"),
-        discriminator=changed(SMALL.discriminator, **changes),
-    )
-
-
-def linear(parts, *weights):
-    """The state of a discriminator whose logit is linear in what it sees: behind two rectifiers, x and -x."""
-    size = parts.discriminator.layout.size
-    state = parts.discriminator.init(jax.random.key(0))
-    weight = np.zeros((size, 8), np.float32)
-    weight[:, 0], weight[:, 1] = weights, -np.asarray(weights)
-    first = state.network[0]._replace(weight=jnp.asarray(weight), bias=jnp.zeros(8))
-    last = state.network[1]._replace(weight=jnp.array([[1.0], [-1.0], *[[0.0]] * 6]), bias=jnp.zeros(1))
-    return state._replace(network=(first, last))
-
-
-BATCH = Transition(
-    observation=jnp.array([[1.0], [2.0], [3.0]]),
-    action=jnp.array([[0.5], [0.5], [0.5]]),
-    reward=jnp.zeros(3),
-    next_observation=jnp.array([[2.0], [3.0], [4.0]]),
-    terminated=jnp.array([False, False, True]),
-)
+from credo.types import Transition
+from training.linear_discriminator import BATCH, SPEC, linear, settings
+from training.training_runs import rows, run
 
 
 def test_a_terminated_step_brings_the_absorbing_state_for_ever_and_a_truncated_one_does_not():
@@ -235,3 +204,19 @@ def test_the_default_state_has_no_statistics():
     state = initial_state(make_parts(settings(), SPEC), 0)
     assert isinstance(state.discriminator, DiscriminatorState)
     assert state.discriminator.rewards == ()
+
+
+def test_the_reward_is_clipped_on_both_sides():
+    parts = make_parts(settings(reward_clip=8.0), SPEC)
+    low = BATCH._replace(observation=-10 * BATCH.observation)
+    np.testing.assert_allclose(relabelled(parts, linear(parts, 2.0, 10.0), low, None)[1], [-8.0, -8.0, -8.0])
+
+
+def test_the_absorbing_reward_is_clipped_and_divided_as_others_are():
+    clipped = make_parts(settings(absorbing_states=True, reward_clip=8.0), SPEC)
+    _, reward, metrics = relabelled(clipped, linear(clipped, 2.0, 50.0, 10.0), BATCH, None)
+    assert float(metrics["absorbing_reward"]) == 8.0
+    np.testing.assert_allclose(reward, [7.0, 8.0, 8.0 + 99 * 8.0], rtol=1e-5)
+    scaled = make_parts(settings(absorbing_states=True, reward_normalisation=True), SPEC)
+    _, _, metrics = relabelled(scaled, linear(scaled, 2.0, -0.3, 10.0), BATCH, None)
+    assert float(metrics["absorbing_reward"]) == pytest.approx(-0.3 / np.array([7.0, 9.0, 11.0]).std(), rel=1e-5)

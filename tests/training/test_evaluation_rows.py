@@ -1,0 +1,77 @@
+"""The numbers of an evaluation by hand, which episodes are held out, and which policy is kept."""
+
+import dataclasses
+import types
+
+import numpy as np
+import pytest
+
+from credo.demonstrations import from_episodes
+from credo.environments import Episode
+from credo.training.evaluate import badness, divided, evaluate, expert_probability
+from credo.training.state import SPLIT_SEED, initial_state, make_constants, make_parts
+from credo.training.stopping import Stop
+from training.linear_discriminator import SPEC, linear, settings
+
+
+def episode(length, start, terminated=False, reward=1.0, success=None):
+    """Observations that count on from ``start``."""
+    numbers = start + np.arange(length + 1, dtype=np.float32)[:, None]
+    rewards = np.full(length, reward, np.float32)
+    return Episode(numbers, np.full((length, 1), 0.1, np.float32), rewards, terminated, not terminated, success)
+
+
+def test_the_nearest_policy_is_kept_and_without_demonstrations_the_best():
+    near, far = {"occupancy_distance": 0.2, "return_mean": 1.0}, {"occupancy_distance": 0.9, "return_mean": 5.0}
+    assert badness(near) < badness(far)
+    good, bad = ({"occupancy_distance": np.nan, "return_mean": value} for value in (5.0, 1.0))
+    assert badness(good) < badness(bad)
+
+
+def test_held_out_episodes_are_kept_from_the_discriminator_and_the_statistics():
+    parts = make_parts(dataclasses.replace(settings(), held_out=0.34), SPEC)
+    data = from_episodes([episode(5, 100 * index) for index in range(3)], "probe")
+    constants, held_out = divided(parts, data)
+    split = data.split_held_out(0.34, SPLIT_SEED)
+    mean, deviation = split.training.statistics()
+    np.testing.assert_array_equal(held_out.observation, split.held_out.observation)
+    np.testing.assert_array_equal(constants.observation_mean, mean)
+    seen = (split.training.observation - mean) / deviation
+    np.testing.assert_allclose(constants.expert_inputs[:, :1], seen, rtol=1e-5)
+
+
+def test_a_row_is_of_the_episodes_that_were_played():
+    parts = make_parts(settings(), SPEC)
+    constants, held_out = divided(parts, from_episodes([episode(5, 100 * index) for index in range(20)], "probe"))
+    played = [
+        episode(5, -100, success=False),
+        episode(3, -300, terminated=True, reward=2.0, success=True),
+        episode(5, -500, success=False),
+    ]
+    seed = types.SimpleNamespace(number=0, evaluator=types.SimpleNamespace(run=lambda *rest: played))
+    policy = types.SimpleNamespace(normalised_action=lambda observation: np.zeros((len(observation), 1)))
+    seen = []
+
+    def probability(state, constants, observation, action, following, terminated):
+        seen.append((observation, following, terminated))
+        return 0.75 if (observation >= 0).all() else 0.25
+
+    row = evaluate(parts, constants, seed, None, policy, held_out, probability, Stop())
+    assert (row["expert_probability_held_out"], row["expert_probability_policy"]) == (0.75, 0.25)
+    for observation, following, _ in seen:
+        np.testing.assert_array_equal(following, observation + 1)
+    observation, following, terminated = seen[1]
+    assert observation.min() == -500
+    np.testing.assert_array_equal(terminated, following[:, 0] == -297)  # the truncated ends are no such
+    assert (row["return_min"], row["return_mean"], row["return_max"]) == (5.0, pytest.approx(16 / 3), 6.0)
+    assert row["success_rate"] == pytest.approx(1 / 3)
+
+
+def test_the_discriminator_is_asked_about_normalised_observations():
+    parts = make_parts(settings(), SPEC)
+    half = np.full(1, 0.5, np.float32), np.full(1, 2.0, np.float32)
+    constants = make_constants(parts, half, np.zeros((9, 1), np.float32), np.zeros((9, 1), np.float32))
+    state = initial_state(parts, 0)._replace(discriminator=linear(parts, 2.0, 0.0))
+    one = np.array([[4.5]], np.float32)  # (4.5 - 0.5) / 2 = 2, whose logit is 4
+    found = expert_probability(parts)(state, constants, one, 0 * one, one, np.zeros(1, bool))
+    assert float(found) == pytest.approx(1 / (1 + np.exp(-4)), rel=1e-5)
