@@ -229,3 +229,25 @@ def test_a_strangers_actions_are_those_of_the_environment(tmp_path):
     words = f"demos generate --expert {tmp_path / 'p.onnx'} --env Pendulum-v1 --noise 0 --episodes 1 --out {out}"
     main(words.split())
     np.testing.assert_allclose(load_demonstrations(str(out)).action, 0.5, atol=1e-6)
+
+
+def test_of_three_actors_the_best_is_not_forgotten(tmp_path):
+    """Worths of 5, 1 and 3: the last is better than the second, and not than the first."""
+
+    def constant(size, *outputs):
+        return (Layer(np.zeros((size, len(outputs)), np.float32), np.array(outputs, np.float32)),)
+
+    actors = tuple(constant(5, action, 0, 0) for action in (0, 0.1, 0.2))
+    critics = tuple(constant(8, worth) for worth in (5, 1, 3))
+    policy = dataclasses.replace(make_policy(sizes=(5, 8, 3)), layers=actors[0], rivals=actors[1:], critics=critics)
+    (tmp_path / "policy.onnx").write_bytes(onnx_bytes(policy))
+    observation = np.zeros((2, 5), np.float32)
+    expected = dataclasses.replace(policy, rivals=(), critics=())(observation)
+    np.testing.assert_allclose(policy(observation), expected, atol=1e-6)
+    np.testing.assert_allclose(load_policy(tmp_path / "policy.onnx")(observation), expected, atol=1e-6)
+
+
+def test_a_robot_is_not_sent_what_comes_of_nan(tmp_path):
+    (tmp_path / "policy.onnx").write_bytes(onnx_bytes(make_policy()))
+    with pytest.raises(CredoError, match="policy: observation holds nan; finite numbers expected"):
+        load_policy(tmp_path / "policy.onnx")(np.array([0, np.nan, 0, 0, 0]))

@@ -352,3 +352,9 @@ def test_an_expert_that_fits_is_named(make_demonstrations):
     high = np.ones(3, np.float32)
     with pytest.raises(CredoError, match="but Hopper-v4 has 11; shipped for it: hopper-expert"):
         check_fits(make_demonstrations([3]), EnvironmentSpec("Hopper-v4", 11, 3, -high, high, None))
+
+
+def test_an_episode_that_reaches_the_time_limit_has_not_fallen(make_demonstrations):
+    episodes = make_demonstrations([4, 4, 3])
+    unknown = np.zeros(len(episodes), bool)
+    assert replace(episodes, terminated=unknown, truncated=unknown).fell(4).tolist() == [False, False, True]

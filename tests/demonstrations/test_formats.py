@@ -346,6 +346,10 @@ def test_merge(make_demonstrations):
     ):
         with pytest.raises(CredoError, match=message):
             merge([one, other])
+    nameless, elsewhere = replace(one, environment=""), replace(two, environment="Other-v0")
+    assert merge([nameless, two]).environment == two.environment
+    with pytest.raises(CredoError, match=f"part 2 is of Other-v0, part 1 of {two.environment}"):
+        merge([nameless, two, elsewhere])
 
 
 def test_table_of_formats_is_documented():

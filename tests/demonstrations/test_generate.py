@@ -15,6 +15,7 @@ import pytest
 import credo
 from credo.demonstrations import generate_demonstrations
 from credo.demonstrations.generate import LANES
+from credo.environments.probes import PointMass, point_mass_expert
 from credo.policies import Layer, Policy
 from credo.types import CredoError
 
@@ -204,3 +205,10 @@ def test_no_worker_outlives_a_program_that_is_killed(tmp_path):
     while any(worker.exists() for worker in workers):
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def test_sets_of_neighbouring_seeds_share_no_episode():
+    """The second chunk of seed 0 is not the first of seed 1."""
+    many = generate_demonstrations(PointMass, point_mass_expert, episodes=LANES + 1, seed=0)
+    other = generate_demonstrations(PointMass, point_mass_expert, episodes=1, seed=1)
+    assert not np.array_equal(many.episode(LANES).observation[0], other.episode(0).observation[0])

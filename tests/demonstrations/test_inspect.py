@@ -121,3 +121,11 @@ def test_the_action_box_is_told(make_demonstrations):
     ):
         sized = replace(d, action_bounds=bounds if bounds is None else np.array(bounds, np.float32))
         assert dict(lines(inspect(sized)))["action box"].startswith(told)
+
+
+def test_episodes_of_other_actions_are_no_duplicates(make_demonstrations):
+    twice = make_demonstrations([5, 6]).select_episodes([0, 0])
+    assert any("duplicates" in line for line in inspect(twice).problems)
+    action = twice.action.copy()
+    action[5:] /= 2
+    assert not any("duplicates" in line for line in inspect(replace(twice, action=action)).problems)

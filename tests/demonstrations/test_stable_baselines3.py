@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from credo.demonstrations import generate_demonstrations, read_file
-from credo.demonstrations.formats.stable_baselines3 import is_policy, load_stable_baselines3
+from credo.demonstrations.formats.stable_baselines3 import ClippedPolicy, is_policy, load_stable_baselines3
 from credo.environments import environment_spec, make_environment
+from credo.policies import Layer, Policy
 from credo.types import CredoError
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -91,3 +92,10 @@ def test_statistics_of_vecnormalize_are_refused(tmp_path):
     path.write_bytes(pickle.dumps({"obs_rms": 1}))
     with pytest.raises(CredoError, match="is a Python pickle, which is never loaded"):
         read_file(path)
+
+
+def test_actions_of_a_box_that_is_not_symmetric_are_scaled_from_its_middle():
+    network = (Layer(np.zeros((1, 2)), np.array([3.0, 9.0])),)
+    box = np.zeros(2), np.array([4.0, 8.0])
+    policy = Policy(network, "tanh", np.zeros(1), np.ones(1), *box, "test")
+    assert ClippedPolicy(policy)(np.zeros((1, 1))).tolist() == [[0.5, 1.0]]

@@ -126,3 +126,19 @@ def test_what_can_begin_a_replay(single, without_actions):
     ):
         with pytest.raises(CredoError, match=words):
             check_loggable(data, rewarded=rewarded, lanes=lanes)
+
+
+def counted(*numbers):
+    observation = np.array(numbers, np.float32)[:, None]
+    return Episode(observation, np.zeros((len(numbers) - 1, 1), np.float32), None, True, False, None)
+
+
+def test_the_last_stack_of_a_short_episode_holds_none_of_the_one_before():
+    stacked = stack_frames(from_episodes([counted(9, 8, 7, 6), counted(1, 2)], "test"), 3)
+    assert stacked.successor.tolist() == [[8, 7, 6], [1, 1, 2]]
+
+
+def test_half_of_a_two_step_episode_is_not_a_whole_one():
+    half = from_episodes([counted(1, 2, 3)], "test").subsample(2, 0)
+    with pytest.raises(CredoError, match="whole episodes"):
+        stack_frames(half, 2)

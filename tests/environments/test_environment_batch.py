@@ -14,7 +14,15 @@ from credo.environments import (
     NonFiniteEnvironmentError,
     make_environment,
 )
-from credo.environments.probes import AutoresetProbe, Fragile, ObservationReward, PointMass, TimeLimitProbe
+from credo.environments import batch as environment_batch
+from credo.environments.probes import (
+    AutoresetProbe,
+    ConstantReward,
+    Fragile,
+    ObservationReward,
+    PointMass,
+    TimeLimitProbe,
+)
 from credo.random import Purpose, episode_seed
 from credo.types import CredoError
 
@@ -248,3 +256,43 @@ def test_close_twice():
     batch = EnvironmentBatch(PointMass, 0)
     batch.close()
     batch.close()
+
+
+class Narrow(PointMass):
+    """A box of float64 whose bounds float32 cannot hold."""
+
+    def __init__(self):
+        super().__init__()
+        self.action_space = gymnasium.spaces.Box(np.full(2, -0.3), np.full(2, 0.1), dtype=np.float64)
+
+    def step(self, action):
+        assert self.action_space.contains(action)
+        return super().step(action)
+
+
+@pytest.mark.parametrize("end", [-1.0, 1.0])
+def test_rounding_leaves_no_action_box(end):
+    EnvironmentBatch(Narrow, 0).step(np.full((1, 2), end))
+
+
+class Alternates(ConstantReward):
+    """Episodes of one and of two steps by turns, where there might be five."""
+
+    max_episode_steps = 5
+    count = 0
+
+    def _start(self):
+        self.count += 1
+        return super()._start()
+
+    def _advance(self, action):
+        observation, reward, *_ = super()._advance(action)
+        return observation, reward, self._step > self.count % 2, False, {}
+
+
+def test_short_episodes_are_doubted_in_a_row_only(monkeypatch):
+    monkeypatch.setattr(environment_batch, "SHORT_EPISODES", 3)
+    batch = EnvironmentBatch(Alternates, 0)
+    for _ in range(30):
+        batch.step(np.zeros((1, 1)))
+    assert batch.notes == []

@@ -288,3 +288,10 @@ def test_a_factory_that_shares_one_environment_or_fails_is_refused():
 
     with pytest.raises(CredoError, match=r"the factory 'test.*failing.*' raised OSError: no such port"):
         make_environment(failing)
+
+
+def test_of_two_time_limits_the_shorter_one_counts():
+    def twice():
+        return gymnasium.wrappers.TimeLimit(gymnasium.wrappers.TimeLimit(PointMass(), 9), 4)
+
+    assert environment_spec(make_environment(twice), "twice").max_episode_steps == 4

@@ -21,7 +21,9 @@ from credo.environments import (
     LostEnvironmentError,
     Workers,
 )
+from credo.environments.lane import EpisodeStart
 from credo.environments.probes import Fragile, PointMass, point_mass_expert
+from credo.environments.workers import RemoteLanes
 from credo.types import CredoError
 
 
@@ -181,3 +183,34 @@ def test_ctrl_c_and_sigterm_leave_the_environments_to_the_run(worker):
     batch.step(np.zeros((1, 2)))
     assert worker.process_ids == [process_id]
     batch.close()
+
+
+def test_seeds_are_spread_over_the_workers():
+    workers = Workers(2)
+    batches = [EnvironmentBatch(PointMass, seed, workers=workers) for seed in (0, 1)]
+    assert len(workers.process_ids) == 2
+    for batch in batches:
+        batch.close()
+    workers.close()
+
+
+def test_an_environment_that_was_restored_by_its_actions_is_brought_back_by_them():
+    workers = Workers(1)
+    here, there = EnvironmentBatch(PointMass, 5), EnvironmentBatch(PointMass, 5, workers=workers)
+    action = np.full((1, 2), 0.5)
+    for _ in range(3):
+        here.step(action)
+    assert there.restore(here.state()) == []
+    workers.of_seed(5).kill()
+    expected, found = here.step(action), there.step(action)
+    assert found.next_observation.tobytes() == expected.next_observation.tobytes()
+    workers.close()
+
+
+def test_a_worker_that_ends_between_two_episodes_costs_none():
+    workers = Workers(1)
+    lanes = RemoteLanes(PointMass, workers.of_seed(5), 5)
+    lanes.reset(0, EpisodeStart(5, 0, 1))
+    workers.of_seed(5).kill()
+    assert lanes.reset(0, EpisodeStart(5, 1, 2)).shape == (4,)
+    workers.close()

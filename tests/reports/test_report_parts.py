@@ -8,7 +8,7 @@ from credo import run_folder, run_rows
 from credo.cli import main
 from credo.reports.collect import Reader
 from credo.reports.report import write_report
-from credo.reports.summaries import headline, tables
+from credo.reports.summaries import headline, overview, tables
 from credo.studies.read import MethodRun
 
 
@@ -90,3 +90,9 @@ def test_the_headline_tells_the_failed(make_run):
     path.unlink()
     run_rows.write_part(folder, run_folder.EVALUATIONS, 0, rows)
     assert headline(Reader().collect([folder]))[0] == "None of 1 seed diverged so far (1 failed)"
+
+
+def test_the_median_last_return_counts_frozen_seeds_as_the_lowest(make_run, tmp_path):
+    make_run("a", ("broken", "broken", "weak", "healthy", "healthy"))
+    (row,) = overview(Reader().collect([tmp_path])).rows
+    assert row[4] == 800

@@ -125,3 +125,11 @@ def test_runs_are_listed_for_programs_too(make_run, tmp_path):
     assert told[str(folder)]["kept_returns"] == [2800.0, None]
     assert told[str(folder)]["verdicts"] == ["healthy", "dead"]
     assert "not readable as JSON" in told[str(tmp_path / "spoiled")]["problem"]
+
+
+def test_of_negative_returns_there_is_no_share(make_run):
+    """Twice the cost would read as 200% of the expert."""
+    folder = make_run("one", ("weak",), expert=-150.0)
+    run_folder.write_json(folder / "summary.json", {"state": "done", "seeds": {"0": {"selected_return": -300.0}}})
+    (row,) = seed_rows(load_run(folder))
+    assert (row.selected_return, row.expert_share) == (-300, None)

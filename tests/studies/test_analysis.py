@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from made_up_curves import curve, digests, group
 
-from credo.diagnostics.divergence import Criteria
+from credo.diagnostics.divergence import Criteria, verdict
 from credo.studies.analysis import analyse_digests
 from credo.studies.association import signs, together
+from credo.studies.counts import holm
 from credo.studies.curves import RETURN, final_score
 
 
@@ -202,3 +203,46 @@ def test_no_frozen_seed_beats_one_that_goes_on():
     gone = gone._replace(evaluations=gone.evaluations | {"failed": failed})
     scores = {row[:2]: row[3] for row in tables([curve(level=-500.0, method="slow"), gone])["scores"].rows}
     assert scores["slow", "Hopper"] == scores["one", "Hopper"] == pytest.approx(-0.5)
+
+
+def test_methods_differ_by_corrected_p():
+    """5 of 11 against none: p = 0.035 alone, 0.11 of three."""
+    three = group("a", "H", healthy=6, dead=5) + group("b", "H", healthy=11) + group("c", "H", healthy=8, dead=3)
+    table = tables(three)["divergence-tests"]
+    p, adjusted = column(table, "p"), column(table, "p (Holm)")
+    assert min(p) < 0.05 < min(adjusted)
+    assert adjusted == holm(p)
+    assert set(column(table, "at 0.05")) == {"not shown to differ"}
+
+
+def test_what_goes_together_has_corrected_p():
+    exploded = [curve("exploded", "plain", "Hopper", seed=20 + number) for number in range(3)]
+    table = tables(group("plain", "Hopper", healthy=7, dead=4) + exploded)["association"]
+    p = column(table, "p")
+    assert None not in p
+    assert column(table, "p (Holm)") == holm(p) != p
+
+
+def test_power_is_that_of_the_method_with_fewest_seeds():
+    table = tables(group("a", "Hopper", healthy=11) + group("b", "Hopper", healthy=5))["power"]
+    assert set(column(table, "seeds a method")) == {5}
+
+
+def test_the_share_that_fails_is_of_all_at_risk():
+    table = tables(group("plain", "Hopper", healthy=8, dead=3))["early-warning"]
+    at_risk, later, share = (column(table, name) for name in ("seeds at risk", "fail later", "share that fail"))
+    assert share == [failing / all_seeds for failing, all_seeds in zip(later, at_risk, strict=True)]
+    assert any(failing != warned for failing, warned in zip(later, column(table, "warned"), strict=True))
+
+
+def test_signs_have_their_boundaries_and_criteria():
+    (seed,) = digests([curve()])
+    assert signs(seed._replace(expert_probability=0.99), RETURN, Criteria()).sure
+    one = curve()
+    metrics = one.metrics | {"critic_loss": np.full(400, np.inf)}
+    (seed,) = digests([one._replace(metrics=metrics, verdict=verdict(metrics, one.evaluations, 1000.0))])
+    assert (seed.verdict.kind, signs(seed, RETURN, Criteria()).exploded) == ("non-finite", True)
+    one.evaluations["return_mean"][-1] = 0
+    (seed,) = digests([one])
+    assert not signs(seed, RETURN, Criteria()).low
+    assert signs(seed, RETURN, Criteria(late_evaluations=1)).low

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
-from made_up_curves import digests, group
+from made_up_curves import curve, digests, group
 
+from credo.diagnostics.divergence import Verdict
 from credo.studies.curves import DIAGNOSTICS
 from credo.studies.foretelling import (
     LANDMARKS,
@@ -129,3 +130,14 @@ def test_the_same_seed_under_another_method_does_not_choose():
     assert not warned.any()
     (warned,), _ = leave_one_out(values[None], fails, np.arange(10))
     assert warned.tolist() == fails.tolist()
+
+
+def test_warnings_are_read_in_the_first_half_of_a_run():
+    (seed,) = digests([curve()])
+    assert landmarks([seed._replace(last_step=20_000)])[-1] == 10_000
+
+
+def test_a_seed_that_failed_is_no_survivor():
+    (seed,) = digests([curve()])
+    assert failure_step(seed._replace(verdict=Verdict("failed", 9_000, "", None))) == 9_000
+    assert failure_step(seed._replace(verdict=Verdict("weak", None, "", None))) == np.inf

@@ -131,3 +131,11 @@ def test_the_lease_of_a_process_that_is_known_to_have_ended_is_released(tmp_path
     assert not current(tmp_path).holds()
     assert acquire(tmp_path).number == mine.number + 1
     release_of(tmp_path / "never", os.getpid())
+
+
+def test_another_machines_process_of_the_same_number_keeps_its_lease(tmp_path):
+    mine = acquire(tmp_path)
+    told = json.loads(mine.path.read_text())
+    mine.path.write_text(json.dumps(told | {"host": "elsewhere"}))
+    release_of(tmp_path, told["process"])
+    assert current(tmp_path).holds()

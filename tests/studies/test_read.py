@@ -4,10 +4,12 @@ import dataclasses
 
 import numpy as np
 import pytest
+from made_up_curves import curve
 
 from credo import run_folder, run_rows
 from credo.config import RunConfig
 from credo.studies.analysis import analyse
+from credo.studies.digest import digest, late_mean
 from credo.studies.read import MethodRun, read_curves, read_digests
 
 CONFIG = dataclasses.replace(RunConfig(), steps=1_000, seeds=2, steps_per_round=100)
@@ -65,3 +67,14 @@ def test_a_broken_loss_is_judged(folder):
 def test_tables_come_straight_from_folders(folder):
     tables = {table.name: table for table in analyse([("a", "Hopper", folder)])}
     assert tables["verdicts"].rows[0][:3] == ("a", "Hopper", 2)
+
+
+def test_late_means_are_of_the_last_rounds_in_which_a_number_is_known():
+    """A metric may be missing in the very last ones."""
+    assert late_mean({"x": np.r_[np.arange(60.0), np.full(40, np.nan)]}, "x") == 34.5
+
+
+def test_an_infinite_gradient_is_the_largest():
+    one = curve()
+    one.metrics["actor_gradient_max"][7] = np.inf
+    assert digest(one).largest_gradient == np.inf

@@ -13,18 +13,19 @@ from credo.types import CredoError
 def merge(parts: Sequence[Demonstrations]) -> Demonstrations:
     """All episodes of ``parts``, in order.
 
-    Rewards, returns, action bounds and the environment's name are kept where all parts agree to have them. CredoError
-    where sizes, action bounds or environments differ.
+    Rewards and returns are kept where all parts have them. A part that does not name its environment is taken to be of
+    the others'. CredoError where sizes, action bounds or environments differ.
     """
     if not parts:
         raise CredoError("merge: nothing given, at least one set of demonstrations is needed")
     first = parts[0]
+    known, environment = next(((k, part.environment) for k, part in enumerate(parts) if part.environment), (0, ""))
     for k, part in enumerate(parts):
         for name in ("observation_size", "action_size"):
             if getattr(part, name) != getattr(first, name):
                 raise CredoError(f"merge: part {k} has {name} {getattr(part, name)}, part 0 has {getattr(first, name)}")
-        if part.environment and first.environment and part.environment != first.environment:
-            raise CredoError(f"merge: part {k} is of {part.environment}, part 0 of {first.environment}")
+        if part.environment and part.environment != environment:
+            raise CredoError(f"merge: part {k} is of {part.environment}, part {known} of {environment}")
         if not np.array_equal(_or_empty(part.action_bounds), _or_empty(first.action_bounds)):
             raise CredoError(f"merge: the actions of part {k} were scaled from another action box than those of part 0")
     row_shift = np.concatenate([[0], np.cumsum([len(part) for part in parts])])
@@ -42,7 +43,7 @@ def merge(parts: Sequence[Demonstrations]) -> Demonstrations:
         reward=np.concatenate([_or_empty(part.reward) for part in parts]) if rewarded else None,
         returns=np.concatenate([_or_empty(part.returns) for part in parts]) if rewarded else None,
         action_bounds=first.action_bounds,
-        environment=next((part.environment for part in parts if part.environment), ""),
+        environment=environment,
         source=" + ".join(part.source or "unknown" for part in parts)[:1000],
     )
 

@@ -141,14 +141,16 @@ class OnnxPolicy(Policy):
             object.__setattr__(self, name, value)
 
     def __call__(self, observation: np.ndarray | Mapping[str, Any]) -> np.ndarray:
-        array = self._checked(observation)
+        return self._action(self._finite(observation))
+
+    def _action(self, array: np.ndarray) -> np.ndarray:
         name = self._session.get_inputs()[0].name
         (action,) = self._session.run(None, {name: np.atleast_2d(array)})
         action = np.clip(action, self.action_low, self.action_high)
         return action[0] if array.ndim == 1 else action
 
     def normalised_action(self, observation: np.ndarray) -> np.ndarray:
-        action = self(observation)
+        action = self._action(self._checked(observation))
         centre, half = self.action_low / 2 + self.action_high / 2, self.action_high / 2 - self.action_low / 2
         return np.clip((action - centre) / half, -1, 1).astype(np.float32)
 

@@ -159,15 +159,19 @@ class Policy:
             )
         return array
 
+    def _finite(self, observation: np.ndarray | Mapping[str, Any]) -> np.ndarray:
+        array = self._checked(observation)
+        if not np.isfinite(array).all():
+            raise CredoError(f"policy: observation holds {array[~np.isfinite(array)][0]}; finite numbers expected")
+        return array
+
     def __call__(self, observation: np.ndarray | Mapping[str, Any]) -> np.ndarray:
         """Action in the environment's own units, float32 [A] or [B, A], for an observation [O] or [B, O].
 
         A Dict observation's entries are joined as the policy was shown them. CredoError on another shape, or where a
         value is not finite: a robot is not to be sent what comes of it.
         """
-        array = self._checked(observation)
-        if not np.isfinite(array).all():
-            raise CredoError(f"policy: observation holds {array[~np.isfinite(array)][0]}; finite numbers expected")
+        array = self._finite(observation)
         share = (self.normalised_action(array) + 1) / 2
         action = self.action_low * (1 - share) + self.action_high * share
         return np.clip(action, self.action_low, self.action_high)
