@@ -169,11 +169,12 @@ def test_bombs_are_refused_before_they_are_allocated(tmp_path):
         file.create_dataset("observations", (1 << 26, 3), "f4", chunks=(1 << 18, 3), compression="gzip")
         file["observations"][-1] = 0
         file["actions"] = np.zeros((3, 2))
-    with hdf5_file("inflating", "inflates to more") as file:  # a chunk that is larger than it says
-        data = file.create_dataset("observations", (4, 3), "f4", chunks=(4, 3), compression="gzip")
-        data.id.write_direct_chunk((0, 0), zlib.compress(bytes(1 << 27), 1))
-        file["actions"] = np.zeros((4, 2))
-        file["terminals"] = np.zeros(4, bool)
+    if h5py.version.hdf5_version_tuple >= (2,):  # older ones write no chunk that is larger than it says
+        with hdf5_file("inflating", "inflates to more") as file:
+            data = file.create_dataset("observations", (4, 3), "f4", chunks=(4, 3), compression="gzip")
+            data.id.write_direct_chunk((0, 0), zlib.compress(bytes(1 << 27), 1))
+            file["actions"] = np.zeros((4, 2))
+            file["terminals"] = np.zeros(4, bool)
     limited = subprocess.run([sys.executable, "-c", BOMBS, *map(str, paths)], capture_output=True, text=True)
     assert limited.returncode == 0, limited.stderr[-500:]
     lines = limited.stdout.splitlines()
