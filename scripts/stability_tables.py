@@ -58,6 +58,7 @@ TABLES: dict[str, Callable[[Path], list[str]]] = {
     "bed": bed_table.table,
     "bed-deaths": bed_table.deaths,
     "bed-longer": bed_table.longer,
+    "bed-dead": bed_table.dead_alone,
     "penalty-longer": penalty_table.table,
     "penalty-with": penalty_table.with_a_part,
     "penalty-without": penalty_table.without_a_part,

@@ -82,6 +82,9 @@ def test_a_run_that_studies_share_is_told_of_in_the_later_one(tables, tmp_path):
     cells = {name: {"id": name, "wall_seconds": seconds} for name, seconds in runs.items()}
     (tmp_path / "stability-bed.json").write_text(json.dumps({"x": cells["a"], "y": cells["b"]}))
     (tmp_path / "stability-explosion.json").write_text(json.dumps({"x": cells["b"], "z": cells["c"]}))
-    bed, explosion = told(tables.costs(tmp_path))
+    # Those have the settings of the first study's runs, and are none of them.
+    (tmp_path / "stability-bed-dead.json").write_text(json.dumps({"x/0": cells["a"], "x/1": cells["a"]}))
+    bed, dead, explosion = told(tables.costs(tmp_path))
     assert (bed[0], bed[2:]) == ("`stability-bed`", ["2", "30", ""])
+    assert (dead[0], dead[2:]) == ("`stability-bed-dead`", ["2", "20", ""])
     assert (explosion[0], explosion[2:]) == ("`stability-explosion`", ["2", "21", "20"])

@@ -1,0 +1,67 @@
+"""What is kept of a seed, of which every table and figure of docs/stability is made."""
+
+import types
+
+import numpy as np
+import pytest
+import script_modules
+
+from credo.diagnostics.divergence import Verdict
+
+
+@pytest.fixture
+def scripts(monkeypatch):
+    yield from script_modules.loaded(monkeypatch, "keep_study", "kept_policies")
+
+
+def metrics(gradient, saturation=None):
+    gradient = np.asarray(gradient, float)
+    saturation = np.full(len(gradient), 0.5) if saturation is None else np.asarray(saturation, float)
+    step = 64 * np.arange(1, len(gradient) + 1)
+    return {"step": step, "actor_gradient_max": gradient, "action_saturation": saturation}
+
+
+def test_inactive_at_the_end_are_nine_of_the_last_ten_rounds(scripts):
+    inactive = scripts["keep_study"].inactive_at_the_end
+    assert inactive(metrics([1] * 5 + [0] * 9 + [1]))
+    assert not inactive(metrics([0] * 5 + [0] * 8 + [1] * 2))
+    assert not inactive(metrics([0] * 9)), "too few rounds to tell"
+
+
+def test_a_seeds_row_has_its_best_return_and_the_median_of_the_last_three(scripts):
+    """An evaluation that failed is worth nothing among the last three."""
+    keep = scripts["keep_study"]
+    evaluations = {"return_mean": np.array([1.0, 50.0, 10.0, np.nan, 30.0])}
+    told = Verdict("weak", 640, "", None)
+    row = keep.seed_row(keep.Kept(("td3", "hopper", 3), metrics([1] * 7), evaluations, 100.0, told, (64, "9.0")))
+    assert row == ["weak", 640, 0, 448, "50.0", "10.0", "100.0", 64, "9.0", 0]
+
+
+def test_windows_keep_the_largest_gradient_and_the_mean_of_all_else(scripts):
+    """Four windows of one round, then of two; each has its last step."""
+    rows = list(scripts["keep_study"].window_rows(metrics([1, 2, 3, 4, 9, 5], [0, 0, 0, 0, 0.2, 0.4])))
+    columns = dict(zip(("step", *scripts["keep_study"].RECORDED), zip(*rows, strict=True), strict=True))
+    assert columns["step"] == (64, 128, 192, 256, 384)
+    assert columns["actor_gradient_max"] == ("1", "2", "3", "4", "9")
+    assert columns["action_saturation"] == ("0", "0", "0", "0", "0.3")
+    assert columns["q_mean"] == ("", "", "", "", "")
+
+
+def test_kept_policies_play_from_starts_of_their_own(scripts, monkeypatch):
+    kept, asked = scripts["kept_policies"], []
+
+    def played(environment, policy, episodes, seed):
+        asked.append((environment, episodes, seed))
+        return [types.SimpleNamespace(reward=np.full(2, value, np.float32)) for value in (10.0, 20.0, 40.0)]
+
+    monkeypatch.setattr(kept, "rollout_episodes", played)
+    policy = types.SimpleNamespace(normalised_action=None)
+    monkeypatch.setattr(kept, "Run", lambda folder: types.SimpleNamespace(policy=lambda seed: policy))
+    config = types.SimpleNamespace(environment="Hopper-v5")
+    run = types.SimpleNamespace(
+        folder=None, config=config, expert_return=100.0, seed_summary=lambda seed: {"selected_step": 640}
+    )
+    row = kept.row_of(types.SimpleNamespace(method="td3", environment="hopper"), run, 3, 3)
+    assert asked == [("Hopper-v5", 3, kept.FRESH + 3)]
+    # Returns 20, 40 and 80 of an expert's 100: the first two are below half.
+    assert row == ["td3", "hopper", 3, 640, 3, "46.7", "24.9", "20.0", 2]
