@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -150,22 +151,15 @@ def table(results: Path) -> list[str]:
 
 def longer(results: Path) -> list[str]:
     """A learner in an environment a row: what became of seeds after they were judged for the first time."""
-    first, cells = cells_of(results, f"{LONGER}-at-{JUDGED}"), cells_of(results, LONGER)
-    best = _best_since(results, LONGER)
     told = []
-    for method, environment in in_order(cells, LEARNERS):
-        rows = whole(cells[method, environment])
-        were = {row["seed"] for row in first[method, environment] if row["verdict"] == "dead"}
-        then, others = ([row for row in rows if (row["seed"] in were) == dead] for dead in (True, False))
-        back = [row for row in then if best[method, environment, row["seed"]] >= LOW * row["expert_return"]]
+    for name, rows in _followed(results, LONGER):
+        others = [row for row in rows if not row["was_dead"]]
         ends = [row["last_return"] / row["expert_return"] for row in rows]
         told.append(
             [
-                f"{LEARNERS[method]}, {ENVIRONMENTS[environment]}",
+                name,
                 f"{max(row['steps'] for row in rows):,.0f}",
-                f"{len(then)} of {len(rows)}",
-                f"{sum(row['verdict'] == 'dead' for row in then)} of {len(then)}",
-                f"{len(back)} of {len(then)}",
+                *_of_dead(rows),
                 f"{sum(row['verdict'] == 'dead' for row in others)} of {len(others)}",
                 f"{sum(end > LOW for end in ends)} of {len(rows)}",
                 *_returns(rows),
@@ -176,36 +170,45 @@ def longer(results: Path) -> list[str]:
 
 def dead_alone(results: Path) -> list[str]:
     """A learner in an environment a row, then all: what became of the dead seeds, run anew one by one."""
-    first, cells = cells_of(results, f"{ALONE}-at-{JUDGED}"), cells_of(results, ALONE)
-    best = _best_since(results, ALONE)
-    told, all_rows = [], []
+    found = list(_followed(results, ALONE))
+    every = "all", [row for _, rows in found for row in rows]
+    return markdown(
+        DEAD,
+        [
+            [
+                name,
+                str(len(rows)),
+                *_of_dead(rows),
+                *_returns([row | {"best_return": row["best_since"]} for row in rows]),
+            ]
+            for name, rows in (*found, every)
+        ],
+    )
+
+
+def _followed(results: Path, study: str) -> Iterator[tuple[str, Rows]]:
+    """Of each cell its name and seeds, with whether they were dead when they were judged first, and the best
+    evaluation since."""
+    first, cells = cells_of(results, f"{study}-at-{JUDGED}"), cells_of(results, study)
+    since: dict[tuple[str, str, float], list[float]] = {}
+    for row in read(results / f"{study}-evaluations.csv"):
+        if row["step"] > JUDGED and row["return"] != "":
+            since.setdefault((row["method"], row["environment"], row["seed"]), []).append(row["return"])
     for method, environment in in_order(cells, LEARNERS):
-        again = {row["seed"] for row in first[method, environment] if row["verdict"] == "dead"}
+        were = {row["seed"] for row in first[method, environment] if row["verdict"] == "dead"}
         rows = [
-            row | {"again": row["seed"] in again, "best_return": best[method, environment, row["seed"]]}
-            for row in cells[method, environment]
+            row | {"was_dead": row["seed"] in were, "best_since": max(since[method, environment, row["seed"]])}
+            for row in whole(cells[method, environment])
         ]
-        all_rows += rows
-        told.append([f"{LEARNERS[method]}, {ENVIRONMENTS[environment]}", *_of_dead(rows)])
-    return markdown(DEAD, [*told, ["all", *_of_dead(all_rows)]])
+        yield f"{LEARNERS[method]}, {ENVIRONMENTS[environment]}", rows
 
 
 def _of_dead(rows: Rows) -> list[str]:
-    then = [row for row in rows if row["again"]]
-    back = [row for row in then if row["best_return"] >= LOW * row["expert_return"]]
+    """Who was dead; of these who is at the end, and who has been at ``LOW`` of the expert since."""
+    then = [row for row in rows if row["was_dead"]]
     dead = sum(row["verdict"] == "dead" for row in then)
-    counts = f"{len(then)} of {len(rows)}", f"{dead} of {len(then)}", f"{len(back)} of {len(then)}"
-    return [str(len(rows)), *counts, *_returns(rows)]
-
-
-def _best_since(results: Path, study: str) -> dict[tuple[str, str, float], float]:
-    """The best evaluation after seeds were judged, by method, environment and seed."""
-    best: dict[tuple[str, str, float], float] = {}
-    for row in read(results / f"{study}-evaluations.csv"):
-        if row["step"] > JUDGED and row["return"] != "":
-            place = row["method"], row["environment"], row["seed"]
-            best[place] = max(row["return"], best.get(place, row["return"]))
-    return best
+    back = sum(row["best_since"] >= LOW * row["expert_return"] for row in then)
+    return [f"{len(then)} of {len(rows)}", f"{dead} of {len(then)}", f"{back} of {len(then)}"]
 
 
 def deaths(results: Path) -> list[str]:

@@ -1,6 +1,6 @@
 """Who comes back: the seeds that stability-bed has found dead at 25,000 steps, and they alone, to 100,000 steps.
 
-    python scripts/dead_seeds.py [--only LEARNER/ENVIRONMENT/SEED ...] [--store runs] [--keep]
+    python scripts/dead_seeds.py [--only LEARNER/ENVIRONMENT/SEED ...] [--store runs] [--out OUT] [--keep]
 
 Of the paper's regime without CREDO, less the cells that stability-bed-longer holds with all their seeds. Each is a run
 of its own from its first step on, with the settings of stability-bed-longer: a seed's numbers do not depend on the
@@ -18,27 +18,27 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import fnmatch
-import logging
 from pathlib import Path
 
+from bed_table import ALONE, JUDGED, LONGER, STUDY
 from keep_study import keep
 from kept_files import read
+from rich.console import Console
 
 import credo
+from credo.cli.display import watching
+from credo.cli.parse import say
 from credo.reports.load import load_run
 from credo.studies.read import MethodRun
 from credo.studies.shipped import find_study
 from credo.studies.study import Cell, load_study
-
-BED, LONGER, NAME = "stability-bed", "stability-bed-longer", "stability-bed-dead"
-JUDGED = 25_000
 
 
 def cells(results: Path) -> list[Cell]:
     """One for each seed, named LEARNER/ENVIRONMENT/SEED."""
     whole = {(row["method"], row["environment"]) for row in read(results / f"{LONGER}-seeds.csv")}
     dead: dict[tuple[str, str], list[int]] = {}
-    for row in read(results / f"{BED}-seeds.csv"):
+    for row in read(results / f"{STUDY}-seeds.csv"):
         learner, clipping = row["method"].split(" ")
         if clipping == "plain" and row["verdict"] == "dead" and (learner, row["environment"]) not in whole:
             dead.setdefault((learner, row["environment"]), []).append(int(row["seed"]))
@@ -69,18 +69,19 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("results/stability"))
     parser.add_argument("--keep", action="store_true", help="train nothing")
     options = parser.parse_args()
-    logging.basicConfig(format="%(message)s")
+    console = Console()
     wanted = cells(options.out)
     for cell in wanted:
         asked = any(fnmatch.fnmatchcase(cell.name, only) for only in options.only)
         if asked and not options.keep and not ended(cell, options.store):
-            print(cell.name, flush=True)
-            credo.imitate(cell.config, out=folder(cell, options.store))
+            say(console, cell.name)
+            with watching(console, None, quiet=False) as watcher:
+                credo.imitate(cell.config, out=folder(cell, options.store), watcher=watcher)
     done = [cell for cell in wanted if ended(cell, options.store)]
     if not done:
         parser.error(f"no run has ended under {options.store}")
-    keep(options.out, NAME, [(cell, load_run(part(cell, options.store, cell.config.steps))) for cell in done], None)
-    keep(options.out, NAME, [(cell, load_run(part(cell, options.store, JUDGED))) for cell in done], JUDGED)
+    keep(options.out, ALONE, [(cell, load_run(part(cell, options.store, cell.config.steps))) for cell in done], None)
+    keep(options.out, ALONE, [(cell, load_run(part(cell, options.store, JUDGED))) for cell in done], JUDGED)
 
 
 if __name__ == "__main__":
