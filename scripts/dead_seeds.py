@@ -74,7 +74,7 @@ def main() -> None:
     for cell in wanted:
         asked = any(fnmatch.fnmatchcase(cell.name, only) for only in options.only)
         if asked and not options.keep and not ended(cell, options.store):
-            say(console, cell.name)
+            say(console, f"{cell.name}: reading {cell.config.demonstrations}")
             with watching(console, None, quiet=False) as watcher:
                 credo.imitate(cell.config, out=folder(cell, options.store), watcher=watcher)
     done = [cell for cell in wanted if ended(cell, options.store)]
