@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from theory_problems import random_problem
 
-from credo.theory import credo_property, findings_credo, limits, policies, tabular
+from credo.theory import credo_property, findings_credo, limits, policies, tabular, theorem
 from credo.theory.discriminators import log_ratio_bound, optimal_logit, reward
 from credo.types import CredoError
 
@@ -100,6 +100,12 @@ def test_the_filter_keeps_the_samples_that_carry_the_estimator(pair):
     assert row["retained_mass"] < 0.8
     assert row["share_of_mean_norm_kept"] > 0.95
     assert row["log10_largest_norm_kept"] == row["log10_largest_norm_all"]
+    expert, policy = limits.expert_occupancy(task, 0.3), limits.isotropic(task, task.policy_means, 0.1)
+    score = theorem.occupancy_score(task.mdp, policy)
+    norms = np.exp(expert.log_pair + theorem.theorem1_log_norms(score, expert, task.gram))
+    kept = optimal_logit(expert, score.occupancy) < np.log(np.expm1(5.0))
+    assert row["share_of_mean_norm_kept"] == pytest.approx(norms[kept].sum() / norms.sum(), rel=1e-12)
+    assert row["share_of_mean_norm_kept"] < 0.9999
 
 
 def test_nothing_retained():
@@ -122,6 +128,57 @@ def test_mass_between_alpha_and_beta_is_the_difference(pair):
     between = np.exp(expert.log_pair)[(logit >= low) & (logit < high)].sum()
     assert row["between"] == pytest.approx(between, rel=1e-9)
     assert row["between"] > 0.005
+
+
+def occupancy_of_one_state(*probabilities):
+    return tabular.Occupancy(np.zeros(1), np.log(np.array([probabilities])))
+
+
+def test_a_sample_at_the_threshold_is_an_outlier():
+    expert = occupancy_of_one_state(0.5, 0.25, 0.25)
+    scoring = np.array([[1.0, 2.0, 3.0]])
+    for reading in ("retained", "batch"):
+        found = credo_property.filtered_optimum(expert, expert, scoring, 2.0, reading)
+        np.testing.assert_array_equal(found.kept, [[True, False, False]])
+        assert found.retained_mass == 0.5
+
+
+def test_disparity_is_weighed_within_what_is_retained():
+    # Logits: log 6, log 0.5, log 0.5; c = log 2 as cr keeps the last two, half of whose mass is at the distance.
+    expert, policy = occupancy_of_one_state(0.6, 0.2, 0.2), occupancy_of_one_state(0.1, 0.4, 0.5)
+    distances = np.array([[0.3, 0.2, 0.1]])
+    found = credo_property.check_property(expert, policy, distances, 0.2, np.log(2.0), "cr")
+    assert found.retained_mass == pytest.approx(0.4)
+    assert found.disparity_all == pytest.approx(0.8)
+    assert found.disparity_retained == pytest.approx(0.5)
+    assert found.smallest_log_ratio == pytest.approx(np.log(2.0))
+    # log 0.5 - log 0.4 = log 1.25 and log 0.4 - log 0.4 = 0: neither is past log 2.
+    assert found.past_threshold_after == 0.0
+    nothing = credo_property.check_property(expert, policy, distances, 0.2, -9.0, "cr")
+    assert np.isnan(nothing.disparity_retained)
+
+
+def test_filtering_with_the_whole_batch_leaves_the_rest_as_it_was(pair):
+    expert, policy, task = pair
+    rows = [r for r in findings_credo.filtering_rounds(task, 0.3, 0.1, 2.0, 2) if r["reading"] == "batch"]
+    logit, weights = optimal_logit(expert, policy), np.exp(expert.log_pair)
+    past = logit >= reward("plr").logit_of(2.0)
+    rest = np.sum((weights * np.logaddexp(0, logit))[~past]) / weights[~past].sum()
+    for row in rows:
+        assert row["mean_reward_on_the_rest"] == pytest.approx(rest, rel=1e-9)
+    assert rows[0]["past_threshold"] == 0.0
+    assert rows[1]["past_threshold"] == pytest.approx(weights[past].sum(), rel=1e-9)
+
+
+def test_a_row_of_outlier_intervals_by_hand():
+    # c = log 3: alpha = 2/3 at logit log 2, beta = 3/4 at logit log 3; the ratios are their inverses.
+    (row,) = findings_credo.outlier_intervals(np.array([np.log(3.0)]))
+    expected = {
+        "c": np.log(3), "alpha": 2 / 3, "beta": 3 / 4, "width_alpha": 1 / 3, "width_beta": 1 / 4,
+        "difference": 1 / 12, "logit_plr": np.log(2), "logit_cr": np.log(3),
+        "log_ratio_bound_plr": -np.log(2), "log_ratio_bound_cr": -np.log(3),
+    }  # fmt: skip
+    assert row == {key: pytest.approx(value, rel=1e-12) for key, value in expected.items()}
 
 
 def test_unknown_reading_is_named():

@@ -3,6 +3,7 @@ import pytest
 
 from credo.theory import deterministic, findings_deterministic, limits, policies, tabular
 from credo.theory.discriminators import REWARDS, reward
+from credo.theory.events import exact_probability
 from credo.types import CredoError
 
 
@@ -52,6 +53,9 @@ def test_the_clip_removes_the_slope_past_the_ceiling_and_caps_the_value():
     plain = deterministic.deterministic_gradient(smooth, actions, capped, "cr")
     np.testing.assert_allclose(clipped.future, plain.future, rtol=1e-12)
     assert clipped.objective == pytest.approx(plain.objective)
+    # A logit at the ceiling is past it.
+    at_ceiling = deterministic.deterministic_gradient(smooth, actions, capped, "cr", ceiling=5.0)
+    np.testing.assert_array_equal(at_ceiling.direct[:2], 0.0)
 
 
 def test_optimal_discriminator_against_the_table_and_differences():
@@ -134,6 +138,9 @@ def test_growth_as_the_expert_narrows(task):
     assert found["r6"]["rate"] == pytest.approx(0.5 * widest**2, rel=0.02)
     plr = [r for r in rows if r["reward"] == "plr"]
     assert plr[-1]["total_at_policy"] < 1e-20 < 1.0 < plr[-1]["total"]
+    # Largest where the logit crosses zero, a few of the expert's deviations short of it or past it; r6 at the policy.
+    assert 0.5 < plr[-1]["share_of_largest"] <= 1.5
+    assert {r["share_of_largest"] for r in rows if r["reward"] == "r6"} == {0.0}
 
 
 def test_exploration_noise_leaves_the_slope_at_the_mean_alone():
@@ -142,6 +149,21 @@ def test_exploration_noise_leaves_the_slope_at_the_mean_alone():
     assert wide["slope_at_mean"] == pytest.approx(narrow["slope_at_mean"], rel=1e-12)
     assert narrow["noisy_slope"] > 1.3 * wide["noisy_slope"]
     assert narrow["theorem1_mean_norm"] > 2 * wide["theorem1_mean_norm"]
+    task = limits.make_task(0, grid=801)
+    gap = np.mean((task.expert_means - task.policy_means) ** 2)
+    for row, sigma in ((wide, 0.2), (narrow, 0.05)):
+        # At a = h + n the slope is n (1/sigma^2 - 1/sigma_E^2) + (m_E - h)/sigma_E^2.
+        square = (1 / sigma**2 - 1 / 0.15**2) ** 2 * sigma**2 + gap / 0.15**4
+        assert row["noisy_slope"] == pytest.approx(np.sqrt(square), rel=0.05)
+
+
+def test_noise_changes_the_events_as_their_exact_sums_say():
+    task, expert_deviation, sigma = limits.make_task(0, states=2, grid=101), 0.15, 0.3
+    row = findings_deterministic.noise_sweep(task, expert_deviation, np.array([sigma]), 10, 0)[0]
+    policy, expert = limits.isotropic(task, task.policy_means, sigma), limits.expert_occupancy(task, expert_deviation)
+    for event in ("xi", "xi1"):
+        exact = exact_probability(event, task.mdp, policy, expert, np.array([1.0, 10.0]))
+        assert [row[f"probability_{event}_c{c}"] for c in (1, 10)] == pytest.approx(list(exact), rel=1e-12)
 
 
 def test_what_credos_variants_do_between_policy_and_expert(task):
@@ -153,6 +175,72 @@ def test_what_credos_variants_do_between_policy_and_expert(task):
     assert by[("filter, rescored", "cr")]["largest"] == pytest.approx(by[("clip", "cr")]["largest"], rel=0.05)
     assert by[("clip", "plr")]["largest"] <= by[("none", "plr")]["largest"]
     assert by[("clip", "plr")]["at_policy"] == pytest.approx(by[("none", "plr")]["at_policy"], rel=0.2)
+    # The clip on top of the filter: a reward that passes c somewhere is worth less.
+    assert by[("both", "cr")]["objective_at_expert"] < by[("filter, retained", "cr")]["objective_at_expert"] - 1e-3
+    assert by[("both", "cr")]["rough"] == by[("filter, retained", "cr")]["rough"]
+    # Scored anew the optimum keeps what its own logit leaves below the threshold: as Eq. 9's does in the first round.
+    assert by[("filter, rescored", "cr")]["retained_mass"] == by[("filter, retained", "cr")]["retained_mass"] < 1.0
+
+
+def test_the_share_that_points_to_the_expert_is_counted_short_of_it(task):
+    args = (task, 0.1, 0.1, np.array([2.0]), 0.02)
+    short = findings_deterministic.credo_effect(*args, np.linspace(0, 0.9, 10))
+    beyond = findings_deterministic.credo_effect(*args, np.append(np.linspace(0, 0.9, 10), [1.1, 1.3, 1.5]))
+    assert [r["towards"] for r in short] == [r["towards"] for r in beyond]
+    clipped = [r["towards"] for r in short if r["variant"] == "clip"]
+    assert all(0.5 < share < 1.0 for share in clipped)
+
+
+def test_where_no_expert_is_left_the_logit_is_minus_20():
+    task = limits.make_task(0, states=2, grid=401)
+    _, expert, behaviour = deterministic.optimal_table(task, 0.1, task.policy_means, 0.3)
+    half = np.where(task.mdp.actions[:, 0] < 0, expert, -np.inf)
+    table = deterministic.resolved_table(task, half, behaviour, 0.0)
+    assert np.all(table.logit[:, 201:] == -20.0)
+    both = deterministic.resolved_table(task, expert, np.full_like(expert, -np.inf), 0.0)
+    assert np.all(both.logit == 20.0)
+
+
+def test_an_imperfect_discriminator_is_scaled_then_shifted():
+    at = deterministic.LogitAt(np.array([1.0, -2.0]), np.array([[0.5], [4.0]]))
+    found = deterministic.scaled(at, 3.0, 0.25)
+    np.testing.assert_array_equal(found.logit, [3.25, -5.75])
+    np.testing.assert_array_equal(found.slope, [[1.5], [12.0]])
+
+
+def test_the_shift_is_added_to_the_optimal_logit(task):
+    rows = findings_deterministic.shift_sweep(task, np.array([-2.0, 0.0, 3.0]))
+    means = [r["mean_logit"] for r in rows if r["reward"] == "cr"]
+    np.testing.assert_allclose(np.diff(means), [2.0, 3.0], rtol=1e-12)
+    assert len(rows) == 3 * len(REWARDS)
+    # plr's slope is D: a discriminator that is more easily fooled pulls harder.
+    pull = [r["direct"] for r in rows if r["reward"] == "plr"]
+    assert pull[0] < pull[1] < pull[2]
+
+
+def test_the_optimal_logit_in_two_dimensions_is_that_of_the_grid():
+    task = limits.make_task(0, states=2, grid=81, dimensions=2)
+    found = deterministic.optimal_discriminator(task, 0.2, task.policy_means, 0.3)(task.policy_means)
+    expert, replay = (
+        tabular.occupancy(task.mdp, policies.log_grid_policy(limits.isotropic(task, m, s), task.mdp.actions)).log_pair
+        for m, s in ((task.expert_means, 0.2), (task.policy_means, 0.3))
+    )
+    index = limits.grid_index(task, task.policy_means)
+    np.testing.assert_allclose(found.logit, (expert - replay)[np.arange(2), index], rtol=1e-9)
+
+
+def test_too_few_points_are_not_fitted():
+    rows = [{"reward": "cr", "x": float(x), "y": x**2.0} for x in range(1, 6)]
+    args = (("reward",), "x", ("y",))
+    assert findings_deterministic.growth_fits(rows, *args, (1, 3), 1) == []
+    (fit,) = findings_deterministic.growth_fits(rows, *args, (1, 4), 1)
+    assert fit["exponent"] == pytest.approx(2.0)
+    assert fit["rate"] == pytest.approx(0.0, abs=1e-9)
+    # Outside the window nothing counts, at either end.
+    rows[0]["y"] = rows[-1]["y"] = 1e9
+    rows += [{"reward": "cr", "x": 2.5, "y": 6.25}]
+    (fit,) = findings_deterministic.growth_fits(rows, *args, (2, 4), 1)
+    assert fit["exponent"] == pytest.approx(2.0)
 
 
 def test_a_blurred_discriminator_is_the_optimum_of_blurred_densities():

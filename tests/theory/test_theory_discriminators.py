@@ -51,6 +51,9 @@ def test_thresholds_that_are_never_or_always_reached():
     assert discriminators.reward("r3").logit_of(5.0) == np.inf
     assert discriminators.reward("r6").logit_of(5.0) == np.inf
     assert discriminators.reward("plr").logit_of(-1.0) == -np.inf
+    for name in ("r4", "r5", "r7", "r8"):
+        assert discriminators.reward(name).logit_of(-0.5) == -np.inf, name
+        assert discriminators.reward(name).logit_of(3.0) == np.inf, name
 
 
 def test_outliers_of_definition_2_at_c_5():

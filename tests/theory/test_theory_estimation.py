@@ -80,6 +80,47 @@ def test_a_trained_discriminator_approaches_the_known_logit_where_it_is_mild():
     assert far["shift_q50"] > 100
     assert far["symmetric_q50"] > 0.999
     assert far["slope_q95"] < 0.1 * far["exact_slope_q95"]
+    assert far["share_within_half"] == 0.0
+    assert late["share_within_half"] > 0.9
+
+
+def test_adams_first_step_is_the_learning_rate():
+    # Both corrections at once: the first step of each parameter is 3e-4 against its gradient's sign.
+    data = np.random.default_rng(0).normal(size=(2, 50, 3))
+    start = estimation.initial_network((3, 100, 100, 1), np.random.default_rng(1))
+    after = estimation.train_discriminator(*data, 1, np.random.default_rng(1), (1,))[1]
+    for kind in ("weights", "biases"):
+        for old, new in zip(getattr(start, kind), getattr(after, kind), strict=True):
+            assert np.max(np.abs(new - old)) == pytest.approx(3e-4, rel=1e-3)
+
+
+def test_further_steps_go_by_moving_averages_of_slope_and_square():
+    # One row a side: every batch is the same, whatever is drawn.
+    rows, rate, slopes = (np.array([[0.5, -1.0]]), np.array([[1.0, 2.0]])), 0.1, []
+    network = estimation.initial_network((2, 3, 3, 1), np.random.default_rng(0))
+    for step in range(1, 7):
+        slopes.append(estimation.loss_gradient(network, *rows)[1])
+        age = np.arange(step)[::-1]
+
+        def moved(kind, layer, age=age, network=network):
+            history = np.array([getattr(slope, kind)[layer] for slope in slopes])
+            mean = np.average(history, axis=0, weights=0.9**age)
+            return getattr(network, kind)[layer] - rate * mean / np.sqrt(
+                np.average(history**2, axis=0, weights=0.999**age)
+            )
+
+        network = estimation.Network(*(tuple(moved(kind, i) for i in range(3)) for kind in ("weights", "biases")))
+    generator = np.random.default_rng(0)
+    found = estimation.train_discriminator(*rows, 6, generator, (6,), learning_rate=rate, hidden=3)[6]
+    for kind in ("weights", "biases"):
+        for one, other in zip(getattr(found, kind), getattr(network, kind), strict=True):
+            np.testing.assert_allclose(one, other, atol=1e-4)
+
+
+def test_the_seed_decides_what_is_drawn():
+    once, again, other = (findings_credo.estimate_errors(seed, (1,), 20, ("wide expert, close",)) for seed in (0, 0, 1))
+    assert once == again
+    assert all(a["optimal_logit_q50"] != b["optimal_logit_q50"] for a, b in zip(once, other, strict=True))
 
 
 def test_inputs_of_different_width_are_refused():

@@ -92,6 +92,18 @@ def test_a_disparity_equal_to_the_threshold_counts():
     expert = tabular.occupancy(mdp, np.log(np.full((1, 4), 0.25)))
     assert events.exact_probability("xi", mdp, policy, expert, np.array([1.0]))[0] == 1.0
     assert events.exact_probability("xi", mdp, policy, expert, np.array([1.01]))[0] == 0.5
+    drawn = events.monte_carlo_probability("xi", mdp, policy, expert, 1.0, 100, np.random.default_rng(0))
+    # A hundred hits of a hundred: Clopper-Pearson's 95% interval begins at 0.025^(1/100).
+    assert drawn == (1.0, pytest.approx(0.025**0.01, rel=1e-9), 1.0, 100)
+
+
+def test_the_exact_sum_is_the_same_in_any_blocks(monkeypatch):
+    problem = random_problem(4, 3, 6, 2)
+    args = ("xi1", problem.mdp, problem.policy, problem.expert, C)
+    whole = events.exact_probability(*args)
+    monkeypatch.setattr(events, "PAIR_BLOCK", 36 * 5)
+    np.testing.assert_allclose(events.exact_probability(*args), whole, rtol=1e-12)
+    assert whole[0] > 0.1
 
 
 def test_sampled_noise_is_that_of_the_states_own_policy():

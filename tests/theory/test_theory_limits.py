@@ -144,6 +144,37 @@ def test_fits_recover_known_slopes_and_refuse_too_few_points():
         limits.fit_power(x[:2], np.log(x[:2]))
 
 
+def test_the_standard_error_of_a_slope_by_hand():
+    # Residuals of (0, 1, 1, 2) on (0, 1, 2, 3) about 0.1 + 0.6 x: squares sum to 0.2; Sxx = 5, two degrees are left.
+    slope, error = limits.fit_line(np.arange(4.0), np.array([0.0, 1.0, 1.0, 2.0]))
+    assert slope == pytest.approx(0.6, rel=1e-12)
+    assert error == pytest.approx(np.sqrt(0.2 / 2 / 5), rel=1e-12)
+    with pytest.raises(CredoError, match="more points are needed"):
+        limits.fit_line(np.arange(2.0), np.arange(2.0))
+
+
+def test_what_lies_off_the_grid_has_no_norm():
+    task = limits.make_task(0, grid=101)
+    for gap in (-3.0, 3.0):
+        assert limits.grid_index(task, task.policy_means + gap) is None
+        assert np.isnan(limits.at_disparity(task, np.zeros((5, 101)), gap))
+    low, high = np.full((5, 1), -0.999), np.full((5, 1), 0.999)
+    assert limits.grid_index(task, low).tolist() == [0] * 5
+    assert limits.grid_index(task, high).tolist() == [100] * 5
+
+
+def test_norms_at_a_disparity_are_averaged_over_states_and_exceed_a_level_by_their_mass():
+    task = limits.make_task(0, states=2, grid=101)
+    norms = np.log(np.array([[1.0], [5.0]])) + np.zeros((2, 101))
+    assert limits.at_disparity(task, norms, 0.1) == pytest.approx(np.log(3.0))
+    expert = tabular.Occupancy(np.log([0.5, 0.5]), np.log(np.array([[0.1, 0.4], [0.3, 0.2]])))
+    norms = np.log(np.array([[1.0, 2.0], [3.0, 4.0]]))
+    assert limits.exceedance(norms, expert, 2.5) == pytest.approx(0.5)
+    assert limits.exceedance(norms, expert, 1.0) == pytest.approx(1.0)
+    assert limits.log_expert_mean(norms, expert) == pytest.approx(np.log(2.6))
+    assert limits.log_expert_mean(norms, expert, 2.0) == pytest.approx(0.5 * np.log(7.6))
+
+
 def test_event_rows_agree_across_the_three_ways():
     task = limits.make_task(0, grid=801)
     rows = findings_events.event_probabilities(task, 0.15, np.array([0.2, 0.1]), np.array([1.0, 10.0]), 2000, 0)

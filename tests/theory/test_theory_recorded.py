@@ -96,6 +96,49 @@ def test_the_prediction_is_in_the_units_that_the_critic_learns_in(tmp_path):
     assert recorded.compare_run(folder)[0]["predicted_direct_slope_max"] == pytest.approx(5.0, rel=1e-9)
 
 
+def test_the_discount_is_that_of_the_runs_own_learner(tmp_path):
+    folder = write_run(tmp_path / "run")
+    told = {"learner": "td3", "reward": "plr", "ddpg": {"discount": 0.5}, "td3": {"discount": 0.9}}
+    (folder / "config.json").write_text(json.dumps({"config": told}))
+    assert recorded.compare_run(folder)[0]["horizon"] == pytest.approx(10.0)
+    with pytest.raises(CredoError, match=r"a discount of 1\.0 is not possible"):
+        recorded.compare_run(folder, discount=1.0)
+
+
+def test_rounds_beyond_the_horizon_are_those_of_a_larger_ratio(tmp_path):
+    folder = write_run(tmp_path / "run")
+    # The ratio is 1 + n/10 in round n of 40: past 1/(1 - 0.55) = 2.22 from round 13 on.
+    assert recorded.compare_run(folder, discount=0.55)[0]["share_of_rounds_beyond_horizon"] == pytest.approx(27 / 40)
+    assert recorded.compare_run(folder)[0]["share_of_rounds_beyond_horizon"] == 0.0
+
+
+def test_the_literal_reward_has_the_slope_of_plr(tmp_path):
+    (row, _) = recorded.compare_run(write_run(tmp_path / "run", reward="plr-literal"))
+    assert row["reward"] == "plr"
+    assert row["predicted_direct_slope_max"] == pytest.approx(1.0, rel=1e-9)
+
+
+def test_a_sure_discriminator_gives_a_finite_prediction():
+    columns = {"seed": np.zeros(2), "expert_probability_policy": np.array([0.0, 1.0])}
+    columns["discriminator_action_slope"] = np.full(2, 4.0)
+    # r6 has the slope (1 - D)/D, and D is held 1e-12 away from both ends.
+    found = recorded.predicted_direct_slope(columns, "r6")
+    np.testing.assert_allclose(found, [4e12, 4e-12], rtol=1e-3)
+
+
+def test_an_infinite_gradient_is_no_peak(tmp_path):
+    folder = write_run(tmp_path / "run", parts=1)
+    path = folder / "metrics" / "part-000000.parquet"
+    table = parquet.read_table(path)
+    values = table["actor_gradient_norm"].to_numpy().copy()
+    values[np.flatnonzero((table["seed"].to_numpy() == 0) & (table["step"].to_numpy() == 5000))] = np.inf
+    index = table.column_names.index("actor_gradient_norm")
+    parquet.write_table(table.set_column(index, "actor_gradient_norm", pa.array(values)), path)
+    row = recorded.compare_run(folder)[0]
+    assert row["peak_gradient"] == pytest.approx(4.9)
+    assert row["peak_step"] == 40_000
+
+
 def test_missing_columns_are_tolerated(tmp_path):
     everything = {
         "expert_probability_expert", "expert_probability_policy", "expert_logit_q05", "expert_logit_q50",

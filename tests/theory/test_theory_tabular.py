@@ -88,6 +88,31 @@ def test_grid_points_are_midpoints_and_cells_fill_the_box():
     assert sorted(set(np.round(actions[:, 0], 12))) == [-0.75, -0.25, 0.25, 0.75]
 
 
+@pytest.mark.parametrize("wrong", [(1,), (4, 0), (4, 1, 1.0, 1.0), (4, 1, 1.0, -1.0)])
+def test_grids_that_are_none_are_refused(wrong):
+    with pytest.raises(CredoError, match="needs at least 2 points"):
+        tabular.action_grid(*wrong)
+
+
+@pytest.mark.parametrize("successors", [0, 4])
+def test_a_sparse_problem_has_from_one_to_all_states_as_successors(successors):
+    with pytest.raises(CredoError, match=f"successors is {successors}"):
+        tabular.random_sparse_mdp(np.random.default_rng(0), 3, 5, successors)
+    every = tabular.random_sparse_mdp(np.random.default_rng(0), 3, 5, 3)
+    assert every.transition.nnz == 3 * 5 * 3
+
+
+def test_kernel_by_hand():
+    # Distance 5 and bandwidth 2: exp(-25/8).
+    found = policies.gaussian_gram(np.array([[0.0, 0.0], [3.0, 4.0]]), 2.0)
+    np.testing.assert_allclose(found, [[1, np.exp(-3.125)], [np.exp(-3.125), 1]], rtol=1e-14)
+
+
+def test_means_that_no_coefficients_give_are_refused():
+    with pytest.raises(CredoError, match="gram is singular"):
+        policies.policy_with_means(np.array([[0.0], [1.0]]), np.ones((2, 2)), np.eye(1))
+
+
 def _good():
     return np.full((2, 3, 2), 0.5), np.array([0.5, 0.5]), 0.9, tabular.action_grid(3)[0]
 
@@ -114,6 +139,9 @@ def _negative(t, s, g, a):
         (lambda t, s, g, a: (t[:, :2], s, g, a), "transition has shape"),
         (lambda t, s, g, a: (np.full_like(t, np.nan), s, g, a), "transition has an entry"),
         (lambda t, s, g, a: (sparse.csr_matrix(t.reshape(6, 2) * 0.9), s, g, a), "sums to 0.9"),
+        (lambda *parts: (sparse.csr_matrix(_negative(*parts)[0].reshape(6, 2)), *parts[1:]), r"smallest -0\.2"),
+        (lambda t, s, g, a: (t, s, g, a, 0.0), r"cell_volume is 0\.0"),
+        (lambda t, s, g, a: (t, s, g, a, float("inf")), "cell_volume is inf"),
     ],
 )
 def test_bad_mdps_are_named_in_one_line(change, message):

@@ -4,7 +4,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from theory_problems import random_problem
 
-from credo.theory import policies, theorem
+from credo.theory import policies, tabular, theorem
 from credo.theory.discriminators import logit_shift
 from credo.theory.tabular import Occupancy
 from credo.types import CredoError
@@ -124,6 +124,35 @@ def test_the_two_norms_are_what_they_are_called():
         policies.gradient_norm(gradient, gram, "max")
 
 
+def test_the_bound_over_experts_is_half_the_root_mean_square_of_the_score():
+    problem = random_problem(6, 3, 5, 2)
+    score, _, rho, _ = parts(problem, "grid")
+    square = sum(
+        rho[s, m] * policies.gradient_norm(theorem.pair_gradient(score, s, m), problem.policy.gram) ** 2
+        for s, m in np.ndindex(*rho.shape)
+    )
+    assert theorem.gradient_bound(score, problem.policy.gram) == pytest.approx(0.5 * np.sqrt(square), rel=1e-12)
+
+
+def test_the_score_of_a_rarely_visited_state_is_not_lost():
+    # State 1 is entered from state 0 with probability 1e-6 (1 + a)/2 and never left: d(1) is proportional to
+    # E[1 + a] nearly, so that d log d(1)/dh(0) is E[(1 + a) score]/E[1 + a] however rare it is; state 2 is unreachable.
+    actions, volume = tabular.action_grid(9)
+    transition = np.zeros((3, 9, 3))
+    transition[0, :, 1] = 1e-6 * (1 + actions[:, 0]) / 2
+    transition[0, :, 0] = 1 - transition[0, :, 1]
+    transition[1:, :, 1] = 1.0
+    mdp = tabular.make_mdp(transition, np.array([1.0, 0.0, 0.0]), 0.5, actions, volume)
+    policy = policies.policy_with_means(np.array([[0.1], [0.0], [0.0]]), np.eye(3), 0.09 * np.eye(1))
+    score = theorem.occupancy_score(mdp, policy)
+    probability = np.exp(policies.log_grid_policy(policy, actions))[0]
+    enter = probability * (1 + actions[:, 0])
+    assert np.exp(score.occupancy.log_state[1]) < 1e-5
+    assert score.state[1, 0, 0] == pytest.approx(enter @ score.action[0, :, 0] / enter.sum(), rel=1e-5)
+    assert score.occupancy.log_state[2] == -np.inf
+    np.testing.assert_array_equal(score.state[2], 0.0)
+
+
 def test_weights_at_extreme_ratios():
     log_u = np.array([-3000.0, -50.0, 0.0, 50.0, 3000.0])
     corollary = theorem.corollary1_weight(log_u, 0.0)
@@ -146,8 +175,25 @@ def test_an_expert_pair_of_occupancy_zero_is_refused():
         with pytest.raises(CredoError, match=r"expert occupancy is zero at the sampled pair \(state 1, action 2\)"):
             estimator(score, expert, 1, 2)
         assert np.isfinite(estimator(score, expert, 1, 3)).all()
+    norms = theorem.theorem1_log_norms(score, expert, problem.policy.gram)
+    assert norms[1, 2] == np.inf
+    assert np.sum(norms == np.inf) == 1
 
 
 def test_errors_outside_equation_13_are_refused():
     with pytest.raises(CredoError, match=r"Eq\. 13 needs"):
         logit_shift(-2.0, 0.5)
+
+
+@pytest.mark.parametrize("shift", [0.0, np.log(1.5 / 1.3), np.log(0.2), np.log(40.0)])
+def test_corollary_1s_log_weight_goes_on_where_the_weight_is_no_float(shift):
+    log_u = np.concatenate([np.linspace(-300, 300, 4001), shift + np.array([-1e-9, 0.0, 1e-9])])
+    weight = theorem.corollary1_weight(log_u, shift)
+    sizeable = np.abs(weight) > 1e-300
+    np.testing.assert_allclose(
+        theorem.corollary1_log_weight(log_u, shift)[sizeable], np.log(np.abs(weight[sizeable])), atol=1e-10
+    )
+    # For u far below k: u (log(u/k) + (k - 1)/k), by its logarithm; nothing at all at u = 0.
+    found = theorem.corollary1_log_weight(np.array([-5e4, -np.inf]), shift)
+    assert found[0] == pytest.approx(-5e4 + np.log(5e4 + shift - 1 + np.exp(-shift)), rel=1e-12)
+    assert found[1] == -np.inf

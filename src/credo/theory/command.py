@@ -60,16 +60,20 @@ def _sizes(options: TheoryOptions) -> Any:
                 f"{name} is {getattr(options, name)}; at least {smallest} and at most {largest:,} is possible"
             )
     if options.quick:
-        return Sizes(
-            options.seed, options.states, min(options.grid, 4001), 501, 8, min(options.samples, 500), 30, 1, 16
-        )
+        grid, samples = min(options.grid, 4001), min(options.samples, 500)
+        return Sizes(options.seed, options.states, grid, 501, 8, samples, min(options.training_steps, 30), 1, 16)
     return Sizes(options.seed, options.states, options.grid, 2001, 14, options.samples, options.training_steps, 5, 151)
 
 
 def _command() -> str:
     """The command line; of folders only their names, since where they lay is of no use to anyone who repeats it."""
-    words = [word for word in sys.argv[1:] if word != "theory"]
-    return " ".join(["credo theory", *(f"runs/{Path(w).name}" if Path(w).is_absolute() else w for w in words)])
+    words = sys.argv[1:]
+    return " ".join(["credo theory", *map(_told, words[1:] if words[:1] == ["theory"] else words)])
+
+
+def _told(word: str) -> str:
+    option, equals, value = word.rpartition("=")
+    return f"{option}{equals}{Path(value).name}" if Path(value).is_absolute() else word
 
 
 def run(options: TheoryOptions) -> Path:
@@ -156,7 +160,7 @@ def _number(value: Any) -> Any:
 def write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
     """Rows as CSV with every key of any row as a column; floats to eight digits, None empty."""
     names = list(dict.fromkeys(name for row in rows for name in row))
-    with path.open("w", newline="") as file:
+    with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, names, lineterminator="\n")
         writer.writeheader()
         writer.writerows({k: _number(v) for k, v in row.items()} for row in rows)

@@ -138,7 +138,7 @@ def noise_sweep(task: limits.Task, expert_deviation: float, sigmas: np.ndarray, 
     """Remark 2: exploration noise of deviation sigma; the discriminator is Eq. 9's for data collected with it.
 
     ``total`` at a = h(s) exactly; ``noisy_slope`` is the root mean square of the logit's slope at a = h(s) + noise (by
-    ``samples`` draws), where critics are trained; ``score_norm`` is the root mean square of Theorem 1's estimator.
+    ``samples`` draws), where critics are trained; ``theorem1_mean_norm`` is of Theorem 1's estimator over the expert.
     """
     generator = np.random.default_rng(seed)
     expert = limits.expert_occupancy(task, expert_deviation)
@@ -239,7 +239,8 @@ def credo_effect(
             if reading == "retained":
                 variants["both"] = (logit, kept.retained_mass, threshold)
         slid = dpg.LogitTable(plain.actions, np.minimum(plain.logit, threshold))
-        variants["filter, rescored"] = (slid, 1.0, None)
+        mass = filtered_optimum(expert, behaviour, table.logit, threshold, "rescored").retained_mass
+        variants["filter, rescored"] = (slid, mass, None)
         for variant, (logit_table, mass, ceiling) in variants.items():
             path = [
                 (on_path(task, float(share)), dpg.table_at(logit_table, on_path(task, float(share))))

@@ -153,6 +153,18 @@ def corollary1_weight(log_u: np.ndarray, shift: float | np.ndarray = 0.0) -> np.
     return second - np.exp(log_u + _log_softplus(gap))
 
 
+def corollary1_log_weight(log_u: np.ndarray, shift: float | np.ndarray = 0.0) -> np.ndarray:
+    """log |corollary1_weight|, elementwise; finite for small u too, where the weight itself is below any float."""
+    log_u = np.asarray(log_u, dtype=float)
+    gap = shift - log_u
+    # For u < k the weight is u/k [(k - 1) k/(k + u) - k log(1 + k/u)], whose bracket is of moderate size.
+    positive = np.clip(gap, 0.0, 1e300)
+    bracket = (np.exp(shift) - 1) * np.exp(-softplus(-positive)) - np.exp(shift) * softplus(positive)
+    return np.where(
+        gap > 0, _log_absolute(bracket) - gap, _log_absolute(corollary1_weight(np.maximum(log_u, shift), shift))
+    )
+
+
 def _log_softplus(x: np.ndarray) -> np.ndarray:
     # log(log(1 + e^x)) is x to within e^x far below zero, where softplus itself underflows.
     return np.where(x > -30.0, np.log(softplus(np.maximum(x, -30.0))), x)
@@ -200,8 +212,7 @@ def corollary1_log_norms(
     score: OccupancyScore, expert: Occupancy, gram: np.ndarray, shift: float | np.ndarray = 0.0, norm: Norm = "rkhs"
 ) -> np.ndarray:
     """log norm of Corollary 1's estimator at every pair, [S, M]; ``shift`` = log((1 + e1)/(1 - e2))."""
-    weight = corollary1_weight(log_ratio(expert, score.occupancy), shift)
-    return _log_absolute(weight) + log_pair_norms(score, gram, norm)
+    return corollary1_log_weight(log_ratio(expert, score.occupancy), shift) + log_pair_norms(score, gram, norm)
 
 
 def exact_gradient(score: OccupancyScore, expert: Occupancy) -> np.ndarray:

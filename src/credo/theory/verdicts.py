@@ -148,7 +148,7 @@ def events(tables: Tables) -> Verdict:
     return Verdict(
         "Eq. 12 and Definition 1",
         "Pr(bound) ≥ Pr(Ξ), and Pr(Ξ) is nontrivial as Σ → 0; the events hold 'for any C'.",
-        f"The inequality {'holds' if ordered else 'does not hold'} at all {len(rows) // 3} grid points. At "
+        f"The inequality {'holds at all' if ordered else 'fails at some of'} {len(rows) // 3} grid points. At "
         f"σ = {sigma:.2g}, Pr(Ξ) ≥ {lowest:.4f} for "
         f"every C up to {max(r['c'] for r in rows):g}. Exact sums lie in the 95% Monte Carlo interval in "
         f"{100 * inside:.0f}% of cases.",
@@ -172,7 +172,7 @@ def remark2(tables: Tables) -> Verdict:
         f"At σ = {smallest:.2g} the probabilities of Ξ and Ξ₁ differ by at most {difference:.2g}. The logit's slope "
         f"at a = h(s) changes by a factor {slope:.3g} from σ = {noise[0]['sigma']:.2g} to {noise[-1]['sigma']:.2g}; "
         f"at noisy actions it goes from {noise[0]['noisy_slope']:.3g} to {noise[-1]['noisy_slope']:.3g}.",
-        "in part" if difference < 0.01 and theorem1(tables).agrees == "no" else "yes",
+        "no" if difference >= 0.01 else "in part" if theorem1(tables).agrees == "no" else "yes",
         "Both probabilities tend to 1 together, but what they were to imply (Theorem 1) fails for both. For a "
         "deterministic learner the noise matters elsewhere: it sets the discriminator's slope round h(s), of order "
         "1/σ at noisy actions, while at h(s) itself Eq. 9's slope is (m_E - h)/σ_E², whatever the noise.",
