@@ -2,15 +2,15 @@
 
 import os
 
-os.environ["JAX_PLATFORMS"] = "cpu"
+# As variables, so that the processes that tests start are told the same. The programs of the tests are small: compiling
+# them thoroughly takes longer than running them.
+os.environ |= {"JAX_PLATFORMS": "cpu", "JAX_DISABLE_MOST_OPTIMIZATIONS": "true"}
 
 import jax
 import optax.tree_utils
 import pytest
 
 jax.config.update("jax_enable_x64", False)
-# The programs of the tests are small: compiling them thoroughly takes longer than running them.
-jax.config.update("jax_disable_most_optimizations", True)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
@@ -31,6 +31,11 @@ if hasattr(optax, "tree"):  # which newer versions call it by
 @pytest.fixture(scope="session", autouse=True)
 def _compiled_once(tmp_path_factory):
     """Programs compiled by one test serve the others: most of the time of a short run is compilation."""
-    jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.mktemp("compiled")))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
-    jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
+    place = str(tmp_path_factory.mktemp("compiled"))
+    for name, value in (
+        ("compilation_cache_dir", place),
+        ("persistent_cache_min_compile_time_secs", 0.1),
+        ("persistent_cache_min_entry_size_bytes", 0),
+    ):
+        jax.config.update(f"jax_{name}", value)
+        os.environ[f"JAX_{name.upper()}"] = str(value)

@@ -53,7 +53,6 @@ def study(place, monkeypatch, capsys):
     """Runs a command in the folder of the study; its status and what it printed."""
     monkeypatch.chdir(place)
     monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(place / "compiled"))
 
     def study(words):
         status = 0

@@ -83,11 +83,8 @@ def q_over_reference(columns: Mapping[str, np.ndarray], targets: Following) -> n
 
 def _followed(goal: np.ndarray, stays: np.ndarray) -> np.ndarray:
     """[n]: what goes from 0 to each goal in turn, of its distance the share ``stays`` (a number, or [n]) being left."""
-    if stays.ndim == 0:
-        from scipy.signal import lfilter
-
-        return np.asarray(lfilter([1 - stays], [1, -stays], goal))
-    reached, place = np.empty(len(goal)), 0.0
-    for index, (to, left) in enumerate(zip(goal, stays, strict=True)):
-        reached[index] = place = to + (place - to) * left
-    return reached
+    reached, place = [], 0.0
+    for to, left in zip(goal.tolist(), np.broadcast_to(stays, goal.shape).tolist(), strict=True):
+        place = (1 - left) * to + left * place
+        reached.append(place)
+    return np.array(reached)

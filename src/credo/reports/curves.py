@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import html
 import json
 from collections import Counter
@@ -340,11 +341,16 @@ def vega_lite_version() -> str:
     return exact if exact in known else [v for v in known if v.split(".")[0] == wanted[0]][-1]
 
 
+@functools.cache
+def _library(version: str) -> str:
+    """The drawing library as a script: making it takes as long as everything else here."""
+    return vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", version).replace("</script", "<\\/script")
+
+
 def _page(spec: dict[str, Any], title: str, version: str) -> str:
     """A page with the drawing library and the data inside."""
     # "</script>" or "<!--" in a name would end the script, or keep it from ending.
     data = json.dumps(spec, separators=(",", ":")).replace("<", "\\u003c")
-    library = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", version).replace("</script", "<\\/script")
     hint = "Click a seed in the legend to see it alone (shift-click adds one); point at a line for its numbers."
     return f"""<!doctype html>
 <html lang="en">
@@ -361,7 +367,7 @@ p {{ margin: 12px 16px 0; color: {_SOFT}; }}
 <body>
 <p>{hint}</p>
 <div id="figure"></div>
-<script>{library}</script>
+<script>{_library(version)}</script>
 <script>
 const options = {{ renderer: "canvas", actions: {{ export: true, source: false, compiled: false, editor: false }} }};
 vegaEmbed("#figure", {data}, options).catch(error => {{

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from scipy import stats
 
 PERMUTATIONS = 10_000
 
@@ -76,10 +75,12 @@ def _exchanges(cell: np.ndarray, place: np.ndarray, seeds: int, generator: np.ra
 
 def _cells(cell: np.ndarray, fails: np.ndarray, values: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Of each cell the ranks of its known values, from 1, equal ones sharing their mean, and who fails."""
+    from scipy.stats import rankdata  # takes a second to import, which every run would spend on its curves
+
     known = ~np.isnan(values)
     for each in np.unique(cell[known]):
         here = known & (cell == each)
-        yield stats.rankdata(values[here]), fails[here]
+        yield rankdata(values[here]), fails[here]
 
 
 def _least(failing: np.ndarray) -> float:
