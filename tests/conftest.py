@@ -4,10 +4,9 @@ import os
 
 # As variables, so that the processes that tests start are told the same. The programs of the tests are small: compiling
 # them thoroughly takes longer than running them, and without optimisations XLA's newer way to fuse takes twice as long.
-os.environ |= {"JAX_PLATFORMS": "cpu", "JAX_DISABLE_MOST_OPTIMIZATIONS": "true"}
-_FUSION = "--xla_cpu_use_fusion_emitters=false"
-if _FUSION not in os.environ.get("XLA_FLAGS", ""):
-    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_FUSION}".strip()
+os.environ["JAX_PLATFORMS"] = "cpu"
+os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "true"
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_use_fusion_emitters=false"
 
 import jax
 import optax.tree_utils

@@ -43,7 +43,7 @@ def test_point_mass_is_imitated(tmp_path, capsys):
 def test_a_robot_is_imitated_from_keys_and_frames(tmp_path):
     """As a program, since its environment is in a worker process that imports it."""
     result = subprocess.run(
-        [sys.executable, EXAMPLES / "robot_arm.py", tmp_path / "run", "2048"],
+        [sys.executable, EXAMPLES / "robot_arm.py", tmp_path / "run", "1536"],
         capture_output=True,
         text=True,
         check=True,
