@@ -157,7 +157,8 @@ def corollary1_log_weight(log_u: np.ndarray, shift: float | np.ndarray = 0.0) ->
     """log |corollary1_weight|, elementwise; finite for small u too, where the weight itself is below any float."""
     log_u = np.asarray(log_u, dtype=float)
     gap = shift - log_u
-    # For u < k the weight is u/k [(k - 1) k/(k + u) - k log(1 + k/u)], whose bracket is of moderate size.
+    # For u < k the weight is u/k [(k - 1) k/(k + u) - k log(1 + k/u)], whose bracket is of moderate size; finite at
+    # u = 0 too, where it would be infinity less infinity.
     positive = np.clip(gap, 0.0, 1e300)
     bracket = (np.exp(shift) - 1) * np.exp(-softplus(-positive)) - np.exp(shift) * softplus(positive)
     return np.where(
