@@ -127,21 +127,25 @@ def about(run: LoadedRun, cell: Cell) -> dict[str, Any]:
 
 
 class Files(NamedTuple):
-    """Where one study's small files lie, and which of its cells (method, environment) are kept anew."""
+    """Where one study's small files lie, and which of its seeds (method, environment, seed) are kept anew."""
 
     out: Path
     study: str
-    anew: set[tuple[str, str]]
+    anew: set[tuple[str, str, int]]
 
 
 def write(files: Files, kind: str, header: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
-    """Rows that begin with method, environment and seed, behind what is there of other cells."""
+    """Rows that begin with method, environment and seed, behind what is there of others."""
     path = files.out / f"{files.study}-{kind}.csv"
     names = ("method", "environment", "seed", *header)
     before: list[dict[str, Any]] = []
     if path.exists():
         with open(path, newline="") as file:
-            before = [row for row in csv.DictReader(file) if (row["method"], row["environment"]) not in files.anew]
+            before = [
+                row
+                for row in csv.DictReader(file)
+                if (row["method"], row["environment"], int(row["seed"])) not in files.anew
+            ]
     with open(path, "w", newline="") as file:
         # What was kept before a column existed has nothing in it.
         writer = csv.DictWriter(file, names, restval="", extrasaction="ignore")
@@ -183,7 +187,7 @@ def keep(out: Path, study: str, runs: Sequence[tuple[Cell, LoadedRun]], at: int 
     """Write the files of a study's cells; with ``at`` the verdicts after so many steps alone."""
     each = [kept for cell, run in runs for kept in kept_of(cell, run)]
     name = study if at is None else f"{study}-at-{at}"
-    files = Files(out, name, {(cell.method, cell.environment) for cell, _ in runs})
+    files = Files(out, name, {kept.place for kept in each})
     write(
         files,
         "seeds",
