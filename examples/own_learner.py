@@ -4,7 +4,8 @@
 
 The same from the command line, in this folder:
 
-    credo imitate --plugin own_learner --learner restless-td3 --demos hopper-expert:5 --steps 20000
+    credo imitate --plugin own_learner --learner restless-td3 --learner-settings restlessness=0.2 \\
+        --demos hopper-expert:5 --steps 20000
 """
 
 import sys
@@ -22,7 +23,7 @@ from credo.learners.td3 import td3
 
 @dataclass(frozen=True)
 class RestlessConfig(TD3Config):
-    """TD3's settings, and one more; all are part of a run's identity."""
+    """TD3's settings, and one more; all are part of a run's identity, and learner_settings changes them."""
 
     restlessness: float = 0.1
     """Share of the actions that are drawn uniformly."""
@@ -48,6 +49,7 @@ def main(folder: Path, steps: int = 20_000) -> None:
         environment="Hopper-v5",
         demonstrations="hopper-expert:5",
         learner="restless-td3",
+        learner_settings={"restlessness": 0.2},
         steps=steps,
         out=folder,
     )

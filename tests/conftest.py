@@ -41,3 +41,20 @@ def _compiled_once(tmp_path_factory):
     ):
         jax.config.update(f"jax_{name}", value)
         os.environ[f"JAX_{name.upper()}"] = str(value)
+
+
+@pytest.fixture
+def forgotten_plugins():
+    """What a test registers is gone after it."""
+    from credo.config.names import REGISTERED
+    from credo.discriminator.regularisers import REGULARISERS
+    from credo.discriminator.rewards import REWARDS
+    from credo.learners import LEARNERS
+
+    tables = {"reward": REWARDS, "regulariser": REGULARISERS, "learner": LEARNERS}
+    before = {kind: dict(entries) for kind, entries in REGISTERED.items()}, {k: dict(t) for k, t in tables.items()}
+    yield
+    for now, then in ((REGISTERED, before[0]), (tables, before[1])):
+        for kind, entries in now.items():
+            entries.clear()
+            entries.update(then[kind])

@@ -77,35 +77,21 @@ def test_own_recordings_become_demonstrations(tmp_path, capsys):
     assert {path.name for path in tmp_path.iterdir()} == {"recorded.npz", "pendulum.safetensors", "pendulum.png"}
 
 
+@pytest.mark.usefixtures("forgotten_plugins")
 def test_a_reward_and_a_regulariser_of_ones_own(tmp_path, capsys):
-    from credo.config.names import REGISTERED
-    from credo.discriminator.regularisers import REGULARISERS
-    from credo.discriminator.rewards import REWARDS
-
-    try:
-        load("own_reward").main(tmp_path / "run", 1088)
-        assert "gentle: rewards up to" in capsys.readouterr().out
-        kept = json.loads((tmp_path / "run" / "config.json").read_text())
-        assert set(kept["identity"]["plugins"]) == {"reward.gentle", "regulariser.centred"}
-    finally:
-        for kind, name, table in (("reward", "gentle", REWARDS), ("regulariser", "centred", REGULARISERS)):
-            REGISTERED[kind].pop(name, None)
-            table.pop(name, None)
+    load("own_reward").main(tmp_path / "run", 1088)
+    assert "gentle: rewards up to" in capsys.readouterr().out
+    kept = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert set(kept["identity"]["plugins"]) == {"reward.gentle", "regulariser.centred"}
 
 
+@pytest.mark.usefixtures("forgotten_plugins")
 def test_a_learner_of_ones_own(tmp_path, capsys):
-    from credo.config.names import REGISTERED
-    from credo.learners import LEARNERS
-
-    try:
-        load("own_learner").main(tmp_path / "run", 1088)
-        assert "restless-td3: critic loss" in capsys.readouterr().out
-        kept = json.loads((tmp_path / "run" / "config.json").read_text())["identity"]
-        assert set(kept["plugins"]) == {"learner.restless-td3"}
-        assert kept["restless-td3"]["restlessness"] == 0.1
-    finally:
-        REGISTERED["learner"].pop("restless-td3", None)
-        LEARNERS.pop("restless-td3", None)
+    load("own_learner").main(tmp_path / "run", 1088)
+    assert "restless-td3: critic loss" in capsys.readouterr().out
+    kept = json.loads((tmp_path / "run" / "config.json").read_text())["identity"]
+    assert set(kept["plugins"]) == {"learner.restless-td3"}
+    assert kept["restless-td3"]["restlessness"] == 0.2
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)

@@ -23,10 +23,9 @@ from credo.config import (
     validate,
 )
 from credo.config.names import REGISTERED
-from credo.discriminator.regularisers import REGULARISERS
 from credo.discriminator.rewards import REWARDS
 from credo.environments.probes import PointMass
-from credo.learners import LEARNERS, make_learner
+from credo.learners import make_learner
 from credo.learners.ppo import ppo
 from credo.learners.sac import sac
 from credo.preparation import prepare
@@ -34,16 +33,7 @@ from credo.training.checks import check_learner, check_rewards
 from credo.types import CredoError, EnvironmentSpec
 from training.training_runs import SMALL, changed, demonstrations, run
 
-TABLES = {"reward": REWARDS, "regulariser": REGULARISERS, "learner": LEARNERS}
-
-
-@pytest.fixture(autouse=True)
-def _forgotten():
-    """What a test registers is gone after it."""
-    yield
-    for kind, entries in REGISTERED.items():
-        for name in list(entries):
-            del entries[name], TABLES[kind][name]
+pytestmark = pytest.mark.usefixtures("forgotten_plugins")
 
 
 def register_all():
@@ -109,15 +99,11 @@ def test_a_finished_run_is_read_without_its_plugin():
     names = {name.partition(".")[2] for name in OWN.plugins}
     for entries in REGISTERED.values():
         entries.clear()
-    try:
-        assert from_dict(tree, also=frozenset(names)).reward == "doubled"
-        with pytest.raises(CredoError, match="my-sac' is not one of"):
-            from_dict(tree)
-        with pytest.raises(CredoError, match="my-sac' is not one of"):
-            validate(from_dict(tree, also=frozenset(names)))
-    finally:
-        for name, kind in (("doubled", "reward"), ("nothing", "regulariser"), ("my-sac", "learner")):
-            del TABLES[kind][name]
+    assert from_dict(tree, also=frozenset(names)).reward == "doubled"
+    with pytest.raises(CredoError, match="my-sac' is not one of"):
+        from_dict(tree)
+    with pytest.raises(CredoError, match="my-sac' is not one of"):
+        validate(from_dict(tree, also=frozenset(names)))
 
 
 def test_a_reward_without_an_inverse_takes_no_threshold_in_rewards():
@@ -301,6 +287,11 @@ class Slotted:
     discount: float = 0.9
 
 
+@dataclasses.dataclass(frozen=True)
+class Untyped(SACConfig):
+    own: "Nowhere" = 3  # noqa: F821
+
+
 @pytest.mark.parametrize(
     ("register", "message"),
     [
@@ -312,6 +303,7 @@ class Slotted:
         (lambda: plugins.register_regulariser(nothing), "it has no name; give one"),
         (lambda: plugins.register_learner("own", settings=SACConfig), "must be an instance of a dataclass"),
         (lambda: plugins.register_learner("own", settings=Slotted()), "with batch_size and discount"),
+        (lambda: plugins.register_learner("own", settings=Untyped()), "the types of Untyped cannot be read (NameError"),
         (lambda: plugins.register_learner("own", settings=SACConfig(batch_size=-3)), "settings.batch_size -3"),
         (lambda: plugins.register_learner("own", settings=SACConfig(), experience="repaly"), "'repaly' is not replay"),
         (lambda: plugins.register_learner("own", settings=SACConfig(hidden=(print,))), "is no setting; numbers"),

@@ -18,6 +18,7 @@ import numpy as np
 
 from credo import plugins, run_folder, run_rows
 from credo.config import RunConfig
+from credo.config.own import LEARNER_SETTINGS, as_words
 from credo.demonstrations import Demonstrations
 from credo.demonstrations.load import parse_request
 from credo.environments import EnvironmentSource, source_name
@@ -257,6 +258,8 @@ def _changed(part: Any, settings: Mapping[str, Any], where: str) -> Any:
             meant = f"did you mean {where}{near[0]}?" if near else f"known are {', '.join(sorted(known))}"
             hint = meant if where else _COMMAND_LINE.get(name, meant)
             raise CredoError(f"{where}{name}: no such setting; {hint}")
+    if not where and isinstance(settings.get(LEARNER_SETTINGS), Mapping):
+        settings = {**settings, LEARNER_SETTINGS: as_words(settings[LEARNER_SETTINGS])}
     if not where and isinstance(settings.get("credo"), str):  # as on the command line
         settings = {**settings, "credo": {"mode": settings["credo"]}}
     values = {

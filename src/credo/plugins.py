@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from credo.config import DiscriminatorConfig, LearnerName, RegulariserName, RewardName, RunConfig
 from credo.config.codec import to_dict
 from credo.config.names import PLUGIN_NAME, REGISTERED, Kind, Registered
+from credo.config.own import check_settings
 from credo.types import CredoError, one_line
 
 if TYPE_CHECKING:
@@ -85,7 +86,8 @@ def register_learner(
     ``credo.learners.interface``; one that learns from rollouts is also given how many environments a seed steps.
 
     ``settings`` is an instance of a frozen dataclass with at least ``discount`` and, for a learner that learns from the
-    replay, ``batch_size``; its fields are part of a run's identity. ``experience`` is that of the ``Learner``.
+    replay, ``batch_size``; its fields are part of a run's identity, and ``learner_settings`` changes them.
+    ``experience`` is that of the ``Learner``.
     """
     if experience not in ("replay", "rollout"):
         raise CredoError(f"learner {name}: experience {experience!r} is not replay or rollout")
@@ -97,9 +99,7 @@ def register_learner(
         to_dict(settings)
     except TypeError as error:
         raise CredoError(f"learner {name}: settings: {error}; numbers, text and lists of them expected") from None
-    batch = getattr(settings, "batch_size", 1)
-    if not (isinstance(batch, int) and batch >= 1):
-        raise CredoError(f"learner {name}: settings.batch_size {batch!r}; a whole number of 1 or more expected")
+    check_settings(settings, name)
 
     def register(function: Callable[..., Learner]) -> Any:
         from credo.learners import LEARNERS

@@ -29,6 +29,7 @@ NOT_IDENTITY = {
     "environment_workers": 2,
     "environment_timeout": 5.0,
     "seed_replay": "log.safetensors",
+    "learner_settings": ("discount=0.5",),
 }
 
 

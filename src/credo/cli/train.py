@@ -16,6 +16,8 @@ from rich.console import Console
 from credo.cli.parse import find_local_modules, load_plugins, parse, say
 from credo.config import LearnerName, RunConfig
 from credo.config.limits import Count
+from credo.config.names import REGISTERED
+from credo.config.own import described
 from credo.presets import DEFAULT, EXPERT, PRESETS, preset
 from credo.reports.loggers import LoggerName
 from credo.types import CredoError
@@ -86,7 +88,7 @@ def imitate(words: Sequence[str]) -> None:
     load_plugins(words)
     default = TrainOptions(config=preset(_preset_name(words)), preset=_preset_name(words))
     about = f"Train imitators of demonstrations, many seeds side by side. Presets: {', '.join(PRESETS)}."
-    _train(parse(TrainOptions, words, "imitate", about, default), default.config)
+    _train(parse(TrainOptions, words, "imitate", about + _own_learners(), default), default.config)
 
 
 def expert(words: Sequence[str]) -> None:
@@ -94,13 +96,20 @@ def expert(words: Sequence[str]) -> None:
     load_plugins(words)
     about = "Train an expert from the environment's own reward, in the same loop as imitators."
     default = TrainOptions(config=_expert_settings(_preset_name(words, EXPERT_NAME)), preset=EXPERT_NAME)
-    options = parse(TrainOptions, words, "expert", about, default)
+    options = parse(TrainOptions, words, "expert", about + _own_learners(), default)
     if options.config.imitates:
         raise CredoError(f"reward: {options.config.reward!r} needs demonstrations; use credo imitate")
     if options.config.demonstrations:
         given = options.config.demonstrations
         raise CredoError(f"demos: {given!r} is not used: an expert learns from the environment's reward alone")
     _train(options, default.config)
+
+
+def _own_learners() -> str:
+    """For the help: what --learner-settings may change of the learners that plug-ins have registered."""
+    return "".join(
+        f" Settings of learner {name}: {described(entry.settings)}." for name, entry in REGISTERED["learner"].items()
+    )
 
 
 def _expert_settings(name: str) -> RunConfig:

@@ -32,6 +32,11 @@ def _odd(tree: Any, where: str = "") -> str:
     return where and f"{where[:-1]}: "
 
 
+def as_json(value: Any) -> str:
+    """One setting as JSON; TypeError for what is none."""
+    return json.dumps(value, default=_plain)
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, os.PathLike):
         return os.fspath(value)
@@ -50,16 +55,17 @@ def rebuild(tree: Any, kind: type, where: str, also: frozenset[str] = frozenset(
     for name in tree:
         if name not in names:
             raise CredoError(f"{where}.{name}: no such setting; known are {', '.join(names)}")
-    values = {name: _convert(value, hints[name], f"{where}.{name}", also) for name, value in tree.items()}
+    values = {name: convert(value, hints[name], f"{where}.{name}", also) for name, value in tree.items()}
     return kind(**values)
 
 
-def _convert(value: Any, hint: Any, where: str, also: frozenset[str]) -> Any:
+def convert(value: Any, hint: Any, where: str, also: frozenset[str] = frozenset()) -> Any:
+    """A value of JSON's types as the type ``hint`` says; CredoError, ``where`` first, where it is of another."""
     if dataclasses.is_dataclass(hint):
         return rebuild(value, typing.cast(type, hint), where, also)
     if typing.get_origin(hint) is Annotated:
         inner, *extras = typing.get_args(hint)
-        value = _convert(value, inner, where, also)
+        value = convert(value, inner, where, also)
         for extra in extras:
             if isinstance(extra, Names) and isinstance(value, str):
                 extra.check(value, where, also)
@@ -70,11 +76,11 @@ def _convert(value: Any, hint: Any, where: str, also: frozenset[str]) -> Any:
             raise CredoError(f"{where}: {value!r} is not one of {', '.join(map(str, arguments))}")
         return value
     if origin in (types.UnionType, typing.Union):
-        return None if value is None else _convert(value, arguments[0], where, also)
+        return None if value is None else convert(value, arguments[0], where, also)
     if origin is tuple:
         if not isinstance(value, list | tuple):
             raise CredoError(f"{where}: {value!r} is not a list")
-        return tuple(_convert(item, arguments[0], where, also) for item in value)
+        return tuple(convert(item, arguments[0], where, also) for item in value)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         if not is_number(value):
             raise CredoError(f"{where}: a whole number of {len(str(value))} digits is beyond what a float holds")

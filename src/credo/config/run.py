@@ -16,6 +16,7 @@ from credo.config.discriminator import DiscriminatorConfig, unused_settings
 from credo.config.learners import BCConfig, DDPGConfig, PPOConfig, SACConfig, SD3Config, TD3Config
 from credo.config.limits import Count, Frames, Positive, Seeds, Share, Steps, WholeNumber
 from credo.config.names import REGISTERED, Choice, Kind, Names
+from credo.config.own import applied
 from credo.types import CredoError
 
 LearnerName = Literal["ddpg", "td3", "sd3", "sac", "ppo", "bc"]
@@ -47,6 +48,8 @@ class RunConfig:
     Unused with --reward environment."""
     learner: Annotated[str, _LEARNERS, Choice(_LEARNERS)] = "td3"
     """The policy's learner; bc: behavioural cloning alone, which takes no environment steps."""
+    learner_settings: tuple[str, ...] = ()
+    """Settings of a plug-in's learner, NAME=VALUE, that change those it is registered with: hidden=[64,64]."""
     warm_start: Literal["none", "bc"] = "none"
     """What the actor starts as. none: random weights; bc: a clone of the demonstrations (see the settings of bc)."""
     reward: Annotated[str, _REWARDS, Choice(_REWARDS)] = "plr"
@@ -168,7 +171,9 @@ class RunConfig:
     @property
     def learner_config(self) -> DDPGConfig | TD3Config | SD3Config | SACConfig | PPOConfig | BCConfig:
         registered = REGISTERED["learner"].get(self.learner)
-        return getattr(self, self.learner) if registered is None else registered.settings
+        if registered is None:
+            return getattr(self, self.learner)
+        return applied(registered.settings, self.learner_settings, self.learner)
 
     @property
     def plugins(self) -> dict[str, str]:
@@ -205,11 +210,12 @@ class RunConfig:
         return settings.batch_size * getattr(settings, "minibatches", 1)
 
 
-# Settings that do not change a seed's numbers.
+# Settings that do not change a seed's numbers, or stand elsewhere: learner_settings in what they make of the learner's.
 _NOT_IDENTITY = (
     "steps",
     "seeds",
     "first_seed",
+    "learner_settings",
     "checkpoint_interval",
     "execution",
     "demonstrations",
@@ -253,9 +259,8 @@ def identity(config: RunConfig, demonstrations_sha256: str = "", seed_replay_sha
                 del tree["discriminator"][name]
     if config.plugins:
         tree["plugins"] = config.plugins
-        registered = REGISTERED["learner"].get(config.learner)
-        if registered is not None:
-            tree[config.learner] = to_dict(registered.settings)
+        if config.learner in REGISTERED["learner"]:
+            tree[config.learner] = to_dict(config.learner_config)
     for name in {"observation_keys", "frame_stack"} - set(config.view):
         del tree[name]
     tree["demonstrations_sha256"] = demonstrations_sha256

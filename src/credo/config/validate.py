@@ -6,6 +6,7 @@ from credo.config.discriminator import needs_density
 from credo.config.learners import SD3Config
 from credo.config.limits import check_limits, refuse
 from credo.config.names import REGISTERED
+from credo.config.own import LEARNER_SETTINGS, check_settings, parts
 from credo.config.run import RunConfig
 from credo.types import CredoError
 
@@ -29,7 +30,7 @@ def validate(config: RunConfig) -> None:
     check_limits(config.credo)
     if config.adversarial:
         check_limits(config.discriminator, "discriminator.")
-    check_limits(config.learner_config, f"{config.learner}.")
+    _check_learner(config)
     _check_run(config)
     _check_credo(config)
     if config.adversarial:
@@ -81,6 +82,19 @@ def on_policy_notes(config: RunConfig) -> list[str]:
         steps = f"the {config.steps_per_round} steps of a round"
         lines.append(f"learner {config.learner} learns from {steps} alone; --steps-per-round of 1024 or more is usual")
     return lines
+
+
+def _check_learner(config: RunConfig) -> None:
+    if config.learner in REGISTERED["learner"]:
+        settings = config.learner_config
+        for prefix, part in parts(settings, f"{LEARNER_SETTINGS}."):
+            check_limits(part, prefix)
+        check_settings(settings, config.learner)
+        return
+    if config.learner_settings:
+        right = f"left out: learner {config.learner} has options of its own, --{config.learner}.NAME"
+        refuse(LEARNER_SETTINGS, config.learner_settings, right)
+    check_limits(config.learner_config, f"{config.learner}.")
 
 
 def _check_run(config: RunConfig) -> None:

@@ -29,11 +29,13 @@ def work(config: RunConfig) -> float:
     # A learner that smooths its targets over many samples goes forward once for each of them: with 50, in two pairs, a
     # prototype of SD3 took 16 times as long as TD3.
     passes = (3 + 0.45 * getattr(learner, "noise_samples", 0)) * getattr(learner, "minibatches", 1)
-    if hasattr(learner, "epochs"):
-        samples = learner.epochs * config.steps_per_round
+    if config.on_policy:
+        samples = getattr(learner, "epochs", 1) * config.steps_per_round
     else:
         samples = learner.batch_size * config.updates_per_round
-    policy = _weights(learner.hidden) * passes * samples
+    # A plug-in's learner may say nothing of its networks.
+    hidden = getattr(learner, "hidden", config.discriminator.hidden)
+    policy = _weights(hidden if isinstance(hidden, tuple) else config.discriminator.hidden) * passes * samples
     judge = 0.0
     if config.adversarial:
         judge = _weights(config.discriminator.hidden) * 2 * config.discriminator.batch_size

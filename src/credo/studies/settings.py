@@ -10,6 +10,7 @@ from functools import cache
 from typing import Any
 
 from credo.config import RunConfig, from_dict, to_dict, validate
+from credo.config.own import LEARNER_SETTINGS, as_words
 from credo.presets import DEFAULT, preset
 from credo.types import CredoError
 
@@ -35,14 +36,14 @@ def setting_names() -> tuple[str, ...]:
 
 @cache
 def sections() -> tuple[str, ...]:
-    """The settings that are tables of settings."""
-    return tuple(dict.fromkeys(name.split(".")[0] for name in setting_names() if "." in name))
+    """The settings that are tables of settings; of a plug-in's learner, too, whose names are known when it is there."""
+    return (*dict.fromkeys(name.split(".")[0] for name in setting_names() if "." in name), LEARNER_SETTINGS)
 
 
 def full_name(name: str) -> str:
     """The dotted name of a setting given by it or by its short name; CredoError with the nearest name there is."""
     name = SHORT.get(name, name)
-    if name in setting_names():
+    if name in setting_names() or name.startswith(f"{LEARNER_SETTINGS}."):
         return name
     if name == PRESET:
         raise CredoError(
@@ -91,14 +92,20 @@ def configure(settings: Mapping[str, Any]) -> RunConfig:
     """The configuration that ``settings`` (dotted names, and ``preset``) make of their preset; CredoError in one line
     where they cannot work."""
     tree = to_dict(preset(settings.get(PRESET, DEFAULT)))
+    own: dict[str, Any] = {}
     for name, value in settings.items():
         if name == PRESET:
+            continue
+        if name.startswith(f"{LEARNER_SETTINGS}."):
+            own[name.removeprefix(f"{LEARNER_SETTINGS}.")] = value
             continue
         *outer, last = name.split(".")
         part = tree
         for key in outer:
             part = part[key]
         part[last] = value
+    if own:
+        tree[LEARNER_SETTINGS] = [*tree[LEARNER_SETTINGS], *as_words(own)]
     config = from_dict(tree, "settings")
     validate(config)
     return config
