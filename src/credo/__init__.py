@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from credo.api import Run, imitate, resume, train_expert
     from credo.config import RunConfig
     from credo.demonstrations import Demonstrations, load_demonstrations
+    from credo.evaluating import Evaluation, evaluate
     from credo.exporting import export
     from credo.plugins import register_learner, register_regulariser, register_reward
     from credo.policies import Policy, load_policy
@@ -28,6 +29,8 @@ _ROOMS = {
     "resume": "credo.api",
     "train_expert": "credo.api",
     "RunConfig": "credo.config",
+    "Evaluation": "credo.evaluating",
+    "evaluate": "credo.evaluating",
     "export": "credo.exporting",
     "Demonstrations": "credo.demonstrations",
     "load_demonstrations": "credo.demonstrations",
@@ -43,9 +46,11 @@ _ROOMS = {
 __all__ = [
     "CredoError",
     "Demonstrations",
+    "Evaluation",
     "Policy",
     "Run",
     "RunConfig",
+    "evaluate",
     "export",
     "imitate",
     "load_demonstrations",

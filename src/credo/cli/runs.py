@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import numpy as np
 import tyro
 from rich.console import Console
 from rich.table import Table
@@ -15,13 +14,13 @@ from rich.text import Text
 
 from credo.cli.parse import find_local_modules, parse, say
 from credo.config.limits import Count, WholeNumber
-from credo.policies import OnnxPolicy, Policy, load_onnx_policy, load_policy
+from credo.policies import Policy
 from credo.storage import check_replaceable
 from credo.types import CredoError, printable
 
 if TYPE_CHECKING:
     from credo.api import Run
-    from credo.environments import EnvironmentSource, Episode
+    from credo.environments import EnvironmentSource
 
 
 @dataclass(frozen=True)
@@ -67,68 +66,29 @@ class ListOptions:
 def find_policy(
     name: str, seed: int | None = None, which: str = "best", environment: str | None = None, keys: Sequence[str] = ()
 ) -> Policy:
-    """A policy by run folder, file, or shipped expert's name; CredoError says what was looked for.
+    """See ``evaluating.find_policy``; the environment's module may lie in the current folder."""
+    from credo import evaluating
 
-    The actions of an ONNX network that does not say its bounds are those of ``environment``, shown by ``keys``.
-    """
-    from credo import experts
-    from credo.api import Run, only_policy
-
-    path = Path(name)
-    if is_run(name):
-        return Run(path).policy(seed, which)
-    if path.is_file() or name in experts.expert_names():
-        only_policy(name, seed, which)
-    if path.is_file():
-        policy = load_policy(path)
-        if isinstance(policy, OnnxPolicy) and environment is not None and not policy.says_bounds:
-            from credo.environments import specification, viewed
-
-            find_local_modules(environment)
-            spec = specification(viewed(environment, keys))
-            policy = load_onnx_policy(path, spec.action_low, spec.action_high)
-        return policy
-    if name in experts.expert_names():
-        return experts.load_expert(name)[0]
-    known = ", ".join(experts.expert_names()) or "none"
-    raise CredoError(f"policy: {name!r} is neither a run folder, a policy file nor a shipped expert ({known})")
-
-
-def is_run(name: str) -> bool:
-    """Whether a name is taken as a run folder's; a folder that only has a shipped expert's name is not."""
-    from credo import experts, run_folder
-
-    path = Path(name)
-    return path.is_dir() and ((path / run_folder.CONFIG).exists() or name not in experts.expert_names())
+    if environment is not None:
+        find_local_modules(environment)
+    return evaluating.find_policy(name, seed, which, environment, keys)
 
 
 def source_of(policy: Policy, given: str | None) -> EnvironmentSource:
     """Where to run a policy, as its file says that it is shown it; see ``environment_of``."""
-    from credo.environments import viewed
-    from credo.policies.view import described_view
+    from credo.evaluating import shown
 
-    return viewed(environment_of(policy, given), *described_view(policy.metadata))
+    return shown(policy, environment_of(policy, given))
 
 
 def environment_of(policy: Policy, given: str | None) -> str:
     """Where to run a policy: what the command line says, else what its file names, unless that would import code."""
-    if given is not None:
-        find_local_modules(given)
-        return given
-    if ":" in policy.environment:
-        raise CredoError(
-            f"env: the policy names {policy.environment!r}, which imports a module; if you trust it, "
-            f"give --env {policy.environment}"
-        )
-    import gymnasium
+    from credo.evaluating import own_environment
 
-    try:
-        gymnasium.spec(policy.environment)
-    except gymnasium.error.Error:
-        raise CredoError(
-            f"env: the policy names {policy.environment!r}, which is not registered here; give --env module:Id"
-        ) from None
-    return policy.environment
+    if given is None:
+        return own_environment(policy)
+    find_local_modules(given)
+    return given
 
 
 def evaluate(words: Sequence[str]) -> None:
@@ -136,6 +96,7 @@ def evaluate(words: Sequence[str]) -> None:
     about = "Run trained policies, deterministically, and report their returns."
     options = parse(EvaluateOptions, words, "evaluate", about)
     from credo import run_folder
+    from credo.evaluating import is_run, play
     from credo.studies.read import expert_return_of
 
     policies: dict[str, Policy] = {}
@@ -161,42 +122,30 @@ def evaluate(words: Sequence[str]) -> None:
     for seed in lacking:
         say(console, f"note: seed {seed} has no {options.policy} policy")
     with console.status("evaluating"):
-        played = {name: _rolled_out(policy, options) for name, policy in policies.items()}
+        played = {
+            name: play(policy, source_of(policy, options.environment), options.episodes, options.evaluation_seed)
+            for name, policy in policies.items()
+        }
     expert = "" if expert_return is None else f"; the expert's mean return is {expert_return:,.1f}"
     table = Table(title=f"{options.episodes} episodes{expert}", title_justify="left")
-    told = any(episode.success is not None for episodes in played.values() for episode in episodes)
+    told = any(found.successes is not None for found in played.values())
     columns = ("policy", "return", "std", "least", "most", "length", *(["success"] if told else []), "of expert")
     for name in columns:
         table.add_column(name, justify="right")
-    for name, episodes in played.items():
-        returns = np.array([episode.reward.sum(dtype=np.float64) for episode in episodes])
-        length = np.mean([len(episode.action) for episode in episodes])
+    for name, (returns, lengths, successes) in played.items():
         # As in the report: a ratio of negative returns, which are costs, is not told.
         share = f"{returns.mean() / expert_return:.0%}" if expert_return is not None and expert_return > 0 else "-"
-        values = (returns.mean(), returns.std(), returns.min(), returns.max(), length)
-        success = [f"{np.mean([bool(episode.success) for episode in episodes]):.0%}"] if told else []
+        values = (returns.mean(), returns.std(), returns.min(), returns.max(), lengths.mean())
+        success = ["-" if successes is None else f"{successes.mean():.0%}"] if told else []
         table.add_row(Text(printable(name)), *[f"{value:,.1f}" for value in values], *success, share)
     console.print(table)
-
-
-def _rolled_out(policy: Policy, options: EvaluateOptions) -> list[Episode]:
-    """Episodes of a policy; CredoError where it does not fit the environment, or the environment fails."""
-    from credo.demonstrations.generate import check_expert_fits
-    from credo.environments import EnvironmentFaultError, rollout_episodes, specification
-
-    source = source_of(policy, options.environment)
-    spec = specification(source)
-    check_expert_fits(policy, spec.name, spec.observation_size, spec.action_size)
-    try:
-        return list(rollout_episodes(source, policy.normalised_action, options.episodes, options.evaluation_seed))
-    except EnvironmentFaultError as error:
-        raise CredoError(f"environment: {error}") from None
 
 
 def video(words: Sequence[str]) -> None:
     """A video of one episode."""
     options = parse(VideoOptions, words, "video", "Record a video of one episode of a trained policy.")
     from credo.api import Run
+    from credo.evaluating import is_run
     from credo.reports.video import record_video
 
     console = Console()

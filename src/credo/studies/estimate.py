@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-from credo.config import BCConfig, RunConfig
+from credo.config import BCConfig, PPOConfig, RunConfig
 from credo.studies.store import DONE, RUNNING, Placed, Progress
 
 MEASURED = 1.58e10
@@ -29,7 +29,7 @@ def work(config: RunConfig) -> float:
     # A learner that smooths its targets over many samples goes forward once for each of them: with 50, in two pairs, a
     # prototype of SD3 took 16 times as long as TD3.
     passes = (3 + 0.45 * getattr(learner, "noise_samples", 0)) * getattr(learner, "minibatches", 1)
-    if config.on_policy:
+    if isinstance(learner, PPOConfig) or config.on_policy:
         samples = getattr(learner, "epochs", 1) * config.steps_per_round
     else:
         samples = learner.batch_size * config.updates_per_round

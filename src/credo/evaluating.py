@@ -1,0 +1,145 @@
+"""Trained policies by name, and the episodes that they play by themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from credo import experts, run_folder
+from credo.api import Run, only_policy
+from credo.demonstrations.generate import check_expert_fits
+from credo.environments import EnvironmentFaultError, EnvironmentSource, rollout_episodes, specification, viewed
+from credo.files import as_path
+from credo.policies import OnnxPolicy, Policy, load_onnx_policy, load_policy
+from credo.policies.view import described_view
+from credo.types import CredoError
+
+EVALUATION_SEED = 1_000_000
+"""Of the initial states; not one that training evaluates on."""
+
+
+class Evaluation(NamedTuple):
+    """E episodes."""
+
+    returns: np.ndarray
+    """[E] float64: the undiscounted sum of the environment's own rewards."""
+    lengths: np.ndarray
+    """[E] int64: steps."""
+    successes: np.ndarray | None
+    """[E] bool: whether ``info`` told of success; None where it says nothing of it."""
+
+
+def evaluate(
+    source: Run | Policy | str | Path,
+    episodes: int = 10,
+    *,
+    environment: EnvironmentSource | None = None,
+    seed: int | None = None,
+    policy: Literal["best", "last"] = "best",
+    evaluation_seed: int = EVALUATION_SEED,
+) -> Evaluation:
+    """Play a policy for ``episodes`` episodes, without noise, from initial states that training does not evaluate on.
+
+    Args:
+        source: a run or its folder, a policy, a policy file, or a shipped expert's name.
+        episodes: how many.
+        environment: where; None: the one that the policy names, unless that would import a module.
+        seed: of the run; None: the seed nearest to the demonstrations.
+        policy: "best", kept by the reward-free measures, or "last".
+        evaluation_seed: of the initial states; the same gives the same episodes.
+
+    Raises:
+        CredoError: there is no such policy, it does not fit the environment, or the environment fails.
+    """
+    if not isinstance(episodes, int) or episodes < 1:
+        raise CredoError(f"episodes: {episodes!r} is not possible; it must be a whole number of 1 or more")
+    if not isinstance(evaluation_seed, int) or evaluation_seed < 0:
+        raise CredoError(
+            f"evaluation_seed: {evaluation_seed!r} is not possible; it must be a whole number of 0 or more"
+        )
+    if isinstance(source, Run):
+        chosen = source.policy(seed, policy)
+    elif isinstance(source, Policy):
+        only_policy("this", seed, policy)
+        chosen = source
+    else:
+        chosen = find_policy(as_path("policy", source), seed, policy, environment)
+    where = own_environment(chosen) if environment is None else environment
+    return play(chosen, shown(chosen, where), episodes, evaluation_seed)
+
+
+def play(policy: Policy, environment: EnvironmentSource, episodes: int, evaluation_seed: int) -> Evaluation:
+    """Episodes of a policy in an environment that is shown as the policy was shown it."""
+    spec = specification(environment)
+    check_expert_fits(policy, spec.name, spec.observation_size, spec.action_size)
+    try:
+        played = list(rollout_episodes(environment, policy.normalised_action, episodes, evaluation_seed))
+    except EnvironmentFaultError as error:
+        raise CredoError(f"environment: {error}") from None
+    told = any(episode.success is not None for episode in played)
+    return Evaluation(
+        np.array([episode.reward.sum(dtype=np.float64) for episode in played]),
+        np.array([len(episode.action) for episode in played]),
+        np.array([bool(episode.success) for episode in played]) if told else None,
+    )
+
+
+def find_policy(
+    name: str | Path,
+    seed: int | None = None,
+    which: str = "best",
+    environment: EnvironmentSource | None = None,
+    keys: Sequence[str] = (),
+) -> Policy:
+    """A policy by run folder, file, or shipped expert's name; CredoError says what was looked for.
+
+    The actions of an ONNX network that does not say its bounds are those of ``environment``, shown by ``keys``.
+    """
+    path = Path(name)
+    if is_run(name):
+        return Run(path).policy(seed, which)
+    expert = str(name) in experts.expert_names()
+    if path.is_file() or expert:
+        only_policy(str(name), seed, which)
+    if path.is_file():
+        policy = load_policy(path)
+        if isinstance(policy, OnnxPolicy) and environment is not None and not policy.says_bounds:
+            spec = specification(viewed(environment, keys))
+            policy = load_onnx_policy(path, spec.action_low, spec.action_high)
+        return policy
+    if expert:
+        return experts.load_expert(str(name))[0]
+    known = ", ".join(experts.expert_names()) or "none"
+    raise CredoError(f"policy: {str(name)!r} is neither a run folder, a policy file nor a shipped expert ({known})")
+
+
+def is_run(name: str | Path) -> bool:
+    """Whether a name is taken as a run folder's; a folder that only has a shipped expert's name is not."""
+    path = Path(name)
+    return path.is_dir() and ((path / run_folder.CONFIG).exists() or str(name) not in experts.expert_names())
+
+
+def own_environment(policy: Policy) -> str:
+    """The environment that a policy names; CredoError where that would import code, or is not registered."""
+    if ":" in policy.environment:
+        raise CredoError(
+            f"env: the policy names {policy.environment!r}, which imports a module; if you trust it, "
+            f"give --env {policy.environment}"
+        )
+    import gymnasium
+
+    try:
+        gymnasium.spec(policy.environment)
+    except gymnasium.error.Error:
+        raise CredoError(
+            f"env: the policy names {policy.environment!r}, which is not registered here; give --env module:Id"
+        ) from None
+    return policy.environment
+
+
+def shown(policy: Policy, environment: EnvironmentSource) -> EnvironmentSource:
+    """An environment with the observations that the policy was shown, as its file says."""
+    return viewed(environment, *described_view(policy.metadata))

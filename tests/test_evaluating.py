@@ -1,0 +1,119 @@
+"""Episodes of a trained policy, from Python: which policy, where, from which states, and what is refused."""
+
+import dataclasses
+
+import gymnasium
+import numpy as np
+import pytest
+
+import credo
+from credo.environments import rollout_episodes
+from credo.environments.probes import PointMass, point_mass_expert
+from credo.policies import save_policy
+from credo.types import CredoError
+
+
+class Told(PointMass):
+    """A point mass that succeeds where it began on the right."""
+
+    def reset(self, **given):
+        observation, info = super().reset(**given)
+        self.right = bool(observation[0] > 0)
+        return observation, info
+
+    def step(self, action):
+        *rest, info = super().step(action)
+        return *rest, info | {"is_success": self.right}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    from credo.demonstrations import generate_demonstrations
+
+    return credo.imitate(
+        environment=PointMass,
+        demonstrations=generate_demonstrations(PointMass, point_mass_expert, episodes=4),
+        out=tmp_path_factory.mktemp("runs") / "run",
+        steps=128,
+        seeds=2,
+        evaluation_interval=64,
+        evaluation_episodes=1,
+        td3={"hidden": (8,)},
+        discriminator={"hidden": (8,)},
+    )
+
+
+def test_the_episodes_are_those_of_a_plain_loop(run):
+    found = credo.evaluate("hopper-expert", 2)
+    policy, environment = credo.experts.load_expert("hopper-expert")[0], gymnasium.make("Hopper-v5")
+    episodes = rollout_episodes("Hopper-v5", policy.normalised_action, 2, 1_000_000)
+    assert found.successes is None
+    # Again by hand: from the same first state the same policy, in the environment's own units.
+    for index, episode in enumerate(episodes):
+        environment.reset(seed=0)
+        state = episode.observation[0].astype(np.float64)
+        positions = np.concatenate([[0.0], state[:5]])
+        environment.unwrapped.set_state(positions, state[5:])
+        total, length, ended, observation = 0.0, 0, False, state
+        while not ended:
+            observation, reward, terminated, truncated, _ = environment.step(policy(observation))
+            total, length, ended = total + reward, length + 1, terminated or truncated
+        assert (found.lengths[index], found.returns[index]) == (length, pytest.approx(total, rel=0.02))
+    again = credo.evaluate(policy, 2)
+    np.testing.assert_array_equal(again.returns, found.returns)
+    assert (credo.evaluate(policy, 2, evaluation_seed=5).returns != found.returns).all()
+
+
+def test_a_runs_policies_are_told_apart(run):
+    def played(source, **chosen):
+        return credo.evaluate(source, 2, environment=PointMass, **chosen).returns.tolist()
+
+    best = played(run)
+    assert best == played(str(run.folder)) == played(run, seed=run.best_seed) == played(run.policy())
+    other = 1 - run.best_seed
+    assert played(run, seed=other) == played(run.policy(other)) != best
+    last = played(run, policy="last")
+    assert last == played(run.folder / "policies" / f"seed-{run.best_seed}" / "last.safetensors")
+    assert last == played(run.policy(which="last"))
+
+
+def test_success_is_told_where_the_environment_tells_it(run):
+    found = credo.evaluate(run, 8, environment=Told)
+    first = [e.observation[0] for e in rollout_episodes(Told, point_mass_expert, 8, 1_000_000)]
+    assert found.successes is not None
+    assert found.successes.tolist() == [bool(observation[0] > 0) for observation in first]
+    assert 0 < found.successes.sum() < 8
+    assert found.lengths.shape == found.returns.shape == (8,)
+
+
+def test_a_policy_of_a_named_environment_plays_there(run, tmp_path):
+    policy = dataclasses.replace(run.policy(), environment="somewhere:Else-v0")
+    save_policy(tmp_path / "policy.safetensors", policy)
+    with pytest.raises(CredoError, match="'somewhere:Else-v0', which imports a module; if you trust it"):
+        credo.evaluate(tmp_path / "policy.safetensors")
+    with pytest.raises(CredoError, match="'PointMass', which is not registered here"):
+        credo.evaluate(run)
+
+
+@pytest.mark.parametrize(
+    ("source", "given", "said"),
+    [
+        ("nowhere", {}, "policy: 'nowhere' is neither a run folder, a policy file nor a shipped expert (ant-expert"),
+        (3, {}, "policy: int found; a path expected"),
+        ("hopper-expert", {"episodes": 0}, "episodes: 0 is not possible"),
+        ("hopper-expert", {"episodes": 2.5}, "episodes: 2.5 is not possible"),
+        ("hopper-expert", {"evaluation_seed": -1}, "evaluation_seed: -1 is not possible"),
+        ("hopper-expert", {"seed": 3}, "seed 3: hopper-expert is one policy"),
+        ("hopper-expert", {"policy": "last"}, "last: hopper-expert is one policy"),
+        (
+            "hopper-expert",
+            {"environment": "Pendulum-v1"},
+            "policy of Hopper-v5: observation has 11 dimensions, but Pendulum-v1 has 3",
+        ),
+    ],
+)
+def test_what_cannot_be_evaluated_is_one_line(source, given, said):
+    with pytest.raises(CredoError) as caught:
+        credo.evaluate(source, **given)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
