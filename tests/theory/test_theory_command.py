@@ -168,3 +168,9 @@ def test_a_smaller_png_holds_the_same_pixels():
 def test_csv_holds_every_column(tmp_path):
     command.write_csv(tmp_path / "x.csv", [{"a": 1, "b": 0.1234567891}, {"a": None, "c": "s"}])
     assert (tmp_path / "x.csv").read_text() == "a,b,c\n1,0.12345679,\n,,s\n"
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "x.csv").mkdir()
+    with pytest.raises(CredoError, match=r"x\.csv: cannot be written"):
+        command.write_csv(tmp_path / "x.csv", [{"a": 1}])

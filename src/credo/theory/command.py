@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import platform
 import sys
@@ -13,6 +14,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from credo.files import write_atomically
 from credo.types import CredoError
 
 TITLE = "Exploding gradients in adversarial imitation: the theory, computed exactly"
@@ -108,7 +110,8 @@ def run(options: TheoryOptions) -> Path:
     drawings = {}
     for name, chart in charts.items():
         drawing = chart.to_json()
-        (options.out / "figures" / f"{name}.png").write_bytes(small_png(vl_convert.vegalite_to_png(drawing, ppi=72)))
+        picture = small_png(vl_convert.vegalite_to_png(drawing, ppi=72))
+        write_atomically(options.out / "figures" / f"{name}.png", picture)
         drawings[name] = vl_convert.vegalite_to_svg(drawing)
     record = {
         "command": _command(),
@@ -118,10 +121,9 @@ def run(options: TheoryOptions) -> Path:
         "findings": [v._asdict() for v in verdicts],
     }
     blocks = contents.blocks(tables, verdicts, record)
-    (options.out / "findings.md").write_text(markdown(TITLE, blocks), encoding="utf-8")
-    (options.out / "findings.html").write_text(page(TITLE, blocks, drawings), encoding="utf-8")
-    told = json.dumps(record, indent=2, ensure_ascii=False)
-    (options.out / "findings.json").write_text(f"{told}\n", encoding="utf-8")
+    write_atomically(options.out / "findings.md", markdown(TITLE, blocks).encode())
+    write_atomically(options.out / "findings.html", page(TITLE, blocks, drawings).encode())
+    write_atomically(options.out / "findings.json", f"{json.dumps(record, indent=2, ensure_ascii=False)}\n".encode())
     return options.out
 
 
@@ -160,7 +162,8 @@ def _number(value: Any) -> Any:
 def write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
     """Rows as CSV with every key of any row as a column; floats to eight digits, None empty."""
     names = list(dict.fromkeys(name for row in rows for name in row))
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, names, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({k: _number(v) for k, v in row.items()} for row in rows)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({k: _number(v) for k, v in row.items()} for row in rows)
+    write_atomically(path, text.getvalue().encode())
