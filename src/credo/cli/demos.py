@@ -205,12 +205,11 @@ def inspect(words: Sequence[str]) -> None:
         raise CredoError(f"picture: {options.picture} exists; give another name or --overwrite")
     if options.picture is not None:
         check_replaceable(options.picture)
-    data = _read(options.demonstrations, options)
-    limit = None
-    if options.environment is not None:
-        limit = _spec(options.environment, options.observation_keys).max_episode_steps
+    environment = options.environment
+    spec = None if environment is None else _spec(environment, options.observation_keys)
+    data = _read(options.demonstrations, options, spec=spec)
     console = Console()
-    _show(console, data, limit)
+    _show(console, data, None if spec is None else spec.max_episode_steps)
     if options.picture is not None:
         from credo.reports.demonstrations import write_picture
 
@@ -308,13 +307,15 @@ def subsample(words: Sequence[str]) -> None:
     _write(options.out, data, options)
 
 
-def _read(demonstrations: str, options: _Reading | InspectOptions, clip: bool = False) -> Demonstrations:
-    """Demonstrations of any kind, that fit the environment if one is named."""
+def _read(
+    demonstrations: str, options: _Reading | InspectOptions, clip: bool = False, spec: EnvironmentSpec | None = None
+) -> Demonstrations:
+    """Demonstrations of any kind, that fit the environment if one is named; ``spec`` is it where it is known."""
     from credo.demonstrations import check_fits, load_demonstrations
 
     if options.environment is None:
         return load_demonstrations(demonstrations, clip=clip)
-    spec = _spec(options.environment, options.observation_keys)
+    spec = spec or _spec(options.environment, options.observation_keys)
     data = load_demonstrations(demonstrations, options.environment, fitting=spec, clip=clip)
     check_fits(data, spec)
     return data
