@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from credo import experts
-from credo.demonstrations import load, load_demonstrations, save_demonstrations
+from credo.demonstrations import load, load_demonstrations, save_demonstrations, write_file
 from credo.demonstrations.load import cache_folder, parse_request
 from credo.types import CredoError
 
@@ -197,3 +197,29 @@ def test_many_writers_of_one_file(tmp_path, make_demonstrations):
         writer.join()
     assert [entry.name for entry in tmp_path.iterdir()] == ["d.safetensors"]
     assert np.isfinite(load_demonstrations(path).returns).all()
+
+
+@pytest.mark.parametrize("bounds", [None, [[-2.0], [6.0]]])
+def test_actions_that_are_said_to_be_scaled_stay_as_they_are(bounds, tmp_path):
+    rows, actions = 5, np.linspace(-1, 1, 5, dtype=np.float32)[:, None]
+    columns = {
+        "observations": np.arange(rows, dtype=np.float32)[:, None],
+        "next_observations": np.arange(1, rows + 1, dtype=np.float32)[:, None],
+        "actions": actions,
+        "terminated": np.arange(rows) == rows - 1,
+        "truncated": np.zeros(rows, bool),
+        "scaled": True,
+    }
+    if bounds is not None:
+        columns["action_bounds"] = np.array(bounds)
+    np.savez(tmp_path / "a.npz", **columns)
+    data = load_demonstrations(tmp_path / "a.npz")
+    np.testing.assert_array_equal(data.action, actions)
+    assert (None if data.action_bounds is None else data.action_bounds.tolist()) == bounds
+    # Its own units are another file's.
+    write_file(tmp_path / "b.npz", data)
+    np.testing.assert_allclose(load_demonstrations(tmp_path / "b.npz").action, actions, atol=1e-6)
+    np.savez(tmp_path / "c.npz", **columns | {"actions": 2 * actions})
+    with pytest.raises(CredoError, match=r"the file says that they are scaled; credo demos convert .* --clip clips"):
+        load_demonstrations(tmp_path / "c.npz")
+    assert load_demonstrations(tmp_path / "c.npz", clip=True).action[:, 0].tolist() == [-1, -1, 0, 1, 1]

@@ -3,7 +3,8 @@
 Written and read: ``observations``, ``actions`` (in the environment's own units), ``next_observations``,
 ``terminated``, ``truncated``; and, where known, ``rewards``, ``action_bounds``, ``environment``, ``episode_start``,
 ``lengths``, ``returns``. The last four make a file that Credo wrote come back whole. ``scaled`` says that actions are
-in [-1, 1], of an unknown box. Unknown actions are [N, 0]. Read too: the singular, and the names in ``ALIASES``.
+in [-1, 1] already: of ``action_bounds``, else of an unknown box. Unknown actions are [N, 0]. Read too: the singular,
+and the names in ``ALIASES``.
 """
 
 from __future__ import annotations

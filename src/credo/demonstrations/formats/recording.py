@@ -84,7 +84,7 @@ class Recording(NamedTuple):
     """[2, A]: the action box if the file says so; else ``ReadOptions.spec`` is used."""
     environment: str = ""
     scaled: bool = False
-    """True where actions are in [-1, 1] already."""
+    """True where actions are in [-1, 1] already, whatever the action box."""
     unread: tuple[str, ...] = ()
     """Fields of the file that nothing is made of, where a misspelt one may be among them."""
 
@@ -120,7 +120,7 @@ def gather(recording: Recording, path: Path, options: ReadOptions, source: str) 
         with np.errstate(over="ignore"):  # what overflows is reported as infinite
             observation[place] = episode.observation[chosen]
             following = episode.next_observation[chosen].astype(np.float32)
-        action[place] = _scaled(episode.action[chosen], bounds, options.clip)
+        action[place] = _scaled(episode.action[chosen], None if recording.scaled else bounds, options.clip)
         jumps = np.ones(len(following), bool)
         if options.stride == 1:
             jumps[:-1] = (following[:-1] != observation[place][1:]).any(axis=1)
@@ -262,6 +262,8 @@ def _beyond(
     error: validate.ActionRangeError, bounds: np.ndarray | None, path: Path, recording: Recording, options: ReadOptions
 ) -> str:
     """What to say of an action beyond the box, in the units that the file has it in."""
+    if recording.scaled:
+        return f"{error}; the file says that they are scaled; credo demos convert {path} OUT.safetensors --clip clips"
     if bounds is None:
         return f"{error}; the file does not say its action box: name the environment with --env"
     low, high = bounds[:, error.dimension].astype(np.float64)
