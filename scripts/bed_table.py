@@ -214,12 +214,13 @@ def _of_dead(rows: Rows) -> list[str]:
 def deaths(results: Path) -> list[str]:
     """A dead seed a row: how large its actor's gradient was in the windows of rounds until it died, and since.
 
-    The window in which a seed died counts as until then.
+    The window in which a seed died counts as until then. Where the study's files lack the first explosion it is that of
+    the same seed's run anew.
     """
     curves: dict[tuple[str, str, float], Rows] = {}
     for row in read(results / f"{STUDY}-rounds.csv"):
         curves.setdefault((row["method"], row["environment"], row["seed"]), []).append(row)
-    cells = cells_of(results, STUDY)
+    cells, again = cells_of(results, STUDY), _run_anew(results)
     told = []
     for method, environment in in_order(cells, METHODS):
         for seed in whole(cells[method, environment]):
@@ -231,6 +232,8 @@ def deaths(results: Path) -> list[str]:
             until = max(row["actor_gradient_max"] for row in rows[: len(rows) - len(since)])
             largest = max(since, key=lambda row: row["actor_gradient_max"], default=None)
             exploded = seed.get("first_explosion", "")
+            if exploded == "":
+                exploded = again.get((method, environment, seed["seed"]), "")
             told.append(
                 [
                     named(method, environment),
@@ -244,6 +247,12 @@ def deaths(results: Path) -> list[str]:
                 ]
             )
     return markdown(DEATHS, told)
+
+
+def _run_anew(results: Path) -> dict[tuple[str, str, float], Any]:
+    """The first explosion of every seed that was run anew, by its place in the study, of the same steps."""
+    rows = [row for study in (LONGER, ALONE) for row in read(results / f"{study}-at-{JUDGED}-seeds.csv")]
+    return {(f"{row['method']} plain", row["environment"], row["seed"]): row["first_explosion"] for row in rows}
 
 
 def gradient(value: float, small: str = ".2g") -> str:

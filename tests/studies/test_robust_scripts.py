@@ -296,6 +296,11 @@ def test_the_gradients_of_the_dead_are_told_until_they_died_and_since(scripts, t
     assert first == ["TD3, Hopper-v5", "0", "128", "0.05", "12 (256)", "0.75", "2e-07", "not kept"]
     assert second[2:] == ["300", "12", "-", "-", "2e-07", "256"]
     assert last[1:] == ["3", "256", "12", "2e-07 (384)", "1.00", "2e-07", "none"]
+    # A seed that was run anew has what the first file lacks, and alters nothing that is there.
+    again = [{"method": "td3", "environment": "hopper", "seed": seed, "first_explosion": 320} for seed in (0, 1)]
+    write(tmp_path / "stability-bed-dead-at-25000-seeds.csv", list(again[0]), again)
+    first, second, last = lines_of(scripts["bed_table"].deaths(tmp_path))
+    assert [row[-1] for row in (first, second, last)] == ["320", "256", "none"]
 
 
 @pytest.fixture
