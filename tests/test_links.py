@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -49,3 +50,9 @@ def test_a_broken_link_is_found(tmp_path):
         "[a](other.md#a-heading-of-sorts) [b](other.md#nothing) [c](missing.md) [d](https://example.org/x) [e](#here)\n"
     )
     assert broken(page) == ["other.md#nothing", "missing.md", "#here"]
+
+
+def test_the_citation_is_of_this_version():
+    cited = re.search(r"^version: (.+)$", (REPOSITORY / "CITATION.cff").read_text(), re.MULTILINE)
+    assert cited is not None
+    assert tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["version"] == cited[1]
