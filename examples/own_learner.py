@@ -17,6 +17,7 @@ import jax.numpy as jnp
 
 import credo
 from credo.config import TD3Config
+from credo.config.limits import Share
 from credo.learners import Learner
 from credo.learners.td3 import td3
 
@@ -25,7 +26,7 @@ from credo.learners.td3 import td3
 class RestlessConfig(TD3Config):
     """TD3's settings, and one more; all are part of a run's identity, and learner_settings changes them."""
 
-    restlessness: float = 0.1
+    restlessness: Share = 0.1
     """Share of the actions that are drawn uniformly."""
 
 

@@ -2,8 +2,8 @@
 
     python scripts/keep_study.py STUDY [--store runs] [--out results/stability] [--only CELL ...] [--at STEPS]
 
-Writes, of every cell that has begun, and keeps of a cell that has not begun in this store what stood there, so that a
-long study can be run in parts and in several places:
+Writes, of every seed of a cell that has begun, and keeps what stood there of cells and seeds that have not begun in
+this store, so that a long study can be run in parts and in several places:
     OUT/STUDY-seeds.csv        one row a seed: verdict, when it broke, whether its actor was inactive at the end
     OUT/STUDY-evaluations.csv  one row a seed and evaluation: its return
     OUT/STUDY-rounds.csv       diagnostics in windows of rounds that grow with time (1, 1, 1, 1, 2, 2, 4, 4, 8, ...):
@@ -127,11 +127,13 @@ def about(run: LoadedRun, cell: Cell) -> dict[str, Any]:
 
 
 class Files(NamedTuple):
-    """Where one study's small files lie, and which of its seeds (method, environment, seed) are kept anew."""
+    """Where one study's small files lie, which of its seeds (method, environment, seed) are kept anew, and of which
+    cells (method, environment) what is there is of other settings."""
 
     out: Path
     study: str
     anew: set[tuple[str, str, int]]
+    outdated: set[tuple[str, str]]
 
 
 def write(files: Files, kind: str, header: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
@@ -145,6 +147,7 @@ def write(files: Files, kind: str, header: Iterable[str], rows: Iterable[Iterabl
                 row
                 for row in csv.DictReader(file)
                 if (row["method"], row["environment"], int(row["seed"])) not in files.anew
+                and (row["method"], row["environment"]) not in files.outdated
             ]
     with open(path, "w", newline="") as file:
         # What was kept before a column existed has nothing in it.
@@ -187,7 +190,14 @@ def keep(out: Path, study: str, runs: Sequence[tuple[Cell, LoadedRun]], at: int 
     """Write the files of a study's cells; with ``at`` the verdicts after so many steps alone."""
     each = [kept for cell, run in runs for kept in kept_of(cell, run)]
     name = study if at is None else f"{study}-at-{at}"
-    files = Files(out, name, {kept.place for kept in each})
+    described = out / f"{study}.json"
+    told = json.loads(described.read_text()) if described.exists() else {}
+    outdated = {
+        (cell.method, cell.environment)
+        for cell, run in runs
+        if told.get(cell.name, {}).get("id", run.stored["id"]) != run.stored["id"]
+    }
+    files = Files(out, name, {kept.place for kept in each}, outdated)
     write(
         files,
         "seeds",
@@ -225,8 +235,6 @@ def keep(out: Path, study: str, runs: Sequence[tuple[Cell, LoadedRun]], at: int 
         ("step", *RECORDED),
         ([*kept.place, *row] for kept in each for row in window_rows(kept.metrics)),
     )
-    described = out / f"{study}.json"
-    told = json.loads(described.read_text()) if described.exists() else {}
     told |= {cell.name: about(run, cell) for cell, run in runs}
     described.write_text(json.dumps(told, indent=1, default=str) + "\n")
 

@@ -9,7 +9,7 @@ import pytest
 import credo
 from credo.environments import rollout_episodes
 from credo.environments.probes import PointMass, point_mass_expert
-from credo.policies import save_policy
+from credo.policies import onnx_bytes, save_policy
 from credo.types import CredoError
 
 
@@ -86,6 +86,31 @@ def test_success_is_told_where_the_environment_tells_it(run):
     assert found.lengths.shape == found.returns.shape == (8,)
 
 
+def test_a_network_without_bounds_has_the_environments(tmp_path):
+    """By its file, as a policy, and with the bounds written into it the same episodes are played."""
+    onnx = pytest.importorskip("onnx")
+    size, low, high = 3, np.full(1, -2, np.float32), np.full(1, 2, np.float32)
+    policy = credo.Policy(
+        layers=((np.full((size, 1), 3, np.float32), np.zeros(1, np.float32)),),
+        activation="relu",
+        observation_mean=np.zeros(size),
+        observation_std=np.ones(size),
+        action_low=low,
+        action_high=high,
+        environment="Pendulum-v1",
+    )
+    (tmp_path / "told.onnx").write_bytes(onnx_bytes(policy))
+    model = onnx.load(str(tmp_path / "told.onnx"))
+    del model.metadata_props[:]
+    onnx.save(model, str(tmp_path / "bare.onnx"))
+    bare = credo.load_policy(tmp_path / "bare.onnx")
+    assert not bare.says_bounds
+    given = (policy, tmp_path / "told.onnx", tmp_path / "bare.onnx", bare)
+    first, *others = [credo.evaluate(source, np.int64(2), environment="Pendulum-v1").returns for source in given]
+    for other in others:
+        np.testing.assert_allclose(other, first, rtol=1e-5)
+
+
 def test_a_policy_of_a_named_environment_plays_there(run, tmp_path):
     policy = dataclasses.replace(run.policy(), environment="somewhere:Else-v0")
     save_policy(tmp_path / "policy.safetensors", policy)
@@ -99,9 +124,11 @@ def test_a_policy_of_a_named_environment_plays_there(run, tmp_path):
     ("source", "given", "said"),
     [
         ("nowhere", {}, "policy: 'nowhere' is neither a run folder, a policy file nor a shipped expert (ant-expert"),
-        (3, {}, "policy: int found; a path expected"),
+        (3, {}, "policy: int found; a run, a policy, the path of one or a shipped"),
         ("hopper-expert", {"episodes": 0}, "episodes: 0 is not possible"),
         ("hopper-expert", {"episodes": 2.5}, "episodes: 2.5 is not possible"),
+        ("hopper-expert", {"episodes": True}, "episodes: True is not possible"),
+        ("hopper-expert", {"policy": "worst"}, "policy: 'worst' is not best or last"),
         ("hopper-expert", {"evaluation_seed": -1}, "evaluation_seed: -1 is not possible"),
         ("hopper-expert", {"seed": 3}, "seed 3: hopper-expert is one policy"),
         ("hopper-expert", {"policy": "last"}, "last: hopper-expert is one policy"),

@@ -51,6 +51,7 @@ WITHOUT_JAX = (
     "diagnostics.divergence",
     "diagnostics.imitation",
     "plugins",
+    "evaluating",
     "cli",
     "theory",
 )

@@ -304,7 +304,18 @@ class Untyped(SACConfig):
         (lambda: plugins.register_learner("own", settings=SACConfig), "must be an instance of a dataclass"),
         (lambda: plugins.register_learner("own", settings=Slotted()), "with batch_size and discount"),
         (lambda: plugins.register_learner("own", settings=Untyped()), "the types of Untyped cannot be read (NameError"),
-        (lambda: plugins.register_learner("own", settings=SACConfig(batch_size=-3)), "settings.batch_size -3"),
+        (
+            lambda: plugins.register_learner("own", settings=SACConfig(batch_size=-3)),
+            "batch_size: -3 is not",
+        ),
+        (
+            lambda: plugins.register_learner("own", settings=SACConfig(discount=1.5)),
+            "settings.discount: 1.5 is",
+        ),
+        (
+            lambda: plugins.register_learner("own", settings=SACConfig(target_entropy=np.nan)),
+            "entropy: nan is",
+        ),
         (lambda: plugins.register_learner("own", settings=SACConfig(), experience="repaly"), "'repaly' is not replay"),
         (lambda: plugins.register_learner("own", settings=SACConfig(hidden=(print,))), "is no setting; numbers"),
     ],

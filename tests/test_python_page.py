@@ -21,6 +21,7 @@ def test_the_page_runs(tmp_path, monkeypatch):
         exec(compile(code, "docs/python.md", "exec"), names := {})
     lines = said.getvalue().splitlines()
     assert lines[0] == "done td3"
+    assert not any("nan" in line for line in lines)
     assert lines[-1] in PAGE, "the error that the page promises"
     assert {path.name for path in tmp_path.iterdir()} == {
         "runs",

@@ -259,7 +259,7 @@ def _changed(part: Any, settings: Mapping[str, Any], where: str) -> Any:
             hint = meant if where else _COMMAND_LINE.get(name, meant)
             raise CredoError(f"{where}{name}: no such setting; {hint}")
     if not where and isinstance(settings.get(LEARNER_SETTINGS), Mapping):
-        settings = {**settings, LEARNER_SETTINGS: as_words(settings[LEARNER_SETTINGS])}
+        settings = {**settings, LEARNER_SETTINGS: as_words(settings[LEARNER_SETTINGS], part.learner_settings)}
     if not where and isinstance(settings.get("credo"), str):  # as on the command line
         settings = {**settings, "credo": {"mode": settings["credo"]}}
     values = {

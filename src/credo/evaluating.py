@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numbers
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -12,13 +14,10 @@ from credo import experts, run_folder
 from credo.api import Run, only_policy
 from credo.demonstrations.generate import check_expert_fits
 from credo.environments import EnvironmentFaultError, EnvironmentSource, rollout_episodes, specification, viewed
-from credo.files import as_path
-from credo.policies import OnnxPolicy, Policy, load_onnx_policy, load_policy
+from credo.policies import OnnxPolicy, Policy, load_policy
 from credo.policies.view import described_view
-from credo.types import CredoError
-
-EVALUATION_SEED = 1_000_000
-"""Of the initial states; not one that training evaluates on."""
+from credo.random import EVALUATION_SEED
+from credo.types import CredoError, EnvironmentSpec
 
 
 class Evaluation(NamedTuple):
@@ -33,7 +32,7 @@ class Evaluation(NamedTuple):
 
 
 def evaluate(
-    source: Run | Policy | str | Path,
+    source: Run | Policy | str | os.PathLike[str],
     episodes: int = 10,
     *,
     environment: EnvironmentSource | None = None,
@@ -46,7 +45,8 @@ def evaluate(
     Args:
         source: a run or its folder, a policy, a policy file, or a shipped expert's name.
         episodes: how many.
-        environment: where; None: the one that the policy names, unless that would import a module.
+        environment: where; None: the one that the policy names, unless that would import a module. It is shown as the
+            policy's file says; ``credo.environments.viewed`` says so of one without (observation keys, stacked frames).
         seed: of the run; None: the seed nearest to the demonstrations.
         policy: "best", kept by the reward-free measures, or "last".
         evaluation_seed: of the initial states; the same gives the same episodes.
@@ -54,27 +54,31 @@ def evaluate(
     Raises:
         CredoError: there is no such policy, it does not fit the environment, or the environment fails.
     """
-    if not isinstance(episodes, int) or episodes < 1:
-        raise CredoError(f"episodes: {episodes!r} is not possible; it must be a whole number of 1 or more")
-    if not isinstance(evaluation_seed, int) or evaluation_seed < 0:
-        raise CredoError(
-            f"evaluation_seed: {evaluation_seed!r} is not possible; it must be a whole number of 0 or more"
-        )
+    for name, value, least in (("episodes", episodes, 1), ("evaluation_seed", evaluation_seed, 0)):
+        if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
+            raise CredoError(f"{name}: {value!r} is not possible; it must be a whole number of {least} or more")
+    if policy not in ("best", "last"):
+        raise CredoError(f"policy: {policy!r} is not best or last")
     if isinstance(source, Run):
         chosen = source.policy(seed, policy)
     elif isinstance(source, Policy):
         only_policy("this", seed, policy)
         chosen = source
+    elif isinstance(source, str | os.PathLike):
+        chosen = find_policy(Path(source), seed, policy)
     else:
-        chosen = find_policy(as_path("policy", source), seed, policy, environment)
+        kind = type(source).__name__
+        raise CredoError(f"policy: {kind} found; a run, a policy, the path of one or a shipped expert's name expected")
     where = own_environment(chosen) if environment is None else environment
-    return play(chosen, shown(chosen, where), episodes, evaluation_seed)
+    return play(chosen, shown(chosen, where), int(episodes), int(evaluation_seed))
 
 
 def play(policy: Policy, environment: EnvironmentSource, episodes: int, evaluation_seed: int) -> Evaluation:
-    """Episodes of a policy in an environment that is shown as the policy was shown it."""
+    """Episodes of a policy in an environment that is shown as the policy was shown it; where an ONNX network does not
+    say the bounds of its actions they are the environment's."""
     spec = specification(environment)
     check_expert_fits(policy, spec.name, spec.observation_size, spec.action_size)
+    policy = bounded(policy, spec)
     try:
         played = list(rollout_episodes(environment, policy.normalised_action, episodes, evaluation_seed))
     except EnvironmentFaultError as error:
@@ -106,14 +110,21 @@ def find_policy(
         only_policy(str(name), seed, which)
     if path.is_file():
         policy = load_policy(path)
-        if isinstance(policy, OnnxPolicy) and environment is not None and not policy.says_bounds:
-            spec = specification(viewed(environment, keys))
-            policy = load_onnx_policy(path, spec.action_low, spec.action_high)
+        unbounded = isinstance(policy, OnnxPolicy) and not policy.says_bounds
+        if unbounded and environment is not None:
+            policy = bounded(policy, specification(viewed(environment, keys)))
         return policy
     if expert:
         return experts.load_expert(str(name))[0]
     known = ", ".join(experts.expert_names()) or "none"
     raise CredoError(f"policy: {str(name)!r} is neither a run folder, a policy file nor a shipped expert ({known})")
+
+
+def bounded(policy: Policy, spec: EnvironmentSpec) -> Policy:
+    """The policy, with the environment's bounds where it is an ONNX network that does not say those of its actions."""
+    if isinstance(policy, OnnxPolicy) and not policy.says_bounds:
+        return policy.bounded(spec.action_low, spec.action_high)
+    return policy
 
 
 def is_run(name: str | Path) -> bool:
@@ -127,7 +138,7 @@ def own_environment(policy: Policy) -> str:
     if ":" in policy.environment:
         raise CredoError(
             f"env: the policy names {policy.environment!r}, which imports a module; if you trust it, "
-            f"give --env {policy.environment}"
+            f"give --env {policy.environment} (environment= in Python)"
         )
     import gymnasium
 
@@ -135,7 +146,8 @@ def own_environment(policy: Policy) -> str:
         gymnasium.spec(policy.environment)
     except gymnasium.error.Error:
         raise CredoError(
-            f"env: the policy names {policy.environment!r}, which is not registered here; give --env module:Id"
+            f"env: the policy names {policy.environment!r}, which is not registered here; give --env module:Id "
+            "(in Python environment=, or the class)"
         ) from None
     return policy.environment
 

@@ -99,7 +99,7 @@ def register_learner(
         to_dict(settings)
     except TypeError as error:
         raise CredoError(f"learner {name}: settings: {error}; numbers, text and lists of them expected") from None
-    check_settings(settings, name)
+    check_settings(settings, f"learner {name}: settings.")
 
     def register(function: Callable[..., Learner]) -> Any:
         from credo.learners import LEARNERS

@@ -10,6 +10,9 @@ import enum
 
 import numpy as np
 
+EVALUATION_SEED = 1_000_000
+"""Of the initial states on which finished policies are played; not one that training evaluates on."""
+
 
 class Purpose(enum.IntEnum):
     """What a stream is for. Values are part of a run's identity: append, never renumber."""

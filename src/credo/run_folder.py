@@ -26,7 +26,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from credo.config import LearnerName, RunConfig, from_dict, identity, run_id, to_dict
+from credo.config import LearnerName, RunConfig, from_dict, identity, recorded_identity, run_id, to_dict
 from credo.config.limits import MAXIMUM_SEEDS, MAXIMUM_STEPS, check_limits
 from credo.files import read_json, write_atomically
 from credo.run_lock import LOCK, locked
@@ -153,11 +153,7 @@ def _recognise(
         stored_config, stored = read_config(folder)
         kept = stored.get("identity", {})
         before = [str(kept.get(name, "")) for name in ("demonstrations_sha256", "seed_replay_sha256")]
-        # Reckoned anew: a setting that this version has added had its default then. Those of a plug-in are what was
-        # registered then.
-        then = identity(stored_config, *before)
-        if stored_config.plugins and stored_config.learner in kept:
-            then[stored_config.learner] = kept[stored_config.learner]
+        then = recorded_identity(stored_config, kept, *before)
         changed = differences(then, identity(config, *_hashes(demonstrations)))
         if changed:
             if resumed and all(line.startswith("demonstrations_sha256") for line in changed):

@@ -65,3 +65,31 @@ def test_kept_policies_play_from_starts_of_their_own(scripts, monkeypatch):
     assert asked == [("Hopper-v5", 3, kept.FRESH + 3)]
     # Returns 20, 40 and 80 of an expert's 100: the first two are below half.
     assert row == ["td3", "hopper", 3, 640, 3, "46.7", "24.9", "20.0", 2]
+
+
+def test_seeds_are_kept_beside_those_of_their_cell_unless_its_settings_are_others(scripts, tmp_path, capsys):
+    keep = scripts["keep_study"]
+    evaluations = {"step": np.array([64]), "return_mean": np.array([5.0])}
+
+    def kept(identity, seeds):
+        cell = types.SimpleNamespace(name="td3/hopper", method="td3", environment="hopper")
+        stored = {"id": identity, "identity": {}, "demonstrations": {}, "versions": {}}
+        run = types.SimpleNamespace(
+            stored=stored,
+            seeds=seeds,
+            metrics={seed: metrics([seed]) for seed in seeds},
+            evaluations=dict.fromkeys(seeds, evaluations),
+            expert_return=100.0,
+            verdicts=dict.fromkeys(seeds, Verdict("weak", 64, "", None)),
+            seed_summary=lambda seed: {},
+            state="done",
+            steps_done=64,
+            summary={},
+        )
+        keep.keep(tmp_path, "study", [(cell, run)], None)
+        lines = (tmp_path / "study-rounds.csv").read_text().splitlines()[1:]
+        return [line.split(",")[2] for line in lines]
+
+    assert kept("first", (0, 1)) == ["0", "1"]
+    assert kept("first", (1, 2)) == ["0", "1", "2"]
+    assert kept("other", (5,)) == ["5"]

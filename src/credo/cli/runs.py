@@ -15,6 +15,7 @@ from rich.text import Text
 from credo.cli.parse import find_local_modules, parse, say
 from credo.config.limits import Count, WholeNumber
 from credo.policies import Policy
+from credo.random import EVALUATION_SEED
 from credo.storage import check_replaceable
 from credo.types import CredoError, printable
 
@@ -35,7 +36,7 @@ class EvaluateOptions:
     """best: the policy kept by the reward-free measures; last: the one training ended with."""
     environment: Annotated[str | None, tyro.conf.arg(name="env")] = None
     """Gymnasium id or module:Id; default: the policy's own."""
-    evaluation_seed: WholeNumber = 1_000_000
+    evaluation_seed: WholeNumber = EVALUATION_SEED
     """Seed of the initial states; not one that training evaluates on."""
 
 

@@ -17,7 +17,7 @@ from credo.cli.parse import find_local_modules, load_plugins, parse, say
 from credo.config import LearnerName, RunConfig
 from credo.config.limits import Count
 from credo.config.names import REGISTERED
-from credo.config.own import described
+from credo.config.own import LEARNER_SETTINGS, described
 from credo.presets import DEFAULT, EXPERT, PRESETS, preset
 from credo.reports.loggers import LoggerName
 from credo.types import CredoError
@@ -85,18 +85,18 @@ def resume(words: Sequence[str]) -> None:
 
 def imitate(words: Sequence[str]) -> None:
     """Train imitators and say how they did."""
-    load_plugins(words)
+    words = _gathered(words)
     default = TrainOptions(config=preset(_preset_name(words)), preset=_preset_name(words))
     about = f"Train imitators of demonstrations, many seeds side by side. Presets: {', '.join(PRESETS)}."
-    _train(parse(TrainOptions, words, "imitate", about + _own_learners(), default), default.config)
+    _train(parse(TrainOptions, words, "imitate", about + _own_learners(words), default), default.config)
 
 
 def expert(words: Sequence[str]) -> None:
     """Train from the environment's reward."""
-    load_plugins(words)
+    words = _gathered(words)
     about = "Train an expert from the environment's own reward, in the same loop as imitators."
     default = TrainOptions(config=_expert_settings(_preset_name(words, EXPERT_NAME)), preset=EXPERT_NAME)
-    options = parse(TrainOptions, words, "expert", about + _own_learners(), default)
+    options = parse(TrainOptions, words, "expert", about + _own_learners(words), default)
     if options.config.imitates:
         raise CredoError(f"reward: {options.config.reward!r} needs demonstrations; use credo imitate")
     if options.config.demonstrations:
@@ -105,10 +105,29 @@ def expert(words: Sequence[str]) -> None:
     _train(options, default.config)
 
 
-def _own_learners() -> str:
+def _gathered(words: Sequence[str]) -> list[str]:
+    """The words with all that --learner-settings is given at several places in one, and their plug-ins loaded."""
+    load_plugins(words)
+    option, kept, given = f"--{LEARNER_SETTINGS.replace('_', '-')}", list[str](), list[str]()
+    inside = False
+    for word in words:
+        inside = word == option or (inside and not word.startswith("-"))
+        if word.startswith(f"{option}="):
+            given.append(word.removeprefix(f"{option}="))
+        elif not inside:
+            kept.append(word)
+        elif word != option:
+            given.append(word)
+    return kept + ([option, *given] if given or option in words else [])
+
+
+def _own_learners(words: Sequence[str]) -> str:
     """For the help: what --learner-settings may change of the learners that plug-ins have registered."""
+    if not {"-h", "--help"} & set(words):
+        return ""
     return "".join(
-        f" Settings of learner {name}: {described(entry.settings)}." for name, entry in REGISTERED["learner"].items()
+        f"\n\n--learner-settings of {name}: {described(entry.settings)}"
+        for name, entry in REGISTERED["learner"].items()
     )
 
 
@@ -178,7 +197,8 @@ def other_learners_settings(config: RunConfig, default: RunConfig) -> str | None
         for setting in dataclasses.fields(getattr(config, learner))
         if getattr(getattr(config, learner), setting.name) != getattr(getattr(default, learner), setting.name)
     ]
-    return f"{', '.join(given)}: not used with learner {config.learner}" if given else None
+    own = "; it has --learner-settings NAME=VALUE" if config.learner in REGISTERED["learner"] else ""
+    return f"{', '.join(given)}: not used with learner {config.learner}{own}" if given else None
 
 
 def finish(console: Console, run, environment: str, with_video: bool) -> None:

@@ -16,7 +16,7 @@ from credo.config.learners import (
     SD3Config,
     TD3Config,
 )
-from credo.config.run import LearnerName, RewardName, RunConfig, from_dict, identity, run_id, typed
+from credo.config.run import LearnerName, RewardName, RunConfig, from_dict, identity, recorded_identity, run_id, typed
 from credo.config.validate import check_action_free, late_notes, on_policy_notes, validate
 
 __all__ = [
@@ -44,6 +44,7 @@ __all__ = [
     "late_notes",
     "needs_density",
     "on_policy_notes",
+    "recorded_identity",
     "run_id",
     "to_dict",
     "typed",

@@ -32,6 +32,28 @@ def _odd(tree: Any, where: str = "") -> str:
     return where and f"{where[:-1]}: "
 
 
+def _one_of(value: Any, kinds: tuple[Any, ...], where: str, also: frozenset[str]) -> Any:
+    """A value as the first of ``kinds`` that takes it."""
+    if value is None and types.NoneType in kinds:
+        return None
+    refused: list[CredoError] = []
+    for kind in kinds:
+        if kind is not types.NoneType:
+            try:
+                return convert(value, kind, where, also)
+            except CredoError as error:
+                refused.append(error)
+    raise refused[0]
+
+
+def _items(value: Any, origin: Any, arguments: tuple[Any, ...], where: str, also: frozenset[str]) -> list[Any]:
+    if origin is tuple and arguments[-1:] != (Ellipsis,):
+        if len(value) != len(arguments):
+            raise CredoError(f"{where}: {value!r} has {len(value)} values; {len(arguments)} expected")
+        return [convert(item, kind, where, also) for item, kind in zip(value, arguments, strict=True)]
+    return [convert(item, arguments[0], where, also) if arguments else item for item in value]
+
+
 def as_json(value: Any) -> str:
     """One setting as JSON; TypeError for what is none."""
     return json.dumps(value, default=_plain)
@@ -72,15 +94,18 @@ def convert(value: Any, hint: Any, where: str, also: frozenset[str] = frozenset(
         return value
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is Literal:
-        if value not in arguments:
+        # True and 1.0 are 1 to Python.
+        if not any(value == known and type(value) is type(known) for known in arguments):
             raise CredoError(f"{where}: {value!r} is not one of {', '.join(map(str, arguments))}")
         return value
     if origin in (types.UnionType, typing.Union):
-        return None if value is None else convert(value, arguments[0], where, also)
-    if origin is tuple:
+        return _one_of(value, arguments, where, also)
+    if origin in (tuple, list) or hint in (tuple, list):
         if not isinstance(value, list | tuple):
             raise CredoError(f"{where}: {value!r} is not a list")
-        return tuple(convert(item, arguments[0], where, also) for item in value)
+        return (origin or hint)(_items(value, origin, arguments, where, also))
+    if hint is Any:
+        return value
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         if not is_number(value):
             raise CredoError(f"{where}: a whole number of {len(str(value))} digits is beyond what a float holds")

@@ -5,44 +5,55 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
+import math
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from credo.config.codec import as_json, convert
+from credo.config.codec import as_json, convert, to_dict
+from credo.config.limits import check_limits, refuse
 from credo.types import CredoError, one_line
 
 LEARNER_SETTINGS = "learner_settings"
-"""The field of RunConfig that holds them, each as NAME=VALUE."""
+"""The field of RunConfig that holds them, each as NAME=VALUE, of a part as PART.NAME=VALUE."""
+_FINITE = "finite, or None for no bound"
 
 
-def as_words(settings: Mapping[str, Any]) -> tuple[str, ...]:
-    """A table of them, with tables in it, in the form that a run keeps; CredoError for a value that is no number, text
-    or list of them."""
-    words: list[str] = []
-    for name, value in settings.items():
-        if isinstance(value, Mapping):
-            words += [f"{name}.{word}" for word in as_words(value)]
-            continue
+def as_words(settings: Mapping[str, Any], before: Sequence[str] = ()) -> tuple[str, ...]:
+    """A table of them, with tables in it, in the form that a run keeps, in place of those of the same name ``before``.
+    CredoError for a value that is no number, text or list of them."""
+    words = {word.partition("=")[0]: word for word in before}
+    for name, value in leaves(settings):
         try:
-            words.append(f"{name}={as_json(value)}")
+            words[name] = f"{name}={as_json(value)}"
         except TypeError as error:
             raise CredoError(f"{LEARNER_SETTINGS}.{name}: {error}; numbers, text and lists of them expected") from None
-    return tuple(words)
+    return tuple(words.values())
+
+
+def leaves(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted name and value of all that a table and the tables in it hold."""
+    for name, value in table.items():
+        if isinstance(value, Mapping):
+            yield from leaves(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
 
 
 def described(settings: Any) -> str:
-    """What there is to change and what it is set to, in words that ``applied`` takes."""
-    return " ".join(f"{name}={as_json(value)}".replace(", ", ",") for name, value in _leaves(settings))
+    """What there is to change and what it is set to, as it is written to change it."""
+    values = dict(leaves(to_dict(settings)))
+    names = [name for name in _names(settings) if name in values]  # a dictionary is no value
+    return " ".join(f"{name}={json.dumps(values[name], separators=(',', ':'))}" for name in names)
 
 
 def applied(settings: Any, words: Sequence[str], learner: str) -> Any:
-    """``settings``, a dataclass, with those replaced that ``words`` name, a part's as part.name.
+    """``settings``, a dataclass, with those replaced that ``words`` name.
 
-    Values are JSON (0.1, true, null, [64,64]); what is none is text. CredoError for an unknown name or a wrong type.
+    Values are JSON (0.1, true, null, [64,64], "text"); what is no JSON is text. CredoError for an unknown name, a value
+    of another type, or one that the dataclass itself refuses, alters, or alters another by.
     """
-    known = [name for name, _ in _leaves(settings)]
-    given: set[str] = set()
+    known, given = _names(settings), dict[str, str]()
     for word in words:
         name, equals, text = word.partition("=")
         if not equals:
@@ -53,63 +64,104 @@ def applied(settings: Any, words: Sequence[str], learner: str) -> Any:
             near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
             meant = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
             raise CredoError(f"{LEARNER_SETTINGS}.{name}: learner {learner} has no such setting; {meant}")
-        given.add(name)
-        settings = _replaced(settings, name.split("."), text, f"{LEARNER_SETTINGS}.{name}")
-    return settings
+        given[name] = text
+    changed = _changed(settings, given, "")
+    for name in known:
+        was, now = _value_of(settings, name), _value_of(changed, name)
+        if name not in given and was != now:
+            raise CredoError(
+                f"{LEARNER_SETTINGS}: with {' '.join(words)} learner {learner} would have {name} {now!r} in place of "
+                f"{was!r}; give {name} too"
+            )
+    return changed
 
 
-def check_settings(settings: Any, learner: str) -> None:
-    """Refuse (CredoError) types that cannot be read, and a size of batches that is none."""
-    for kind in {type(part) for _, part in parts(settings)}:
+def check_settings(settings: Any, prefix: str) -> None:
+    """Refuse (CredoError) types that cannot be read, what is outside a limit of its type or not finite, and a size of
+    batches that is none. ``prefix`` is what the settings' names begin with."""
+    for inner, part in _parts(settings):
         try:
-            typing.get_type_hints(kind, include_extras=True)
+            typing.get_type_hints(type(part), include_extras=True)
         except Exception as error:  # a type is any code of its author's
             told = f"{type(error).__name__}: {one_line(error, 300)}"
-            raise CredoError(
-                f"learner {learner}: settings: the types of {kind.__name__} cannot be read ({told})"
-            ) from None
+            raise CredoError(f"{prefix}{inner}: the types of {type(part).__name__} cannot be read ({told})") from None
+        check_limits(part, f"{prefix}{inner}")
+    for name, value in leaves(to_dict(settings)):
+        if not _finite(value):
+            refuse(f"{prefix}{name}", value, _FINITE)
     batch = getattr(settings, "batch_size", 1)
     if not (isinstance(batch, int) and batch >= 1):
-        raise CredoError(f"learner {learner}: settings.batch_size {batch!r}; a whole number of 1 or more expected")
+        refuse(f"{prefix}batch_size", batch, "a whole number of 1 or more")
 
 
-def parts(settings: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _finite(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return all(map(_finite, value))
+    return not isinstance(value, float) or math.isfinite(value)
+
+
+def _parts(settings: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """The dataclass and those in it, behind what their settings' names begin with."""
     yield prefix, settings
     for field in dataclasses.fields(settings):
         value = getattr(settings, field.name)
         if dataclasses.is_dataclass(value):
-            yield from parts(value, f"{prefix}{field.name}.")
+            yield from _parts(value, f"{prefix}{field.name}.")
 
 
-def _leaves(settings: Any) -> Iterator[tuple[str, Any]]:
-    for prefix, part in parts(settings):
-        for field in dataclasses.fields(part):
-            value = getattr(part, field.name)
-            if not dataclasses.is_dataclass(value):
-                yield f"{prefix}{field.name}", value
+def _names(settings: Any) -> list[str]:
+    """The dotted names of what may be changed."""
+    return [
+        f"{prefix}{field.name}"
+        for prefix, part in _parts(settings)
+        for field in dataclasses.fields(part)
+        if field.init and not dataclasses.is_dataclass(getattr(part, field.name))
+    ]
 
 
-def _replaced(settings: Any, keys: Sequence[str], text: str, where: str) -> Any:
-    first, *rest = keys
-    if rest:
-        value = _replaced(getattr(settings, first), rest, text, where)
-    else:
-        value = _value(text, typing.get_type_hints(type(settings), include_extras=True)[first], where)
+def _value_of(settings: Any, name: str) -> Any:
+    for key in name.split("."):
+        settings = getattr(settings, key)
+    return settings
+
+
+def _changed(part: Any, given: Mapping[str, str], prefix: str) -> Any:
+    """A dataclass with what is given below ``prefix``, all at once: its own checks may be of several settings."""
+    hints, values = typing.get_type_hints(type(part), include_extras=True), dict[str, Any]()
+    for field in dataclasses.fields(part):
+        name, now = f"{prefix}{field.name}", getattr(part, field.name)
+        if name in given:
+            asked = _value(given[name], hints[field.name], f"{LEARNER_SETTINGS}.{name}")
+            # 0 and 0.0 are one setting, and would be two identities.
+            values[field.name] = now if asked == now and isinstance(now, int | float) else asked
+        elif dataclasses.is_dataclass(now) and any(other.startswith(f"{name}.") for other in given):
+            values[field.name] = _changed(now, given, f"{name}.")
+    if not values:
+        return part
+    where = ", ".join(f"{LEARNER_SETTINGS}.{prefix}{name}" for name in values)
     try:
-        return dataclasses.replace(settings, **{first: value})
+        made = dataclasses.replace(part, **values)
     except Exception as error:  # its own checks, if it has any
         raise CredoError(f"{where}: {type(error).__name__}: {one_line(error, 300)}") from None
+    for name, value in values.items():
+        if getattr(made, name) != value:
+            raise CredoError(
+                f"{LEARNER_SETTINGS}.{prefix}{name}: {value!r} becomes {getattr(made, name)!r}: it is made of others"
+            )
+    return made
 
 
 def _value(text: str, hint: Any, where: str) -> Any:
-    """JSON, or the text itself where that is what fits."""
     try:
-        return convert(json.loads(text), hint, where)
-    except ValueError:
-        return convert(text, hint, where)
-    except CredoError as error:
-        try:
-            return convert(text, hint, where)
-        except CredoError:
-            raise error from None
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        value = text
+    try:
+        converted = convert(value, hint, where)
+    except CredoError:
+        raise
+    except Exception as error:  # what a dataclass of its author's makes of it
+        raise CredoError(f"{where}: {type(error).__name__}: {one_line(error, 300)}") from None
+    if not _finite(converted):
+        refuse(where, converted, _FINITE)
+    return converted

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import typing
@@ -49,7 +50,8 @@ class RunConfig:
     learner: Annotated[str, _LEARNERS, Choice(_LEARNERS)] = "td3"
     """The policy's learner; bc: behavioural cloning alone, which takes no environment steps."""
     learner_settings: tuple[str, ...] = ()
-    """Settings of a plug-in's learner, NAME=VALUE, that change those it is registered with: hidden=[64,64]."""
+    """Settings of a plug-in's learner, NAME=VALUE, that change those it is registered with; --help with --plugin lists
+    them. Quote lists: 'hidden=[64,64]'."""
     warm_start: Literal["none", "bc"] = "none"
     """What the actor starts as. none: random weights; bc: a clone of the demonstrations (see the settings of bc)."""
     reward: Annotated[str, _REWARDS, Choice(_REWARDS)] = "plr"
@@ -267,6 +269,15 @@ def identity(config: RunConfig, demonstrations_sha256: str = "", seed_replay_sha
     if seed_replay_sha256:
         tree["seed_replay_sha256"] = seed_replay_sha256
     return tree
+
+
+def recorded_identity(config: RunConfig, kept: dict[str, Any], *hashes: str) -> dict[str, Any]:
+    """``identity`` of a run that has been, reckoned anew, since a setting that this version has added had its default
+    then; but what was a plug-in's is as ``kept``, the identity in its config.json, has it, whatever is registered now.
+    """
+    tree = identity(dataclasses.replace(config, learner_settings=()), *hashes)
+    owns = ("plugins", *({config.learner} - set(typing.get_args(LearnerName))))
+    return tree | {name: kept[name] for name in owns if isinstance(kept.get(name), dict)}
 
 
 def _used_by_credo(credo: CredoConfig) -> list[str]:

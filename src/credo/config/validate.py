@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from credo.config.discriminator import needs_density
-from credo.config.learners import SD3Config
+from credo.config.learners import PPOConfig, SD3Config, TD3Config
 from credo.config.limits import check_limits, refuse
 from credo.config.names import REGISTERED
-from credo.config.own import LEARNER_SETTINGS, check_settings, parts
+from credo.config.own import LEARNER_SETTINGS, check_settings
 from credo.config.run import RunConfig
 from credo.types import CredoError
 
@@ -35,20 +35,10 @@ def validate(config: RunConfig) -> None:
     _check_credo(config)
     if config.adversarial:
         check_discriminator(config)
-    if config.learner == "td3" and config.updates_per_round % config.td3.actor_delay:
-        right = f"a multiple of td3.actor_delay ({config.td3.actor_delay})"
-        refuse("updates_per_round", config.updates_per_round, right)
     if config.warm_start == "bc":
         check_limits(config.bc, "bc.")
     if "bc" in (config.learner, config.warm_start):
         _check_clone(config)
-    if config.learner == "sd3":
-        _check_noise(config.sd3)
-    if config.learner == "ppo" and config.steps_per_round % config.ppo.minibatch_size:
-        right = f"a divisor of steps_per_round ({config.steps_per_round})"
-        refuse("ppo.minibatch_size", config.ppo.minibatch_size, right)
-    if config.learner == "ppo" and config.ppo.minibatch_size == 1 and config.ppo.normalise_advantages:
-        refuse("ppo.minibatch_size", 1, "2 or more with ppo.normalise_advantages, which takes a lone advantage to 0")
 
 
 def late_notes(config: RunConfig) -> list[str]:
@@ -85,16 +75,28 @@ def on_policy_notes(config: RunConfig) -> list[str]:
 
 
 def _check_learner(config: RunConfig) -> None:
+    settings, prefix = config.learner_config, f"{config.learner}."
     if config.learner in REGISTERED["learner"]:
-        settings = config.learner_config
-        for prefix, part in parts(settings, f"{LEARNER_SETTINGS}."):
-            check_limits(part, prefix)
-        check_settings(settings, config.learner)
-        return
-    if config.learner_settings:
-        right = f"left out: learner {config.learner} has options of its own, --{config.learner}.NAME"
-        refuse(LEARNER_SETTINGS, config.learner_settings, right)
-    check_limits(config.learner_config, f"{config.learner}.")
+        prefix = f"{LEARNER_SETTINGS}."
+        check_settings(settings, prefix)
+    elif config.learner_settings:
+        right = f"left out: learner {config.learner} has settings of its own ({config.learner}.NAME)"
+        refuse(LEARNER_SETTINGS, " ".join(config.learner_settings), right)
+    else:
+        check_limits(settings, prefix)
+    # A plug-in's may be one of these, too.
+    if isinstance(settings, TD3Config) and config.updates_per_round % settings.actor_delay:
+        right = f"a multiple of {prefix}actor_delay ({settings.actor_delay})"
+        refuse("updates_per_round", config.updates_per_round, right)
+    if isinstance(settings, SD3Config):
+        _check_noise(settings, prefix)
+    if isinstance(settings, PPOConfig):
+        if config.steps_per_round % settings.minibatch_size:
+            right = f"a divisor of steps_per_round ({config.steps_per_round})"
+            refuse(f"{prefix}minibatch_size", settings.minibatch_size, right)
+        if settings.minibatch_size == 1 and settings.normalise_advantages:
+            right = f"2 or more with {prefix}normalise_advantages, which takes a lone advantage to 0"
+            refuse(f"{prefix}minibatch_size", 1, right)
 
 
 def _check_run(config: RunConfig) -> None:
@@ -126,11 +128,12 @@ def _check_clone(config: RunConfig) -> None:
         refuse("warm_start", "bc", "none with learner bc, which is a clone already")
 
 
-def _check_noise(settings: SD3Config) -> None:
-    if settings.noise == "antithetic" and settings.noise_samples % 2:
-        refuse("sd3.noise_samples", settings.noise_samples, "even with antithetic noise, whose samples come in pairs")
-    if settings.noise == "sobol" and settings.noise_samples < 2:
-        refuse("sd3.noise_samples", settings.noise_samples, "at least 2 with sobol noise; one sample is independent")
+def _check_noise(settings: SD3Config, prefix: str) -> None:
+    name, samples = f"{prefix}noise_samples", settings.noise_samples
+    if settings.noise == "antithetic" and samples % 2:
+        refuse(name, samples, "even with antithetic noise, whose samples come in pairs")
+    if settings.noise == "sobol" and samples < 2:
+        refuse(name, samples, "at least 2 with sobol noise; one sample is independent")
 
 
 def check_discriminator(config: RunConfig) -> None:

@@ -7,6 +7,7 @@ holds. Needs onnx, and onnxruntime to run one (the extra ``onnx``), which are im
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import os
@@ -139,6 +140,13 @@ class OnnxPolicy(Policy):
         }
         for name, value in values.items():
             object.__setattr__(self, name, value)
+
+    def bounded(self, low: np.ndarray, high: np.ndarray) -> OnnxPolicy:
+        """The same network with these bounds of its actions, [A] each."""
+        made = copy.copy(self)
+        for name, value in (("action_low", low), ("action_high", high), ("says_bounds", True)):
+            object.__setattr__(made, name, value)
+        return made
 
     def __call__(self, observation: np.ndarray | Mapping[str, Any]) -> np.ndarray:
         return self._action(self._finite(observation))

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from credo.config import RunConfig, identity
+from credo.config import RunConfig, recorded_identity
 from credo.studies.read import MethodRun
 
 _NO_PART = ("environment", "demonstrations_sha256", "learner")
@@ -40,7 +40,9 @@ class Member(NamedTuple):
 
 def settings_of(config: RunConfig, stored: dict[str, Any]) -> Settings:
     """What determines a run's numbers, flat, without environment and hash; with what is known of the demonstrations."""
-    found = {name: value for name, value in flat(identity(config)).items() if name not in _NO_PART}
+    kept = stored.get("identity")
+    tree = recorded_identity(config, kept if isinstance(kept, dict) else {})
+    found = {name: value for name, value in flat(tree).items() if name not in _NO_PART}
     demonstrations = stored.get("demonstrations")
     if config.adversarial and isinstance(demonstrations, dict):
         found[_EPISODES] = demonstrations.get("episodes")

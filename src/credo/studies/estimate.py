@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 from credo.config import BCConfig, PPOConfig, RunConfig
 from credo.studies.store import DONE, RUNNING, Placed, Progress
@@ -28,18 +29,25 @@ def work(config: RunConfig) -> float:
         return 3 * _weights(learner.hidden) * learner.batch_size * CLONE / config.steps
     # A learner that smooths its targets over many samples goes forward once for each of them: with 50, in two pairs, a
     # prototype of SD3 took 16 times as long as TD3.
-    passes = (3 + 0.45 * getattr(learner, "noise_samples", 0)) * getattr(learner, "minibatches", 1)
+    passes = (3 + 0.45 * _count(learner, "noise_samples", 0)) * _count(learner, "minibatches", 1)
     if isinstance(learner, PPOConfig) or config.on_policy:
-        samples = getattr(learner, "epochs", 1) * config.steps_per_round
+        samples = _count(learner, "epochs", 1) * config.steps_per_round
     else:
         samples = learner.batch_size * config.updates_per_round
-    # A plug-in's learner may say nothing of its networks.
-    hidden = getattr(learner, "hidden", config.discriminator.hidden)
-    policy = _weights(hidden if isinstance(hidden, tuple) else config.discriminator.hidden) * passes * samples
+    # A plug-in's learner may say nothing of its networks, or other things by these names.
+    hidden = getattr(learner, "hidden", None)
+    widths = isinstance(hidden, tuple) and all(isinstance(width, int) for width in hidden)
+    policy = _weights(hidden if widths and hidden else config.discriminator.hidden) * passes * samples
     judge = 0.0
     if config.adversarial:
         judge = _weights(config.discriminator.hidden) * 2 * config.discriminator.batch_size
     return (policy + judge * config.discriminator.updates_per_round) / config.steps_per_round + HOST
+
+
+def _count(learner: Any, name: str, default: int) -> int:
+    """A learner's setting, where it has one of that name and it is a number of something."""
+    value = getattr(learner, name, default)
+    return value if isinstance(value, int) else default
 
 
 def seconds_left(placed: Sequence[Placed], progress: Sequence[Progress]) -> tuple[float, bool]:

@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any
 
 from credo.config import RunConfig, from_dict, to_dict, validate
-from credo.config.own import LEARNER_SETTINGS, as_words
+from credo.config.own import LEARNER_SETTINGS, as_words, leaves
 from credo.presets import DEFAULT, preset
 from credo.types import CredoError
 
@@ -43,6 +43,8 @@ def sections() -> tuple[str, ...]:
 def full_name(name: str) -> str:
     """The dotted name of a setting given by it or by its short name; CredoError with the nearest name there is."""
     name = SHORT.get(name, name)
+    if name == LEARNER_SETTINGS:
+        raise CredoError(f"{name}: a table of settings expected, {name} = {{ NAME = VALUE }}")
     if name in setting_names() or name.startswith(f"{LEARNER_SETTINGS}."):
         return name
     if name == PRESET:
@@ -73,10 +75,13 @@ def flatten(table: Mapping[str, Any], keys: tuple[str, ...] = ()) -> dict[str, t
         here = (*keys, key)
         if isinstance(value, Mapping) and key not in sections():
             raise UnknownNameError(f"{key}: no such table of settings; {nearest(key, sections())}", here)
-        inner = value.items() if key in sections() and isinstance(value, Mapping) else [(None, value)]
+        inner: typing.Iterable[tuple[str | None, Any]] = [(None, value)]
+        if key in sections() and isinstance(value, Mapping):
+            # Of a plug-in's learner parts may have parts.
+            inner = leaves(value) if key == LEARNER_SETTINGS else value.items()
         for part, given in inner:
             name = key if part is None else f"{key}.{part}"
-            path = here if part is None else (*here, part)
+            path = here if part is None else (*here, *part.split("."))
             if name != PRESET:
                 try:
                     name = full_name(name)

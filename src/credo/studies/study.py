@@ -34,6 +34,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from credo.config import RunConfig
+from credo.config.own import LEARNER_SETTINGS, leaves
 from credo.presets import PRESETS
 from credo.studies.settings import (
     PRESET,
@@ -164,8 +165,10 @@ class _Reader:
         """Axis name to (keys, what stands there), with settings in tables brought to one level."""
         found: dict[str, tuple[tuple[str, ...], Any]] = {}
         for key, given in self.table("axes").items():
-            if key in sections() and isinstance(given, dict) and not _is_sets(given):
-                found |= {f"{key}.{part}": (("axes", key, part), values) for part, values in given.items()}
+            sets = isinstance(given, dict) and _is_sets(given) and key != LEARNER_SETTINGS
+            if key in sections() and isinstance(given, dict) and not sets:
+                inner = leaves(given) if key == LEARNER_SETTINGS else given.items()
+                found |= {f"{key}.{part}": (("axes", key, *part.split(".")), values) for part, values in inner}
             else:
                 found[key] = (("axes", key), given)
         return found
