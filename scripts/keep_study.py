@@ -127,13 +127,12 @@ def about(run: LoadedRun, cell: Cell) -> dict[str, Any]:
 
 
 class Files(NamedTuple):
-    """Where one study's small files lie, which of its seeds (method, environment, seed) are kept anew, and of which
-    cells (method, environment) what is there is of other settings."""
+    """Where one study's small files lie, and which of its seeds (method, environment, seed) and whole cells (method,
+    environment) are kept anew."""
 
     out: Path
     study: str
-    anew: set[tuple[str, str, int]]
-    outdated: set[tuple[str, str]]
+    anew: set[tuple[str, str, int] | tuple[str, str]]
 
 
 def write(files: Files, kind: str, header: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
@@ -146,8 +145,7 @@ def write(files: Files, kind: str, header: Iterable[str], rows: Iterable[Iterabl
             before = [
                 row
                 for row in csv.DictReader(file)
-                if (row["method"], row["environment"], int(row["seed"])) not in files.anew
-                and (row["method"], row["environment"]) not in files.outdated
+                if not {cell := (row["method"], row["environment"]), (*cell, int(row["seed"]))} & files.anew
             ]
     with open(path, "w", newline="") as file:
         # What was kept before a column existed has nothing in it.
@@ -192,12 +190,12 @@ def keep(out: Path, study: str, runs: Sequence[tuple[Cell, LoadedRun]], at: int 
     name = study if at is None else f"{study}-at-{at}"
     described = out / f"{study}.json"
     told = json.loads(described.read_text()) if described.exists() else {}
-    outdated = {
+    others = {  # of other settings than what is there
         (cell.method, cell.environment)
         for cell, run in runs
         if told.get(cell.name, {}).get("id", run.stored["id"]) != run.stored["id"]
     }
-    files = Files(out, name, {kept.place for kept in each}, outdated)
+    files = Files(out, name, {kept.place for kept in each} | others)
     write(
         files,
         "seeds",
