@@ -45,7 +45,7 @@ STUDIES = {
     "stability-early-learners": "three learners, three environments, with the penalty and without",
     "stability-bed": "the same to 25,000 steps, and CREDO",
     "stability-bed-longer": "TD3 on Hopper without CREDO, on from 25,000 steps",
-    "stability-bed-dead": "the dead of other cells of `stability-bed`, one a cell, anew to 100,000 steps",
+    "stability-bed-dead": "the dead of the other cells of `stability-bed`, one a cell, anew to 100,000 steps",
     "stability-penalty-longer": "TD3 on Hopper to 100,000 steps, the penalty alone beside nothing",
     "stability-penalty-with": "TD3 on Hopper to 25,000 steps, one part of `robust` beside the penalty",
     "stability-penalty-without": "the same, all parts but the cloning loss, less one at a time",
