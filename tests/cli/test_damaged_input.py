@@ -19,7 +19,7 @@ from credo.studies import lease
 from credo.studies.study import load_study
 from credo.types import CredoError
 
-DEEP = "[" * 5_000 + "]" * 5_000
+DEEP = "[" * 100_000 + "]" * 100_000
 
 
 @pytest.mark.parametrize(
