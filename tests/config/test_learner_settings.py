@@ -279,6 +279,15 @@ def test_a_run_of_other_code_by_the_same_name_is_another(tmp_path):
     REGISTERED["learner"]["own"] = REGISTERED["learner"]["own"]._replace(source="elsewhere:ppo")
     with pytest.raises(CredoError, match=r'plugins.learner.own: "credo.learners.ppo:ppo", not "elsewhere:ppo"'):
         run_folder.create(tmp_path / "run", own(), {}, "test")
+    # A script's own module has no name of its own.
+    REGISTERED["learner"]["own"] = REGISTERED["learner"]["own"]._replace(source="__main__:ppo")
+    run_folder.create(tmp_path / "run", own(), {}, "test")
+    run_folder.create(tmp_path / "script", own(), {}, "test")
+    REGISTERED["learner"]["own"] = REGISTERED["learner"]["own"]._replace(source="elsewhere:ppo")
+    run_folder.create(tmp_path / "script", own(), {}, "test")
+    REGISTERED["learner"]["own"] = REGISTERED["learner"]["own"]._replace(source="elsewhere:sac")
+    with pytest.raises(CredoError, match=r'plugins.learner.own: "__main__:ppo", not "elsewhere:sac"'):
+        run_folder.create(tmp_path / "script", own(), {}, "test")
 
 
 @pytest.mark.parametrize("form", ["apart", "joined", "twice"])

@@ -276,8 +276,20 @@ def recorded_identity(config: RunConfig, kept: dict[str, Any], *hashes: str) -> 
     then; but what was a plug-in's is as ``kept``, the identity in its config.json, has it, whatever is registered now.
     """
     tree = identity(dataclasses.replace(config, learner_settings=()), *hashes)
-    owns = ("plugins", *({config.learner} - set(typing.get_args(LearnerName))))
-    return tree | {name: kept[name] for name in owns if isinstance(kept.get(name), dict)}
+    if config.learner not in typing.get_args(LearnerName) and isinstance(kept.get(config.learner), dict):
+        tree[config.learner] = kept[config.learner]
+    if isinstance(kept.get("plugins"), dict):
+        now = config.plugins
+        tree["plugins"] = {
+            name: now[name] if _same_code(source, now.get(name)) else source for name, source in kept["plugins"].items()
+        }
+    return tree
+
+
+def _same_code(source: Any, other: str | None) -> bool:
+    """Whether two names of code are of one function: a script's own module is __main__, and has its name elsewhere."""
+    named = [str(each).partition(":") for each in (source, other)]
+    return named[0][2] == named[1][2] != "" and "__main__" in (named[0][0], named[1][0])
 
 
 def _used_by_credo(credo: CredoConfig) -> list[str]:
