@@ -53,6 +53,8 @@ def applied(settings: Any, words: Sequence[str], learner: str) -> Any:
     Values are JSON (0.1, true, null, [64,64], "text"); what is no JSON is text. CredoError for an unknown name, a value
     of another type, or one that the dataclass itself refuses, alters, or alters another by.
     """
+    if not words:
+        return settings
     known, given = _names(settings), dict[str, str]()
     for word in words:
         name, equals, text = word.partition("=")
