@@ -15,23 +15,20 @@ ended, and their verdicts at 25,000 as -at-25000-seeds.csv. --keep writes these 
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
-import fnmatch
 from pathlib import Path
 
 from bed_table import ALONE, JUDGED, LONGER, STUDY
 from keep_study import keep
 from kept_files import read
-from rich.console import Console
+from separate_runs import ended, folder, script_parser
 
-import credo
-from credo.cli.display import watching
-from credo.cli.parse import say
 from credo.reports.load import load_run
 from credo.studies.read import MethodRun
 from credo.studies.shipped import find_study
 from credo.studies.study import Cell, load_study
+
+NAME = "dead-seeds"
 
 
 def cells(results: Path) -> list[Cell]:
@@ -51,33 +48,13 @@ def cells(results: Path) -> list[Cell]:
 
 def part(cell: Cell, store: Path, steps: int) -> MethodRun:
     """The first steps of a seed's run."""
-    return MethodRun(cell.method, cell.environment, folder(cell, store), steps, cell.config.seed_numbers)
-
-
-def folder(cell: Cell, store: Path) -> Path:
-    return store / "dead-seeds" / cell.name.replace("/", "-")
-
-
-def ended(cell: Cell, store: Path) -> bool:
-    return folder(cell, store).exists() and load_run(folder(cell, store)).state == "done"
+    return MethodRun(cell.method, cell.environment, folder(cell, store, NAME), steps, cell.config.seed_numbers)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", nargs="*", default=["*"], help="LEARNER/ENVIRONMENT/SEED; * stands for any text")
-    parser.add_argument("--store", type=Path, default=Path("runs"))
-    parser.add_argument("--out", type=Path, default=Path("results/stability"))
-    parser.add_argument("--keep", action="store_true", help="train nothing")
+    parser = script_parser(__doc__, "LEARNER/ENVIRONMENT/SEED")
     options = parser.parse_args()
-    console = Console()
-    wanted = cells(options.out)
-    for cell in wanted:
-        asked = any(fnmatch.fnmatchcase(cell.name, only) for only in options.only)
-        if asked and not options.keep and not ended(cell, options.store):
-            say(console, f"{cell.name}: reading {cell.config.demonstrations}")
-            with watching(console, None, quiet=False) as watcher:
-                credo.imitate(cell.config, out=folder(cell, options.store), watcher=watcher)
-    done = [cell for cell in wanted if ended(cell, options.store)]
+    done = ended(cells(options.out), options, NAME)
     if not done:
         parser.error(f"no run has ended under {options.store}")
     keep(options.out, ALONE, [(cell, load_run(part(cell, options.store, cell.config.steps))) for cell in done], None)
