@@ -27,6 +27,7 @@ PARTS = {
     "slow-targets": "target rate of 0.005",
     "large-batches": "batches of 128",
     "raw-observations": "observations as they are",
+    "still-discriminator": "a discriminator that never learns",
 }
 _COMPARED = (
     "evaluations to step",
