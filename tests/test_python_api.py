@@ -2,6 +2,7 @@
 
 import logging
 import signal
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -42,7 +43,12 @@ def test_what_is_no_run_does_not_read_like_one_that_has_just_begun(reading, tmp_
 
 def test_a_preset_may_be_given_by_name(monkeypatch):
     begun = []
-    monkeypatch.setattr(api, "prepare", lambda config, *given: begun.append(config))
+
+    def prepare(config, *given):
+        begun.append(config)
+        return SimpleNamespace(config=config)
+
+    monkeypatch.setattr(api, "prepare", prepare)
     monkeypatch.setattr(api, "_trained", lambda *given: (None, "done"))
     credo.imitate("fast", seeds=3)
     credo.imitate(credo.preset("fast"), seeds=3)
@@ -52,6 +58,18 @@ def test_a_preset_may_be_given_by_name(monkeypatch):
         credo.imitate("quick")
     with pytest.raises(CredoError, match="config: dict found; a preset's name"):
         credo.imitate({"seeds": 3})
+
+
+def test_settings_of_another_learner_are_told_in_python_too(monkeypatch):
+    lines = []
+    monkeypatch.setattr(api, "prepare", lambda config, *given: SimpleNamespace(config=config))
+    monkeypatch.setattr(api, "_trained", lambda *given: (None, "done"))
+    watcher = Watcher(line=lines.append)
+    credo.imitate("robust", learner="sac", watcher=watcher)
+    credo.imitate("robust", td3={"batch_size": 32}, watcher=watcher)
+    assert lines == []
+    credo.imitate("robust", learner="sac", td3={"batch_size": 32}, watcher=watcher)
+    assert lines == ["note: td3.batch_size: not used with learner sac"]
 
 
 def test_arrays_are_no_demonstrations_yet():
@@ -133,6 +151,13 @@ def test_what_happens_is_logged_where_nobody_watches(tmp_path, caplog, monkeypat
         ({"step": 5}, "step: no such setting; did you mean steps?"),
         ({"env": "Hopper-v5"}, "env: no such setting; did you mean environment?"),
         ({"demos": "hopper-expert"}, "demos: no such setting; did you mean demonstrations?"),
+        ({"seed": 3}, "seed: no such setting; did you mean first_seed?"),
+        ({"total_timesteps": 1000}, "did you mean steps?"),
+        ({"gamma": 0.9}, "did you mean td3={'discount': ...}?"),
+        ({"gamma": 0.9, "learner": "sac"}, "did you mean sac={'discount': ...}?"),
+        ({"batch_size": 9}, "did you mean td3={'batch_size': ...}?"),
+        ({"td3": {"learning_rate": 0.1}}, "did you mean td3.actor_learning_rate?"),
+        ({"discriminator": {"lr": 0.1}}, "did you mean discriminator.learning_rate?"),
         ({"td3": {"batchsize": 5}}, "td3.batchsize: no such setting; did you mean td3.batch_size?"),
         (
             {"environment": "Pendulum-v1"},
@@ -183,11 +208,11 @@ def test_what_is_of_the_wrong_type_is_named_in_one_line(call, said):
 
 
 def test_credo_may_be_named_by_its_mode_alone():
-    assert api._changed(credo.preset("fast"), {"credo": "off"}, "").credo.mode == "off"
+    assert api._merged(credo.preset("fast"), None, {"credo": "off"}).credo.mode == "off"
 
 
 def test_a_run_whose_demonstrations_moved_or_that_has_not_begun_says_so(tmp_path):
-    config = api._changed(credo.preset("fast"), {"demonstrations": "gone/mine.npz"}, "")
+    config = api._merged(credo.preset("fast"), None, {"demonstrations": "gone/mine.npz"})
     run_folder.create(tmp_path / "run", config, {}, "test")
     with pytest.raises(
         CredoError, match=r"demonstrations: gone/mine.npz, which the run began with, is not there .*--demos"
@@ -197,8 +222,8 @@ def test_a_run_whose_demonstrations_moved_or_that_has_not_begun_says_so(tmp_path
     assert api.going_on(tmp_path / "run", None, None, None, None, arrays=True).demonstrations == "gone/mine.npz"
     (tmp_path / "me@home").mkdir()
     (tmp_path / "me@home" / "mine.npz").touch()
-    there = api._changed(config, {"demonstrations": str(tmp_path / "me@home" / "mine.npz")}, "")
-    own = api._changed(config, {"reward": "environment"}, "")
+    there = api._merged(config, None, {"demonstrations": str(tmp_path / "me@home" / "mine.npz")})
+    own = api._merged(config, None, {"reward": "environment"})
     for name, settings in (("there", there), ("own", own)):
         run_folder.create(tmp_path / name, settings, {}, "test")
         assert api.going_on(tmp_path / name, None, None, None, None) == settings

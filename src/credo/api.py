@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from credo import plugins, run_folder, run_rows
-from credo.config import RunConfig
+from credo.config import RunConfig, other_learners_settings
+from credo.config.elsewhere import meant
 from credo.config.own import LEARNER_SETTINGS, as_words
 from credo.demonstrations import Demonstrations
 from credo.demonstrations.load import parse_request
@@ -145,7 +146,7 @@ def imitate(
         config = preset(DEFAULT if config is None else config)
     if not isinstance(config, RunConfig):
         raise CredoError(f"config: {type(config).__name__} found; a preset's name or credo.preset(NAME) expected")
-    config = _merged(config, environment, settings)
+    begun_from, config = config, _merged(config, environment, settings)
     if isinstance(demonstrations, str | Path):
         config = dataclasses.replace(config, demonstrations=str(demonstrations))
     elif demonstrations is not None:
@@ -156,7 +157,10 @@ def imitate(
             )
         config = dataclasses.replace(config, demonstrations=demonstrations.source)
     given = None if isinstance(demonstrations, str | Path) else demonstrations
-    return _finished(*_trained(prepare(config, environment, given), out, watcher))
+    prepared = prepare(config, environment, given)
+    if line := other_learners_settings(prepared.config, begun_from):
+        (_logger.warning if watcher is None else watcher.line)(f"note: {line}")
+    return _finished(*_trained(prepared, out, watcher))
 
 
 def train_expert(
@@ -246,29 +250,40 @@ def _command() -> str:
 def _merged(config: RunConfig, environment: EnvironmentSource | None, settings: dict[str, Any]) -> RunConfig:
     if environment is not None:
         settings = settings | {"environment": source_name(environment)}
-    return _changed(config, settings, "")
+    return _changed(config, config, settings, "")
 
 
-def _changed(part: Any, settings: Mapping[str, Any], where: str) -> Any:
-    """A set of settings with others in it; a mapping changes what is in the part of its name."""
+def _changed(whole: RunConfig, part: Any, settings: Mapping[str, Any], where: str) -> Any:
+    """A set of settings with others in it; a mapping changes what is in the part of its name. ``whole``: what the part
+    is of."""
     known = {field.name: getattr(part, field.name) for field in dataclasses.fields(part)}
     for name in settings:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-            meant = f"did you mean {where}{near[0]}?" if near else f"known are {', '.join(sorted(known))}"
-            hint = meant if where else _COMMAND_LINE.get(name, meant)
+            similar = f"did you mean {where}{near[0]}?" if near else f"known are {', '.join(sorted(known))}"
+            other = None if name in _COMMAND_LINE and not where else meant(_asked(whole, settings, where), where + name)
+            if other is not None:
+                outer, dot, inner = other.rpartition(".")
+                similar = f"did you mean {other if where or not dot else f'{outer}={{{inner!r}: ...}}'}?"
+            hint = similar if where else _COMMAND_LINE.get(name, similar)
             raise CredoError(f"{where}{name}: no such setting; {hint}")
     if not where and isinstance(settings.get(LEARNER_SETTINGS), Mapping):
         settings = {**settings, LEARNER_SETTINGS: as_words(settings[LEARNER_SETTINGS], part.learner_settings)}
     if not where and isinstance(settings.get("credo"), str):  # as on the command line
         settings = {**settings, "credo": {"mode": settings["credo"]}}
     values = {
-        name: _changed(known[name], value, f"{where}{name}.")
+        name: _changed(whole, known[name], value, f"{where}{name}.")
         if isinstance(value, Mapping) and dataclasses.is_dataclass(known[name])
         else value
         for name, value in settings.items()
     }
     return dataclasses.replace(part, **values)
+
+
+def _asked(config: RunConfig, settings: Mapping[str, Any], where: str) -> RunConfig:
+    """With the learner that is asked for beside other settings."""
+    learner = config.learner if where else settings.get("learner", config.learner)
+    return dataclasses.replace(config, learner=learner)
 
 
 def start(

@@ -263,7 +263,7 @@ def test_an_expert_may_start_from_any_preset(monkeypatch):
 
 
 def test_settings_of_a_learner_that_is_not_used_are_named():
-    from credo.cli.train import other_learners_settings
+    from credo.config import other_learners_settings
     from credo.presets import preset
 
     paper = preset("paper")

@@ -238,6 +238,44 @@ def test_factories_without_a_name_of_their_own_are_told_apart():
     assert source_name(PointMass) == "PointMass"
 
 
+GRAVITY, calls = 1.0, 0
+
+
+def reading_a_global():
+    return inner_reader()
+
+
+def inner_reader():
+    return PointMass() if GRAVITY else None
+
+
+def counting():
+    global calls
+    calls += 1
+    return PointMass()
+
+
+class Maker:
+    def __init__(self, speed):
+        self.speed, self.made = speed, []
+
+    def __call__(self):
+        return PointMass()
+
+
+def test_factories_are_told_apart_by_the_plain_values_that_they_read_or_hold(monkeypatch):
+    lambda_ = lambda: GRAVITY  # noqa: E731
+    before = [source_name(source) for source in (reading_a_global, lambda_, counting)]
+    counting()
+    assert [source_name(source) for source in (reading_a_global, lambda_, counting)] == before
+    assert source_name(counting) == "counting"
+    monkeypatch.setitem(globals(), "GRAVITY", 20.0)
+    after = [source_name(source) for source in (reading_a_global, lambda_)]
+    assert after[0].startswith("reading_a_global#")
+    assert all(old != new for old, new in zip(before, after, strict=False))
+    assert source_name(Maker(1.0)) == source_name(Maker(1.0)) != source_name(Maker(2.0))
+
+
 def test_a_time_limit_that_is_no_number_of_steps_is_none():
     class Endless(PointMass):
         max_episode_steps = float("inf")

@@ -40,3 +40,46 @@ def test_a_single_episode_is_told_to_be_on_both_sides():
     assert line.startswith("one demonstrated episode:")
     assert doubts(dataclasses.replace(ABSORBING, held_out=0.0), HOPPER, demonstrated([40])) == []
     assert doubts(ABSORBING, HOPPER, demonstrated([40] * 2)) == []
+
+
+def test_a_reward_for_every_step_is_told_where_demonstrations_end_early():
+    plr = RunConfig(reward="plr")
+    line, *_ = doubts(plr, HOPPER, demonstrated([40] * 3 + [200]))
+    assert line.startswith("reward plr is positive everywhere, so every step before the end of an episode pays")
+    assert "3 of 4 demonstrated episodes terminate early" in line
+    assert "--discriminator.absorbing-states" in line
+    for config, lengths in (
+        (plr, [40, 40, 200, 200]),
+        (plr, [200] * 4),
+        (dataclasses.replace(ABSORBING, reward="plr"), [40] * 4),
+        (RunConfig(learner="bc"), [40] * 4),
+    ):
+        assert not [line for line in doubts(config, HOPPER, demonstrated(lengths)) if "pays" in line]
+    cut = demonstrated([40] * 4, terminated=False)
+    assert not [line for line in doubts(plr, HOPPER, cut) if "pays" in line]
+    assert not [line for line in doubts(RunConfig(reward="cr"), HOPPER, demonstrated([40] * 4)) if "pays" in line]
+
+
+def test_demonstrations_that_differ_as_much_as_policies_do_are_told():
+    def played(places):
+        episodes = [
+            Episode(
+                np.full((41, 3), place, np.float32),
+                np.zeros((40, 1), np.float32),
+                np.ones(40, np.float32),
+                *(False, True, None),
+            )
+            for place in places
+        ]
+        return from_episodes(episodes, "Hopper-v5")
+
+    def told(held_out, places):
+        lines = doubts(RunConfig(held_out=held_out), HOPPER, played(places))
+        return [line for line in lines if not line.startswith("demonstrations: next observations")]
+
+    (line,) = told(0.2, [-2.0, -1.0, 0.0, 1.0, 2.0])
+    assert line.startswith("distance: the demonstrations themselves are ")
+    apart = float(line.split(" are ")[1].split(" apart")[0])
+    assert 0.25 < apart < 2
+    assert told(0.2, [1.0] * 5) == []
+    assert told(0.0, [-2.0, -1.0, 0.0, 1.0, 2.0]) == []

@@ -7,8 +7,16 @@ import numpy as np
 import pytest
 
 from credo.demonstrations import from_episodes
+from credo.diagnostics.imitation import occupancy_distance
 from credo.environments import Episode
-from credo.training.evaluate import badness, divided, evaluate, expert_probability
+from credo.training.evaluate import (
+    badness,
+    distance_between_demonstrations,
+    divided,
+    evaluate,
+    expert_probability,
+    separated,
+)
 from credo.training.state import SPLIT_SEED, initial_state, make_constants, make_parts
 from credo.training.stopping import Stop
 from training.linear_discriminator import SPEC, linear, settings
@@ -21,11 +29,51 @@ def episode(length, start, terminated=False, reward=1.0, success=None):
     return Episode(numbers, np.full((length, 1), 0.1, np.float32), rewards, terminated, not terminated, success)
 
 
+def measured(distance, returned, success=np.nan):
+    return {"occupancy_distance": distance, "return_mean": returned, "success_rate": success}
+
+
 def test_the_nearest_policy_is_kept_and_without_demonstrations_the_best():
-    near, far = {"occupancy_distance": 0.2, "return_mean": 1.0}, {"occupancy_distance": 0.9, "return_mean": 5.0}
-    assert badness(near) < badness(far)
-    good, bad = ({"occupancy_distance": np.nan, "return_mean": value} for value in (5.0, 1.0))
-    assert badness(good) < badness(bad)
+    assert badness(measured(0.2, 1.0)) < badness(measured(0.9, 5.0))
+    assert badness(measured(np.nan, 5.0)) < badness(measured(np.nan, 1.0))
+
+
+def test_success_comes_before_the_distance_where_the_environment_tells_it():
+    assert badness(measured(30.0, 1.0, success=0.6)) < badness(measured(0.1, 5.0, success=0.4))
+    assert badness(measured(0.1, 1.0, success=1.0)) < badness(measured(0.2, 5.0, success=1.0))
+
+
+def test_how_far_demonstrations_are_from_each_other():
+    """One number that is observed, no spread within an episode: by hand, a projection's distance is |its first
+    entry| times the difference of the standardised numbers, which a still policy's would be, too."""
+
+    def still(number, length=4):
+        numbers = np.full((length + 1, 1), number, np.float32)
+        ones = np.ones(length, np.float32)
+        return Episode(numbers, np.zeros((length, 1), np.float32), ones, False, True, None)
+
+    config = dataclasses.replace(settings(), held_out=0.2)
+    data = from_episodes([still(number) for number in (0.0, 1.0, 2.0, 3.0, 4.0)], "probe")
+    training, held_out = separated(config, SPEC, data)
+    (held,) = np.unique(held_out.observation)
+    numbers = [training.episode(index).observation[0, 0] for index in range(4)]
+
+    def apart(group):
+        played = [still(number) for number in group]
+        return occupancy_distance(
+            *(held_out.observation, held_out.action, held_out.lengths, held_out.rows, played),
+            *(held_out.mean, held_out.std, held_out.horizon),
+        )
+
+    # An evaluation of one episode: each on its own, so the unit distance times the mean of the differences.
+    unit = apart([held + 1.0])
+    each = np.mean([abs(number - held) * unit for number in numbers])
+    assert distance_between_demonstrations(held_out, training, 1) == pytest.approx(each, rel=1e-5)
+    assert distance_between_demonstrations(held_out, training, 4) == pytest.approx(apart(numbers), rel=1e-5)
+    assert distance_between_demonstrations(held_out, training, 9) == pytest.approx(apart(numbers), rel=1e-5)
+    first = apart(numbers[:3])
+    assert distance_between_demonstrations(held_out, training, 3) == pytest.approx(first, rel=1e-5), "whole groups"
+    assert np.isnan(distance_between_demonstrations(held_out, training.subsample(2, 0), 1))
 
 
 def test_held_out_episodes_are_kept_from_the_discriminator_and_the_statistics():

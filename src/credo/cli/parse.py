@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import difflib
+import functools
 import io
 import itertools
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import tyro
 
+from credo.config import RunConfig
+from credo.config.elsewhere import meant
 from credo.config.limits import check_limits
 from credo.types import CredoError, printable
 
@@ -33,7 +37,8 @@ def parse(kind: type[Options], words: Sequence[str], command: str, about: str, d
     except SystemExit as stop:
         if stop.code in (0, None):
             raise
-        raise CredoError(f"{plainly(captured.getvalue())}; see credo {command} --help") from None
+        known_as = functools.partial(_meant, words, getattr(default, "config", default))
+        raise CredoError(f"{plainly(captured.getvalue(), known_as)}; see credo {command} --help") from None
     finally:
         if not captured.closed and "usage" in captured.getvalue():
             sys.stderr.write(captured.getvalue())
@@ -79,8 +84,21 @@ def import_plugins(modules: Sequence[str]) -> None:
     plugins.load_installed()
 
 
-def plainly(box: str) -> str:
-    """What tyro's framed text says, with the option that was meant and the value that was expected."""
+def _meant(words: Sequence[str], default: Any, option: str) -> str | None:
+    """The option that goes by the name of ``option`` in other libraries, for the learner that the words ask for."""
+    if not isinstance(default, RunConfig):
+        return None
+    for index, word in enumerate(words):
+        name, equals, value = word.partition("=")
+        if name == "--learner" and (equals or index + 1 < len(words)):
+            default = dataclasses.replace(default, learner=value if equals else words[index + 1])
+    found = meant(default, option.removeprefix("--"))
+    return None if found is None else f"--{found.replace('_', '-')}"
+
+
+def plainly(box: str, known_as: Callable[[str], str | None] = lambda option: None) -> str:
+    """What tyro's framed text says, with the option that was meant and the value that was expected. ``known_as``: an
+    option by its name in other libraries."""
     lines = _unframed(box)
     message = itertools.takewhile(lambda text: not _is_rule(text), lines)
     line = " ".join(" ".join(message).split()).rstrip(".")
@@ -99,8 +117,9 @@ def plainly(box: str) -> str:
             r"--[\w.-]+", " ".join(text for text in lines if text.startswith("--") and not _is_rule(text))
         )
         words = [word.partition("=")[0] for word in re.findall(r"--[^\s,]+", line)]
-        meant = [near for word in words for near in difflib.get_close_matches(word, known, n=1)]
-        line += f" (did you mean {' and '.join(dict.fromkeys(meant))}?)" if meant else ""
+        similar = [known_as(word) or next(iter(difflib.get_close_matches(word, known, n=1)), "") for word in words]
+        similar = list(filter(None, dict.fromkeys(similar)))
+        line += f" (did you mean {' and '.join(similar)}?)" if similar else ""
     return line
 
 

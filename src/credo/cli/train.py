@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-import typing
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +13,7 @@ import tyro
 from rich.console import Console
 
 from credo.cli.parse import find_local_modules, load_plugins, parse, say
-from credo.config import LearnerName, RunConfig
+from credo.config import RunConfig, other_learners_settings
 from credo.config.limits import Count
 from credo.config.names import REGISTERED
 from credo.config.own import LEARNER_SETTINGS, described
@@ -186,19 +185,6 @@ def _trained(options: TrainOptions, default: RunConfig, environment: str | None,
     say(console, f"trained in {clock(seconds)}; everything is in {run.folder}")
     if all(seed.get("frozen") for seed in run.summary["seeds"].values()):
         raise SystemExit("credo: every seed was frozen before its end; why stands above")
-
-
-def other_learners_settings(config: RunConfig, default: RunConfig) -> str | None:
-    """One line on settings that were given and belong to a learner that is not used; None where there are none."""
-    given = [
-        f"{learner}.{setting.name}"
-        for learner in typing.get_args(LearnerName)
-        if learner not in (config.learner, config.warm_start)
-        for setting in dataclasses.fields(getattr(config, learner))
-        if getattr(getattr(config, learner), setting.name) != getattr(getattr(default, learner), setting.name)
-    ]
-    own = "; it has --learner-settings NAME=VALUE" if config.learner in REGISTERED["learner"] else ""
-    return f"{', '.join(given)}: not used with learner {config.learner}{own}" if given else None
 
 
 def finish(console: Console, run, environment: str, with_video: bool) -> None:

@@ -17,7 +17,7 @@ from credo.config.learners import (
     TD3Config,
 )
 from credo.config.run import LearnerName, RewardName, RunConfig, from_dict, identity, recorded_identity, run_id, typed
-from credo.config.validate import check_action_free, late_notes, on_policy_notes, validate
+from credo.config.validate import check_action_free, late_notes, on_policy_notes, other_learners_settings, validate
 
 __all__ = [
     "Activation",
@@ -44,6 +44,7 @@ __all__ = [
     "late_notes",
     "needs_density",
     "on_policy_notes",
+    "other_learners_settings",
     "recorded_identity",
     "run_id",
     "to_dict",

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+import typing
+
 from credo.config.discriminator import needs_density
 from credo.config.learners import PPOConfig, SD3Config, TD3Config
 from credo.config.limits import check_limits, refuse
 from credo.config.names import REGISTERED
 from credo.config.own import LEARNER_SETTINGS, check_settings
-from credo.config.run import RunConfig
+from credo.config.run import LearnerName, RunConfig
 from credo.types import CredoError
 
 DETERMINISTIC = ("ddpg", "td3", "sd3")
@@ -39,6 +42,19 @@ def validate(config: RunConfig) -> None:
         check_limits(config.bc, "bc.")
     if "bc" in (config.learner, config.warm_start):
         _check_clone(config)
+
+
+def other_learners_settings(config: RunConfig, default: RunConfig) -> str | None:
+    """One line on settings that were given and belong to a learner that is not used; None where there are none."""
+    given = [
+        f"{learner}.{setting.name}"
+        for learner in typing.get_args(LearnerName)
+        if learner not in (config.learner, config.warm_start)
+        for setting in dataclasses.fields(getattr(config, learner))
+        if getattr(getattr(config, learner), setting.name) != getattr(getattr(default, learner), setting.name)
+    ]
+    own = "; it has --learner-settings NAME=VALUE" if config.learner in REGISTERED["learner"] else ""
+    return f"{', '.join(given)}: not used with learner {config.learner}{own}" if given else None
 
 
 def late_notes(config: RunConfig) -> list[str]:

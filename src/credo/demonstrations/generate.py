@@ -30,7 +30,7 @@ from credo.environments import (
     NonFiniteActionError,
     source_name,
 )
-from credo.environments.construct import EnvironmentSource
+from credo.environments.source import EnvironmentSource
 from credo.policies import Policy
 from credo.random import Purpose
 from credo.types import CredoError, one_line

@@ -95,8 +95,8 @@ def sign_warning(name: str, environment: str, absorbing: bool = True) -> str | N
     ``absorbing``: whether absorbing states are possible.
 
     Rewards that are positive everywhere have the opposite bias, towards staying alive, which most tasks that terminate
-    share; those that end in success do not, and no environment says which kind it is, so nothing is said of them here.
-    Absorbing states take either bias away.
+    share; those that end in success do not, and no environment says which kind it is: what demonstrations say of it is
+    told in ``training.checks``. Absorbing states take either bias away.
     """
     if never_terminates(environment) or name not in REWARDS or REWARDS[name].bounds[0] >= 0:
         return None

@@ -1,14 +1,7 @@
 """Gymnasium environments as the learners see them: float32 vectors, actions in [-1, 1], no autoreset."""
 
 from credo.environments.batch import EnvironmentBatch, EpisodeSummary, Step
-from credo.environments.construct import (
-    EnvironmentSource,
-    environment_spec,
-    make_environment,
-    source_name,
-    specification,
-    viewed,
-)
+from credo.environments.construct import environment_spec, make_environment, specification
 from credo.environments.errors import (
     EnvironmentFaultError,
     HungEnvironmentError,
@@ -17,6 +10,7 @@ from credo.environments.errors import (
     NonFiniteEnvironmentError,
 )
 from credo.environments.rollout import Episode, EpisodeRunner, Policy, rollout_episodes
+from credo.environments.source import EnvironmentSource, source_name, viewed
 from credo.environments.workers import Workers
 
 __all__ = [

@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from credo.environments.construct import EnvironmentSource
 from credo.environments.errors import EnvironmentFaultError
 from credo.environments.lane import EpisodeStart, Sums, clip_action
 from credo.environments.lanes import Running
+from credo.environments.source import EnvironmentSource
 from credo.environments.workers import Workers, open_lanes
 from credo.random import Purpose, episode_seed
 from credo.types import CredoError, EnvironmentSpec

@@ -4,108 +4,29 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-import functools
-import hashlib
 import importlib
 import inspect
 import logging
 import math
 import numbers
 import threading
-import types
 import warnings
 import weakref
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import gymnasium
 import numpy as np
 
+from credo.environments.source import EnvironmentSource, ObservationView, source_name
 from credo.environments.view import SelectedKeys, StackedFrames
-from credo.policies.view import MAXIMUM_FRAMES
 from credo.types import CredoError, EnvironmentSpec, one_line
-
-
-@dataclass(frozen=True)
-class ObservationView:
-    """An environment of which chosen entries, or the last frames, are shown; see ``viewed``."""
-
-    source: str | Callable[..., gymnasium.Env]
-    keys: tuple[str, ...]
-    frames: int
-
-
-EnvironmentSource = str | Callable[..., gymnasium.Env] | ObservationView
-"""A Gymnasium id, ``module:Id`` (the module registers the id when imported), or a factory. A factory is
-called with ``render_mode=...`` if it has such an argument, and without arguments otherwise. ``viewed`` gives one of
-them as a policy is shown it."""
 
 _logger = logging.getLogger(__name__)
 # warnings.catch_warnings changes state that all threads share: two of them nested would leave it wrong.
 _construction = threading.RLock()  # a factory may call make_environment itself
 _handed_out: weakref.WeakValueDictionary[int, gymnasium.Env] = weakref.WeakValueDictionary()
 """What factories have returned, by identity: whoever returns one twice shares it between seeds and evaluations."""
-
-
-def viewed(source: EnvironmentSource, keys: Sequence[str] = (), frames: int = 1) -> EnvironmentSource:
-    """``source`` with the entries ``keys`` of its Dict observations joined in this order, and the last ``frames``
-    observations stacked, oldest first; the first of an episode fills the stack. CredoError for a number of frames that
-    is not possible; what does not suit the environment is refused when it is built."""
-    if not 1 <= frames <= MAXIMUM_FRAMES:
-        raise CredoError(f"frame_stack: {frames} is not possible; it must be from 1 to {MAXIMUM_FRAMES}")
-    if (not keys and frames == 1) or isinstance(source, ObservationView):
-        return source
-    return ObservationView(source, tuple(keys), frames)
-
-
-def source_name(source: EnvironmentSource) -> str:
-    """The name of a source in messages and records: the id, or the factory's with its bound arguments."""
-    if isinstance(source, ObservationView):
-        return source_name(source.source)
-    if isinstance(source, str):
-        return source
-    if isinstance(source, functools.partial):
-        bound = [str(value) for value in source.args]
-        bound += [f"{name}={value}" for name, value in source.keywords.items()]
-        return f"{source_name(source.func)}({', '.join(bound)})"
-    name = getattr(source, "__qualname__", None) or type(source).__qualname__
-    return f"{name}#{_code_digest(source)}" if "<" in name and hasattr(source, "__code__") else name
-
-
-def _code_digest(function: Any) -> str:
-    """Six digits that tell lambdas and inner functions of one name apart: of their code, defaults and plain closure."""
-    digest, seen = hashlib.sha256(), set[int]()
-
-    def add(value: Any) -> None:
-        if isinstance(value, types.FunctionType):
-            if id(value) in seen:  # it may call itself
-                return
-            seen.add(id(value))
-            add(value.__code__)
-            add((value.__defaults__, *(cell.cell_contents for cell in value.__closure__ or () if _filled(cell))))
-        elif isinstance(value, types.CodeType):
-            digest.update(value.co_code)
-            add((value.co_names, value.co_consts))
-        elif isinstance(value, tuple | list | frozenset):
-            for part in value:
-                add(part)
-        else:
-            plain = isinstance(value, str | bytes | int | float | complex | None)
-            name = value if plain else getattr(value, "__qualname__", type(value).__qualname__)
-            digest.update(f"{type(value).__name__} {name!r};".encode())
-
-    add(function)
-    return digest.hexdigest()[:6]
-
-
-def _filled(cell: types.CellType) -> bool:
-    """Whether a closure's variable has a value yet."""
-    try:
-        cell.cell_contents  # noqa: B018 (asking is what fails)
-    except ValueError:
-        return False
-    return True
 
 
 def make_environment(source: EnvironmentSource, render_mode: str | None = None) -> gymnasium.Env:

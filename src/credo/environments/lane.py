@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 import gymnasium
 import numpy as np
 
-from credo.environments.construct import EnvironmentSource, environment_spec, make_environment, source_name
+from credo.environments.construct import environment_spec, make_environment
 from credo.environments.errors import EnvironmentFaultError, NonFiniteActionError, NonFiniteEnvironmentError, Place
+from credo.environments.source import EnvironmentSource, source_name
 from credo.environments.view import without_seeding
 from credo.types import EnvironmentSpec, one_line
 

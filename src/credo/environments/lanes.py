@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from credo.environments.construct import EnvironmentSource
 from credo.environments.errors import EnvironmentFaultError
 from credo.environments.lane import EpisodeStart, Lane, LaneStep, Sums, step_lanes
+from credo.environments.source import EnvironmentSource
 from credo.environments.state import capture_simulation, has_simulation_state, restore_by_replay, restore_simulation
 from credo.types import CredoError, EnvironmentSpec
 

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from credo.environments.construct import EnvironmentSource
 from credo.environments.lane import EpisodeStart, clip_action
+from credo.environments.source import EnvironmentSource
 from credo.environments.workers import Workers, open_lanes
 from credo.random import Purpose, episode_seed, host_generator
 from credo.types import CredoError

@@ -25,7 +25,6 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
-from credo.environments.construct import EnvironmentSource, source_name
 from credo.environments.errors import (
     EnvironmentFaultError,
     HungEnvironmentError,
@@ -34,6 +33,7 @@ from credo.environments.errors import (
 )
 from credo.environments.lane import EpisodeStart, LaneStep, Sums
 from credo.environments.lanes import Lanes, Running
+from credo.environments.source import EnvironmentSource, source_name
 from credo.types import CredoError, EnvironmentSpec
 
 START_SECONDS = 120.0

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from credo.config import RunConfig
 from credo.demonstrations import Demonstrations
 from credo.diagnostics.divergence import ENVIRONMENT_FAILED, NUMBERS_FAILED
 from credo.diagnostics.imitation import action_error, occupancy_distance
@@ -19,9 +20,13 @@ from credo.training.seed import Seed
 from credo.training.state import SPLIT_SEED, Constants, Parts, TrainState, make_constants
 from credo.training.step import in_full_precision
 from credo.training.stopping import Stop, StoppedError
+from credo.types import EnvironmentSpec
 
 MEASURED_EPISODES = 10
 """Held-out episodes that evaluations compare with, at most: more cost time and change little."""
+_GROUPS = 4
+_FAR = 1e6
+"""More than any distance between standardised observations, which are clipped."""
 SCORED_SAMPLES = 1024
 """Samples of each side whose expert probability an evaluation averages."""
 MEASURES = (
@@ -67,6 +72,16 @@ def divided(parts: Parts, demonstrations: Demonstrations | None) -> tuple[Consta
     if demonstrations is None:
         empty = np.zeros((0, spec.observation_size)), np.zeros((0, spec.action_size))
         return make_constants(parts, None, *empty), None
+    kept, held_out = separated(config, spec, demonstrations)
+    statistics = (held_out.mean, held_out.std) if config.normalise_observations else None
+    ahead = (kept.next_observation, kept.terminated) if config.looks_ahead else ()
+    return make_constants(parts, statistics, kept.observation, kept.action, *ahead), held_out
+
+
+def separated(
+    config: RunConfig, spec: EnvironmentSpec, demonstrations: Demonstrations
+) -> tuple[Demonstrations, HeldOut]:
+    """The demonstrations to learn from, and those to measure by."""
     kept, held = demonstrations, demonstrations
     if config.held_out > 0:
         split = demonstrations.split_held_out(config.held_out, SPLIT_SEED)
@@ -74,15 +89,51 @@ def divided(parts: Parts, demonstrations: Demonstrations | None) -> tuple[Consta
     if held.episodes > MEASURED_EPISODES:
         held = held.select_episodes(range(MEASURED_EPISODES))
     mean, std = kept.statistics()
-    statistics = (mean, std) if config.normalise_observations else None
-    ahead = (kept.next_observation, kept.terminated) if config.looks_ahead else ()
-    constants = make_constants(parts, statistics, kept.observation, kept.action, *ahead)
     horizon = spec.max_episode_steps or int(max(demonstrations.lengths))
     # An episode that was cut, not ended, would have gone on: only termination counts as time lost.
     lengths = np.where(held.fell(horizon), held.lengths, horizon)
-    return constants, HeldOut(
+    return kept, HeldOut(
         *(held.observation, held.action, lengths, held.rows_per_episode, mean, std, horizon),
         *(held.next_observation, held.terminated),
+    )
+
+
+class _Shown(NamedTuple):
+    """A demonstrated episode in the place of one that a policy has played."""
+
+    observation: np.ndarray
+    action: np.ndarray
+    terminated: bool
+
+
+def distance_between_demonstrations(held_out: HeldOut, training: Demonstrations, episodes: int) -> float:
+    """Of the demonstrations that are learned from to those held out, an evaluation's ``episodes`` at a time: about what
+    a policy gets that is as good as the demonstrator. Of at most ``_GROUPS`` groups the mean. NaN where rows of
+    episodes were left out."""
+    if (training.rows_per_episode < training.lengths).any():
+        return float("nan")
+    shown = []
+    for index in range(min(training.episodes, _GROUPS * episodes)):
+        one = training.episode(index)
+        fell = one.terminated and len(one.action) < held_out.horizon
+        shown.append(_Shown(np.concatenate([one.observation, one.next_observation[-1:]]), one.action, fell))
+    groups = [shown[first : first + episodes] for first in range(0, len(shown), episodes)]
+    whole = [group for group in groups if len(group) == episodes] or groups[:1]
+    return float(np.mean([_distance(held_out, group) for group in whole]))
+
+
+def _distance(held_out: HeldOut, episodes: Sequence[Any]) -> float:
+    known = held_out.action.shape[1]
+    return occupancy_distance(
+        held_out.observation,
+        held_out.action,
+        held_out.lengths,
+        held_out.rows,
+        # Without the expert's actions it is the distance of observations alone.
+        [episode._replace(action=episode.action[:, :known]) for episode in episodes],
+        held_out.mean,
+        held_out.std,
+        held_out.horizon,
     )
 
 
@@ -147,19 +198,8 @@ def evaluate(
         "failed": 0.0,
     }
     if held_out is not None:
-        known = held_out.action.shape[1]
-        row["occupancy_distance"] = occupancy_distance(
-            held_out.observation,
-            held_out.action,
-            held_out.lengths,
-            held_out.rows,
-            # Without the expert's actions it is the distance of observations alone.
-            [episode._replace(action=episode.action[:, :known]) for episode in episodes],
-            held_out.mean,
-            held_out.std,
-            held_out.horizon,
-        )
-        if known:
+        row["occupancy_distance"] = _distance(held_out, episodes)
+        if held_out.action.shape[1]:
             row["action_error"] = action_error(policy.normalised_action, held_out.observation, held_out.action)
     if held_out is not None and parts.discriminator is not None:
         generator = host_generator(seed.number, Purpose.MEASURE)
@@ -188,6 +228,10 @@ def failed_row(numerical: bool) -> dict[str, float]:
 
 def badness(row: dict[str, float]) -> float:
     """What the kept policy has least of: the distance to the expert's state-action distribution, which needs no
-    reward; minus the return where there are no demonstrations."""
+    reward; minus the return where there are no demonstrations. Where the environment tells success, the share of the
+    episodes without one comes first, and the distance decides among equals."""
     distance = row["occupancy_distance"]
-    return -row["return_mean"] if np.isnan(distance) else distance
+    if np.isnan(distance):
+        return -row["return_mean"]
+    success = row["success_rate"]
+    return distance if np.isnan(success) else distance + _FAR * (1.0 - success)

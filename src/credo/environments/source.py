@@ -1,0 +1,132 @@
+"""What an environment is made from, and by which name it is known."""
+
+from __future__ import annotations
+
+import dis
+import functools
+import hashlib
+import types
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium
+
+from credo.policies.view import MAXIMUM_FRAMES
+from credo.types import CredoError
+
+
+@dataclass(frozen=True)
+class ObservationView:
+    """An environment of which chosen entries, or the last frames, are shown; see ``viewed``."""
+
+    source: str | Callable[..., gymnasium.Env]
+    keys: tuple[str, ...]
+    frames: int
+
+
+EnvironmentSource = str | Callable[..., gymnasium.Env] | ObservationView
+"""A Gymnasium id, ``module:Id`` (the module registers the id when imported), or a factory. A factory is
+called with ``render_mode=...`` if it has such an argument, and without arguments otherwise. ``viewed`` gives one of
+them as a policy is shown it."""
+
+_PLAIN = str | bytes | int | float | complex | None
+
+
+def viewed(source: EnvironmentSource, keys: Sequence[str] = (), frames: int = 1) -> EnvironmentSource:
+    """``source`` with the entries ``keys`` of its Dict observations joined in this order, and the last ``frames``
+    observations stacked, oldest first; the first of an episode fills the stack. CredoError for a number of frames that
+    is not possible; what does not suit the environment is refused when it is built."""
+    if not 1 <= frames <= MAXIMUM_FRAMES:
+        raise CredoError(f"frame_stack: {frames} is not possible; it must be from 1 to {MAXIMUM_FRAMES}")
+    if (not keys and frames == 1) or isinstance(source, ObservationView):
+        return source
+    return ObservationView(source, tuple(keys), frames)
+
+
+def source_name(source: EnvironmentSource) -> str:
+    """The name of a source in messages and records, by which a run is found again: the id, or the factory's with its
+    bound arguments and, where there are any, six digits of the plain values that it reads or holds."""
+    if isinstance(source, ObservationView):
+        return source_name(source.source)
+    if isinstance(source, str):
+        return source
+    if isinstance(source, functools.partial):
+        bound = [str(value) for value in source.args]
+        bound += [f"{name}={value}" for name, value in source.keywords.items()]
+        return f"{source_name(source.func)}({', '.join(bound)})"
+    name = getattr(source, "__qualname__", None) or type(source).__qualname__
+    if isinstance(source, types.FunctionType):
+        values = _globals_read(source)
+        return f"{name}#{_digest(source if '<' in name else None, values)}" if "<" in name or values else name
+    kept = {} if isinstance(source, type) else _plain(getattr(source, "__dict__", {}))
+    return f"{name}#{_digest(None, kept)}" if kept else name
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Those that say in themselves what they are."""
+    return {name: values[name] for name in sorted(values) if isinstance(values[name], _PLAIN)}
+
+
+def _globals_read(function: types.FunctionType) -> dict[str, Any]:
+    """The plain global values that a function, or one of its module that it calls, reads and never sets."""
+    found, left, seen = dict[str, Any](), [function], set[int]()
+    while left:
+        one = left.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        read, written = set[str](), set[str]()
+        codes = [one.__code__]
+        for code in codes:  # grows by the functions within
+            codes += [part for part in code.co_consts if isinstance(part, types.CodeType)]
+            for step in dis.get_instructions(code):
+                if step.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
+                    read.add(step.argval)
+                elif step.opname == "STORE_GLOBAL":
+                    written.add(step.argval)
+        values = {name: one.__globals__[name] for name in read - written if name in one.__globals__}
+        found |= _plain(values)
+        left += [
+            value
+            for value in values.values()
+            if isinstance(value, types.FunctionType) and value.__globals__ is one.__globals__
+        ]
+    return dict(sorted(found.items()))
+
+
+def _digest(function: types.FunctionType | None, values: Mapping[str, Any]) -> str:
+    """Six digits that tell factories of one name apart: of plain values by name, and of a lambda's or an inner
+    function's code, defaults and plain closure."""
+    digest, seen = hashlib.sha256(), set[int]()
+
+    def add(value: Any) -> None:
+        if isinstance(value, types.FunctionType):
+            if id(value) in seen:  # it may call itself
+                return
+            seen.add(id(value))
+            add(value.__code__)
+            add((value.__defaults__, *(cell.cell_contents for cell in value.__closure__ or () if _filled(cell))))
+        elif isinstance(value, types.CodeType):
+            digest.update(value.co_code)
+            add((value.co_names, value.co_consts))
+        elif isinstance(value, tuple | list | frozenset):
+            for part in value:
+                add(part)
+        else:
+            name = value if isinstance(value, _PLAIN) else getattr(value, "__qualname__", type(value).__qualname__)
+            digest.update(f"{type(value).__name__} {name!r};".encode())
+
+    if function is not None:
+        add(function)
+    add(tuple(values.items()))
+    return digest.hexdigest()[:6]
+
+
+def _filled(cell: types.CellType) -> bool:
+    """Whether a closure's variable has a value yet."""
+    try:
+        cell.cell_contents  # noqa: B018 (asking is what fails)
+    except ValueError:
+        return False
+    return True
