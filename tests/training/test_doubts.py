@@ -7,7 +7,9 @@ import numpy as np
 from credo.config import DiscriminatorConfig, RunConfig
 from credo.demonstrations import from_episodes
 from credo.environments import Episode
+from credo.preparation import prepare
 from credo.training.checks import doubts
+from credo.training.evaluate import distance_between_demonstrations, separated
 from credo.types import EnvironmentSpec
 
 HOPPER = EnvironmentSpec("Hopper-v5", 3, 1, np.full(1, -1.0), np.full(1, 1.0), 200)
@@ -83,3 +85,10 @@ def test_demonstrations_that_differ_as_much_as_policies_do_are_told():
     assert 0.25 < apart < 2
     assert told(0.2, [1.0] * 5) == []
     assert told(0.0, [-2.0, -1.0, 0.0, 1.0, 2.0]) == []
+
+
+def test_a_steady_expert_is_near_himself():
+    prepared = prepare(RunConfig(demonstrations="hopper-expert:5", seeds=1))
+    training, held_out = separated(prepared.config, prepared.spec, prepared.demonstrations)
+    assert 0.01 < distance_between_demonstrations(held_out, training, 5) < 0.1
+    assert doubts(prepared.config, prepared.spec, prepared.demonstrations) == []
