@@ -32,7 +32,7 @@ LAYERS = (
     ("training", "preparation"),
     ("studies",),
     ("reports",),
-    ("api", "cli", "exporting", "evaluating", "__main__"),
+    ("api", "cli", "exporting", "evaluating", "rewarding", "__main__"),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 WITHOUT_JAX = (

@@ -49,7 +49,7 @@ def test_a_preset_may_be_given_by_name(monkeypatch):
         return SimpleNamespace(config=config)
 
     monkeypatch.setattr(api, "prepare", prepare)
-    monkeypatch.setattr(api, "_trained", lambda *given: (None, "done"))
+    monkeypatch.setattr(api, "_trained", lambda *given, **rest: (None, "done"))
     credo.imitate("fast", seeds=3)
     credo.imitate(credo.preset("fast"), seeds=3)
     credo.imitate()
@@ -63,7 +63,7 @@ def test_a_preset_may_be_given_by_name(monkeypatch):
 def test_settings_of_another_learner_are_told_in_python_too(monkeypatch):
     lines = []
     monkeypatch.setattr(api, "prepare", lambda config, *given: SimpleNamespace(config=config))
-    monkeypatch.setattr(api, "_trained", lambda *given: (None, "done"))
+    monkeypatch.setattr(api, "_trained", lambda *given, **rest: (None, "done"))
     watcher = Watcher(line=lines.append)
     credo.imitate("robust", learner="sac", watcher=watcher)
     credo.imitate("robust", td3={"batch_size": 32}, watcher=watcher)
@@ -193,7 +193,8 @@ def test_links_out_of_a_run_are_refused_by_everything_that_reads_it(tmp_path):
         (lambda: credo.Run(True), "run: bool found; a path expected"),
         (lambda: credo.preset([]), "preset: [] is not one of"),
         (lambda: credo.imitate(preset="fast"), "preset: no such setting; give a preset's name"),
-        (lambda: credo.imitate(log="wandb"), "log: no such setting; it is of the command line alone"),
+        (lambda: credo.imitate(log="csv"), "log: 'csv' is not one of tensorboard, wandb, trackio"),
+        (lambda: credo.resume("none", log=3), "log: 3 is not one of tensorboard, wandb, trackio"),
         (lambda: credo.imitate(td3={"hidden": np.zeros((60, 60))}), "settings: td3.hidden: array"),
         (lambda: credo.imitate(steps=np.zeros(2)), "settings: steps: array"),
         (lambda: credo.imitate(credo="of"), "credo.mode: 'of' is not one of"),

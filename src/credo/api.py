@@ -9,6 +9,7 @@ import os
 import shlex
 import signal
 import sys
+import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,8 @@ from credo.presets import DEFAULT, EXPERT, preset
 from credo.types import CredoError, plain_id, printable
 
 if TYPE_CHECKING:
+    from credo.reports.loggers import LoggerName
+    from credo.rewarding import LearnedReward
     from credo.training.watching import Watcher
 
 _logger = logging.getLogger("credo")
@@ -40,7 +43,6 @@ _COMMAND_LINE = {
     "preset": "give a preset's name, or credo.preset(NAME), as config=",
     "plugin": "import the module that registers it",
     "quiet": "watcher= is told what happens; without one, messages go to the logger credo",
-    "log": "it is of the command line alone; watcher= is told what happens",
     "video": "it is of the command line alone; credo video RUN records one",
 }
 """Names of the command line, and what there is here in their place."""
@@ -105,6 +107,13 @@ class Run:
             raise CredoError(f"run: {self.folder} has no {missing}")
         return load_policy(path)
 
+    def reward(self, seed: int | None = None) -> LearnedReward:
+        """The reward that the discriminator of one seed (the best seed's if None) has learned, at the end of the run or
+        its last checkpoint."""
+        from credo.rewarding import learned_reward
+
+        return learned_reward(self._checked(), self.best_seed if seed is None else seed)
+
     def _checked(self) -> Path:
         """The folder; CredoError where it is no run's, which would read like a run that has just begun."""
         if not (self.folder / run_folder.CONFIG).is_file():
@@ -127,6 +136,7 @@ def imitate(
     demonstrations: Demonstrations | str | Path | None = None,
     out: str | Path | None = None,
     watcher: Watcher | None = None,
+    log: LoggerName | None = None,
     **settings: Any,
 ) -> Run:
     """Train imitators of demonstrations, many seeds side by side, and return their run.
@@ -135,13 +145,15 @@ def imitate(
     its fields (``steps=...``, ``seeds=...``, ``learner=...``), and those of its parts where a mapping is given
     (``td3={"batch_size": 256}`` leaves all else of ``td3`` as it is). ``environment`` is a Gymnasium id, "module:Id"
     or a factory. ``out`` names the run folder (None: runs/ and a name from the settings); a folder that holds the
-    same run is resumed. ``watcher`` is told what happens; without one, messages go to the logger ``credo``.
+    same run is resumed. ``watcher`` is told what happens; without one, messages go to the logger ``credo``. ``log``
+    sends diagnostics and evaluations to "tensorboard", "wandb" or "trackio" as well.
 
     Raises:
         CredoError: in one line, for whatever cannot work, before anything is written.
         KeyboardInterrupt: Ctrl-C, after the round under way; its checkpoint is kept, and the same call goes on from it.
         SystemExit: 143 after SIGTERM, likewise.
     """
+    _check_log(log)
     if config is None or isinstance(config, str):
         config = preset(DEFAULT if config is None else config)
     if not isinstance(config, RunConfig):
@@ -160,7 +172,7 @@ def imitate(
     prepared = prepare(config, environment, given)
     if line := other_learners_settings(prepared.config, begun_from):
         (_logger.warning if watcher is None else watcher.line)(f"note: {line}")
-    return _finished(*_trained(prepared, out, watcher))
+    return _finished(*_logged(prepared, out, watcher, log))
 
 
 def train_expert(
@@ -183,6 +195,7 @@ def resume(
     environment: EnvironmentSource | None = None,
     demonstrations: Demonstrations | str | Path | None = None,
     watcher: Watcher | None = None,
+    log: LoggerName | None = None,
 ) -> Run:
     """Go on with a run by its folder alone, to ``steps`` steps and with ``seeds`` seeds (None: as it was asked for).
 
@@ -190,11 +203,12 @@ def resume(
     factory, an environment of a module (a stored name alone imports no code), arrays, or a file that has moved. Errors
     as ``imitate``.
     """
+    _check_log(log)
     given = None if isinstance(demonstrations, str | Path) else demonstrations
     named = None if given is demonstrations else str(demonstrations)
     folder = as_path("folder", folder)
     config = going_on(folder, steps, seeds, environment, named, arrays=given is not None)
-    return _finished(*_trained(prepare(config, environment, given), folder, watcher, resumed=True))
+    return _finished(*_logged(prepare(config, environment, given), folder, watcher, log, resumed=True))
 
 
 def going_on(
@@ -299,6 +313,31 @@ def start(
     folder, and is remembered beside the command that the run began with.
     """
     return _trained(prepared, out, watcher, command, resumed)[0]
+
+
+def _check_log(log: object) -> None:
+    from credo.reports.loggers import LoggerName
+
+    if log not in (None, *typing.get_args(LoggerName)):
+        raise CredoError(f"log: {log!r} is not one of {', '.join(typing.get_args(LoggerName))}")
+
+
+def _logged(
+    prepared: Prepared,
+    out: str | Path | None,
+    watcher: Watcher | None,
+    log: LoggerName | None,
+    resumed: bool = False,
+) -> tuple[Run, str]:
+    """As ``_trained``, with what is written sent elsewhere as well."""
+    from credo.reports.loggers import logging_to
+    from credo.training.watching import Watcher, followed
+
+    if log is None or not isinstance(out, str | Path | None):
+        return _trained(prepared, out, watcher, resumed=resumed)
+    folder = prepared.default_folder if out is None else Path(out)
+    with logging_to(log, folder) as poll:
+        return _trained(prepared, folder, followed(watcher or Watcher(line=_logger.warning), poll), resumed=resumed)
 
 
 def _trained(

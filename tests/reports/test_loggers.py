@@ -9,6 +9,7 @@ import pytest
 from made_runs import STEPS
 from tensorboardX.proto.event_pb2 import Event
 
+import credo
 from credo import run_folder, run_rows
 from credo.cli import main
 from credo.reports import loggers
@@ -100,6 +101,15 @@ def test_new_parts_are_given_once_and_repeated_rounds_not_again(make_run):
     again = Follower(folder, "wandb", open_sink)
     again.close()
     assert opened[1].rows == [(0, 4, {"metrics/q_mean": 4.0})]
+
+
+def test_a_run_from_python_is_logged_and_goes_on(tmp_path):
+    given = {"environment": "Pendulum-v1", "seeds": 1, "sac": {"hidden": (8,)}, "evaluation_episodes": 1}
+    folder = tmp_path / "run"
+    credo.train_expert(steps=128, evaluation_interval=64, out=folder, log="tensorboard", **given)
+    credo.resume(folder, steps=192, log="tensorboard")
+    scalars = events(folder / "logs" / "tensorboard" / "seed-0")
+    assert [step for tag, step, _ in scalars if tag == "evaluations/return_mean"] == [64, 128, 192]
 
 
 @pytest.mark.parametrize("name", ["wandb", "trackio"])

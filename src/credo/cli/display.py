@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -142,14 +142,3 @@ def watching(console: Console, expert_return: float | None, quiet: bool) -> Iter
             board.tell()
 
         yield Watcher(line=line, progress=progress)
-
-
-def followed(watcher: Watcher, after: Callable[[], None]) -> Watcher:
-    """``watcher``, with something done after each of its rounds."""
-    from credo.training.watching import Watcher
-
-    def progress(now: Progress) -> None:
-        watcher.progress(now)
-        after()
-
-    return Watcher(line=watcher.line, progress=progress)

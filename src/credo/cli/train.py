@@ -159,8 +159,9 @@ def _train(options: TrainOptions, default: RunConfig, environment: str | None = 
 
 def _trained(options: TrainOptions, default: RunConfig, environment: str | None, resumed: bool) -> None:
     from credo import api
-    from credo.cli.display import clock, followed, watching
+    from credo.cli.display import clock, watching
     from credo.reports.loggers import logging_to
+    from credo.training.watching import followed
 
     console = Console()
     config = options.config

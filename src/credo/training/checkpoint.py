@@ -79,7 +79,7 @@ class Checkpoints:
         notes: list[str] = []
         for path in reversed(all_checkpoints(self._run)):
             try:
-                with _as_written(path):
+                with as_written(path):
                     described, mended = _read(path)
             except OtherVersionError:
                 raise
@@ -87,7 +87,7 @@ class Checkpoints:
                 notes.append(f"checkpoint {path.name} is damaged ({error}); going back to the one before")
                 self._damaged.append(path)
                 continue
-            with _as_written(path):
+            with as_written(path):
                 notes += mended + self._go_on_from(path, described, seeds, rounds)
                 return described["position"], notes
         if notes:
@@ -160,8 +160,8 @@ class Checkpoints:
         if seed.frozen is None:  # those of a frozen seed are not stepped again, and may be unable to tell their state
             assert isinstance(seed.environments, EnvironmentBatch)
             environments = _split(seed.environments.state(), tensors, "environments")
-        _write_tensors(folder / _state_name(seed.number), tensors)
-        files = {_state_name(seed.number): file_sha256(folder / _state_name(seed.number))}
+        _write_tensors(folder / state_name(seed.number), tensors)
+        files = {state_name(seed.number): file_sha256(folder / state_name(seed.number))}
         if seed.best_policy is not None:
             save_policy(folder / _best_name(seed.number), seed.best_policy)
             files[_best_name(seed.number)] = file_sha256(folder / _best_name(seed.number))
@@ -189,13 +189,13 @@ class Checkpoints:
     def _restore(self, seed: Seed, path: Path) -> list[str]:
         assert seed.state is not None
         told = self._known[str(seed.number)]
-        tensors, _ = read_tensors(path / _state_name(seed.number), format=FORMAT, version=VERSION)
+        tensors, _ = read_tensors(path / state_name(seed.number), format=FORMAT, version=VERSION)
         groups: dict[str, dict[str, np.ndarray]] = {"state": {}, "replay": {}, "environments": {}}
         for name, array in tensors.items():
             group, rest = name.split("/", 1)
             groups[group][rest] = array
         unable = seed.frozen
-        seed.state = _filled(seed.state, groups["state"])
+        seed.state = filled(seed.state, groups["state"])
         seed.next_round, seed.unevaluated = told["next_round"], told.get("unevaluated")
         seed.frozen = Frozen(**told["frozen"]) if told["frozen"] else None
         seed.best, seed.last = _with_nan(told["best"]), _with_nan(told["last"])
@@ -258,7 +258,7 @@ def named(state: TrainState) -> dict[str, np.ndarray]:
     return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}
 
 
-def _state_name(seed: int) -> str:
+def state_name(seed: int) -> str:
     return f"seed-{seed}.safetensors"
 
 
@@ -287,7 +287,7 @@ class OtherVersionError(CredoError):
 
 
 @contextlib.contextmanager
-def _as_written(path: Path) -> Iterator[None]:
+def as_written(path: Path) -> Iterator[None]:
     """CredoError where a manifest does not hold what it must: somebody else may have made it."""
     try:
         yield
@@ -299,20 +299,20 @@ def _as_written(path: Path) -> Iterator[None]:
 def _read(path: Path) -> tuple[dict[str, Any], list[str]]:
     """A checkpoint's manifest, once every file that it needs has been found whole, and lines about those that had to be
     made again; CredoError names one that cannot be."""
-    described, mended = _read_manifest(path), []
+    described, mended = read_manifest(path), []
     if described["version"] == 1:
         for number in described["seeds"]:
-            read_tensors(path / _state_name(int(number)), format=FORMAT, version=1)
+            read_tensors(path / state_name(int(number)), format=FORMAT, version=1)
         return described, []
     for number, told in described["seeds"].items():
-        if not told["files"].keys() <= {_state_name(int(number)), _best_name(int(number))}:
+        if not told["files"].keys() <= {state_name(int(number)), _best_name(int(number))}:
             raise CredoError(f"{MANIFEST} names files of its own")
         replay_files.verify(path, told["files"].items())
         mended += replay_files.mend(path.parent, told["replay"], int(number))
     return described, mended
 
 
-def _read_manifest(path: Path) -> dict[str, Any]:
+def read_manifest(path: Path) -> dict[str, Any]:
     described = read_json(path / MANIFEST)
     version = described.get("version")
     if described.get("format") != FORMAT:
@@ -338,13 +338,13 @@ def _read_bytes(path: Path) -> bytes:
 
 
 def _replay_files(path: Path) -> Iterable[str]:
-    described = _read_manifest(path)
+    described = read_manifest(path)
     for number, told in described["seeds"].items():
         if "replay" in told:
             yield from (name for name, _ in replay_files.named_in(told["replay"], int(number)))
 
 
-def _filled(template: TrainState, arrays: dict[str, np.ndarray]) -> TrainState:
+def filled(template: TrainState, arrays: dict[str, np.ndarray]) -> TrainState:
     """``template`` with its arrays replaced; CredoError where names, shapes or types differ."""
 
     def fill(path: Any, leaf: Any) -> Any:

@@ -54,17 +54,22 @@ def relabelled(
     def logit(inputs: Array) -> Array:
         return discriminator.logit(state.network, inputs, learner_state)
 
-    reward = reward_of_logit(parts, logit(transition_inputs(discriminator.layout, batches)))
-    divisor: Array | float = 1.0 / settings.reward_factor
+    raw = reward_of_logit(parts, logit(transition_inputs(discriminator.layout, batches)))
     metrics: Metrics = {}
     if settings.reward_normalisation:
-        state = state._replace(rewards=add(state.rewards, reward))
+        state = state._replace(rewards=add(state.rewards, raw))
         metrics["reward_scale"] = deviation(state.rewards)
-        divisor = divisor * metrics["reward_scale"]
-    reward = reward / divisor
+    reward = raw / divisor(parts, state)
     if discriminator.layout.absorbing:
-        absorbing = reward_of_logit(parts, logit(discriminator.layout.absorbed())) / divisor
+        absorbing = reward_of_logit(parts, logit(discriminator.layout.absorbed())) / divisor(parts, state)
         discount = parts.config.discount
         reward = reward + batches.terminated.astype(jnp.float32) * (absorbing * (discount / (1.0 - discount)))
         metrics["absorbing_reward"] = absorbing
     return state, less_the_actions_cost(settings, reward, batches.action), metrics
+
+
+def divisor(parts: Parts, state: DiscriminatorState) -> Array | float:
+    """What rewards of logits are divided by: their running deviation, where it is kept, over the reward's factor."""
+    settings = parts.config.discriminator
+    unit = 1.0 / settings.reward_factor
+    return unit * deviation(state.rewards) if settings.reward_normalisation else unit

@@ -59,3 +59,13 @@ class Watcher:
 
     line: Callable[[str], None] = lambda line: None
     progress: Callable[[Progress], None] = lambda progress: None
+
+
+def followed(watcher: Watcher, after: Callable[[], None]) -> Watcher:
+    """``watcher``, with something done after each of its rounds."""
+
+    def progress(now: Progress) -> None:
+        watcher.progress(now)
+        after()
+
+    return Watcher(line=watcher.line, progress=progress)

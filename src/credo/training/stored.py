@@ -1,0 +1,39 @@
+"""The training state of a seed from a run folder, for whoever reads it and trains nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from credo.storage import read_tensors
+from credo.training import replay_files
+from credo.training.checkpoint import FORMAT, VERSION, all_checkpoints, as_written, filled, read_manifest, state_name
+from credo.training.state import Parts, TrainState, initial_state
+from credo.types import CredoError
+
+
+def newest_state(run: Path, parts: Parts, seed: int) -> tuple[TrainState, int]:
+    """The state of ``seed`` in the newest checkpoint of which its part is whole, and the environment steps until then.
+    Nothing is mended or written. CredoError where there is none."""
+    damage = None
+    for path in reversed(all_checkpoints(run)):
+        try:
+            with as_written(path):
+                seeds = read_manifest(path)["seeds"]
+                if str(seed) not in seeds:
+                    known = ", ".join(sorted(seeds, key=int))
+                    raise _UnknownSeedError(f"seed: {seed} is not one of {run}; it has {known}")
+                told = seeds[str(seed)]
+                own = [(name, digest) for name, digest in told.get("files", {}).items() if name == state_name(seed)]
+                replay_files.verify(path, own)
+                tensors, _ = read_tensors(path / state_name(seed), format=FORMAT, version=VERSION)
+                arrays = {name.removeprefix("state/"): array for name, array in tensors.items()}
+                return filled(initial_state(parts, seed), arrays), told["next_round"] * parts.config.steps_per_round
+        except _UnknownSeedError:
+            raise
+        except CredoError as error:
+            damage = damage or f"; its newest is damaged ({error})"
+    raise CredoError(f"run: {run} has no checkpoint to read{damage or ''}")
+
+
+class _UnknownSeedError(CredoError):
+    """Older checkpoints know no more seeds."""
