@@ -5,8 +5,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from early_tables import cells_of, dead, inactive, rounded
+from early_tables import Cells, cells_of, dead, inactive, rounded
 from kept_files import ENVIRONMENTS, markdown, read
+from scipy.stats import spearmanr
 
 from credo.studies.counts import Stratum, exact_test, holm
 
@@ -47,5 +48,17 @@ def table(results: Path) -> list[str]:
             here = cells[method, environment]
             line += [f"{shares[method, environment]:.2f}", f"{inactive(here)} of {len(here)}"]
         told.append([*line, f"{inactive(seeds)} of {len(seeds)}", dead(seeds), p])
+    told.append(["rank correlation of the two", *_correlations(shares, cells), "", ""])
     columns = [column for name in ENVIRONMENTS.values() for column in (f"{name}: common part", "inactive")]
     return markdown(["what networks see", *columns, "inactive, all", "dead, all", "p, alone / Holm"], told)
+
+
+def _correlations(shares: dict[tuple[str, str], float], cells: Cells) -> list[str]:
+    """Spearman's, of the common part with the number inactive: within each environment, and over all cells."""
+    told = []
+    for names in (*((name,) for name in ENVIRONMENTS), tuple(ENVIRONMENTS)):
+        pairs = [(shares[cell], inactive(cells[cell])) for cell in shares if cell[1] in names]
+        sides = list(zip(*pairs, strict=True))
+        known = all(len(set(side)) > 1 for side in sides)
+        told += [*([""] if len(names) == 1 else []), f"{spearmanr(*sides).statistic:.2f}" if known else "-"]
+    return told

@@ -50,6 +50,7 @@ STUDIES = {
     "stability-penalty-with": "TD3 on Hopper to 25,000 steps, one part of `robust` beside the penalty",
     "stability-penalty-without": "the same, all parts but the cloning loss, less one at a time",
     "stability-two-parts": "TD3 on three environments to 25,000 steps, two parts of `robust` and no penalty",
+    "stability-input-offset": "the same to 2,560 steps, with observations shifted and divided, new seeds",
     "stability-explosion": "DDPG on Walker2d, one change at a time, 25,000 steps",
     "stability-remedies": "TD3 on Hopper, one change at a time, 25,000 steps",
     "stability-credo-early": "CREDO under an over-trained discriminator, 2,560 steps",
@@ -61,7 +62,7 @@ STUDIES = {
     "stability-credo-33": "the same, new seeds",
     "stability-robust": "the presets `robust`, PPO, cloning alone, TD3 without CREDO",
     "stability-robust-credo": "`robust` without the gradient penalty, CREDO off and on",
-    "stability-robust-parts": "`robust`, one part at a time as in `fast`",
+    "stability-robust-parts": "`robust`, one part at a time as in `fast`, or a discriminator that never learns",
 }
 
 

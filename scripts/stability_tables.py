@@ -16,6 +16,7 @@ import credo_table
 import critics_table
 import early_tables
 import early_warning
+import offset_table
 import parts_table
 import penalty_table
 import pilots_table
@@ -63,6 +64,7 @@ TABLES: dict[str, Callable[[Path], list[str]]] = {
     "penalty-with": penalty_table.with_a_part,
     "penalty-without": penalty_table.without_a_part,
     "two-parts": penalty_table.two_parts,
+    "input-offset": offset_table.table,
     "critics": critics_table.table,
     "explosion": critics_table.explosion,
     "bed-credo": critics_table.credo,
