@@ -121,12 +121,20 @@ def test_what_does_not_fit_is_named(plain, tmp_path):
         ((observation, action[:3]), r"action: shape \[3, .*\] does not fit"),
         ((observation[None], action), r"observation: shape \[1, 7, .*\]; \[n, size\] or \[size\] expected"),
         (("north", action), "observation: str found; an array of numbers expected"),
+        (([[1.0, 2.0], [3.0]], action), "observation: list found; an array of numbers expected"),
+        ((observation * np.inf, action), "observation: not finite"),
+        ((observation, action + 100), r"action: .* is outside the bounds that the run had"),
         ((observation, action, None, [True]), r"terminated: shape \[1\] does not fit; \[7\] expected"),
+        ((observation, action, None, np.full(7, 0.5)), "terminated: True and False"),
+        ((observation, action, None, ["no"] * 7), "terminated: list found; an array of numbers expected"),
     ):
         with pytest.raises(CredoError, match=line):
             learned(*given)
     with pytest.raises(CredoError, match=r"discriminator\.kind: 'gail' has no shaping to leave out"):
         learned.without_shaping(observation, action)
+    for seed in ("0", True, 0.0):
+        with pytest.raises(CredoError, match=r"seed: .* is not possible; a whole number expected"):
+            plain.reward(seed)
     with pytest.raises(CredoError, match="has no evaluated policy of seed 7"):
         plain.reward(7)
     expert = credo.train_expert("Pendulum-v1", steps=64, seeds=1, out=tmp_path / "expert", sac={"hidden": (8,)},

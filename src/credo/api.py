@@ -273,6 +273,7 @@ def _changed(whole: RunConfig, part: Any, settings: Mapping[str, Any], where: st
     known = {field.name: getattr(part, field.name) for field in dataclasses.fields(part)}
     for name in settings:
         if name not in known:
+            name = str(name)
             near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
             similar = f"did you mean {where}{near[0]}?" if near else f"known are {', '.join(sorted(known))}"
             other = None if name in _COMMAND_LINE and not where else meant(_asked(whole, settings, where), where + name)
@@ -318,7 +319,7 @@ def start(
 def _check_log(log: object) -> None:
     from credo.reports.loggers import LoggerName
 
-    if log not in (None, *typing.get_args(LoggerName)):
+    if log is not None and not (isinstance(log, str) and log in typing.get_args(LoggerName)):
         raise CredoError(f"log: {log!r} is not one of {', '.join(typing.get_args(LoggerName))}")
 
 

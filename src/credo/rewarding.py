@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,9 @@ from credo.training.state import Constants, make_parts
 from credo.training.step import in_full_precision
 from credo.training.stored import newest_state
 from credo.types import Array, CredoError, EnvironmentSpec
+
+_BEYOND = 1e-3
+"""What an action may be outside its bounds, half of their width being 1: rounding."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -72,8 +76,7 @@ class LearnedReward:
             raise CredoError(
                 "discriminator.kind: 'gail' has no shaping to leave out; airl-state or airl-state-action has"
             )
-        observed = np.asarray(observation, np.float32)
-        return self._of("g", observation, action, np.zeros_like(observed), None)
+        return self._of("g", observation, action, observation, None)
 
     def _of(self, name: str, observation: Any, action: Any, following: Any, terminated: Any) -> np.ndarray:
         observed = _numbers("observation", observation)
@@ -91,10 +94,20 @@ class LearnedReward:
             raise CredoError("next_observation: none given, and this discriminator looks at it")
         after = observed if following is None else np.atleast_2d(_numbers("next_observation", following))
         _check("next_observation", after, observed.shape)
-        ended = np.zeros(rows, bool) if terminated is None else np.atleast_1d(np.asarray(terminated, bool))
+        ended = np.zeros(rows, bool) if terminated is None else np.atleast_1d(_array("terminated", terminated))
         _check("terminated", ended, (rows,))
+        if not np.isin(ended, (0, 1)).all():
+            raise CredoError("terminated: True and False (or 1 and 0) expected")
         unit = 2.0 * (acted - self.action_low) / (self.action_high - self.action_low) - 1.0
-        found = np.asarray(self._compiled(observed, unit.astype(np.float32), after, ended)[name], np.float64)
+        if (np.abs(unit) > 1.0 + _BEYOND).any():
+            raise CredoError(
+                f"action: {acted.min():.6g} to {acted.max():.6g} is outside the bounds that the run had, "
+                f"{self.action_low.tolist()} to {self.action_high.tolist()}"
+            )
+        unit = np.clip(unit, -1.0, 1.0)
+        found = np.asarray(
+            self._compiled(observed, unit.astype(np.float32), after, ended.astype(bool))[name], np.float64
+        )
         return found[0] if single else found
 
 
@@ -105,6 +118,9 @@ def learned_reward(folder: Path, seed: int) -> LearnedReward:
         CredoError: the run has no discriminator, no evaluated policy (whose file tells what networks are shown) or no
             checkpoint, or a plug-in of it has not been imported.
     """
+    if isinstance(seed, bool) or not isinstance(seed, numbers.Integral):
+        raise CredoError(f"seed: {seed!r} is not possible; a whole number expected")
+    seed = int(seed)
     config = run_folder.read_config(folder)[0]
     if not config.adversarial:
         raise CredoError(
@@ -149,14 +165,23 @@ def learned_reward(folder: Path, seed: int) -> LearnedReward:
     )
 
 
-def _numbers(name: str, value: Any) -> np.ndarray:
+def _array(name: str, value: Any) -> np.ndarray:
     try:
-        numbers = np.asarray(value, np.float32)
-    except (TypeError, ValueError):
-        raise CredoError(f"{name}: {type(value).__name__} found; an array of numbers expected") from None
-    if numbers.ndim not in (1, 2):
-        raise CredoError(f"{name}: shape {list(numbers.shape)}; [n, size] or [size] expected")
-    return numbers
+        found = np.asarray(value)
+    except (TypeError, ValueError):  # of unequal rows
+        found = np.empty(0, object)
+    if found.dtype.kind not in "biuf":
+        raise CredoError(f"{name}: {type(value).__name__} found; an array of numbers expected")
+    return found
+
+
+def _numbers(name: str, value: Any) -> np.ndarray:
+    found = _array(name, value)
+    if found.ndim not in (1, 2):
+        raise CredoError(f"{name}: shape {list(found.shape)}; [n, size] or [size] expected")
+    if not (np.abs(found) <= np.finfo(np.float32).max).all():
+        raise CredoError(f"{name}: not finite")
+    return found.astype(np.float32)
 
 
 def _check(name: str, found: np.ndarray, shape: tuple[int, ...]) -> None:

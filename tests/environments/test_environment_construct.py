@@ -1,5 +1,6 @@
 """Building environments: quiet, and one line for what cannot be used."""
 
+import dataclasses
 import functools
 import subprocess
 import sys
@@ -255,9 +256,34 @@ def counting():
     return PointMass()
 
 
+def reading_what_another_sets():
+    counting()
+    return PointMass() if calls else None
+
+
+def wrapping(function):
+    @functools.wraps(function)
+    def wrapper():
+        return function()
+
+    return wrapper
+
+
 class Maker:
     def __init__(self, speed):
-        self.speed, self.made = speed, []
+        self.speed, self.made, self.calls = speed, [], 0
+
+    def __call__(self):
+        self.calls += 1
+        return PointMass()
+
+    def make(self):
+        return self()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class FrozenMaker:
+    speed: float
 
     def __call__(self):
         return PointMass()
@@ -265,15 +291,43 @@ class Maker:
 
 def test_factories_are_told_apart_by_the_plain_values_that_they_read_or_hold(monkeypatch):
     lambda_ = lambda: GRAVITY  # noqa: E731
-    before = [source_name(source) for source in (reading_a_global, lambda_, counting)]
-    counting()
-    assert [source_name(source) for source in (reading_a_global, lambda_, counting)] == before
-    assert source_name(counting) == "counting"
+    maker = Maker(1.0)
+    reading = (reading_a_global, lambda_, wrapping(reading_a_global))
+    sources = (*reading, counting, reading_what_another_sets, maker, maker.make)
+    before = [source_name(source) for source in sources]
+    for source in sources:
+        source()
+    assert [source_name(source) for source in sources] == before, "what they count is no part of it"
+    assert (source_name(counting), source_name(reading_what_another_sets)) == (
+        "counting",
+        "reading_what_another_sets",
+    )
     monkeypatch.setitem(globals(), "GRAVITY", 20.0)
-    after = [source_name(source) for source in (reading_a_global, lambda_)]
+    after = [source_name(source) for source in reading]
     assert after[0].startswith("reading_a_global#")
     assert all(old != new for old, new in zip(before, after, strict=False))
-    assert source_name(Maker(1.0)) == source_name(Maker(1.0)) != source_name(Maker(2.0))
+    for made in (Maker, FrozenMaker):
+        assert source_name(made(1.0)) == source_name(made(1.0)) != source_name(made(2.0))
+    assert source_name(Maker(1.0).make) == source_name(Maker(1.0).make) != source_name(Maker(2.0).make)
+
+
+def test_a_name_is_the_same_in_every_process():
+    """The order of a set of words is not."""
+    program = (
+        "from credo.environments.source import source_name\n"
+        "print(source_name(lambda kind='aa': kind in {'aa', 'bb', 'cc', 'dd', 'ee', 'ff'}))"
+    )
+    names = {
+        subprocess.run(
+            [sys.executable, "-c", program],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={"PYTHONPATH": ":".join(sys.path), "PATH": "/usr/bin:/bin", "PYTHONHASHSEED": seed},
+        ).stdout
+        for seed in ("1", "2", "3")
+    }
+    assert len(names) == 1
 
 
 def test_a_time_limit_that_is_no_number_of_steps_is_none():

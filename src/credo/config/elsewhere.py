@@ -34,7 +34,7 @@ def meant(config: RunConfig, name: str) -> str | None:
     """The setting that ``name`` stands for, both dotted where they are a part's: by another library's name, or by the
     learner's own without the learner before it. None: not known."""
     prefix, dot, last = name.replace("-", "_").rpartition(".")
-    places = [prefix] if dot else ["", config.learner]
+    places = [prefix] if dot else ["", str(config.learner)]
     for place in places:
         part: Any = getattr(config, place, None) if place else config
         known = {field.name for field in dataclasses.fields(part)} if dataclasses.is_dataclass(part) else set()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import dis
 import functools
 import hashlib
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,43 +57,69 @@ def source_name(source: EnvironmentSource) -> str:
         bound += [f"{name}={value}" for name, value in source.keywords.items()]
         return f"{source_name(source.func)}({', '.join(bound)})"
     name = getattr(source, "__qualname__", None) or type(source).__qualname__
-    if isinstance(source, types.FunctionType):
-        values = _globals_read(source)
-        return f"{name}#{_digest(source if '<' in name else None, values)}" if "<" in name or values else name
-    kept = {} if isinstance(source, type) else _plain(getattr(source, "__dict__", {}))
-    return f"{name}#{_digest(None, kept)}" if kept else name
+    function = source.__func__ if isinstance(source, types.MethodType) else source
+    held = source.__self__ if isinstance(source, types.MethodType) else source
+    values = {} if isinstance(held, type | types.FunctionType) else _held(held)
+    if not isinstance(function, types.FunctionType):
+        return f"{name}#{_digest(None, values)}" if values else name
+    values = values | _globals_read(function)
+    return f"{name}#{_digest(function if '<' in name else None, values)}" if "<" in name or values else name
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
     """Those that say in themselves what they are."""
-    return {name: values[name] for name in sorted(values) if isinstance(values[name], _PLAIN)}
+
+    def plain(value: Any) -> bool:
+        return all(map(plain, value)) if isinstance(value, tuple) else isinstance(value, _PLAIN)
+
+    return {name: values[name] for name in sorted(values) if plain(values[name])}
+
+
+def _held(instance: Any) -> dict[str, Any]:
+    """The plain attributes of an instance that none of its methods but the first sets: not a count of its calls."""
+    values = dict(getattr(instance, "__dict__", {}))
+    if dataclasses.is_dataclass(instance):
+        values |= {field.name: getattr(instance, field.name, None) for field in dataclasses.fields(instance)}
+    for kind in type(instance).__mro__:
+        for name, method in vars(kind).items():
+            if isinstance(method, types.FunctionType) and name != "__init__":
+                for step in _steps(method.__code__):
+                    if step.opname in ("STORE_ATTR", "DELETE_ATTR"):
+                        values.pop(step.argval, None)
+    return _plain(values)
+
+
+def _steps(code: types.CodeType) -> Iterator[dis.Instruction]:
+    """The instructions of a function and of those within it."""
+    yield from dis.get_instructions(code)
+    for part in code.co_consts:
+        if isinstance(part, types.CodeType):
+            yield from _steps(part)
 
 
 def _globals_read(function: types.FunctionType) -> dict[str, Any]:
-    """The plain global values that a function, or one of its module that it calls, reads and never sets."""
-    found, left, seen = dict[str, Any](), [function], set[int]()
+    """The plain global values that a function reads, or one that it wraps or calls of its module, and none of them
+    sets."""
+    found, written, seen = dict[str, Any](), set[str](), set[int]()
+    left = [function]
     while left:
         one = left.pop()
         if id(one) in seen:
             continue
         seen.add(id(one))
-        read, written = set[str](), set[str]()
-        codes = [one.__code__]
-        for code in codes:  # grows by the functions within
-            codes += [part for part in code.co_consts if isinstance(part, types.CodeType)]
-            for step in dis.get_instructions(code):
-                if step.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
-                    read.add(step.argval)
-                elif step.opname == "STORE_GLOBAL":
-                    written.add(step.argval)
-        values = {name: one.__globals__[name] for name in read - written if name in one.__globals__}
+        read = set[str]()
+        for step in _steps(one.__code__):
+            if step.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
+                read.add(step.argval)
+            elif step.opname in ("STORE_GLOBAL", "DELETE_GLOBAL"):
+                written.add(step.argval)
+        # Where a module lies says nothing of its environments.
+        values = {name: one.__globals__[name] for name in read if name in one.__globals__ and name[:2] != "__"}
         found |= _plain(values)
-        left += [
-            value
-            for value in values.values()
-            if isinstance(value, types.FunctionType) and value.__globals__ is one.__globals__
-        ]
-    return dict(sorted(found.items()))
+        within = [cell.cell_contents for cell in one.__closure__ or () if _filled(cell)]
+        own = [value for value in values.values() if getattr(value, "__globals__", None) is one.__globals__]
+        left += [value for value in (*within, *own) if isinstance(value, types.FunctionType)]
+    return {name: found[name] for name in sorted(found) if name not in written}
 
 
 def _digest(function: types.FunctionType | None, values: Mapping[str, Any]) -> str:
@@ -110,7 +137,9 @@ def _digest(function: types.FunctionType | None, values: Mapping[str, Any]) -> s
         elif isinstance(value, types.CodeType):
             digest.update(value.co_code)
             add((value.co_names, value.co_consts))
-        elif isinstance(value, tuple | list | frozenset):
+        elif isinstance(value, frozenset):
+            add(sorted(value, key=repr))  # whose own order differs from process to process
+        elif isinstance(value, tuple | list):
             for part in value:
                 add(part)
         else:

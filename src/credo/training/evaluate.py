@@ -233,5 +233,5 @@ def badness(row: dict[str, float]) -> float:
     distance = row["occupancy_distance"]
     if np.isnan(distance):
         return -row["return_mean"]
-    success = row["success_rate"]
+    success = row.get("success_rate", np.nan)
     return distance if np.isnan(success) else distance + _FAR * (1.0 - success)

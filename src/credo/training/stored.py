@@ -6,7 +6,16 @@ from pathlib import Path
 
 from credo.storage import read_tensors
 from credo.training import replay_files
-from credo.training.checkpoint import FORMAT, VERSION, all_checkpoints, as_written, filled, read_manifest, state_name
+from credo.training.checkpoint import (
+    FORMAT,
+    VERSION,
+    OtherVersionError,
+    all_checkpoints,
+    as_written,
+    filled,
+    read_manifest,
+    state_name,
+)
 from credo.training.state import Parts, TrainState, initial_state
 from credo.types import CredoError
 
@@ -28,7 +37,7 @@ def newest_state(run: Path, parts: Parts, seed: int) -> tuple[TrainState, int]:
                 tensors, _ = read_tensors(path / state_name(seed), format=FORMAT, version=VERSION)
                 arrays = {name.removeprefix("state/"): array for name, array in tensors.items()}
                 return filled(initial_state(parts, seed), arrays), told["next_round"] * parts.config.steps_per_round
-        except _UnknownSeedError:
+        except (_UnknownSeedError, OtherVersionError):
             raise
         except CredoError as error:
             damage = damage or f"; its newest is damaged ({error})"
