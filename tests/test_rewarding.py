@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 import credo
+from credo import run_folder
 from credo.config import DiscriminatorConfig
 from credo.demonstrations import generate_demonstrations
 from credo.environments.probes import PointMass, point_mass_expert
+from credo.files import read_json
 from credo.storage import read_tensors
 from credo.training.checkpoint import FORMAT, VERSION, all_checkpoints
 from credo.types import CredoError
@@ -32,7 +34,10 @@ def trained(tmp_path_factory):
 @pytest.fixture(scope="module")
 def plain(trained):
     """Its demonstrations are normalised by means that are not 0, its actions are in units of their own."""
-    return trained("plain", discriminator=DiscriminatorConfig(hidden=(8,), batch_size=8, action_cost=0.5))
+    settings = DiscriminatorConfig(
+        hidden=(8,), batch_size=8, action_cost=0.5, reward_factor=3.0, reward_normalisation=True
+    )
+    return trained("plain", discriminator=settings)
 
 
 def stored(run, seed):
@@ -74,7 +79,10 @@ def test_the_reward_is_the_networks_with_all_that_the_settings_add(plain):
         np.testing.assert_allclose(learned.logit(observation, action), logit, rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(learned.expert_probability(observation, action), 1 / (1 + np.exp(-logit)), rtol=1e-4)
         # SMALL has CREDO's cap at logit 0, where the reward is log 2.
-        wanted = np.minimum(np.log1p(np.exp(logit)), np.log(2)) - 0.5 * np.mean(unit**2, axis=1)
+        of = stored(plain, seed)
+        deviation = np.sqrt(of[".discriminator.rewards.squares"] / of[".discriminator.rewards.count"])
+        scaled = 3.0 * np.minimum(np.log1p(np.exp(logit)), np.log(2)) / deviation
+        wanted = scaled - 0.5 * np.mean(unit**2, axis=1)
         rewards.append(learned(observation, action))
         np.testing.assert_allclose(rewards[-1], wanted, rtol=1e-4, atol=1e-5)
         assert learned(observation[0], action[0]) == pytest.approx(rewards[-1][0], rel=1e-5)
@@ -94,6 +102,9 @@ def test_airls_reward_with_its_shaping_and_without(trained):
                  for name in ("reward", "shaping"))  # fmt: skip
     after = through(tensors, ".discriminator.network.shaping", normalised(policy, following), activation)
     np.testing.assert_allclose(learned.without_shaping(observation, action), g, rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(learned.without_shaping(observation), learned.without_shaping(observation, action))
+    (run.folder / "policies" / "seed-0" / "last.safetensors").unlink()  # as while it trains
+    np.testing.assert_array_equal(run.reward(0).without_shaping(observation), learned.without_shaping(observation))
     ended = np.arange(7) < 3
     whole = learned.logit(observation, action, following)
     cut = learned.logit(observation, action, following, ended)
@@ -141,6 +152,19 @@ def test_what_does_not_fit_is_named(plain, tmp_path):
                                 evaluation_episodes=1)  # fmt: skip
     with pytest.raises(CredoError, match="has learned no reward"):
         expert.reward()
+
+
+def test_absorbing_states_ask_for_no_successor_and_plug_ins_must_be_there(trained):
+    run = trained("absorbing", discriminator=DiscriminatorConfig(hidden=(8,), batch_size=8, absorbing_states=True))
+    _, observation, action, following = steps(run)
+    learned = run.reward(0)
+    assert not learned.needs_next
+    np.testing.assert_array_equal(learned(observation, action), learned(observation, action, following))
+    stored_config = read_json(run.folder / "config.json")
+    stored_config["config"]["reward"] = "theirs"
+    run_folder.write_json(run.folder / "config.json", stored_config)
+    with pytest.raises(CredoError, match="theirs"):
+        run.reward(0)
 
 
 def test_a_damaged_checkpoint_gives_way_to_the_one_before(trained):

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from credo import run_folder
-from credo.config import RunConfig
+from credo.config import RunConfig, typed, validate
 from credo.discriminator.logits import perceptron
 from credo.discriminator.regularisers import REGULARISERS, regularised_network
 from credo.policies import load_policy
@@ -41,7 +41,7 @@ class LearnedReward:
     step: int
     """Environment steps of its run until then."""
     needs_next: bool
-    """Whether it looks at what a step led to: AIRL, absorbing states, discriminators of (s, s') or (s, a, s')."""
+    """Whether it looks at what a step led to: AIRL, and discriminators of (s, s') or (s, a, s')."""
     needs_action: bool
     """False where it looks at states alone."""
     observation_size: int
@@ -76,6 +76,8 @@ class LearnedReward:
             raise CredoError(
                 "discriminator.kind: 'gail' has no shaping to leave out; airl-state or airl-state-action has"
             )
+        if action is None and self.config.discriminator.kind == "airl-state":
+            action = np.broadcast_to(self.action_low, (*np.shape(observation)[:-1], len(self.action_low)))
         return self._of("g", observation, action, observation, None)
 
     def _of(self, name: str, observation: Any, action: Any, following: Any, terminated: Any) -> np.ndarray:
@@ -102,7 +104,7 @@ class LearnedReward:
         if (np.abs(unit) > 1.0 + _BEYOND).any():
             raise CredoError(
                 f"action: {acted.min():.6g} to {acted.max():.6g} is outside the bounds that the run had, "
-                f"{self.action_low.tolist()} to {self.action_high.tolist()}"
+                f"{self.action_low.tolist()} to {self.action_high.tolist()}; clip it"
             )
         unit = np.clip(unit, -1.0, 1.0)
         found = np.asarray(
@@ -121,13 +123,16 @@ def learned_reward(folder: Path, seed: int) -> LearnedReward:
     if isinstance(seed, bool) or not isinstance(seed, numbers.Integral):
         raise CredoError(f"seed: {seed!r} is not possible; a whole number expected")
     seed = int(seed)
-    config = run_folder.read_config(folder)[0]
+    config = typed(run_folder.read_config(folder)[0])
+    validate(config)
     if not config.adversarial:
         raise CredoError(
             f"run: {folder} has learned no reward: its learner is {config.learner}, its reward {config.reward}"
         )
-    path = run_folder.policy_path(folder, seed, "last")
-    if not path.exists():
+    # Both hold what networks are shown and the bounds of actions; a run that goes on has no last one yet.
+    paths = [run_folder.policy_path(folder, seed, which) for which in ("last", "best")]
+    path = next((path for path in paths if path.exists()), None)
+    if path is None:
         raise CredoError(f"run: {folder} has no evaluated policy of seed {seed} yet")
     policy = load_policy(path)
     size, actions = len(policy.observation_mean), len(policy.action_low)
@@ -161,7 +166,16 @@ def learned_reward(folder: Path, seed: int) -> LearnedReward:
     compiled = jax.jit(in_full_precision(values))
     needs_action = layout.action or bool(settings.action_cost)
     return LearnedReward(
-        *(config, step, config.looks_ahead, needs_action, size, policy.action_low, policy.action_high, compiled)
+        *(
+            config,
+            step,
+            layout.next_state or layout.continues,
+            needs_action,
+            size,
+            policy.action_low,
+            policy.action_high,
+            compiled,
+        )
     )
 
 

@@ -5,6 +5,7 @@ import functools
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import gymnasium
 import numpy as np
@@ -239,7 +240,11 @@ def test_factories_without_a_name_of_their_own_are_told_apart():
     assert source_name(PointMass) == "PointMass"
 
 
-GRAVITY, calls = 1.0, 0
+GRAVITY, calls, HERE = 1.0, 0, str(Path(__file__).parent / "assets")
+
+
+def reading_where_it_lies():
+    return PointMass() if HERE else None
 
 
 def reading_a_global():
@@ -275,7 +280,9 @@ class Maker:
 
     def __call__(self):
         self.calls += 1
-        return PointMass()
+        made = PointMass()
+        made.speed = self.speed
+        return made
 
     def make(self):
         return self()
@@ -298,6 +305,7 @@ def test_factories_are_told_apart_by_the_plain_values_that_they_read_or_hold(mon
     for source in sources:
         source()
     assert [source_name(source) for source in sources] == before, "what they count is no part of it"
+    assert source_name(reading_where_it_lies) == "reading_where_it_lies"
     assert (source_name(counting), source_name(reading_what_another_sets)) == (
         "counting",
         "reading_what_another_sets",
@@ -308,6 +316,9 @@ def test_factories_are_told_apart_by_the_plain_values_that_they_read_or_hold(mon
     assert all(old != new for old, new in zip(before, after, strict=False))
     for made in (Maker, FrozenMaker):
         assert source_name(made(1.0)) == source_name(made(1.0)) != source_name(made(2.0))
+    maker = Maker(1.0)
+    maker.GRAVITY = 1.0
+    assert source_name(maker) != source_name(Maker(1.0)), "not hidden by a global of that name"
     assert source_name(Maker(1.0).make) == source_name(Maker(1.0).make) != source_name(Maker(2.0).make)
 
 

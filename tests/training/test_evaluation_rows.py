@@ -41,6 +41,9 @@ def test_the_nearest_policy_is_kept_and_without_demonstrations_the_best():
 def test_success_comes_before_the_distance_where_the_environment_tells_it():
     assert badness(measured(30.0, 1.0, success=0.6)) < badness(measured(0.1, 5.0, success=0.4))
     assert badness(measured(0.1, 1.0, success=1.0)) < badness(measured(0.2, 5.0, success=1.0))
+    # Where no episode of an evaluation told of it, none is known to have succeeded.
+    assert badness(measured(30.0, 1.0, success=0.2)) < badness(measured(0.1, 5.0))
+    assert badness(measured(0.1, 5.0)) < badness(measured(0.2, 5.0, success=0.0))
 
 
 def test_how_far_demonstrations_are_from_each_other():
@@ -94,7 +97,7 @@ def test_a_row_is_of_the_episodes_that_were_played():
     played = [
         episode(5, -100, success=False),
         episode(3, -300, terminated=True, reward=2.0, success=True),
-        episode(5, -500, success=False),
+        episode(5, -500),  # says nothing: no success
     ]
     seed = types.SimpleNamespace(number=0, evaluator=types.SimpleNamespace(run=lambda *rest: played))
     policy = types.SimpleNamespace(normalised_action=lambda observation: np.zeros((len(observation), 1)))

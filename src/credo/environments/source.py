@@ -6,6 +6,8 @@ import dataclasses
 import dis
 import functools
 import hashlib
+import inspect
+import os
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,6 +33,7 @@ EnvironmentSource = str | Callable[..., gymnasium.Env] | ObservationView
 called with ``render_mode=...`` if it has such an argument, and without arguments otherwise. ``viewed`` gives one of
 them as a policy is shown it."""
 
+_MAKING = ("__init__", "__post_init__", "__new__", "__setstate__")
 _PLAIN = str | bytes | int | float | complex | None
 
 
@@ -60,10 +63,15 @@ def source_name(source: EnvironmentSource) -> str:
     function = source.__func__ if isinstance(source, types.MethodType) else source
     held = source.__self__ if isinstance(source, types.MethodType) else source
     values = {} if isinstance(held, type | types.FunctionType) else _held(held)
-    if not isinstance(function, types.FunctionType):
-        return f"{name}#{_digest(None, values)}" if values else name
-    values = values | _globals_read(function)
-    return f"{name}#{_digest(function if '<' in name else None, values)}" if "<" in name or values else name
+    called = (
+        function
+        if isinstance(function, types.FunctionType)
+        else inspect.getattr_static(type(function), "__call__", None)
+    )
+    if isinstance(called, types.FunctionType):
+        values |= _globals_read(called)
+    inner = function if isinstance(function, types.FunctionType) and "<" in name else None
+    return f"{name}#{_digest(inner, values)}" if inner is not None or values else name
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -76,17 +84,28 @@ def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _held(instance: Any) -> dict[str, Any]:
-    """The plain attributes of an instance that none of its methods but the first sets: not a count of its calls."""
+    """The plain attributes of an instance, as "self.NAME", that none of its methods sets but those that make it: not a
+    count of its calls."""
     values = dict(getattr(instance, "__dict__", {}))
     if dataclasses.is_dataclass(instance):
         values |= {field.name: getattr(instance, field.name, None) for field in dataclasses.fields(instance)}
     for kind in type(instance).__mro__:
         for name, method in vars(kind).items():
-            if isinstance(method, types.FunctionType) and name != "__init__":
-                for step in _steps(method.__code__):
-                    if step.opname in ("STORE_ATTR", "DELETE_ATTR"):
-                        values.pop(step.argval, None)
-    return _plain(values)
+            if isinstance(method, types.FunctionType) and name not in _MAKING:
+                for changed in _own_stores(method.__code__):
+                    values.pop(changed, None)
+    return {f"self.{name}": value for name, value in _plain(values).items()}
+
+
+def _own_stores(code: types.CodeType) -> Iterator[str]:
+    """The attributes that a method sets on its first argument."""
+    own, before = code.co_varnames[:1], None
+    for step in dis.get_instructions(code):
+        if step.opname in ("STORE_ATTR", "DELETE_ATTR") and before is not None:
+            loaded = before.argval if isinstance(before.argval, tuple) else (before.argval,)
+            if loaded[-1:] == own or before.opname == "SWAP":  # SWAP: self.count += 1
+                yield step.argval
+        before = step
 
 
 def _steps(code: types.CodeType) -> Iterator[dis.Instruction]:
@@ -113,8 +132,14 @@ def _globals_read(function: types.FunctionType) -> dict[str, Any]:
                 read.add(step.argval)
             elif step.opname in ("STORE_GLOBAL", "DELETE_GLOBAL"):
                 written.add(step.argval)
-        # Where a module lies says nothing of its environments.
         values = {name: one.__globals__[name] for name in read if name in one.__globals__ and name[:2] != "__"}
+        # Where a module lies says nothing of its environments.
+        place = os.path.dirname(one.__globals__.get("__file__") or "")
+        values = {
+            name: value
+            for name, value in values.items()
+            if not (place and isinstance(value, str) and value.startswith(place))
+        }
         found |= _plain(values)
         within = [cell.cell_contents for cell in one.__closure__ or () if _filled(cell)]
         own = [value for value in values.values() if getattr(value, "__globals__", None) is one.__globals__]

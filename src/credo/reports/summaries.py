@@ -151,7 +151,8 @@ def seeds(collection: Collection) -> Table:
             *("return of the kept policy", "of expert", "late P(expert)", "late Q / reference", "first explosion"),
         ),
         tuple(rows),
-        "The kept policy is the one nearest to held-out demonstrations, chosen without a reward; its return is that of "
+        "The kept policy is the one nearest to held-out demonstrations, chosen without a reward (where the environment "
+        "tells success, of those that succeed most); its return is that of "
         "the evaluation which chose it, and credo evaluate plays it from other starts. Late P(expert) is the "
         "discriminator's mean on expert samples over the last 50 rounds, late Q / reference the mean Q "
         "there over that of a critic without error. First explosion: the step of the actor's first exploding gradient, "

@@ -135,7 +135,7 @@ def _shared_episode(config: RunConfig, demonstrations: Demonstrations) -> str | 
 def _apart(config: RunConfig, spec: EnvironmentSpec, demonstrations: Demonstrations) -> str | None:
     """Where starts or goals differ more between episodes than the demonstrator and others do, a few episodes say little
     of a policy."""
-    if config.held_out == 0 or demonstrations.episodes < 2:
+    if config.held_out == 0 or demonstrations.episodes < 2 or config.clones:
         return None
     training, held_out = separated(config, spec, demonstrations)
     apart = distance_between_demonstrations(held_out, training, config.evaluation_episodes)

@@ -187,7 +187,8 @@ def evaluate(
     except Exception as error:
         raise environment_fault(error, parts.spec.name) from error
     returns = np.array([episode.reward.sum(dtype=np.float64) for episode in episodes])
-    successes = [episode.success for episode in episodes if episode.success is not None]
+    told = any(episode.success is not None for episode in episodes)
+    successes = [bool(episode.success) for episode in episodes] if told else []
     row = dict.fromkeys(MEASURES, np.nan) | {
         "return_mean": returns.mean(),
         "return_std": returns.std(),
@@ -234,4 +235,4 @@ def badness(row: dict[str, float]) -> float:
     if np.isnan(distance):
         return -row["return_mean"]
     success = row.get("success_rate", np.nan)
-    return distance if np.isnan(success) else distance + _FAR * (1.0 - success)
+    return distance if np.isnan(success) else distance - _FAR * success

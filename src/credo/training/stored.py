@@ -23,7 +23,7 @@ from credo.types import CredoError
 def newest_state(run: Path, parts: Parts, seed: int) -> tuple[TrainState, int]:
     """The state of ``seed`` in the newest checkpoint of which its part is whole, and the environment steps until then.
     Nothing is mended or written. CredoError where there is none."""
-    damage = None
+    damage, template = None, initial_state(parts, seed)
     for path in reversed(all_checkpoints(run)):
         try:
             with as_written(path):
@@ -36,7 +36,7 @@ def newest_state(run: Path, parts: Parts, seed: int) -> tuple[TrainState, int]:
                 replay_files.verify(path, own)
                 tensors, _ = read_tensors(path / state_name(seed), format=FORMAT, version=VERSION)
                 arrays = {name.removeprefix("state/"): array for name, array in tensors.items()}
-                return filled(initial_state(parts, seed), arrays), told["next_round"] * parts.config.steps_per_round
+                return filled(template, arrays), told["next_round"] * parts.config.steps_per_round
         except (_UnknownSeedError, OtherVersionError):
             raise
         except CredoError as error:
