@@ -76,8 +76,8 @@ class Run:
 
     @property
     def best_seed(self) -> int:
-        """The seed whose kept policy succeeds most, where that is told, and is nearest to the demonstrations (or, without
-        any, earns most)."""
+        """The seed whose kept policy succeeds most, where that is told, and is nearest to the demonstrations (or,
+        without any, earns most)."""
         scores = {}
         seeds = self.summary.get("seeds")
         for seed, told in seeds.items() if isinstance(seeds, dict) else ():
