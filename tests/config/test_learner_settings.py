@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from types import SimpleNamespace
 from typing import Literal
 
 import numpy as np
@@ -240,8 +241,13 @@ def test_a_study_varies_the_settings_of_a_learner(tmp_path):
 def test_in_python_a_mapping_leaves_the_others(monkeypatch):
     plugins.register_learner("own", settings=Own())(sac)
     begun = []
-    monkeypatch.setattr(api, "prepare", lambda config, *given: begun.append(config))
-    monkeypatch.setattr(api, "_trained", lambda *given: (None, "done"))
+
+    def prepare(config, *given):
+        begun.append(config)
+        return SimpleNamespace(config=config)
+
+    monkeypatch.setattr(api, "prepare", prepare)
+    monkeypatch.setattr(api, "_trained", lambda *given, **rest: (None, "done"))
     config = own("discount=0.5", "note=a")
     api.imitate(config, learner_settings={"note": "b", "part": {"width": np.int64(4)}})
     assert begun[0].learner_settings == ("discount=0.5", 'note="b"', "part.width=4")

@@ -147,7 +147,8 @@ class TensorBoard:
     def write(self, seed: int, step: int, values: Values) -> None:
         if seed not in self.writers:
             place = self.folder / FOLDER / "tensorboard" / f"seed-{seed}"
-            self.writers[seed] = self.module.SummaryWriter(str(place))
+            # Its files are named by the second: one that goes on at once must not take the place of the one before.
+            self.writers[seed] = self.module.SummaryWriter(str(place), filename_suffix=f".{step}")
         for name, value in values.items():
             self.writers[seed].add_scalar(name, value, step)
 
