@@ -165,7 +165,7 @@ def table(results: Path, study: str) -> list[str]:
         rows.append(
             [
                 named(name),
-                f"{round(min(row['steps'] for row in mine), -2):,.0f}",
+                f"{min(row['steps'] for row in mine):,.0f}",
                 dead(mine),
                 f"{inactive(mine)} of {len(mine)}",
                 f"{median(returns):.0f} ({min(returns):.0f} to {max(returns):.0f})",

@@ -67,10 +67,12 @@ class End(NamedTuple):
     gradient: float
 
 
-def windows_of(rows: Rows, targets: Following, steps: int) -> list[Window]:
-    """A seed's windows in which something is learned; ``steps``: of a round."""
+def windows_of(rows: Rows, targets: Following, steps: int, learning_starts: int = 0) -> list[Window]:
+    """A seed's windows in which something is learned; ``steps``: of a round. Of a window in which learning begins the
+    rounds before it are none of its own: the means are of the others."""
     before = itertools.chain([0.0], (row["step"] for row in rows))
-    lengths = [(row["step"] - start) / steps for row, start in zip(rows, before, strict=False)]
+    begins = (learning_starts - 1) // steps * steps
+    lengths = [(row["step"] - max(start, begins)) / steps for row, start in zip(rows, before, strict=False)]
     learned = [(row, n) for row, n in zip(rows, lengths, strict=True) if "" not in (row["q_mean"], row["reward_mean"])]
     references = reference_q(
         np.array([row["reward_mean"] for row, _ in learned]), targets, np.array([n for _, n in learned])
@@ -96,7 +98,10 @@ def curves(results: Path, study: str) -> dict[Cell, dict[float, list[Window]]]:
         if learner in LEARNERS and all(mine[-1]["reward_mean"] != "" for mine in seeds.values()):
             moves = told["updates_per_round"] // told[learner].get("actor_delay", 1)
             targets = Following(told[learner]["discount"], told[learner]["target_rate"], moves)
-            found[cell] = {seed: windows_of(mine, targets, told["steps_per_round"]) for seed, mine in seeds.items()}
+            found[cell] = {
+                seed: windows_of(mine, targets, told["steps_per_round"], told["learning_starts"])
+                for seed, mine in seeds.items()
+            }
     return found
 
 

@@ -52,7 +52,9 @@ def curve(seed: float, evaluations: Rows, expert: float) -> list[tuple[float, fl
 
 def curves_of(evaluations: Rows, cells: Cells, method: str, environment: str) -> Curves:
     mine = [row for row in evaluations if (row["method"], row["environment"]) == (method, environment)]
-    return [curve(row["seed"], mine, row["expert_return"]) for row in cells[method, environment]]
+    # Seeds are paired in this order, whatever that of the files.
+    seeds = sorted(cells[method, environment], key=lambda row: row["seed"])
+    return [curve(row["seed"], mine, row["expert_return"]) for row in seeds]
 
 
 def means(side: Curves) -> list[float]:

@@ -174,6 +174,10 @@ def test_a_window_of_rounds_has_what_is_due_in_it(scripts):
     targets = table.Following(discount=0.9, target_rate=0.02, moves=32)
     references = table.reference_q(np.array([1.0, 0.5]), targets, np.array([1, 3]))
     assert table.windows_of(rows, targets, 64) == [(128, 1, 1, 7, references[0], 2), (320, 3, 0.5, 8, references[1], 3)]
+    # Learning begins in the round that ends at 256: of the second window two rounds count, the means are of those.
+    references = table.reference_q(np.array([0.5]), targets, np.array([2]))
+    begun = table.windows_of([rows[0] | {"step": 128}, rows[2]], targets, 64, learning_starts=200)
+    assert begun == [(320, 2, 0.5, 8, references[0], 3)]
 
 
 def test_the_end_of_a_seed_weighs_its_windows_by_their_rounds(scripts):
@@ -181,10 +185,10 @@ def test_the_end_of_a_seed_weighs_its_windows_by_their_rounds(scripts):
     windows = [
         window(0, 9, 9, 9, 9, 99),
         window(1, 1, 1, 10, 3, 5),
-        window(2, 2, 2, 20, 6, 7),
-        window(3, 1, 3, 30, 9, 6),
+        window(2, 3, 2, 20, 6, 7),
+        window(3, 2, 3, 30, 9, 6),
     ]
-    assert scripts["critics_table"].end_of(windows) == (2, 20, 6, 7)
+    assert scripts["critics_table"].end_of(windows) == pytest.approx((13 / 6, 130 / 6, 39 / 6, 7))
 
 
 def test_mean_q_is_held_against_its_reference(scripts, tmp_path):
