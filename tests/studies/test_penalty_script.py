@@ -47,7 +47,7 @@ def kept(folder, study, curves):
             rounds += [place | {"step": step} | told for step in (100, 200, 300, 400, 500)]
     for kind, rows in (("seeds", seeds), ("evaluations", evaluations), ("rounds", rounds)):
         script_modules.write(folder / f"{study}-{kind}.csv", rows)
-    settings = {"learner": "td3", "steps_per_round": 100, "updates_per_round": 2}
+    settings = {"learner": "td3", "steps_per_round": 100, "updates_per_round": 2, "learning_starts": 0}
     settings |= {"td3": {"discount": 0.0, "target_rate": 0.5, "actor_delay": 2}}
     (folder / f"{study}.json").write_text(
         json.dumps(

@@ -91,7 +91,7 @@ def test_each_part_of_robust_is_held_against_the_whole_in_its_environment(script
     rounds = [dict(zip(ROUNDS, (*each, 64_000, 0.1, 3 + each[2], 1.0), strict=True)) for each in place]
     write(tmp_path / "stability-robust-parts-rounds.csv", ROUNDS, rounds)
     settings = {"discount": 0.9, "target_rate": 1.0, "actor_delay": 2}
-    identity = {"learner": "td3", "steps_per_round": 64, "updates_per_round": 64, "td3": settings}
+    identity = {"learner": "td3", "steps_per_round": 64, "updates_per_round": 64, "learning_starts": 0, "td3": settings}
     told = {"/".join(cell): {"identity": identity} for cell in cells}
     (tmp_path / "stability-robust-parts.json").write_text(json.dumps(told))
     rows = lines_of(scripts["parts_table"].table(tmp_path))
@@ -162,7 +162,7 @@ def test_changes_on_new_seeds_are_held_against_the_studys_own_row(scripts, tmp_p
     assert cloning[5] == "0.1 / 0.1"
 
 
-IDENTITY = {"learner": "ddpg", "steps_per_round": 64, "updates_per_round": 64}
+IDENTITY = {"learner": "ddpg", "steps_per_round": 64, "updates_per_round": 64, "learning_starts": 0}
 ROUNDS = ("method", "environment", "seed", "step", "reward_mean", "q_mean", "actor_gradient_max")
 
 

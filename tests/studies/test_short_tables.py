@@ -43,7 +43,7 @@ def test_a_learner_is_counted_over_the_environments_that_were_run(tables, tmp_pa
         ("td3 plain", "walker2d", seed, step, 0.1, qs[seed], 1.0) for seed in range(4) for step in (64_000, 128_000)
     ]
     write(tmp_path / "stability-bed-rounds.csv", ROUNDS, rounds)
-    identity = {"learner": "td3", "steps_per_round": 64, "updates_per_round": 64}
+    identity = {"learner": "td3", "steps_per_round": 64, "updates_per_round": 64, "learning_starts": 0}
     identity["td3"] = {"discount": 0.5, "target_rate": 1.0, "actor_delay": 2}
     (tmp_path / "stability-bed.json").write_text(json.dumps({"td3/plain/walker2d": {"identity": identity}}))
     (row,) = told(tables.regime(tmp_path))
