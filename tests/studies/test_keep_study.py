@@ -26,6 +26,35 @@ def test_inactive_at_the_end_are_nine_of_the_last_ten_rounds(scripts):
     assert inactive(metrics([1] * 5 + [0] * 9 + [1]))
     assert not inactive(metrics([0] * 5 + [0] * 8 + [1] * 2))
     assert not inactive(metrics([0] * 9)), "too few rounds to tell"
+    # A small gradient is none where all actions are at their bounds, and only there.
+    assert inactive(metrics([1e-3] * 10, [1.0] * 10))
+    assert not inactive(metrics([1e-3] * 10, [0.98] * 10))
+    assert not inactive(metrics([0.02] * 10, [1.0] * 10))
+
+
+def test_the_kept_policy_is_the_selected_one(scripts):
+    cell = types.SimpleNamespace(method="td3", environment="hopper")
+
+    def kept_policy(told):
+        run = types.SimpleNamespace(
+            seeds=(3,),
+            seed_summary=lambda seed: told,
+            metrics={3: metrics([1])},
+            evaluations={3: {}},
+            expert_return=100.0,
+            verdicts={3: Verdict("weak", 640, "", None)},
+        )
+        (found,) = scripts["keep_study"].kept_of(cell, run)
+        assert found.place == ("td3", "hopper", 3)
+        return found.policy
+
+    assert kept_policy({"selected_step": 64, "selected_return": 5.25, "steps": 128, "final_return": 9.0}) == (64, "5.2")
+    assert kept_policy({}) == ("", "")
+
+
+def test_windows_grow_by_pairs(scripts):
+    widths = [rows.stop - rows.start for rows in scripts["keep_study"].windows(40)]
+    assert widths == [1, 1, 1, 1, 2, 2, 4, 4, 8, 8, 5]
 
 
 def test_a_seeds_row_has_its_best_return_and_the_median_of_the_last_three(scripts):
