@@ -53,8 +53,8 @@ def test_the_kept_policy_is_the_selected_one(scripts):
 
 
 def test_windows_grow_by_pairs(scripts):
-    widths = [rows.stop - rows.start for rows in scripts["keep_study"].windows(40)]
-    assert widths == [1, 1, 1, 1, 2, 2, 4, 4, 8, 8, 5]
+    widths = [rows.stop - rows.start for rows in scripts["keep_study"].windows(45)]
+    assert widths == [1, 1, 1, 1, 2, 2, 4, 4, 8, 8, 13]
 
 
 def test_a_seeds_row_has_its_best_return_and_the_median_of_the_last_three(scripts):
