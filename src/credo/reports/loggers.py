@@ -147,8 +147,9 @@ class TensorBoard:
     def write(self, seed: int, step: int, values: Values) -> None:
         if seed not in self.writers:
             place = self.folder / FOLDER / "tensorboard" / f"seed-{seed}"
-            # Its files are named by the second: one that goes on at once must not take the place of the one before.
-            self.writers[seed] = self.module.SummaryWriter(str(place), filename_suffix=f".{step}")
+            # Files are named by the second and read in the order of names: one that goes on at once must neither take
+            # the place of the one before nor stand before it.
+            self.writers[seed] = self.module.SummaryWriter(str(place), filename_suffix=f".{step:012d}")
         for name, value in values.items():
             self.writers[seed].add_scalar(name, value, step)
 
