@@ -163,19 +163,15 @@ def learned_reward(folder: Path, seed: int) -> LearnedReward:
             found["g"] = perceptron(network.reward, known, settings)
         return found
 
-    compiled = jax.jit(in_full_precision(values))
-    needs_action = layout.action or bool(settings.action_cost)
     return LearnedReward(
-        *(
-            config,
-            step,
-            layout.next_state or layout.continues,
-            needs_action,
-            size,
-            policy.action_low,
-            policy.action_high,
-            compiled,
-        )
+        config=config,
+        step=step,
+        needs_next=layout.next_state or layout.continues,
+        needs_action=layout.action or bool(settings.action_cost),
+        observation_size=size,
+        action_low=policy.action_low,
+        action_high=policy.action_high,
+        _compiled=jax.jit(in_full_precision(values)),
     )
 
 

@@ -60,17 +60,18 @@ def source_name(source: EnvironmentSource) -> str:
         bound += [f"{name}={value}" for name, value in source.keywords.items()]
         return f"{source_name(source.func)}({', '.join(bound)})"
     name = getattr(source, "__qualname__", None) or type(source).__qualname__
-    function = source.__func__ if isinstance(source, types.MethodType) else source
-    held = source.__self__ if isinstance(source, types.MethodType) else source
-    values = {} if isinstance(held, type | types.FunctionType) else _held(held)
-    called = (
-        function
-        if isinstance(function, types.FunctionType)
-        else inspect.getattr_static(type(function), "__call__", None)
-    )
+    held: Any
+    called: Any
+    if isinstance(source, types.FunctionType):
+        held, called = None, source
+    elif isinstance(source, types.MethodType):
+        held, called = source.__self__, source.__func__
+    else:
+        held, called = source, inspect.getattr_static(type(source), "__call__", None)
+    values = {} if held is None or isinstance(held, type) else _held(held)
     if isinstance(called, types.FunctionType):
         values |= _globals_read(called)
-    inner = function if isinstance(function, types.FunctionType) and "<" in name else None
+    inner = called if held is not source and isinstance(called, types.FunctionType) and "<" in name else None
     return f"{name}#{_digest(inner, values)}" if inner is not None or values else name
 
 

@@ -25,6 +25,7 @@ from credo.types import EnvironmentSpec
 MEASURED_EPISODES = 10
 """Held-out episodes that evaluations compare with, at most: more cost time and change little."""
 _GROUPS = 4
+"""Evaluations' worth of demonstrated episodes, at most, by which demonstrations are held against each other."""
 _FAR = 1e6
 """More than any distance between standardised observations, which are clipped."""
 SCORED_SAMPLES = 1024

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import jax
+
 from credo.storage import read_tensors
 from credo.training import replay_files
 from credo.training.checkpoint import (
@@ -23,7 +25,12 @@ from credo.types import CredoError
 def newest_state(run: Path, parts: Parts, seed: int) -> tuple[TrainState, int]:
     """The state of ``seed`` in the newest checkpoint of which its part is whole, and the environment steps until then.
     Nothing is mended or written. CredoError where there is none."""
-    damage, template = None, initial_state(parts, seed)
+    damage = None
+    # Its shapes are enough, and settings in a stranger's folder may ask for more memory than there is; a plug-in may
+    # not stand being traced.
+    template = (
+        initial_state(parts, seed) if parts.config.plugins else jax.eval_shape(lambda: initial_state(parts, seed))
+    )
     for path in reversed(all_checkpoints(run)):
         try:
             with as_written(path):
