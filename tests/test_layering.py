@@ -13,6 +13,7 @@ SOURCE = Path(credo.__file__).parent
 LAYERS = (
     (
         "types",
+        "environment_name",
         "files",
         "config",
         "random",
@@ -45,6 +46,7 @@ WITHOUT_JAX = (
     "config",
     "presets",
     "policies",
+    "environment_name",
     "demonstrations",
     "environments",
     "diagnostics.critics",

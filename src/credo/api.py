@@ -23,12 +23,13 @@ from credo.config.elsewhere import meant
 from credo.config.own import LEARNER_SETTINGS, as_words
 from credo.demonstrations import Demonstrations
 from credo.demonstrations.load import parse_request
+from credo.environment_name import needs_trust, same_environment
 from credo.environments import EnvironmentSource, source_name
 from credo.files import as_path
 from credo.policies import Policy, load_policy
 from credo.preparation import Prepared, prepare
 from credo.presets import DEFAULT, EXPERT, preset
-from credo.types import CredoError, plain_id, printable
+from credo.types import CredoError, printable
 
 if TYPE_CHECKING:
     from credo.reports.loggers import LoggerName
@@ -233,12 +234,13 @@ def going_on(
                 f"demonstrations: {config.demonstrations}, which the run began with, is not there (from this folder); "
                 "say where it is with --demos, or demonstrations= in Python"
             )
-    if environment is None and ":" in config.environment:
+    doubt = needs_trust(config.environment) if environment is None else None
+    if doubt is not None:
         raise CredoError(
-            f"env: the run names {config.environment!r}, which imports a module; if you trust it, "
-            f"give --env {config.environment}"
+            f"env: the run names {config.environment!r}, which {doubt}; if you trust it, "
+            f"give --env {shlex.quote(config.environment)}"
         )
-    if environment is not None and plain_id(source_name(environment)) != plain_id(config.environment):
+    if environment is not None and not same_environment(source_name(environment), config.environment):
         raise CredoError(
             f"environment: {source_name(environment)} given, but the run in {folder} is of {config.environment}"
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numbers
 import os
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -13,6 +14,7 @@ import numpy as np
 from credo import experts, run_folder
 from credo.api import Run, only_policy
 from credo.demonstrations.generate import check_expert_fits
+from credo.environment_name import needs_trust, parse_name
 from credo.environments import EnvironmentFaultError, EnvironmentSource, rollout_episodes, specification, viewed
 from credo.policies import OnnxPolicy, Policy, load_policy
 from credo.policies.view import described_view
@@ -135,15 +137,16 @@ def is_run(name: str | Path) -> bool:
 
 def own_environment(policy: Policy) -> str:
     """The environment that a policy names; CredoError where that would import code, or is not registered."""
-    if ":" in policy.environment:
+    doubt = needs_trust(policy.environment)
+    if doubt is not None:
         raise CredoError(
-            f"env: the policy names {policy.environment!r}, which imports a module; if you trust it, "
-            f"give --env {policy.environment} (environment= in Python)"
+            f"env: the policy names {policy.environment!r}, which {doubt}; if you trust it, "
+            f"give --env {shlex.quote(policy.environment)} (environment= in Python)"
         )
     import gymnasium
 
     try:
-        gymnasium.spec(policy.environment)
+        gymnasium.spec(parse_name(policy.environment).identifier)
     except gymnasium.error.Error:
         raise CredoError(
             f"env: the policy names {policy.environment!r}, which is not registered here; give --env module:Id "

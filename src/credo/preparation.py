@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,7 +37,7 @@ class Prepared(NamedTuple):
         """runs/ENVIRONMENT-LEARNER-CREDO-ID, from what determines the run's numbers."""
         config, told = self.config, self.described
         middle = f"credo-{config.credo.mode}" if config.adversarial else "clone" if config.imitates else "expert"
-        environment = config.environment.replace("/", "_").replace(":", "_")
+        environment = re.sub(r"""[][/:,'"{}\s]+""", "_", config.environment)[:100]
         identity = run_id(config, told.get("sha256", ""), told.get("seed_replay_sha256", ""))
         return Path("runs") / f"{environment}-{config.learner}-{middle}-{identity}"
 

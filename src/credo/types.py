@@ -48,11 +48,6 @@ def one_line(error: BaseException, most: int | None = None) -> str:
     return text if most is None or len(text) <= most else f"{text[: most - 3]}..."
 
 
-def plain_id(environment: str) -> str:
-    """A Gymnasium id, "module:namespace/Name-v0", without module and namespace."""
-    return environment.rpartition(":")[2].rpartition("/")[2]
-
-
 class EnvironmentSpec(NamedTuple):
     """What the learners need to know of an environment; actions are in [-1, 1] everywhere inside Credo."""
 

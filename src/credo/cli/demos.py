@@ -36,7 +36,7 @@ class GenerateOptions:
     out: Path
     """The file to write, .safetensors or .npz; an existing one is refused unless --overwrite."""
     environment: Annotated[str | None, tyro.conf.arg(name="env")] = None
-    """Gymnasium id or module:Id; default: the expert's own."""
+    """Gymnasium id or module:Id (with arguments: Id,argument=value,...); default: the expert's own."""
     observation_keys: tuple[str, ...] = ()
     """Entries of the environment's Dict observations, flattened and joined in this order."""
     episodes: int | None = None
@@ -59,7 +59,8 @@ class InspectOptions:
     """A demonstrations file or folder of any format, minari:ID, or a shipped expert: NAME, NAME:EPISODES; with
     @subsample=N."""
     environment: Annotated[str | None, tyro.conf.arg(name="env")] = None
-    """Gymnasium id or module:Id whose action box and time limit a file is read with that does not say its own."""
+    """Gymnasium id or module:Id (with arguments: Id,argument=value,...) whose action box and time limit a file is
+    read with that does not say its own."""
     observation_keys: tuple[str, ...] = ()
     """Entries of the environment's Dict observations, flattened and joined in this order."""
     picture: Path | None = None
@@ -71,7 +72,8 @@ class InspectOptions:
 @dataclass(frozen=True)
 class _Reading:
     environment: Annotated[str | None, tyro.conf.arg(name="env")] = None
-    """Gymnasium id or module:Id whose action box and time limit a file is read with that does not say its own."""
+    """Gymnasium id or module:Id (with arguments: Id,argument=value,...) whose action box and time limit a file is
+    read with that does not say its own."""
     observation_keys: tuple[str, ...] = ()
     """Entries of the environment's Dict observations, flattened and joined in this order."""
     clip: bool = False

@@ -19,6 +19,7 @@ import tyro
 from credo.config import RunConfig
 from credo.config.elsewhere import meant
 from credo.config.limits import check_limits
+from credo.environment_name import parse_name
 from credo.types import CredoError, printable
 
 Options = TypeVar("Options")
@@ -53,7 +54,7 @@ def say(console: Any, text: str) -> None:
 
 def find_local_modules(environment: str) -> None:
     """Let ``module:Id`` name a module in the current folder, as ``python -m`` would."""
-    if ":" in environment:
+    if parse_name(environment).module:
         _look_in_the_current_folder()
 
 

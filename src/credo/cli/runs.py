@@ -35,7 +35,7 @@ class EvaluateOptions:
     policy: Literal["best", "last"] = "best"
     """best: the policy kept by the reward-free measures; last: the one training ended with."""
     environment: Annotated[str | None, tyro.conf.arg(name="env")] = None
-    """Gymnasium id or module:Id; default: the policy's own."""
+    """Gymnasium id or module:Id (with arguments: Id,argument=value,...); default: the policy's own."""
     evaluation_seed: WholeNumber = EVALUATION_SEED
     """Seed of the initial states; not one that training evaluates on."""
 
@@ -53,7 +53,7 @@ class VideoOptions:
     overwrite: bool = False
     """Replace a file that is there; a run folder's own video.mp4 always is."""
     environment: Annotated[str | None, tyro.conf.arg(name="env")] = None
-    """Gymnasium id or module:Id; default: the policy's own."""
+    """Gymnasium id or module:Id (with arguments: Id,argument=value,...); default: the policy's own."""
 
 
 @dataclass(frozen=True)

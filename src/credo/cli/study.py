@@ -25,6 +25,7 @@ from credo.cli.parse import find_local_modules, load_plugins, parse
 from credo.config import validate
 from credo.config.limits import Count, Limit, NotNegative
 from credo.diagnostics.divergence import KINDS
+from credo.environment_name import needs_trust
 from credo.studies import store as stores
 from credo.studies.estimate import seconds_left
 from credo.studies.execute import Ended, run_study
@@ -241,10 +242,11 @@ def list_studies(words: Sequence[str]) -> None:
 def _check_environments(study: Study, trusted: Sequence[str]) -> None:
     """A study may be somebody else's: what it names is imported where the command line names it, too."""
     for environment in sorted({cell.config.environment for cell in study.cells} - set(trusted)):
-        if ":" in environment:
+        doubt = needs_trust(environment)
+        if doubt is not None:
             raise CredoError(
-                f"env: {study.path} names {environment!r}, which imports a module; if you trust it, "
-                f"give --env {environment}"
+                f"env: {study.path} names {environment!r}, which {doubt}; if you trust it, "
+                f"give --env {shlex.quote(environment)}"
             )
 
 

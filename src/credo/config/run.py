@@ -37,7 +37,7 @@ class RunConfig:
     """Everything that a run needs to know."""
 
     environment: Annotated[str, _named(name="env")] = "Hopper-v5"
-    """Gymnasium id, or module:Id for an environment of your own."""
+    """Gymnasium id, or module:Id for an environment of your own; with its arguments: Id,argument=value,..."""
     observation_keys: tuple[str, ...] = ()
     """Entries of Dict observations that are shown, flattened and joined in this order. Needed for such environments."""
     frame_stack: Frames = 1

@@ -14,7 +14,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from credo.types import Array, plain_id
+from credo.environment_name import plain_id
+from credo.types import Array
 
 
 class Reward(NamedTuple):

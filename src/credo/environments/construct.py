@@ -9,15 +9,16 @@ import inspect
 import logging
 import math
 import numbers
+import re
 import threading
 import warnings
 import weakref
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import gymnasium
 import numpy as np
 
+from credo.environment_name import parse_name
 from credo.environments.source import EnvironmentSource, ObservationView, source_name
 from credo.environments.view import SelectedKeys, StackedFrames
 from credo.types import CredoError, EnvironmentSpec, one_line
@@ -36,7 +37,7 @@ def make_environment(source: EnvironmentSource, render_mode: str | None = None) 
     and MuJoCo's go to the logger ``credo.environments.construct`` at level INFO, not to MUJOCO_LOG.TXT.
 
     Args:
-        source: an id, ``module:Id``, or a factory.
+        source: an id, ``module:Id``, either with arguments (``Id,name=value``), or a factory.
         render_mode: passed on; "rgb_array" for videos.
 
     Raises:
@@ -121,22 +122,39 @@ def _time_limit(environment: gymnasium.Env) -> int | None:
 
 
 def _make_from_id(source: str, render_mode: str | None) -> gymnasium.Env:
-    module, _, identifier = source.rpartition(":")
+    module, identifier, arguments = parse_name(source)
     if module:
         _import_module(source, module)
-    _check_registered(source, identifier)
+    _check_registered(source, identifier, module)
     try:
         # The checker repeats at every step what is checked here once, at a tenth of a step's cost and more.
         # An environment that cannot render need not take the argument.
-        settings: dict[str, Any] = {} if render_mode is None else {"render_mode": render_mode}
+        settings = arguments if render_mode is None else {**arguments, "render_mode": render_mode}
         return gymnasium.make(identifier, disable_env_checker=True, **settings)
     except (ImportError, gymnasium.error.DependencyNotInstalled) as error:
         raise CredoError(f"environment: '{source}' needs something not installed: {one_line(error)}") from error
     except Exception as error:
+        unknown = re.search(r"unexpected keyword argument '(\w+)'", str(error))
+        if unknown and unknown[1] in arguments:
+            raise CredoError(
+                f"environment: '{source}': {identifier} has no argument {unknown[1]!r}; {_arguments_of(identifier)}"
+            ) from error
         raise CredoError(
             f"environment: '{source}' could not be built ({type(error).__name__}: {one_line(error)}); "
             "it must be constructible by gymnasium.make"
         ) from error
+
+
+def _arguments_of(identifier: str) -> str:
+    """The arguments that follow an id, as far as its constructor tells them."""
+    named: list[str] = []
+    with contextlib.suppress(Exception):  # a stranger's module is imported
+        entry = gymnasium.spec(identifier).entry_point
+        creator = gymnasium.envs.registration.load_env_creator(entry) if isinstance(entry, str) else entry
+        assert creator is not None
+        parameters = inspect.signature(creator).parameters.values()
+        named = [each.name for each in parameters if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)]
+    return f"it takes {', '.join([*(name for name in named if name != 'render_mode'), 'max_episode_steps'])}"
 
 
 def _import_module(source: str, module: str) -> None:
@@ -150,11 +168,10 @@ def _import_module(source: str, module: str) -> None:
         ) from error
 
 
-def _check_registered(source: str, identifier: str) -> None:
+def _check_registered(source: str, identifier: str, module: str) -> None:
     try:
         gymnasium.spec(identifier)
     except gymnasium.error.Error as error:
-        module = source.rpartition(":")[0]
         own = _registered_by(module) if module else []
         # Ids differ by case too seldom to matter, and users mistype it often.
         lowered = {name.lower(): name for name in own or gymnasium.registry}

@@ -29,9 +29,9 @@ class ObservationView:
 
 
 EnvironmentSource = str | Callable[..., gymnasium.Env] | ObservationView
-"""A Gymnasium id, ``module:Id`` (the module registers the id when imported), or a factory. A factory is
-called with ``render_mode=...`` if it has such an argument, and without arguments otherwise. ``viewed`` gives one of
-them as a policy is shown it."""
+"""A Gymnasium id or ``module:Id`` (the module registers the id when imported), either with arguments
+(``Id,name=value``; see ``credo.environment_name``), or a factory. That is called with ``render_mode=...`` if it has
+such an argument, and without arguments otherwise. ``viewed`` gives one of them as a policy is shown it."""
 
 _MAKING = ("__init__", "__post_init__", "__new__", "__setstate__")
 _PLAIN = str | bytes | int | float | complex | None

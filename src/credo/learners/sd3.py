@@ -13,12 +13,13 @@ import optax
 
 from credo import networks
 from credo.config import SD3Config
+from credo.environment_name import plain_id
 from credo.gradients import over_updates
 from credo.learners import targets
 from credo.learners.cloning import Cloning, squared_error
 from credo.learners.interface import Learner
 from credo.networks import Network
-from credo.types import Array, Metrics, Transition, plain_id
+from credo.types import Array, Metrics, Transition
 
 AUTHORS_BETA = {
     "Ant": 0.001,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from credo import run_folder
 from credo.diagnostics.divergence import KINDS
+from credo.environment_name import needs_trust
 from credo.policies import load_policy
 from credo.reports.collect import Cell, Collection, SeedResult
 from credo.reports.page import Clip
@@ -58,8 +60,9 @@ def _badness(seed: SeedResult) -> tuple[int, float]:
 
 def _clip(seed: SeedResult, title: str, path: Path, trusted: Sequence[str]) -> Clip:
     environment = seed.environment
-    if ":" in environment and environment not in trusted:
-        raise CredoError(f"{environment} imports a module; if you trust it, give --env {environment}")
+    doubt = None if environment in trusted else needs_trust(environment)
+    if doubt is not None:
+        raise CredoError(f"{environment} {doubt}; if you trust it, give --env {shlex.quote(environment)}")
     number = seed.row.seed
     files = [run_folder.policy_path(seed.folder, number, which) for which in ("last", "best")]
     found = next((file for file in files if file.exists()), None)

@@ -33,6 +33,7 @@ from credo.demonstrations.formats.recording import (
     gapless_episodes,
     unscaled_action,
 )
+from credo.environment_name import gymnasium_json
 from credo.types import CredoError
 
 MAIN = "main_data.hdf5"
@@ -341,7 +342,7 @@ def _metadata(d: Demonstrations, identifier: str, layout: str) -> dict[str, Any]
         "action_space": json.dumps(_box(d.action_size, low.tolist(), high.tolist())),
         "description": d.source,
     }
-    specification = _environment_specification(d.environment)
+    specification = gymnasium_json(d.environment)
     return metadata if specification is None else metadata | {"env_spec": specification}
 
 
@@ -350,17 +351,6 @@ def _box(size: int, low: Any, high: Any) -> dict[str, Any]:
         return bound if isinstance(bound, list) else [bound] * size
 
     return {"type": "Box", "dtype": "float32", "shape": [size], "low": full(low), "high": full(high)}
-
-
-def _environment_specification(environment: str) -> str | None:
-    """Gymnasium's own description of a registered environment; None for any other."""
-    import gymnasium
-
-    specification = gymnasium.registry.get(environment)
-    try:
-        return None if specification is None else specification.to_json()
-    except (TypeError, ValueError, AttributeError):  # arguments that are no JSON
-        return None
 
 
 def _arrays(d: Demonstrations, path: Path) -> Iterator[dict[str, np.ndarray]]:
