@@ -13,7 +13,7 @@ from credo_table import of_dead
 from early_tables import CHANGES, cells_of, dead_from, rounded, saturated
 from kept_files import ENVIRONMENTS, LEARNERS, LOW, Rows, in_order, markdown, read, whole
 
-from credo.diagnostics.divergence import activity_of
+from credo.diagnostics.activity import activity_of
 from credo.studies.counts import holm
 
 STUDY, EARLY = "stability-bed", 2_048

@@ -25,7 +25,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from keep_results import over_rounds
 
-from credo.diagnostics.divergence import Verdict, activity_of
+from credo.diagnostics.activity import activity_of
+from credo.diagnostics.divergence import Verdict
 from credo.reports.load import LoadedRun, load_run
 from credo.studies.shipped import find_study
 from credo.studies.store import Store, part_of, place

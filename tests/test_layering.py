@@ -49,6 +49,8 @@ WITHOUT_JAX = (
     "environment_name",
     "demonstrations",
     "environments",
+    "diagnostics.activity",
+    "diagnostics.criteria",
     "diagnostics.critics",
     "diagnostics.divergence",
     "diagnostics.imitation",

@@ -56,6 +56,17 @@ def parse_name(text: str) -> EnvironmentName:
     return EnvironmentName(module, identifier, arguments)
 
 
+def canonical(text: str) -> str:
+    """The one spelling of a name: arguments in alphabetical order, without spaces, numbers as JSON writes them."""
+    module, identifier, arguments = parse_name(text)
+    words = [f"{module}:{identifier}" if module else identifier]
+    for name in sorted(arguments):
+        value = arguments[name]
+        plain = isinstance(value, str) and value != "" and _value(value) == (value, "", "")
+        words.append(f"{name}={value if plain else json.dumps(value, ensure_ascii=False, separators=(',', ':'))}")
+    return ",".join(words)
+
+
 def plain_id(environment: str) -> str:
     """The id in an environment's name, "module:namespace/Name-v0,argument=1", without all but Name-v0."""
     return _head(environment)[0].strip().rpartition(":")[2].rpartition("/")[2]

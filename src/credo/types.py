@@ -62,6 +62,8 @@ class EnvironmentSpec(NamedTuple):
     """Time limit in steps, after which an episode is truncated; None if there is none."""
     observation_keys: tuple[str, ...] = ()
     """Entries of a Dict observation that are joined to the vector, in this order; empty for a plain one."""
+    observation_bounds: np.ndarray | None = None
+    """[2, observation_size]: what the environment declares, infinite where it declares nothing; None: unknown."""
 
 
 class Demonstrated(NamedTuple):

@@ -272,9 +272,17 @@ def test_robomimic(expected, tmp_path):
     for keys, columns in ((("b_pos", "a_grip"), [0, 1, 2]), (("b_pos", "goal"), [2, 0, 1])):
         found = load_demonstrations(path, fitting=spec()._replace(observation_keys=keys))
         np.testing.assert_array_equal(found.episode(0).observation, expected["observations"][:4, columns])
+    # Of the environment's own entries another order can only be a mistake.
+    sees = spec()._replace(observation_keys=("b_pos", "a_grip"))
+    assert len(load_demonstrations(f"{path}@keys=b_pos,a_grip", fitting=sees)) == sum(LENGTHS)
+    with pytest.raises(CredoError, match=r"@keys=a_grip,b_pos is another order than .* b_pos a_grip; leave @keys out"):
+        load_demonstrations(f"{path}@keys=a_grip,b_pos", fitting=sees)
     found = read_file(path, ReadOptions(spec()))
     assert found.environment == "Lift"
     np.testing.assert_array_equal(found.episode(0).observation, expected["observations"][:4, [2, 0, 1]])
+    with h5py.File(path, "a") as file:
+        file.create_dataset("mask/train", data=[b"demo_9"])
+    assert read_file(path, ReadOptions(spec())).source.endswith("; not read: 'mask')")
     write_robomimic(path, expected, following=False)
     found = read_file(path, ReadOptions(spec()))
     assert (found.rows_per_episode.tolist(), found.lengths.tolist()) == ([3, 5, 2], LENGTHS)
@@ -348,7 +356,7 @@ def test_merge(make_demonstrations):
             merge([one, other])
     nameless, elsewhere = replace(one, environment=""), replace(two, environment="Other-v0")
     assert merge([nameless, two]).environment == two.environment
-    with pytest.raises(CredoError, match=f"part 2 is of Other-v0, part 1 of {two.environment}"):
+    with pytest.raises(CredoError, match=rf"part 2 \(made up\) is of Other-v0, part 1 of {two.environment}; .*--env"):
         merge([nameless, two, elsewhere])
 
 

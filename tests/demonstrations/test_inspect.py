@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from credo.demonstrations import from_transitions, inspect, lines
+from credo.demonstrations.combine import ended_early
 from credo.demonstrations.formats.table import read_file
-from credo.demonstrations.inspect import doubtful_ends
+from credo.demonstrations.inspect import beyond_bounds, doubtful_ends
+from credo.types import EnvironmentSpec
 
 
 def test_numbers(make_demonstrations):
@@ -109,6 +111,7 @@ def test_what_a_file_without_successors_loses_is_told(make_demonstrations, tmp_p
     assert "of every episode's last step the file has none" in lost
     # A misspelt field, "timeout" for "timeouts", is none that is read.
     assert read.source == "own.npz (NumPy .npz; not read: 'timeout')"
+    assert "fields: not read: 'timeout'" in inspect(read).problems
     assert doubtful_ends(read.subsample(2, 0), 9) == []
 
 
@@ -129,3 +132,51 @@ def test_episodes_of_other_actions_are_no_duplicates(make_demonstrations):
     action = twice.action.copy()
     action[5:] /= 2
     assert not any("duplicates" in line for line in inspect(replace(twice, action=action)).problems)
+
+
+def test_observations_beyond_what_the_environment_declares_are_told(make_demonstrations):
+    d = quiet(make_demonstrations([50, 50]))
+    largest = np.abs(d.observation).max(axis=0)
+
+    def told(demonstrations, bounds):
+        spec = EnvironmentSpec("Probe-v0", 3, 2, np.full(2, -2.0), np.full(2, 3.0), None, (), bounds)
+        assert inspect(demonstrations, spec=spec).problems == tuple(beyond_bounds(demonstrations, spec))
+        return beyond_bounds(demonstrations, spec)
+
+    wide = np.stack([-largest, largest])
+    assert told(d, None) == told(d, wide) == told(d, wide[:, :2]) == []
+    degrees = replace(d, observation=d.observation * np.float32([1, 57.3, 1]))
+    (line,) = told(degrees, wide)
+    assert line.startswith("observation: beyond what Probe-v0 declares in dimension 1: dimension 1 is ")
+    assert f"declared are {-largest[1]:.4g} to {largest[1]:.4g}" in line
+    # What is declared infinite, and what lies beyond by a rounding or once in a hundred steps, is nothing to tell.
+    assert told(degrees, wide * [[1, np.inf, 1]] * 2) == []
+    assert told(replace(d, observation=d.observation * np.float32(1.0005)), wide) == []
+    once = d.observation.copy()
+    once[7, 2] *= 99
+    assert told(replace(d, observation=once), wide) == []
+    low = np.stack([largest + 1, largest + 2])  # all below
+    assert "in dimensions 0, 1, 2" in told(d, low)[0]
+
+
+def test_episodes_of_which_none_is_said_to_end_are_told_and_may_be_counted_as_ended(make_demonstrations):
+    d = make_demonstrations([4, 6, 9])
+    d = replace(d, terminated=np.zeros(19, bool), truncated=np.isin(np.arange(19), (3, 9, 18)))
+    (line,) = doubtful_ends(d, 20)
+    assert line.startswith("terminated: no episode is, though all end before the limit of 20 steps (4 to 9 steps)")
+    assert "are of different lengths (4 to 9 steps)" in doubtful_ends(d)[0]
+    assert doubtful_ends(d, 9) == []  # the last one reached it
+    ended, count = ended_early(d, 9)
+    assert count == 2
+    assert np.flatnonzero(ended.terminated).tolist() == [3, 9]
+    assert np.flatnonzero(ended.truncated).tolist() == [18]
+    assert doubtful_ends(ended, 20) == []
+    assert ended_early(d, None)[1] == 3
+    assert not d.terminated.any()
+    np.testing.assert_array_equal(ended.observation, d.observation)
+
+
+def test_rewards_that_are_all_0_tell_nothing(make_demonstrations):
+    d = make_demonstrations([5, 6])
+    silent = replace(d, reward=np.zeros(11, np.float32), returns=np.zeros(2))
+    assert dict(lines(inspect(silent)))["return"] == "0 in every episode, which tells nothing"

@@ -223,3 +223,32 @@ def test_actions_that_are_said_to_be_scaled_stay_as_they_are(bounds, tmp_path):
     with pytest.raises(CredoError, match=r"the file says that they are scaled; credo demos convert .* --clip clips"):
         load_demonstrations(tmp_path / "c.npz")
     assert load_demonstrations(tmp_path / "c.npz", clip=True).action[:, 0].tolist() == [-1, -1, 0, 1, 1]
+
+
+def test_a_file_in_the_environments_units_is_read_by_its_name(tmp_path):
+    """And what is clipped is told, with how much."""
+    action = np.array([[0.0], [2.0], [-1.0], [1.0]], np.float32)
+    arrays = {"observations": np.ones((4, 3), np.float32), "actions": action, "terminals": np.arange(4) == 3}
+    np.savez(tmp_path / "own.npz", **arrays)
+    found = load_demonstrations(tmp_path / "own.npz", environment="Pendulum-v1")
+    np.testing.assert_array_equal(found.action, action[: len(found)] / 2)
+    assert found.action_bounds.tolist() == [[-2], [2]]
+
+
+def test_what_is_clipped_is_told(tmp_path, caplog):
+    action = np.array([[0.0], [2.1], [-1.0], [20.0], [0.0]], np.float32)
+    arrays = {"observations": np.ones((5, 3), np.float32), "terminals": np.arange(5) == 4}
+    np.savez(tmp_path / "own.npz", **arrays, actions=action)
+    with pytest.raises(CredoError, match=r"dimension 0 is 2.1; .* OUT.safetensors --clip --env Pendulum-v1 clips"):
+        load_demonstrations(tmp_path / "own.npz", environment="Pendulum-v1")
+    with caplog.at_level(logging.WARNING, "credo"):
+        found = load_demonstrations(tmp_path / "own.npz", environment="Pendulum-v1", clip=True)
+    assert np.abs(found.action).max() == 1
+    (record,) = caplog.records
+    share = 100 * 2 / len(found)
+    assert f"{share:.2g}% of the action components were clipped, of which the farthest was at 10 in" in record.message
+    assert record.message.endswith(": are these the environment's units?")
+    caplog.clear()
+    np.savez(tmp_path / "near.npz", **arrays, actions=np.float32([[0], [2.1], [0], [0], [0]]))
+    load_demonstrations(tmp_path / "near.npz", environment="Pendulum-v1", clip=True)
+    assert caplog.records[0].message.endswith("in units of the box (-1 to 1)")

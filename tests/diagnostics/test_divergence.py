@@ -6,56 +6,19 @@ import time
 
 import numpy as np
 import pytest
+from hand_made_curves import DEAD, EXPERT, INTERVAL, RISING, ROUND, START, curves
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from credo.diagnostics.divergence import (
-    DIVERGED,
-    ENVIRONMENT_FAILED,
-    KINDS,
-    Activity,
-    Criteria,
-    Verdict,
-    _mostly,
-    verdict,
-)
-
-EXPERT = 3000.0
-ROUND, INTERVAL, START = 64, 5_000, 1_000
-
-
-def curves(returns, dead=(), seed=0, distance=None) -> tuple[dict, dict]:
-    """A seed with an evaluation every 5,000 steps; ``dead`` lists (from, until) steps without gradient."""
-    generator = np.random.default_rng(seed)
-    evaluated = np.arange(1, len(returns) + 1) * INTERVAL
-    step = np.arange(ROUND, len(returns) * INTERVAL + 1, ROUND)
-    gradient = np.exp(generator.normal(-1, 0.7, len(step)))
-    saturation = generator.uniform(0.05, 0.4, len(step))
-    for begin, until in dead:
-        gone = (step >= begin) & (step < until)
-        gradient[gone], saturation[gone] = 0.0, 1.0
-    gradient[step <= START] = saturation[step <= START] = np.nan
-    metrics = {
-        "step": step,
-        "actor_gradient_max": gradient.astype(np.float32),
-        "action_saturation": saturation.astype(np.float32),
-        "critic_loss": np.where(step <= START, np.nan, 1.0).astype(np.float32),
-        "filtered_share": np.full(len(step), np.nan, np.float32),
-    }
-    evaluations = {"step": evaluated, "return_mean": np.array(returns, np.float32)}
-    if distance is not None:
-        evaluations["occupancy_distance"] = np.array(distance, np.float32)
-    return metrics, evaluations
+from credo.diagnostics.activity import Activity, mostly
+from credo.diagnostics.criteria import Criteria
+from credo.diagnostics.divergence import DIVERGED, ENVIRONMENT_FAILED, KINDS, Verdict, verdict
 
 
 def with_spike(metrics: dict, step: int, value: float) -> dict:
     gradient = metrics["actor_gradient_max"].copy()
     gradient[np.searchsorted(metrics["step"], step)] = value
     return metrics | {"actor_gradient_max": gradient}
-
-
-RISING = [20, 300, 900, 1800, 2500, 2900, 2950, 2980]
-DEAD = [20, 30, 12, -2, 39, 4, 7, -1]
 
 
 def test_a_seed_that_reaches_the_expert_is_healthy():
@@ -200,35 +163,6 @@ def test_a_gradient_that_comes_back_from_zero_is_no_explosion():
     assert (woken.kind, woken.first_explosion) == ("weak", None)
 
 
-def test_stands_on_the_occupancy_distance_where_no_return_can_be_compared():
-    far = [1.0, 1.05, 1.1, 1.08, 1.1]
-    near = [1.0, 0.8, 0.5, 0.3, 0.2]
-    unknown = [np.nan] * 5
-    for expert, returns in ((EXPERT, unknown), (None, [5.0] * 5), (None, unknown), (float("nan"), [5.0] * 5)):
-        assert verdict(*curves(returns, distance=near), expert).kind == "healthy"
-        assert verdict(*curves(returns, dead=[(3_000, np.inf)], distance=far), expert)[:2] == ("dead", 3_008)
-    assert verdict(*curves(unknown, distance=[1.0, 0.9, 0.8, 0.7, 0.7]), None).kind == "weak"
-    # An expert that falls itself is never far; and a seed may be near from its first evaluation on.
-    low = verdict(*curves(unknown, dead=[(3_000, np.inf)], distance=[0.58, 0.56, 0.56, 0.55, 0.56]), None)
-    assert low.kind == "dead"
-    assert low.reason.endswith("occupancy distance 0.56 at the end, 0.58 at its farthest")
-    assert verdict(*curves([np.nan] * 12, distance=[0.12, 0.11, 0.12] * 4), None).kind == "healthy"
-
-
-def test_against_itself_where_nothing_else_is_known():
-    result = verdict(*curves(RISING), None)
-    assert (result.kind, result.reason) == ("healthy", "return 2,950 at the end, 99% of its own best 2,980")
-    assert verdict(*curves([20, 2900, 2800, 900, 800, 700]), None).kind == "weak"
-    assert verdict(*curves([20]), None).kind == "undecided"
-    assert verdict(*curves(DEAD, dead=[(3_000, np.inf)]), None)[:2] == ("dead", 3_008)
-
-
-def test_negative_returns_are_costs():
-    assert verdict(*curves([-1400, -700, -200, -170, -160]), -150.0).kind == "healthy"
-    assert verdict(*curves([-1400, -1300, -900, -1000, -800]), -150.0).kind == "weak"
-    assert verdict(*curves([-1600] * 5, dead=[(3_000, np.inf)]), -150.0).kind == "dead"
-
-
 def test_empty_and_missing_curves_are_undecided():
     empty = {"step": np.array([], np.int64), "actor_gradient_max": np.array([], np.float32)}
     for metrics in ({}, empty):
@@ -259,7 +193,7 @@ def any_curves(draw) -> tuple[dict, dict]:
             values = st.one_of(numbers, st.just(0.0), st.just(1.0))
             metrics[name] = np.array(draw(st.lists(values, min_size=rounds, max_size=rounds)), np.float32)
     evaluations = {"step": np.arange(1, count + 1) * ROUND * 5}
-    for name in ("return_mean", "occupancy_distance"):
+    for name in ("return_mean", "success_rate", "occupancy_distance", "demonstration_distance"):
         if draw(st.booleans()):
             evaluations[name] = np.array(draw(st.lists(numbers, min_size=count, max_size=count)), np.float32)
     return metrics, evaluations
@@ -397,4 +331,4 @@ def test_an_actor_that_wakes_up_from_a_few_rounds_is_no_explosion():
 def test_the_round_that_ends_at_an_evaluation_counts_for_it():
     step, condition = np.arange(1, 5) * 64, np.array([False, False, False, True])
     activity = Activity(step, condition, condition, np.zeros(4))
-    assert _mostly(activity, condition, np.array([256]), Criteria(activity_rounds=1)).tolist() == [True]
+    assert mostly(activity, condition, np.array([256]), Criteria(activity_rounds=1)).tolist() == [True]

@@ -14,11 +14,14 @@ from hypothesis import strategies as st
 import credo
 from credo import api, run_folder
 from credo.cli.study import _check_environments
-from credo.environment_name import gymnasium_json, needs_trust, parse_name, plain_id, same_environment
+from credo.config import to_dict
+from credo.config.run import from_dict
+from credo.environment_name import canonical, gymnasium_json, needs_trust, parse_name, plain_id, same_environment
 from credo.environments import make_environment, specification
 from credo.environments.probes import PointMass
 from credo.policies import save_policy
 from credo.reports.clips import _clip
+from credo.studies.settings import configure
 from credo.types import CredoError
 
 NAMES = st.from_regex(r"[a-z_][a-z0-9_]{0,8}", fullmatch=True).filter(lambda name: name not in ("id", "render_mode"))
@@ -31,6 +34,24 @@ def test_arguments_come_back_as_they_were_written(arguments):
     text = "".join(f",{name}={json.dumps(value)}" for name, value in arguments.items())
     assert parse_name(f"my.module:space/Arm-v0{text}") == ("my.module", "space/Arm-v0", arguments)
     assert plain_id(f"my.module:space/Arm-v0{text}") == "Arm-v0"
+
+
+@given(st.dictionaries(NAMES, VALUES, max_size=4))
+def test_every_spelling_has_one_canonical_one(arguments):
+    text = "".join(f" , {name} = {json.dumps(arguments[name])}" for name in sorted(arguments, reverse=True))
+    one = canonical(f"my.module:Arm-v0{text}")
+    assert canonical(one) == one
+    assert parse_name(one) == ("my.module", "Arm-v0", arguments)
+    assert list(parse_name(one).arguments) == sorted(arguments)
+
+
+def test_settings_hold_the_canonical_spelling():
+    assert canonical("Arm-v0, c=dense, b=[1, 2],a=.50, d=True") == "Arm-v0,a=0.5,b=[1,2],c=dense,d=true"
+    assert canonical('Arm-v0,a="1",b="x, y"') == 'Arm-v0,a="1",b="x, y"'
+    assert canonical("make(a=1, b=2)") == "make(a=1, b=2)"
+    tree = to_dict(credo.preset("fast")) | {"environment": "Hopper-v5, reset_noise_scale=0.10"}
+    assert from_dict(tree).environment == "Hopper-v5,reset_noise_scale=0.1"
+    assert configure({"environment": "Hopper-v5,frame_skip= 2"}).environment == "Hopper-v5,frame_skip=2"
 
 
 @given(st.text())

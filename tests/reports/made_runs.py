@@ -47,6 +47,7 @@ def rows(seed: int, fate: str, adversarial: bool, q: float | None = None) -> tup
         row = {
             "return_mean": LEVELS[fate] * progress,
             "occupancy_distance": 1 - LEVELS[fate] * progress / 3000 if adversarial else float("nan"),
+            "demonstration_distance": 0.0625 if adversarial else float("nan"),
             "success_rate": float("nan"),
         }
         row = dict.fromkeys(row, float("nan")) if failed else row

@@ -56,6 +56,7 @@ def test_deaths_failures_and_the_expert_are_marked(make_run):
     ]
     assert marks[1]["value"] == 1400
     assert specification["datasets"]["expert"] == [{"value": 3000.0, "label": "expert 3,000"}]
+    assert specification["datasets"]["apart"] == [{"value": 0.0625, "label": "between demonstrations 0.062"}]
     unknown = figure(load_run(make_run("unknown", ("healthy",), expert=None)), True)
     assert "expert" not in unknown["datasets"]
 

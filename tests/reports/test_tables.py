@@ -6,6 +6,7 @@ import dataclasses
 import io
 import json
 
+import numpy as np
 import pytest
 from rich.console import Console
 
@@ -13,7 +14,7 @@ from credo import run_folder
 from credo.config import RunConfig, TD3Config
 from credo.files import read_json
 from credo.reports.load import load_run
-from credo.reports.tables import list_json, list_table, run_row, run_rows, seed_rows, summary_table
+from credo.reports.tables import _unrewarded, list_json, list_table, run_row, run_rows, seed_rows, summary_table
 
 
 def text(table, width: int = 160) -> str:
@@ -133,3 +134,23 @@ def test_of_negative_returns_there_is_no_share(make_run):
     run_folder.write_json(folder / "summary.json", {"state": "done", "seeds": {"0": {"selected_return": -300.0}}})
     (row,) = seed_rows(load_run(folder))
     assert (row.selected_return, row.expert_share) == (-300, None)
+
+
+def test_success_is_shown_where_it_is_told_and_returns_where_there_are_any(make_run):
+    folder = make_run("run", ("healthy", "dead"))
+    run_folder.write_json(folder / "summary.json", {"seeds": {"0": {"selected_step": 6_400, "selected_return": 0.0}}})
+    run = load_run(folder)
+    assert seed_rows(run)[0].final_success is None
+    assert "succeed" not in text(list_table(folder))
+    for number, columns in run.evaluations.items():
+        columns["success_rate"] = np.where(columns["step"] < 6_400, 0.1, 0.4 + 0.2 * (columns["step"] > 6_400) + number)
+        columns["return_mean"] = np.zeros(len(columns["step"]))
+    first, second = seed_rows(run)
+    assert (first.selected_success, first.final_success) == pytest.approx((0.4, 0.6))
+    assert (second.selected_success, second.final_success) == (None, pytest.approx(1.6))
+    row = run_row(run)
+    assert row.kept_successes == (first.selected_success, None)
+    assert row.last_successes == pytest.approx((0.6, 1.6))
+    assert _unrewarded(run)
+    run.evaluations[0]["return_mean"][-1] = 1.0
+    assert not _unrewarded(run)

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from credo.diagnostics.divergence import Criteria, verdict
+from credo.diagnostics.criteria import Criteria
+from credo.diagnostics.divergence import verdict
 from credo.studies.curves import SeedCurve
 from credo.studies.digest import digest
 

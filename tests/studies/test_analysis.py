@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from made_up_curves import curve, digests, group
 
-from credo.diagnostics.divergence import Criteria, verdict
+from credo.diagnostics.criteria import Criteria
+from credo.diagnostics.divergence import verdict
 from credo.studies.analysis import analyse_digests
 from credo.studies.association import signs, together
 from credo.studies.counts import holm
@@ -123,7 +124,7 @@ def test_power_names_what_the_seeds_can_show(found):
 def test_moving_a_criterion_is_counted(found):
     table = found["criteria"]
     assert table.rows[0] == ("as used", None, 0, 7, 0)
-    assert len(table.rows) == 33
+    assert len(table.rows) == 35
     weak = tables([*group("one", "Hopper", healthy=3, level=600.0), curve("dead", "other")])["criteria"]
     rows = {row[:2]: row[2:] for row in weak.rows}
     assert rows["healthy_share", 0.7] == (3, 0, 1)

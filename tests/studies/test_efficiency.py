@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from made_up_curves import curve
 
-from credo.studies.curves import DISTANCE, RETURN, choose_measure, final_score
+from credo.studies.curves import DISTANCE, RETURN, SUCCESS, choose_measure, final_score
 from credo.studies.efficiency import samples_to
 
 
@@ -45,3 +45,18 @@ def test_without_returns_the_distance_serves():
     assert choose_measure([curve()]) == RETURN
     assert choose_measure([curve(), seed]) == DISTANCE
     assert choose_measure([with_returns([1, 2])._replace(expert_return=None)]) is None
+
+
+def test_without_returns_success_serves_before_the_distance():
+    distance, success = np.array([1.0, 0.5, 0.2, 0.2, 0.2]), np.array([0.0, 0.2, 0.4, 0.6, 0.8])
+    unknown = with_returns([np.nan] * 5, occupancy_distance=distance)._replace(expert_return=None)
+    told = with_returns([np.nan] * 5, occupancy_distance=distance, success_rate=success)._replace(expert_return=None)
+    assert choose_measure([told, told]) == SUCCESS
+    assert final_score(told, SUCCESS) == pytest.approx(0.6)
+    assert choose_measure([curve()]) == RETURN
+    assert choose_measure([told, unknown]) == DISTANCE  # one environment does not tell it
+    frozen = unknown._replace(evaluations=unknown.evaluations | {"failed": np.array([0.0, 0, 0, 1, 1])})
+    assert choose_measure([told, frozen]) == SUCCESS
+    assert final_score(frozen, SUCCESS) == 0
+    assert choose_measure([frozen]) == DISTANCE
+    assert choose_measure([]) is None

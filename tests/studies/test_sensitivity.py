@@ -5,7 +5,8 @@ import dataclasses
 import numpy as np
 from made_up_curves import curve
 
-from credo.diagnostics.divergence import Criteria, verdict
+from credo.diagnostics.criteria import Criteria
+from credo.diagnostics.divergence import verdict
 from credo.studies.sensitivity import ALTERNATIVES, alternatives, moved_verdicts
 
 

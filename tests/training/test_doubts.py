@@ -3,13 +3,15 @@
 import dataclasses
 
 import numpy as np
+import pytest
 
 from credo.config import DiscriminatorConfig, RunConfig
 from credo.demonstrations import from_episodes
 from credo.environments import Episode
 from credo.preparation import prepare
 from credo.training.checks import doubts
-from credo.training.evaluate import distance_between_demonstrations, separated
+from credo.training.evaluate import apart_note, divided
+from credo.training.state import make_parts
 from credo.types import EnvironmentSpec
 
 HOPPER = EnvironmentSpec("Hopper-v5", 3, 1, np.full(1, -1.0), np.full(1, 1.0), 200)
@@ -76,19 +78,24 @@ def test_demonstrations_that_differ_as_much_as_policies_do_are_told():
         return from_episodes(episodes, "Hopper-v5")
 
     def told(held_out, places):
-        lines = doubts(RunConfig(held_out=held_out), HOPPER, played(places))
-        return [line for line in lines if not line.startswith("demonstrations: next observations")]
+        parts = make_parts(RunConfig(held_out=held_out), HOPPER)
+        _, apart = divided(parts, played(places))
+        return apart.apart, apart_note(apart)
 
-    (line,) = told(0.2, [-2.0, -1.0, 0.0, 1.0, 2.0])
-    assert line.startswith("distance: the demonstrations themselves are ")
-    apart = float(line.split(" are ")[1].split(" apart")[0])
-    assert 0.25 < apart < 2
-    assert told(0.2, [1.0] * 5) == []
-    assert told(0.0, [-2.0, -1.0, 0.0, 1.0, 2.0]) == []
+    distance, line = told(0.2, [-2.0, -1.0, 0.0, 1.0, 2.0])
+    assert 0.25 < distance < 2
+    assert line.startswith(f"distance: the demonstrations themselves are {distance:.2f} apart, ")
+    assert told(0.2, [1.0] * 5) == (pytest.approx(0), None)
+    for held_out, places in ((0.0, [-2.0, -1.0, 0.0, 1.0, 2.0]), (0.2, [1.0])):  # measured by what is learned from
+        distance, line = told(held_out, places)
+        assert np.isnan(distance)
+        assert line is None
+    assert apart_note(None) is None
 
 
 def test_a_steady_expert_is_near_himself():
     prepared = prepare(RunConfig(demonstrations="hopper-expert:5", seeds=1))
-    training, held_out = separated(prepared.config, prepared.spec, prepared.demonstrations)
-    assert 0.01 < distance_between_demonstrations(held_out, training, 5) < 0.1
+    _, held_out = divided(make_parts(prepared.config, prepared.spec), prepared.demonstrations)
+    assert 0.01 < held_out.apart < 0.1
+    assert apart_note(held_out) is None
     assert doubts(prepared.config, prepared.spec, prepared.demonstrations) == []

@@ -94,6 +94,7 @@ def test_held_out_episodes_are_kept_from_the_discriminator_and_the_statistics():
 def test_a_row_is_of_the_episodes_that_were_played():
     parts = make_parts(settings(), SPEC)
     constants, held_out = divided(parts, from_episodes([episode(5, 100 * index) for index in range(20)], "probe"))
+    held_out = held_out._replace(apart=0.375)
     played = [
         episode(5, -100, success=False),
         episode(3, -300, terminated=True, reward=2.0, success=True),
@@ -116,6 +117,7 @@ def test_a_row_is_of_the_episodes_that_were_played():
     np.testing.assert_array_equal(terminated, following[:, 0] == -297)  # the truncated ends are no such
     assert (row["return_min"], row["return_mean"], row["return_max"]) == (5.0, pytest.approx(16 / 3), 6.0)
     assert row["success_rate"] == pytest.approx(1 / 3)
+    assert row["demonstration_distance"] == 0.375
 
 
 def test_the_discriminator_is_asked_about_normalised_observations():

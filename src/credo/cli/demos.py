@@ -90,6 +90,8 @@ class ConvertOptions(_Reading):
     """What to read: any format, minari:ID, or a shipped expert; with @subsample=N."""
     out: Annotated[Path, tyro.conf.Positional] = tyro.MISSING
     """What to write."""
+    terminated: bool = False
+    """Count every episode that is shorter than the time limit of --env as terminated: for files that do not say it."""
 
 
 @dataclass(frozen=True)
@@ -211,7 +213,7 @@ def inspect(words: Sequence[str]) -> None:
     spec = None if environment is None else _spec(environment, options.observation_keys)
     data = _read(options.demonstrations, options, spec=spec)
     console = Console()
-    _show(console, data, None if spec is None else spec.max_episode_steps)
+    _show(console, data, spec)
     if options.picture is not None:
         from credo.reports.demonstrations import write_picture
 
@@ -255,7 +257,15 @@ def experts(words: Sequence[str]) -> None:
 def convert(words: Sequence[str]) -> None:
     """Write demonstrations in another format."""
     options = parse(ConvertOptions, words, "demos convert", "Write demonstrations in another format.")
-    _write(options.out, _read(options.demonstrations, options, options.clip), options)
+    data = _read(options.demonstrations, options, options.clip)
+    if options.terminated:
+        from credo.demonstrations.combine import ended_early
+
+        if options.environment is None:
+            raise CredoError("terminated: needs --env, whose time limit tells which episodes ended before it")
+        data, count = ended_early(data, _spec(options.environment, options.observation_keys).max_episode_steps)
+        say(Console(), f"{count} of {data.episodes} episodes end early and count as terminated")
+    _write(options.out, data, options)
 
 
 def merge(words: Sequence[str]) -> None:
@@ -263,7 +273,10 @@ def merge(words: Sequence[str]) -> None:
     options = parse(MergeOptions, words, "demos merge", "Join several sets of demonstrations into one.")
     from credo.demonstrations import merge
 
-    _write(options.out, merge([_read(part, options, options.clip) for part in options.demonstrations]), options)
+    parts = [_read(part, options, options.clip) for part in options.demonstrations]
+    if options.environment is not None:
+        parts = [dataclasses.replace(part, environment=options.environment) for part in parts]
+    _write(options.out, merge(parts), options)
 
 
 def split(words: Sequence[str]) -> None:
@@ -373,10 +386,10 @@ def _write(out: Path, data: Demonstrations, options: _Reading) -> None:
     say(console, f"{data.episodes} episodes, {len(data)} transitions written to {out} ({label})")
 
 
-def _show(console: Console, data: Demonstrations, time_limit: int | None = None) -> None:
+def _show(console: Console, data: Demonstrations, spec: EnvironmentSpec | None = None) -> None:
     from credo.demonstrations.inspect import inspect, lines
 
-    found = inspect(data, time_limit=time_limit)
+    found = inspect(data, spec=spec)
     table = Table(show_header=False, title=Text(printable(found.environment)), title_justify="left")
     table.add_column(justify="right", style="bold")
     table.add_column()

@@ -36,6 +36,10 @@ def number(value: float | None, digits: int = 2) -> str:
     return "-" if value is None or math.isnan(value) else f"{value:,.{digits}f}"
 
 
+def share(value: float | None) -> str:
+    return "-" if value is None or math.isnan(value) else f"{value:.0%}"
+
+
 class Board:
     """Keeps, per seed, the gradient peak since the last evaluation (its round included)."""
 
@@ -75,33 +79,38 @@ class Board:
             parts.append(f"expert's return {self.expert_return:,.0f}")
         return " | ".join(parts)
 
+    def names(self) -> tuple[str, ...]:
+        """Of the columns; success where the environment tells it."""
+        success = ("success",) if self._successes() else ()
+        return (
+            *("seed", "return", *success, "distance"),
+            *("P(expert) on expert", "on policy", "actor gradient", "filtered"),
+        )
+
+    def _successes(self) -> bool:
+        seeds = self.progress.seeds if self.progress else ()
+        return any(not math.isnan((seed.last or {}).get("success_rate", math.nan)) for seed in seeds)
+
     def cells(self, seed) -> list[str]:
-        """One seed's row: return, distance, P(expert) on expert and policy samples, gradient peak, filtered share."""
+        """One seed's row, as ``names`` says; the gradient is its peak since the last evaluation."""
         row, last = seed.newest, seed.last or {}
         if seed.frozen is not None:
-            return [str(seed.number), f"frozen at {seed.frozen.step:,}", *["-"] * 5]
+            return [str(seed.number), f"frozen at {seed.frozen.step:,}", *["-"] * (len(self.names()) - 2)]
         filtered = row.get("filtered_share")
         return [
             str(seed.number),
             number(last.get("return_mean"), 0),
+            *([share(last.get("success_rate"))] if self._successes() else []),
             number(last.get("occupancy_distance"), 3),
             number(row.get("expert_probability_expert"), 3),
             number(row.get("expert_probability_policy"), 3),
             number(self.peak.get(seed.number), 4),
-            "-" if filtered is None or math.isnan(filtered) else f"{filtered:.0%}",
+            share(filtered),
         ]
 
     def __rich__(self) -> Table:
         table = Table(title=Text(self.headline()), title_justify="left", expand=False)
-        for name in (
-            "seed",
-            "return",
-            "distance",
-            "P(expert) on expert",
-            "on policy",
-            "actor gradient",
-            "filtered",
-        ):
+        for name in self.names():
             table.add_column(name, justify="right")
         for seed in self.progress.seeds if self.progress else ():
             table.add_row(*map(Text, self.cells(seed)))
@@ -115,8 +124,7 @@ class Board:
         self.told = now
         say(self.console, self.headline())
         for seed in self.progress.seeds:
-            names = ("seed", "return", "distance", "P(expert) on expert", "on policy", "actor gradient", "filtered")
-            pairs = zip(names, self.cells(seed), strict=True)
+            pairs = zip(self.names(), self.cells(seed), strict=True)
             say(self.console, "  " + "  ".join(f"{n} {c}" for n, c in pairs))
 
 

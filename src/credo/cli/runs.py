@@ -14,6 +14,7 @@ from rich.text import Text
 
 from credo.cli.parse import find_local_modules, parse, say
 from credo.config.limits import Count, WholeNumber
+from credo.environment_name import same_environment
 from credo.policies import Policy
 from credo.random import EVALUATION_SEED
 from credo.storage import check_replaceable
@@ -120,6 +121,10 @@ def evaluate(words: Sequence[str]) -> None:
         name = Path(options.run).name
         policies[name] = find_policy(options.run, options.seed, options.policy, options.environment)
     console = Console()
+    if options.environment is not None:
+        for other in sorted({p.environment for p in policies.values() if p.environment} - {options.environment}):
+            if not same_environment(other, options.environment):
+                say(console, f"note: trained in {other}, played in {options.environment}")
     for seed in lacking:
         say(console, f"note: seed {seed} has no {options.policy} policy")
     with console.status("evaluating"):
@@ -130,15 +135,21 @@ def evaluate(words: Sequence[str]) -> None:
     expert = "" if expert_return is None else f"; the expert's mean return is {expert_return:,.1f}"
     table = Table(title=f"{options.episodes} episodes{expert}", title_justify="left")
     told = any(found.successes is not None for found in played.values())
-    columns = ("policy", "return", "std", "least", "most", "length", *(["success"] if told else []), "of expert")
+    # An environment that tells success need have no reward.
+    rewarded = not told or any(found.returns.any() for found in played.values())
+    ours = ("return", "std", "least", "most") if rewarded else ()
+    known = rewarded and expert_return is not None and expert_return > 0
+    columns = ("policy", *ours, "length", *(["success"] if told else []), *(["of expert"] if known else []))
     for name in columns:
         table.add_column(name, justify="right")
     for name, (returns, lengths, successes) in played.items():
         # As in the report: a ratio of negative returns, which are costs, is not told.
-        share = f"{returns.mean() / expert_return:.0%}" if expert_return is not None and expert_return > 0 else "-"
-        values = (returns.mean(), returns.std(), returns.min(), returns.max(), lengths.mean())
+        share = [f"{returns.mean() / expert_return:.0%}"] if known else []
+        values = (returns.mean(), returns.std(), returns.min(), returns.max()) if rewarded else ()
         success = ["-" if successes is None else f"{successes.mean():.0%}"] if told else []
-        table.add_row(Text(printable(name)), *[f"{value:,.1f}" for value in values], *success, share)
+        table.add_row(
+            Text(printable(name)), *[f"{value:,.1f}" for value in (*values, lengths.mean())], *success, *share
+        )
     console.print(table)
 
 
@@ -163,7 +174,8 @@ def video(words: Sequence[str]) -> None:
             # The process that draws reads the policy from a file: the one there is, or one written for it.
             given = path if path.is_file() else policy
             result = record_video(environment_of(policy, options.environment), given, out)
-    say(console, f"{result.path}: {result.length} steps, return {result.episode_return:,.1f}")
+    end = {None: "", True: ", success", False: ", no success"}[result.success]
+    say(console, f"{result.path}: {result.length} steps, return {result.episode_return:,.1f}{end}")
 
 
 def _check_video(out: Path, overwrite: bool) -> None:

@@ -22,10 +22,11 @@ from rich.table import Table
 from rich.text import Text
 
 from credo.cli.parse import find_local_modules, load_plugins, parse
+from credo.cli.study_progress import Telling, duration, log_of
 from credo.config import validate
 from credo.config.limits import Count, Limit, NotNegative
 from credo.diagnostics.divergence import KINDS
-from credo.environment_name import needs_trust
+from credo.environment_name import canonical, needs_trust
 from credo.studies import store as stores
 from credo.studies.estimate import seconds_left
 from credo.studies.execute import Ended, run_study
@@ -121,6 +122,8 @@ def run(words: Sequence[str]) -> None:
     store = Store(options.out, options.stale_after)
     placed = _begin(console, study, store, asked)
     chosen = tuple(p._replace(cell=shortened[p.cell.name]) for p in placed if p.cell.name in asked)
+    if all(cell.problem for cell in chosen):
+        raise CredoError(f"cell {chosen[0].cell.name}: {chosen[0].problem}")
     for cell in chosen:
         if cell.problem:
             _line(console, f"{cell.cell.name}: {cell.problem}", "red")
@@ -140,7 +143,8 @@ def run(words: Sequence[str]) -> None:
         else:
             cores = int(options.cores) or max(len(os.sched_getaffinity(0)) // options.jobs, 1)
             begin = partial(_start, store, study, cores=cores, command=_command(study, options), modules=options.plugin)
-            run_study(store, chosen, begin, options.jobs, tell)
+            telling = Telling(store, partial(_line, console))
+            run_study(store, chosen, begin, options.jobs, tell, telling)
     except KeyboardInterrupt:
         _line(console, "stopped; the same command goes on from here")
         sys.exit(130)
@@ -241,13 +245,11 @@ def list_studies(words: Sequence[str]) -> None:
 
 def _check_environments(study: Study, trusted: Sequence[str]) -> None:
     """A study may be somebody else's: what it names is imported where the command line names it, too."""
-    for environment in sorted({cell.config.environment for cell in study.cells} - set(trusted)):
-        doubt = needs_trust(environment)
-        if doubt is not None:
-            raise CredoError(
-                f"env: {study.path} names {environment!r}, which {doubt}; if you trust it, "
-                f"give --env {shlex.quote(environment)}"
-            )
+    named = {canonical(cell.config.environment) for cell in study.cells} - {canonical(name) for name in trusted}
+    doubts = {environment: doubt for environment in sorted(named) if (doubt := needs_trust(environment)) is not None}
+    for environment, doubt in doubts.items():
+        every = " ".join(shlex.quote(each) for each in (*sorted(trusted), *doubts))
+        raise CredoError(f"env: {study.path} names {environment!r}, which {doubt}; if you trust it, give --env {every}")
 
 
 def _shortened(study: Study, options: RunOptions, asked: Container[str]) -> dict[str, Cell]:
@@ -300,18 +302,19 @@ def _begin(console: Console, study: Study, store: Store, asked: Container[str]) 
 def _start(
     store: Store, study: Study, cell: Placed, cores: int, command: str, modules: Sequence[str]
 ) -> subprocess.Popen[Any]:
-    logs = store.root / "store" / "logs"
-    logs.mkdir(parents=True, exist_ok=True)
+    path = log_of(store, cell)
+    path.parent.mkdir(parents=True, exist_ok=True)
     steps = cell.cell.config.steps
     words = [str(store.root), study.name, cell.cell.name, str(steps), str(cores), str(store.stale_after), command]
     words += modules
-    with open(logs / f"{cell.run}.log", "ab") as log:
+    with path.open("ab") as log:
         return subprocess.Popen([sys.executable, "-m", "credo.cli.cell", *words], stdout=log, stderr=log)
 
 
 def _command(study: Study, options: RunOptions) -> str:
     """What runs the study again; a cell adds its name."""
-    trusted = sorted({c.config.environment for c in study.cells} & set(options.env))
+    named = {canonical(name) for name in options.env}
+    trusted = sorted({c.config.environment for c in study.cells if canonical(c.config.environment) in named})
     words = ["credo", "study", "run", options.file, "--out", str(options.out)]
     steps = [] if options.steps is None else ["--steps", str(options.steps)]
     plugins = ["--plugin", *options.plugin] if options.plugin else []
@@ -335,7 +338,7 @@ def _headline(study: Study, placed: Sequence[Placed], progress: Sequence[Progres
     if not seconds:
         return text
     source = "a documented speed on two cores" if guessed else "the speed of what has run"
-    return f"{text}; about {_duration(seconds)} left on one machine, by {source}"
+    return f"{text}; about {duration(seconds)} left on one machine, by {source}"
 
 
 def _grid(study: Study, store: Store, placed: Sequence[Placed], progress: Sequence[Progress]) -> Table:
@@ -356,7 +359,7 @@ def _grid(study: Study, store: Store, placed: Sequence[Placed], progress: Sequen
             state,
             f"{share:.0%}",
             about,
-            f"{'~' if guessed else ''}{_duration(left)}" if left else "-",
+            f"{'~' if guessed else ''}{duration(left)}" if left else "-",
         )
     return table
 
@@ -368,16 +371,6 @@ def _kinds(store: Store, placed: Placed) -> str:
     with contextlib.suppress(CredoError):
         kinds.update(curve.verdict.kind for curve in read_curves(stores.part_of(store, placed)))
     return ", ".join(f"{kinds[kind]} {kind}" for kind in KINDS if kinds[kind]) or "-"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 90 * 60:
-        return f"{seconds / 60:.0f} min"
-    if seconds < 48 * 3600:
-        return f"{seconds / 3600:.1f} h"
-    return f"{seconds / 86400:.1f} days"
 
 
 def _line(console: Console, text: str, style: str = "") -> None:

@@ -171,7 +171,7 @@ def _trained(options: TrainOptions, default: RunConfig, environment: str | None,
     if config.imitates and not options.quiet:
         say(console, f"reading {config.demonstrations}")
     prepared = api.prepare(config, environment)
-    expert_return = prepared.described.get("return_mean")
+    expert_return = prepared.described.get("return_mean") or None
     out = options.out or prepared.default_folder
     with (
         watching(console, expert_return, options.quiet) as watcher,

@@ -18,6 +18,7 @@ from credo.config.learners import BCConfig, DDPGConfig, PPOConfig, SACConfig, SD
 from credo.config.limits import Count, Frames, Positive, Seeds, Share, Steps, WholeNumber
 from credo.config.names import REGISTERED, Choice, Kind, Names
 from credo.config.own import applied
+from credo.environment_name import canonical
 from credo.types import CredoError
 
 LearnerName = Literal["ddpg", "td3", "sd3", "sac", "ppo", "bc"]
@@ -318,5 +319,8 @@ def typed(config: RunConfig) -> RunConfig:
 
 def from_dict(tree: dict[str, Any], where: str = "config", also: frozenset[str] = frozenset()) -> RunConfig:
     """The settings that ``to_dict`` wrote; CredoError on an unknown name or a wrong type. ``also`` are plug-ins' names
-    to let pass, for reading what a run was."""
-    return rebuild(tree, RunConfig, where, also)
+    to let pass, for reading what a run was. The environment's name comes back in its one spelling."""
+    config = rebuild(tree, RunConfig, where, also)
+    if "," not in config.environment:
+        return config
+    return dataclasses.replace(config, environment=canonical(config.environment))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -25,7 +26,10 @@ def merge(parts: Sequence[Demonstrations]) -> Demonstrations:
             if getattr(part, name) != getattr(first, name):
                 raise CredoError(f"merge: part {k} has {name} {getattr(part, name)}, part 0 has {getattr(first, name)}")
         if part.environment and part.environment != environment:
-            raise CredoError(f"merge: part {k} is of {part.environment}, part {known} of {environment}")
+            raise CredoError(
+                f"merge: part {k} ({part.source or 'unknown'}) is of {part.environment}, part {known} of "
+                f"{environment}; if they are the same, --env names it for all"
+            )
         if not np.array_equal(_or_empty(part.action_bounds), _or_empty(first.action_bounds)):
             raise CredoError(f"merge: the actions of part {k} were scaled from another action box than those of part 0")
     row_shift = np.concatenate([[0], np.cumsum([len(part) for part in parts])])
@@ -46,6 +50,17 @@ def merge(parts: Sequence[Demonstrations]) -> Demonstrations:
         environment=environment,
         source=" + ".join(part.source or "unknown" for part in parts)[:1000],
     )
+
+
+def ended_early(demonstrations: Demonstrations, limit: int | None) -> tuple[Demonstrations, int]:
+    """The same with every episode that is shorter than ``limit`` steps (None: every one) terminated at its last row,
+    for files that do not say so; and how many these are."""
+    d = demonstrations
+    early = np.ones(d.episodes, bool) if limit is None else d.lengths < limit
+    ends = d.episode_start[1:][early] - 1
+    terminated, truncated = d.terminated.copy(), d.truncated.copy()
+    terminated[ends], truncated[ends] = True, False
+    return dataclasses.replace(d, terminated=terminated, truncated=truncated), int(early.sum())
 
 
 def _or_empty(array: np.ndarray | None) -> np.ndarray:

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from credo.demonstrations.dataset import Demonstrations
+from credo.demonstrations.formats.recording import NOT_READ
 from credo.demonstrations.validate import place
+from credo.types import EnvironmentSpec
 
 SATURATION = 0.999
 """An action component at least this large counts as saturated."""
@@ -16,6 +18,10 @@ SATURATED_SHARE = 0.5
 """Share of saturated action components that is reported as a problem."""
 RETURN_SPREAD = 0.25
 """Standard deviation of the returns, as a share of the size of their mean, that is reported as a problem."""
+BEYOND_SHARE = 0.01
+"""Share of the values of a dimension beyond what the environment declares that is reported as a problem."""
+BOUND_TOLERANCE = 1e-3
+"""By how much a value may be beyond, as a share of the range."""
 STILL_SHARE = 0.5
 """Share of next observations that equal the observation before, beyond which it is reported as a problem."""
 NAMED = 8
@@ -79,13 +85,14 @@ class Inspection:
 
 
 def inspect(
-    demonstrations: Demonstrations, return_spread: float = RETURN_SPREAD, time_limit: int | None = None
+    demonstrations: Demonstrations, return_spread: float = RETURN_SPREAD, spec: EnvironmentSpec | None = None
 ) -> Inspection:
     """Summarise demonstrations and list the problems found.
 
     Problems: constant observation or action dimensions, saturated actions, duplicated episodes, one-step
     episodes, a single episode, returns whose standard deviation is above ``return_spread`` times the size of
-    their mean, and those of ``doubtful_ends``.
+    their mean, fields of the file that were not read, and those of ``doubtful_ends`` and ``beyond_bounds``; ``spec`` is
+    the environment that they are for, where it is known.
     """
     d = demonstrations
     saturated = np.abs(d.action) >= SATURATION
@@ -110,9 +117,30 @@ def inspect(
         saturated_share=float(saturated.mean()) if d.has_actions else 0.0,
         problems=(
             *_problems(d, observation, action, saturated, returns, return_spread),
-            *doubtful_ends(d, time_limit),
+            *doubtful_ends(d, None if spec is None else spec.max_episode_steps),
+            *([] if spec is None else beyond_bounds(d, spec)),
+            *([f"fields: not read: {d.source.partition(NOT_READ)[2].rstrip(')')}"] if NOT_READ in d.source else []),
         ),
     )
+
+
+def beyond_bounds(d: Demonstrations, spec: EnvironmentSpec) -> list[str]:
+    """A line on observations beyond what the environment declares: in other units, or in another order."""
+    bounds = spec.observation_bounds
+    if bounds is None or bounds.shape[1] != d.observation_size:
+        return []
+    low, high = bounds
+    room = BOUND_TOLERANCE * np.where(np.isfinite(high - low), high - low, 0.0)
+    share = ((d.observation < low - room) | (d.observation > high + room)).mean(axis=0)
+    beyond = np.flatnonzero(share > BEYOND_SHARE)
+    if not beyond.size:
+        return []
+    i = int(beyond[np.argmax(share[beyond])])
+    return [
+        f"observation: beyond what {spec.name} declares in {_named('dimension', beyond.tolist())}: dimension {i} is "
+        f"{d.observation[:, i].min():.4g} to {d.observation[:, i].max():.4g}, declared are {low[i]:.4g} to "
+        f"{high[i]:.4g}: other units, or another order of dimensions?"
+    ]
 
 
 def doubtful_ends(d: Demonstrations, time_limit: int | None = None) -> list[str]:
@@ -140,12 +168,21 @@ def doubtful_ends(d: Demonstrations, time_limit: int | None = None) -> list[str]
             "next observations: of every episode's last step the file has none: it is left out, "
             "and no episode counts as terminated"
         )
+    shortest, longest = int(d.lengths.min()), int(d.lengths.max())
+    early = shortest < longest if time_limit is None else longest < time_limit
+    whole = (d.rows_per_episode >= d.lengths - 1).all()  # a flag may be in a row that was left out
+    if early and whole and d.episodes > 2 and not d.terminated.any():
+        why = "are of different lengths" if time_limit is None else f"end before the limit of {time_limit} steps"
+        lines.append(
+            f"terminated: no episode is, though all {why} ({shortest} to {longest} steps): if they end in success or a "
+            "fall, the file does not say so (credo demos convert --terminated counts them so)"
+        )
     if time_limit is not None and (longer := np.flatnonzero(d.lengths > time_limit)).size:
         lines.append(
             f"episodes: longer than the environment's limit of {time_limit} steps: {_named('episode', longer.tolist())}"
         )
-    whole = d.terminated[ends].all() and d.episodes > 2 and int(d.lengths.min()) == int(d.lengths.max()) > 1
-    if whole and time_limit in (None, int(d.lengths[0])):
+    limited = d.terminated[ends].all() and d.episodes > 2 and int(d.lengths.min()) == int(d.lengths.max()) > 1
+    if limited and time_limit in (None, int(d.lengths[0])):
         lines.append(
             f"terminated: every episode is, after {d.lengths[0]} steps: if that is a time limit, "
             "truncated is its flag (a terminated episode is worth nothing after its end)"
@@ -169,6 +206,8 @@ def lines(inspection: Inspection) -> list[tuple[str, str]]:
     ]
     if i.returns is None:
         rows.append(("return", "unknown (no rewards)"))
+    elif i.returns.minimum == i.returns.maximum == 0:
+        rows.append(("return", "0 in every episode, which tells nothing"))
     else:
         r = i.returns
         quantiles = [f"{q:.0%}: {value:.1f}" for q, value in zip(QUANTILES, r.quantiles, strict=True)]

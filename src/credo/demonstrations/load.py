@@ -7,6 +7,7 @@ import logging
 import os
 import re
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -50,6 +51,7 @@ def load_demonstrations(
     seed: int = 0,
     fitting: EnvironmentSpec | None = None,
     clip: bool = False,
+    observation_keys: Sequence[str] = (),
 ) -> Demonstrations:
     """Demonstrations from a file or folder of any format (docs/demonstrations.md), or of a shipped expert.
 
@@ -58,12 +60,13 @@ def load_demonstrations(
         episodes) or "hopper-expert:50". "@subsample=20" may follow (every 20th transition of each episode, from an
         offset drawn with ``seed``, each with its true next observation), and "@keys=NAME,NAME" (the observations to
         join, where a format has several). ``Demonstrations`` come back as they are.
-        environment: where a shipped expert is rolled out; None is where it was trained. Files are not
-        compared with it (``check_fits`` does that).
+        environment: where a shipped expert is rolled out; None is where it was trained. Of a file the environment that
+        it is for, as its name (``fitting`` says more); sizes are not compared with it (``check_fits`` does that).
         seed: of the subsampling offsets.
         fitting: the environment they are for. Many formats hold actions in its units without saying its action box,
         or episodes without saying its time limit: they are read with these.
         clip: clip a file's actions that lie beyond the action box instead of refusing them.
+        observation_keys: entries of the Dict observations of ``environment``, joined in this order.
 
     An expert's demonstrations are made on first use and kept in ``cache_folder()``; a damaged cache file is
     made again, and where nothing can be written they are kept in memory and a warning is logged.
@@ -82,6 +85,10 @@ def load_demonstrations(
             raise CredoError(f"demonstrations: keys: {keys}: {request.name} holds one observation, not several")
         demonstrations = _of_expert(request.name, request.episodes or DEFAULT_EPISODES, environment)
     else:
+        if fitting is None and environment is not None:
+            from credo.environments import specification, viewed
+
+            fitting = specification(viewed(environment, observation_keys))
         return _of_file(request, seed, fitting, clip)
     return demonstrations if request.subsample == 1 else demonstrations.subsample(request.subsample, seed)
 

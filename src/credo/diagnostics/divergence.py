@@ -12,18 +12,21 @@ The definition of "diverged" stands here and nowhere else; it can change without
     recovered    it was dead, came back at ``step``, and ends at half of the expert or more
     healthy      none of these
 
-The **outcome** of an evaluation is the return as a share of the expert's. Where one of the two is unknown it
-is the occupancy distance to held-out demonstrations as a share of the farthest that the seed has been; where
-that is unknown too, the return as a share of the seed's own best.
+The **outcome** of an evaluation is the return as a share of the expert's. Where one of the two is unknown it is the
+share of episodes that succeed; where the environment does not tell, the occupancy distance to held-out demonstrations
+as a share of the farthest that the seed has been; where that is unknown too, the return as a share of the seed's own
+best.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+
+from credo.diagnostics.activity import Activity, activity_of, column, first_explosion, mostly, steps_of
+from credo.diagnostics.criteria import Criteria
 
 KINDS = ("healthy", "recovered", "weak", "undecided", "faulted", "failed", "exploded", "dead", "non-finite")
 """Every verdict, from best to worst."""
@@ -41,46 +44,6 @@ _CHECKED = (
 )
 VERDICT_METRICS = (*_CHECKED, "action_saturation")
 """The columns of the metrics that a verdict looks at."""
-
-
-@dataclass(frozen=True)
-class Criteria:
-    """The thresholds of a verdict."""
-
-    low_share: float = 0.1
-    """An outcome is low below this share of the expert's return. Dead actors on Hopper stay below 0.015."""
-    healthy_share: float = 0.5
-    """The end is healthy from this share of the expert's return on."""
-    low_distance: float = 0.8
-    """Without a return: low from this share of the farthest occupancy distance on ..."""
-    healthy_distance: float = 0.5
-    """... and healthy up to this share ..."""
-    near_distance: float = 0.25
-    """... or up to this occupancy distance, however far the seed has been."""
-    late_evaluations: int = 3
-    """The end is the median over this many last evaluations; with fewer, only clear cases are decided."""
-    failed_evaluations: int = 10
-    """Low evaluations at the end before a seed that still learns counts as failed."""
-    recovered_evaluations: int = 1
-    """Dead evaluations in a row, at least, for a seed that came back to count as recovered."""
-    vanishing_gradient: float = 1e-9
-    """The actor is inactive in a round if its largest absolute gradient is at most this: Adam (epsilon 1e-8)
-    hardly moves."""
-    saturation: float = 0.99
-    """It is inactive too if at least this share of its actions is at +-1 ..."""
-    saturated_gradient: float = 1e-2
-    """... and its largest absolute gradient at most this. Saturated actors on Hopper had 0 to 1e-4 and did not
-    learn, or 0.1 and did; actors that learn have 0.1 to 1."""
-    activity_rounds: int = 20
-    """It is inactive at an evaluation if it is in most of this many rounds before."""
-    dead_share: float = 0.9
-    """It is dead from the first round on from which it is inactive in this share of the rounds to the end."""
-    explosion_factor: float = 100.0
-    """Explosion: the largest absolute actor gradient is beyond this many times its running median ..."""
-    explosion_floor: float = 10.0
-    """... and beyond this absolute value."""
-    explosion_window: int = 200
-    """Rounds in the running median; inactive ones do not count. The first window is its own reference."""
 
 
 class Verdict(NamedTuple):
@@ -111,21 +74,10 @@ class _Outcome(NamedTuple):
     """Of the last evaluations."""
     text: str
     """The last evaluations in words."""
-    against_itself: bool
+    against_itself: bool = False
     """Whether only the seed's own best is there to compare with."""
-
-
-class Activity(NamedTuple):
-    """The rounds of a seed, from the first with an actor gradient on."""
-
-    step: np.ndarray
-    """[m] int64."""
-    inactive: np.ndarray
-    """[m] bool."""
-    vanished: np.ndarray
-    """[m] bool: no gradient, saturated or not."""
-    gradient: np.ndarray
-    """[m] float64: the largest absolute one."""
+    silent: bool = False
+    """Whether the measure cannot tell good from bad."""
 
 
 def verdict(
@@ -141,8 +93,8 @@ def verdict(
         metrics: columns of equal length, one row a round, in rising ``step``: ``step``,
             ``actor_gradient_max``, ``action_saturation`` and the other gradients and losses. NaN before
             learning starts; any may be missing.
-        evaluations: columns of equal length in rising ``step``: ``step``, ``return_mean``,
-            ``occupancy_distance``, ``failed``. Any may be missing, or NaN.
+        evaluations: columns of equal length in rising ``step``: ``step``, ``return_mean``, ``success_rate``,
+            ``occupancy_distance``, ``demonstration_distance``, ``failed``. Any may be missing, or NaN.
         expert_return: mean return of the demonstrations' episodes; None if unknown. A negative one is taken
             as a cost: at twice the expert's cost the share is 0.5.
         criteria: the thresholds.
@@ -153,7 +105,7 @@ def verdict(
     """
     broken = _first_non_finite(metrics, evaluations)
     activity = activity_of(metrics, criteria)
-    explosion = _first_explosion(activity, criteria)
+    explosion = first_explosion(activity, criteria)
     if broken is not None:
         step, what = broken
         return Verdict("non-finite", step, f"{what} at step {step:,}", explosion)
@@ -161,13 +113,14 @@ def verdict(
     if faulted is not None:
         return Verdict("faulted", faulted, f"its environment had failed by step {faulted:,}", explosion)
     outcome = _outcome(evaluations, expert_return, criteria)
-    if outcome is None:
-        return _without_outcome(activity, explosion, criteria)
+    if outcome is None or outcome.silent:
+        why = "nothing evaluated so far" if outcome is None else outcome.text
+        return _without_outcome(activity, explosion, criteria, why)
 
-    inactive = _mostly(activity, activity.inactive, outcome.step, criteria)
+    inactive = mostly(activity, activity.inactive, outcome.step, criteria)
     if outcome.against_itself:
         # A seed that never rose has a low best: without gradient it counts as low whatever it returns.
-        vanished = _mostly(activity, activity.vanished, outcome.step, criteria)
+        vanished = mostly(activity, activity.vanished, outcome.step, criteria)
         outcome = outcome._replace(low=outcome.low | vanished)
     tail = _final_stretch(outcome.low)
     begin = len(outcome.low) - tail
@@ -175,7 +128,7 @@ def verdict(
     if tail and inactive[-1] and 2 * int(end.sum()) > len(end):
         step = _onset(activity, outcome, begin, criteria)
         return Verdict("dead", step, f"actor inactive from step {step:,} to the end; {outcome.text}", explosion)
-    broke = _first_explosion(activity, criteria, after=int(outcome.step[begin - 1]) if begin else -1)
+    broke = first_explosion(activity, criteria, after=int(outcome.step[begin - 1]) if begin else -1)
     if broke is not None:
         since = int(np.sum(outcome.step[begin:] > broke))
         if since >= criteria.late_evaluations:
@@ -200,25 +153,14 @@ def verdict(
     return Verdict("weak", None, was + outcome.text + stuck, explosion)
 
 
-def _column(columns: Mapping[str, np.ndarray], name: str) -> np.ndarray:
-    """A column as float64; all NaN where it is missing."""
-    if name in columns:
-        return np.asarray(columns[name], np.float64)
-    return np.full(len(columns.get("step", ())), np.nan)
-
-
-def _steps(columns: Mapping[str, np.ndarray]) -> np.ndarray:
-    return np.asarray(columns.get("step", ()), np.int64)
-
-
 def _first_non_finite(
     metrics: Mapping[str, np.ndarray], evaluations: Mapping[str, np.ndarray]
 ) -> tuple[int, str] | None:
     """The earliest (step, what) in metrics after learning began, else of an evaluation marked as failed."""
-    step = _steps(metrics)
+    step = steps_of(metrics)
     found: list[tuple[int, str]] = []
     for name in _CHECKED:
-        value = _column(metrics, name)
+        value = column(metrics, name)
         # NaN until learning starts (and throughout where there is no such network); infinity is never right.
         known = np.flatnonzero(~np.isnan(value))
         if known.size:
@@ -235,70 +177,32 @@ def _first_non_finite(
 
 def _first_failed(evaluations: Mapping[str, np.ndarray], mark: float) -> int | None:
     """The step of the first evaluation with this mark; None without one."""
-    marked = np.flatnonzero(_column(evaluations, "failed") == mark)
-    return int(_steps(evaluations)[marked[0]]) if marked.size else None
-
-
-def activity_of(metrics: Mapping[str, np.ndarray], criteria: Criteria = Criteria()) -> Activity:
-    """In which rounds a seed's actor is inactive, whatever it returns; ``metrics`` as in ``verdict``."""
-    gradient, saturation = _column(metrics, "actor_gradient_max"), _column(metrics, "action_saturation")
-    learning = ~np.isnan(gradient)
-    with np.errstate(invalid="ignore"):
-        vanished = np.abs(gradient) <= criteria.vanishing_gradient
-        stuck = (saturation >= criteria.saturation) & (np.abs(gradient) <= criteria.saturated_gradient)
-        inactive = vanished | stuck
-    step = _steps(metrics)[learning]
-    return Activity(step, inactive[learning], vanished[learning], np.abs(gradient[learning]))
-
-
-def _first_explosion(activity: Activity, criteria: Criteria, after: int = -1) -> int | None:
-    """The step of the first exploding gradient behind the step ``after``; None without one."""
-    gradient, window = activity.gradient, max(criteria.explosion_window, 1)
-    # The median is renewed every quarter of a window, and only where the floor is passed: speed.
-    block = max(window // 4, 1)
-    if not len(gradient):
-        return None
-    starts = np.arange(0, len(gradient), block)
-    peaks = np.fmax.reduceat(gradient, starts)
-    usable = ~activity.inactive & np.isfinite(gradient)
-    baseline = None
-    for first in starts[peaks > criteria.explosion_floor]:
-        past = slice(max(first - window, 0), max(first, window))
-        alive = np.sort(gradient[past][usable[past]])
-        # An inactive actor has no scale of its own, and waking up is no explosion: the last known scale serves.
-        if alive.size >= min(window, 10):
-            baseline = float(alive[(alive.size - 1) // 2] + alive[alive.size // 2]) / 2
-        if baseline is None:
-            continue
-        least = max(criteria.explosion_floor, criteria.explosion_factor * baseline)
-        here = slice(first, first + block)
-        beyond = (gradient[here] > least) & (activity.step[here] > after)
-        if beyond.any():
-            return int(activity.step[first + int(np.argmax(beyond))])
-    return None
+    marked = np.flatnonzero(column(evaluations, "failed") == mark)
+    return int(steps_of(evaluations)[marked[0]]) if marked.size else None
 
 
 def _outcome(evaluations: Mapping[str, np.ndarray], expert_return: float | None, criteria: Criteria) -> _Outcome | None:
     """The outcome by the best measure there is; None where no evaluation has any."""
-    step, late = _steps(evaluations), max(criteria.late_evaluations, 1)
-    returns, distance = _column(evaluations, "return_mean"), _column(evaluations, "occupancy_distance")
+    step, late = steps_of(evaluations), max(criteria.late_evaluations, 1)
+    returns = column(evaluations, "return_mean")
     known = np.isfinite(returns)
     if expert_return is None or not np.isfinite(expert_return) or expert_return == 0:
         reference, whose = None, "its own best"
     else:
         reference, whose = float(expert_return), "the expert's"
-    if (reference is None or not known.any()) and np.isfinite(distance).any():
-        known = np.isfinite(distance)
-        distance = distance[known]
-        level, farthest = float(np.median(distance[-late:])), float(distance.max())
-        far = distance > criteria.near_distance
-        return _Outcome(
-            step=step[known],
-            low=far & (distance >= criteria.low_distance * farthest),
-            healthy=level <= max(criteria.near_distance, criteria.healthy_distance * farthest),
-            text=f"occupancy distance {level:.2f} at the end, {farthest:.2f} at its farthest",
-            against_itself=False,
-        )
+    if reference is None or not known.any():
+        success = column(evaluations, "success_rate")
+        told = np.isfinite(success)
+        if told.any():
+            level = float(np.median(success[told][-late:]))
+            return _Outcome(
+                step=step[told],
+                low=success[told] < criteria.low_share,
+                healthy=level >= criteria.healthy_share,
+                text=f"success in {_percent(level)} of the episodes at the end",
+            )
+        if np.isfinite(column(evaluations, "occupancy_distance")).any():
+            return _by_distance(evaluations, criteria)
     if not known.any():
         return None
     returns = returns[known]
@@ -315,6 +219,30 @@ def _outcome(evaluations: Mapping[str, np.ndarray], expert_return: float | None,
     )
 
 
+def _by_distance(evaluations: Mapping[str, np.ndarray], criteria: Criteria) -> _Outcome:
+    """The outcome by the distance to held-out demonstrations, which some evaluation has."""
+    distance = column(evaluations, "occupancy_distance")
+    apart = column(evaluations, "demonstration_distance")
+    known = np.isfinite(distance)
+    distance = distance[known]
+    level, farthest = float(np.median(distance[-max(criteria.late_evaluations, 1) :])), float(distance.max())
+    between = float(np.max(apart, initial=0.0, where=np.isfinite(apart)))
+    near = max(criteria.near_distance, criteria.near_demonstrations * between)
+    text = f"occupancy distance {level:.2f} at the end, {farthest:.2f} at its farthest"
+    silent = criteria.near_distance < near and criteria.low_distance * farthest < near
+    if silent:
+        text = f"a distance of {farthest:.2f} at most tells nothing where demonstrations are {between:.2f} apart"
+    elif criteria.near_distance < near:
+        text += f", {between:.2f} between the demonstrations"
+    return _Outcome(
+        step=steps_of(evaluations)[known],
+        low=(distance > near) & (distance >= criteria.low_distance * farthest),
+        healthy=level <= max(near, criteria.healthy_distance * farthest),
+        text=text,
+        silent=silent,
+    )
+
+
 def expert_share(returns: np.ndarray, reference: float) -> np.ndarray:
     """Returns as a share of the expert's; for a negative one the ratio of costs (very large at no cost)."""
     if reference > 0:
@@ -326,15 +254,6 @@ def expert_share(returns: np.ndarray, reference: float) -> np.ndarray:
 
 def _percent(share: float) -> str:
     return f"{100 * share:.1f}%" if abs(share) < 0.1 else f"{100 * min(share, 99.99):.0f}%"
-
-
-def _mostly(activity: Activity, condition: np.ndarray, steps: np.ndarray, criteria: Criteria) -> np.ndarray:
-    """[n] bool: whether most of the last rounds up to each of ``steps`` [n] meet the condition [m]; False before
-    learning."""
-    end = np.searchsorted(activity.step, steps, side="right")
-    begin = np.maximum(end - criteria.activity_rounds, 0)
-    met = np.concatenate([[0], np.cumsum(condition)])
-    return 2 * (met[end] - met[begin]) > end - begin
 
 
 def _final_stretch(condition: np.ndarray) -> int:
@@ -374,12 +293,12 @@ def _longest(condition: np.ndarray) -> int:
     return int(np.max(edges[1::2] - edges[::2], initial=0))
 
 
-def _without_outcome(activity: Activity, explosion: int | None, criteria: Criteria) -> Verdict:
-    """Nothing was evaluated: an actor without gradient is dead all the same, anything else is open."""
+def _without_outcome(activity: Activity, explosion: int | None, criteria: Criteria, text: str) -> Verdict:
+    """No evaluation tells anything: an actor without gradient is dead all the same, the rest is open. ``text``: why."""
     if len(activity.step) >= criteria.activity_rounds:
         last = int(activity.step[-1])
-        if _mostly(activity, activity.inactive, np.array([last]), criteria)[0]:
-            nothing = _Outcome(np.array([last]), np.array([True]), False, "nothing evaluated", False)
+        if mostly(activity, activity.inactive, np.array([last]), criteria)[0]:
+            nothing = _Outcome(np.array([last]), np.array([True]), False, text)
             step = _onset(activity, nothing, 0, criteria)
-            return Verdict("dead", step, f"actor inactive from step {step:,} on; nothing evaluated", explosion)
-    return Verdict("undecided", None, "nothing evaluated so far", explosion)
+            return Verdict("dead", step, f"actor inactive from step {step:,} on; {text}", explosion)
+    return Verdict("undecided", None, text, explosion)

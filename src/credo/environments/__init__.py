@@ -9,6 +9,7 @@ from credo.environments.errors import (
     NonFiniteActionError,
     NonFiniteEnvironmentError,
 )
+from credo.environments.lane import told_success
 from credo.environments.rollout import Episode, EpisodeRunner, Policy, rollout_episodes
 from credo.environments.source import EnvironmentSource, source_name, viewed
 from credo.environments.workers import Workers
@@ -32,5 +33,6 @@ __all__ = [
     "rollout_episodes",
     "source_name",
     "specification",
+    "told_success",
     "viewed",
 ]

@@ -96,6 +96,7 @@ def environment_spec(environment: gymnasium.Env, name: str) -> EnvironmentSpec:
         action_high=action_space.high.astype(np.float32),
         max_episode_steps=_time_limit(environment),
         observation_keys=next((w.keys for w in wrapper_stack(environment) if isinstance(w, SelectedKeys)), ()),
+        observation_bounds=np.stack([observation_space.low, observation_space.high]).astype(np.float64),
     )
 
 
@@ -259,7 +260,7 @@ def _check_spaces(environment: gymnasium.Env, name: str) -> None:
         known = ", ".join(map(str, observation_space.spaces))
         raise CredoError(
             f"environment: '{name}' has Dict observations; choose of {known[:200]} with --observation-keys "
-            "(they are joined in the order given)"
+            "(observation_keys in Python and in studies; they are joined in the order given)"
         )
     if not isinstance(observation_space, gymnasium.spaces.Box):
         raise CredoError(

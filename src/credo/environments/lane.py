@@ -71,6 +71,14 @@ class Sums(NamedTuple):
     """Whether ``info["success"]`` or ``info["is_success"]`` held at any step; None without such an entry."""
 
 
+def told_success(info: Any) -> Any:
+    """What ``info`` says of success; None where it says nothing."""
+    if not isinstance(info, dict) or not info:
+        return None
+    success = info.get("success")
+    return info.get("is_success") if success is None else success
+
+
 class Lane:
     """An open environment with the running sums of its current episode. Public to this package only.
 
@@ -141,12 +149,9 @@ class Lane:
         if not -_LARGEST_REWARD < reward < _LARGEST_REWARD:
             raise NonFiniteEnvironmentError(self._place(self.length), "reward")
         self.total_reward += reward
-        if isinstance(info, dict) and info:
-            success = info.get("success")
-            if success is None:
-                success = info.get("is_success")
-            if success is not None:
-                self.success = self._flag("success", success) or bool(self.success)
+        success = told_success(info)
+        if success is not None:
+            self.success = self._flag("success", success) or bool(self.success)
         return observation, reward, self._flag("terminated", terminated), self._flag("truncated", truncated)
 
     def checked(self, observation: Any, step: int | None = None) -> np.ndarray:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from credo import run_folder
 from credo.diagnostics.divergence import KINDS
-from credo.environment_name import needs_trust
+from credo.environment_name import canonical, needs_trust
 from credo.policies import load_policy
 from credo.reports.collect import Cell, Collection, SeedResult
 from credo.reports.page import Clip
@@ -60,7 +60,7 @@ def _badness(seed: SeedResult) -> tuple[int, float]:
 
 def _clip(seed: SeedResult, title: str, path: Path, trusted: Sequence[str]) -> Clip:
     environment = seed.environment
-    doubt = None if environment in trusted else needs_trust(environment)
+    doubt = None if canonical(environment) in map(canonical, trusted) else needs_trust(environment)
     if doubt is not None:
         raise CredoError(f"{environment} {doubt}; if you trust it, give --env {shlex.quote(environment)}")
     number = seed.row.seed

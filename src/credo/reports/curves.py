@@ -78,6 +78,16 @@ class Panel(NamedTuple):
     reduce: Literal["max", "mean"] = "mean"
 
 
+class _Level(NamedTuple):
+    """A dashed line that all curves of a diagram are compared with."""
+
+    name: str
+    value: float
+    label: str
+    baseline: Literal["top", "bottom"]
+    """Of its label, which stands on the side where the edge of the diagram is not near."""
+
+
 PANELS = (
     Panel("Return", "mean return of an evaluation", "evaluations", "return_mean"),
     Panel(
@@ -216,9 +226,9 @@ def _panel(
     if not rows:
         return None
     values = np.array([row["value"] for row in rows])
-    is_return = panel.column == "return_mean"
+    level = _level(run, panel)
     x = alt.X("step:Q", title="environment steps", scale=alt.Scale(domain=[0, span], nice=False), axis=_step_axis())
-    y = _y(panel, values, run.expert_return if is_return else None)
+    y = _y(panel, values, None if level is None else level.value)
     opacity: Any = alt.value(0.9)
     if interactive:
         opacity = alt.condition(alt.selection_point(name=_CHOSEN["name"]), opacity, alt.value(0.08))
@@ -227,11 +237,11 @@ def _panel(
     few = panel.kind == "evaluations" and max(len(c["step"]) for c in curves.values()) <= MARKED_EVALUATIONS
     points = alt.OverlayMarkDef(size=22, filled=True) if few else False
     layers: list[alt.Chart] = [base.mark_line(strokeWidth=1.8, strokeJoin="round", point=points)]
-    if is_return and run.expert_return is not None:
-        data["expert"] = [{"value": run.expert_return, "label": f"expert {run.expert_return:,.0f}"}]
-        layers += _expert(y)
+    if level is not None:
+        data[level.name] = [{"value": level.value, "label": level.label}]
+        layers += _level_marks(level, y)
     if interactive:
-        number = ",.0f" if is_return else ".4~g"
+        number = ",.0f" if panel.column == "return_mean" else ".4~g"
         tooltip = [
             alt.Tooltip("seed:N", title="seed"),
             alt.Tooltip("step:Q", title="step", format=","),
@@ -265,7 +275,18 @@ def _step_axis() -> alt.Axis:
     return alt.Axis(labelExpr=SHORT_NUMBER, tickCount=6, grid=False)
 
 
-def _y(panel: Panel, values: np.ndarray, expert: float | None) -> alt.Y:
+def _level(run: LoadedRun, panel: Panel) -> _Level | None:
+    """Where the expert is: his return, or the distance between demonstrations."""
+    if panel.column == "return_mean" and run.expert_return is not None:
+        return _Level("expert", run.expert_return, f"expert {run.expert_return:,.0f}", "top")
+    if panel.column == "occupancy_distance":
+        apart = [_finite(columns, "demonstration_distance")[1] for columns in run.evaluations.values()]
+        told = next((float(values[-1]) for values in apart if len(values)), None)
+        return None if told is None else _Level("apart", told, f"between demonstrations {told:.2g}", "bottom")
+    return None
+
+
+def _y(panel: Panel, values: np.ndarray, level: float | None) -> alt.Y:
     axis, scale = alt.Axis(tickCount=5, labelExpr=SHORT_NUMBER), alt.Scale(zero=panel.column != "q_mean", nice=True)
     if panel.scale == "share":
         axis, scale = alt.Axis(tickCount=5, format=".0%"), alt.Scale(domain=[0, 1])
@@ -276,18 +297,18 @@ def _y(panel: Panel, values: np.ndarray, expert: float | None) -> alt.Y:
         low, top = min(1.1 * float(values.min()), 0.0), max(1.1 * float(values.max()), 1.0)
         axis = alt.Axis(values=log_ticks(top), labelExpr=SHORT_NUMBER)
         scale = alt.Scale(type="symlog", constant=1, domain=[low, top], nice=False)
-    elif expert is not None:
-        low, high = min(float(values.min()), 0.0, expert), max(float(values.max()), 0.0, expert)
+    elif level is not None:
+        low, high = min(float(values.min()), 0.0, level), max(float(values.max()), 0.0, level)
         room = 0.08 * (high - low)
         scale = alt.Scale(domain=[low - room if low < 0 else low, high + room if high > 0 else high], nice=False)
     return alt.Y("value:Q", title=panel.axis, scale=scale, axis=axis)
 
 
-def _expert(y: alt.Y) -> list[alt.Chart]:
-    data = alt.NamedData("expert")
+def _level_marks(level: _Level, y: alt.Y) -> list[alt.Chart]:
+    data = alt.NamedData(level.name)
     rule = alt.Chart(data).mark_rule(strokeDash=[6, 4], color=_INK, strokeWidth=1.2).encode(y=y)
-    # Below the line: the top of the panel is near.
-    text = alt.Chart(data).mark_text(align="left", baseline="top", dx=4, dy=4, color=_INK, fontSize=12)
+    away = 4 if level.baseline == "top" else -4
+    text = alt.Chart(data).mark_text(align="left", baseline=level.baseline, dx=4, dy=away, color=_INK, fontSize=12)
     return [rule, text.encode(y=y, x=alt.value(0), text="label:N")]
 
 

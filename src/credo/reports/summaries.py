@@ -77,13 +77,14 @@ def overview(collection: Collection) -> Table:
         for method in collection.methods:
             cell = collection.cells.get((environment, method))
             if cell is None:
-                rows.append((environment, method, "not run", *(None,) * 6))
+                rows.append((environment, method, "not run", *(None,) * 7))
                 continue
             median = _median_return(cell)
             share = None
             if median is not None and cell.expert_return is not None and cell.expert_return > 0:
                 share = median / cell.expert_return
             distances = [s.curves["distance"].value[-1] for s in cell.seeds.values() if "distance" in s.curves]
+            successes = [s.row.final_success for s in cell.seeds.values() if s.row.final_success is not None]
             steps = max([run.steps_done for run in cell.runs], default=0)
             wanted = max([run.steps_wanted for run in cell.runs], default=0)
             rows.append(
@@ -94,6 +95,7 @@ def overview(collection: Collection) -> Table:
                     verdict_counts(cell),
                     median,
                     _percent(share),
+                    _percent(float(np.median(successes)) if successes else None),
                     float(np.median(distances)) if distances else None,
                     f"{steps:,} of {wanted:,}",
                     ", ".join(dict.fromkeys(run.state for run in cell.runs)),
@@ -104,7 +106,7 @@ def overview(collection: Collection) -> Table:
         "Methods",
         (
             *("environment", "method", "diverged", "verdicts", "median last return", "of expert"),
-            *("median last distance", "steps", "state"),
+            *("median last success", "median last distance", "steps", "state"),
         ),
         tuple(rows),
         "Diverged: exploded, dead or non-finite. Medians are over seeds; one that was frozen (non-finite, or "
@@ -137,6 +139,8 @@ def seeds(collection: Collection) -> Table:
                     *(
                         row.selected_return,
                         _percent(row.expert_share),
+                        _percent(row.final_success),
+                        _percent(row.selected_success),
                         row.expert_probability,
                         row.q_over_reference,
                         seed.verdict.first_explosion,
@@ -148,7 +152,8 @@ def seeds(collection: Collection) -> Table:
         "Verdict of every seed",
         (
             *("environment", "method", "seed", "verdict", "at step", "reason", "last return"),
-            *("return of the kept policy", "of expert", "late P(expert)", "late Q / reference", "first explosion"),
+            *("return of the kept policy", "of expert", "last success", "success of the kept policy"),
+            *("late P(expert)", "late Q / reference", "first explosion"),
         ),
         tuple(rows),
         "The kept policy is the one nearest to held-out demonstrations, chosen without a reward (where the environment "

@@ -20,7 +20,8 @@ from credo.studies.read import MethodRun
 from credo.types import CredoError, is_number, printable
 
 _STYLES = {"healthy": "green", "recovered": "green", "exploded": "red", "dead": "red", "non-finite": "red"}
-_MEASURED = "its return: in the evaluation that chose it; credo evaluate plays it from other starts"
+_MEASURED = "its {}: in the evaluation that chose it; credo evaluate plays it from other starts"
+_NOTE_WIDTH = 78
 _LISTED_SEEDS = 4
 """Up to this many seeds the list shows every return."""
 
@@ -44,6 +45,9 @@ class RunRow:
     """Of every seed's kept policy, in the evaluation that chose it; None where there is none."""
     last_returns: tuple[float | None, ...]
     """Of every seed's last evaluation."""
+    kept_successes: tuple[float | None, ...]
+    last_successes: tuple[float | None, ...]
+    """Shares of the episodes of the same evaluations that succeeded; None where the environment does not tell."""
     verdicts: tuple[str, ...]
     """Kind of every seed's verdict."""
     problem: str | None = None
@@ -64,9 +68,12 @@ class SeedRow:
     selected_step: int | None
     """Of the policy kept as the best, by the reward-free measures where there are any."""
     selected_return: float | None
+    selected_success: float | None
+    """Share of the episodes that succeeded, where the environment tells it."""
     expert_share: float | None
     """The selected return as a share of the expert's."""
     final_return: float | None
+    final_success: float | None
     expert_probability: float | None
     """Of expert samples, mean over the last rounds."""
     filtered_share: float | None
@@ -83,7 +90,7 @@ def run_row(run: LoadedRun) -> RunRow:
         unit = {"reward": "c", "probability": "p", "logit": "logit"}[config.credo.threshold_unit]
         mode = config.credo.mode
         credo = mode if mode == "off" else f"{mode} {unit}={config.credo.threshold:g}"
-    returns = [_returns(columns) for columns in run.evaluations.values()]
+    seeds = seed_rows(run)
     return RunRow(
         folder=run.folder,
         environment=config.environment,
@@ -93,8 +100,10 @@ def run_row(run: LoadedRun) -> RunRow:
         steps_done=run.steps_done,
         steps_wanted=None if config.clones else config.rounds * config.steps_per_round,
         state=run.state,
-        kept_returns=tuple(run.seed_summary(seed).get("selected_return") for seed in run.seeds),
-        last_returns=tuple(float(values[-1]) if len(values) else None for values in returns),
+        kept_returns=tuple(row.selected_return for row in seeds),
+        last_returns=tuple(_last(columns, "return_mean") for columns in run.evaluations.values()),
+        kept_successes=tuple(row.selected_success for row in seeds),
+        last_successes=tuple(row.final_success for row in seeds),
         verdicts=tuple(verdict.kind for verdict in run.verdicts.values()),
         problem=run.problems[0] if run.problems else None,
     )
@@ -151,7 +160,14 @@ def list_table(folder: Path) -> Table:
             table.add_row(Text(printable(_relative(row[0], folder))), "", "", Text(printable(row[1]), style="red"), "")
             continue
         credo = "" if row.credo == "-" else f", credo {row.credo}"
-        returns = Text(f"kept {_numbers(row.kept_returns)}\nlast {_numbers(row.last_returns)}")
+        told = any(value is not None for value in row.last_successes)
+        lines = [f"kept {_numbers(row.kept_returns)}", f"last {_numbers(row.last_returns)}"]
+        if told and not any((*row.kept_returns, *row.last_returns)):  # success is told, and no reward
+            lines = []
+        if told:
+            kept, last = (_numbers(values, ".0%") for values in (row.kept_successes, row.last_successes))
+            lines += [f"kept {kept} succeed", f"last {last} succeed"]
+        returns = Text("\n".join(lines))
         if row.problem:
             returns.append(f"\n{printable(row.problem)}", style="red")
         table.add_row(
@@ -177,7 +193,8 @@ def summary_table(folder: Path) -> Table:
     """The seeds of a run as a table; CredoError if the folder is not a run."""
     run = load_run(Path(folder))
     rows = seed_rows(run)
-    about = "" if run.expert_return is None else f"; the expert's mean return is {run.expert_return:,.0f}"
+    known = run.expert_return is not None and not _unrewarded(run)
+    about = "" if not known else f"; the expert's mean return is {run.expert_return:,.0f}"
     table = Table(title=Text(f"{printable(run.config.environment)}{about}"), title_justify="left", pad_edge=False)
     # A column of which nothing is known is left out: a run without a discriminator, demonstrations without returns.
     columns: list[tuple[str, list[Text | str]]] = [
@@ -187,10 +204,17 @@ def summary_table(folder: Path) -> Table:
         ("its\nreturn", [_optional(row.selected_return, ",.0f") for row in rows]),
         ("of\nexpert", [_optional(row.expert_share, ".0%") for row in rows]),
         ("last\nreturn", [_optional(row.final_return, ",.0f") for row in rows]),
+        ("its\nsuccess", [_optional(row.selected_success, ".0%") for row in rows]),
+        ("last\nsuccess", [_optional(row.final_success, ".0%") for row in rows]),
         ("P(expert)", [_optional(row.expert_probability, ".3f") for row in rows]),
         ("filtered", [_optional(row.filtered_share, ".1%") for row in rows]),
     ]
-    shown = [(name, cells) for name, cells in columns if any(cell != "-" for cell in cells)]
+    nothing = _unrewarded(run)
+    shown = [
+        (name, cells)
+        for name, cells in columns
+        if any(cell != "-" for cell in cells) and not (nothing and name.endswith("return"))
+    ]
     for name, texts in shown:
         # On 80 columns verdicts go over two lines, and no number is cut.
         verdict = name == "verdict"
@@ -199,11 +223,23 @@ def summary_table(folder: Path) -> Table:
     for cells in zip(*(cells for _, cells in shown), strict=True):
         table.add_row(*cells)
     reasons = [f"seed {row.seed}: {_why(run, row)}" for row in rows if row.verdict in (*DIVERGED, "faulted")]
-    measured = [_MEASURED] if any(row.selected_return is not None for row in rows) and not run.config.clones else []
+    chosen = any(row.selected_return is not None for row in rows) and not run.config.clones
+    measured = [_MEASURED.format("success" if nothing else "return")] if chosen else []
     notes = [*measured, *reasons, *_running_away(rows), *run.problems]
     if notes:
+        # Under a narrow table a note would be a column of single words.
+        table.min_width = min(_NOTE_WIDTH, max(map(len, notes)))
         table.caption, table.caption_justify = Text("\n".join(map(printable, notes))), "left"
     return table
+
+
+def _unrewarded(run: LoadedRun) -> bool:
+    """Whether the environment tells success and no reward, so that its returns say nothing."""
+    returns, successes = (
+        np.concatenate([columns.get(name, np.zeros(0)) for columns in run.evaluations.values()] or [np.zeros(0)])
+        for name in ("return_mean", "success_rate")
+    )
+    return bool(np.isfinite(successes).any() and not np.nan_to_num(returns).any())
 
 
 def _running_away(rows: list[SeedRow]) -> list[str]:
@@ -229,12 +265,13 @@ def _why(run: LoadedRun, row: SeedRow) -> str:
 
 def _seed_row(run: LoadedRun, seed: int) -> SeedRow:
     stored, verdict = run.seed_summary(seed), run.verdicts[seed]
-    returns = _returns(run.evaluations[seed])
     selected, final = stored.get("selected_return"), stored.get("final_return")
-    if final is None and len(returns):
-        final = float(returns[-1])
+    if final is None:
+        final = _last(run.evaluations[seed], "return_mean")
     share = selected / run.expert_return if selected is not None and run.expert_return else None
     step = stored.get("selected_step")
+    evaluations = run.evaluations[seed]
+    chose = {name: values[evaluations["step"] == step] for name, values in evaluations.items()}
     return SeedRow(
         seed=seed,
         verdict=verdict.kind,
@@ -242,28 +279,32 @@ def _seed_row(run: LoadedRun, seed: int) -> SeedRow:
         reason=verdict.reason,
         selected_step=None if step is None else int(step),
         selected_return=selected,
+        selected_success=_last(chose, "success_rate"),
         expert_share=share if run.expert_return is not None and run.expert_return > 0 else None,
         final_return=final,
+        final_success=_last(run.evaluations[seed], "success_rate"),
         expert_probability=late_mean(run.metrics[seed], "expert_probability_expert"),
         filtered_share=late_mean(run.metrics[seed], "filtered_share"),
         q_over_reference=late_mean(run.metrics[seed], OVER_REFERENCE),
     )
 
 
-def _returns(columns: Columns) -> np.ndarray:
-    values = columns.get("return_mean", np.zeros(0))
-    return values[np.isfinite(values)]
+def _last(columns: Columns, name: str) -> float | None:
+    """The last known value of a column."""
+    values = columns.get(name, np.zeros(0))
+    known = values[np.isfinite(values)]
+    return float(known[-1]) if len(known) else None
 
 
 def _optional(value: float | None, form: str) -> str:
     return "-" if value is None else format(value, form)
 
 
-def _numbers(values: tuple[float | None, ...]) -> str:
+def _numbers(values: tuple[float | None, ...], form: str = ",.0f") -> str:
     known = [value for value in values if value is not None]
     if len(values) > _LISTED_SEEDS and known:
-        return " .. ".join(f"{value:,.0f}" for value in (min(known), float(np.median(known)), max(known)))
-    return " ".join(_optional(value, ",.0f") for value in values) or "-"
+        return " .. ".join(format(value, form) for value in (min(known), float(np.median(known)), max(known)))
+    return " ".join(_optional(value, form) for value in values) or "-"
 
 
 def _progress(row: RunRow) -> str:

@@ -38,6 +38,8 @@ class VideoResult(NamedTuple):
     frames: int
     """Frames in the video."""
     frames_per_second: float
+    success: bool | None = None
+    """Whether the episode succeeded; None where the environment does not tell."""
 
 
 class _Job(NamedTuple):
@@ -160,7 +162,7 @@ class _DrawingError(Exception):
 
 
 def _record(job: _Job) -> VideoResult:
-    from credo.environments import make_environment, viewed
+    from credo.environments import make_environment, told_success, viewed
     from credo.environments.view import without_seeding
     from credo.policies.view import described_view
 
@@ -186,6 +188,7 @@ def _record(job: _Job) -> VideoResult:
         environment = without_seeding(environment)
         observation, _ = environment.reset()
     total, step, frames, ended = 0.0, 0, 0, False
+    success: bool | None = None
     with _writer(Path(job.path), rate) as write:
         while True:
             if frames < job.max_frames and (step % stride == 0 or ended):
@@ -193,9 +196,11 @@ def _record(job: _Job) -> VideoResult:
                 frames += 1
             if ended or step >= job.max_steps:
                 break
-            observation, reward, terminated, truncated, _ = environment.step(policy(observation))
+            observation, reward, terminated, truncated, info = environment.step(policy(observation))
+            told = told_success(info)
+            success = success if told is None else bool(told) or bool(success)
             total, step, ended = total + float(reward), step + 1, bool(terminated or truncated)
-    return VideoResult(Path(job.path).name, total, step, frames, rate)  # type: ignore[arg-type]
+    return VideoResult(Path(job.path).name, total, step, frames, rate, success)  # type: ignore[arg-type]
 
 
 def _prepare_renderer(renderer: Any, size: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from credo.diagnostics.divergence import Criteria
+from credo.diagnostics.criteria import Criteria
 from credo.studies import score_tables, verdict_tables
 from credo.studies.curves import SeedDigest, choose_measure
 from credo.studies.read import MethodRun, read_digests

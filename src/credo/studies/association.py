@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import combinations
 from typing import NamedTuple
 
-from credo.diagnostics.divergence import Criteria
+from credo.diagnostics.criteria import Criteria
 from credo.studies.counts import Stratum, exact_test
 from credo.studies.curves import Measure, SeedDigest, environments_of, final_score, methods_of, select
 

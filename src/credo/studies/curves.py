@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from credo.diagnostics.activity import column
 from credo.diagnostics.divergence import Verdict, expert_share
 
 DIAGNOSTICS = (
@@ -25,7 +26,7 @@ DIAGNOSTICS = (
 """Metrics that may foretell a failure."""
 METRIC_COLUMNS = ("step", *DIAGNOSTICS)
 """The columns of a run's metrics that any statistic here reads (beside those that the verdict was made of)."""
-EVALUATION_COLUMNS = ("step", "return_mean", "occupancy_distance", "failed")
+EVALUATION_COLUMNS = ("step", "return_mean", "success_rate", "occupancy_distance", "demonstration_distance", "failed")
 """The columns of a run's evaluations that any statistic here reads."""
 
 
@@ -84,33 +85,42 @@ class Measure(NamedTuple):
     """What seeds are scored by; higher is better."""
 
     name: str
-    of_expert: bool
-    """Whether it is a share of the expert's return; else the negative occupancy distance."""
+    column: str
+    """The evaluations' column that it is made of."""
+    sign: int
+    """Of the column: -1 where less is better."""
+    worst: float
+    """What a frozen seed scores at most."""
+
+    @property
+    def of_expert(self) -> bool:
+        """Whether it is a share of the expert's return."""
+        return self.column == "return_mean"
 
 
-RETURN = Measure("share of the expert's return", True)
-DISTANCE = Measure("minus the occupancy distance to held-out demonstrations", False)
-
-
-def column(columns: Mapping[str, np.ndarray], name: str) -> np.ndarray:
-    """A column as float64; all NaN where it is missing."""
-    if name in columns:
-        return np.asarray(columns[name], np.float64)
-    return np.full(len(columns["step"]), np.nan)
+RETURN = Measure("share of the expert's return", "return_mean", 1, 0.0)
+SUCCESS = Measure("share of the episodes that succeed", "success_rate", 1, 0.0)
+DISTANCE = Measure("minus the occupancy distance to held-out demonstrations", "occupancy_distance", -1, -1.0)
 
 
 def choose_measure(curves: Sequence[SeedDigest]) -> Measure | None:
-    """The return where an expert's is known for every curve, else the occupancy distance; None: neither is there."""
+    """The return where an expert's is known for every curve, else the success where the environments tell it, else the
+    occupancy distance; None: nothing of this is there."""
     if curves and all(_expert_known(curve) for curve in curves):
         return RETURN
-    measured = [curve for curve in curves if np.isfinite(column(curve.evaluations, "occupancy_distance")).any()]
-    return DISTANCE if measured else None
+
+    def tells(curve: SeedDigest, measure: Measure) -> bool:
+        return bool(np.isfinite(column(curve.evaluations, measure.column)).any())
+
+    if all(tells(curve, SUCCESS) or frozen(curve) for curve in curves) and any(tells(c, SUCCESS) for c in curves):
+        return SUCCESS
+    return DISTANCE if any(tells(curve, DISTANCE) for curve in curves) else None
 
 
 def values(curve: SeedDigest, measure: Measure) -> np.ndarray:
     """[evaluations] float64: the measure at every evaluation; NaN where a seed was frozen or nothing is known."""
     if not measure.of_expert:
-        return -column(curve.evaluations, "occupancy_distance")
+        return measure.sign * column(curve.evaluations, measure.column)
     returns = column(curve.evaluations, "return_mean")
     if curve.expert_return is None:
         return np.full(len(returns), np.nan)
@@ -126,13 +136,13 @@ def frozen(curve: SeedDigest) -> bool:
 def final_score(curve: SeedDigest, measure: Measure, late_evaluations: int = 3) -> float | None:
     """The measure of the mean over the last evaluations; None where nothing was evaluated.
 
-    A frozen seed has the worst score: 0 of the expert, or less where the seed has been below that; or a distance of 1,
-    or the farthest that it has been where that is more.
+    A frozen seed has the worst score: 0 of the expert, or less where the seed has been below that; no success; or a
+    distance of 1, or the farthest that it has been where that is more.
     """
     value = values(curve, measure)
     known = value[np.isfinite(value)]
     if frozen(curve):
-        return float(known.min(initial=0.0 if measure.of_expert else -1.0))
+        return float(known.min(initial=measure.worst))
     if not len(known):
         return None
     if not measure.of_expert or curve.expert_return is None:

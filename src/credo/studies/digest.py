@@ -9,9 +9,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from credo.diagnostics.divergence import Criteria
+from credo.diagnostics.activity import column
+from credo.diagnostics.criteria import Criteria
 from credo.studies import foretelling, sensitivity
-from credo.studies.curves import EVALUATION_COLUMNS, SeedCurve, SeedDigest, column
+from credo.studies.curves import EVALUATION_COLUMNS, SeedCurve, SeedDigest
 
 LATE_ROUNDS = 50
 """Rounds at the end whose mean stands for a seed's last P(expert), filtered share and the like."""

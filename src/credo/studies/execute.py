@@ -65,12 +65,14 @@ def run_study(
     start: Callable[[Placed], subprocess.Popen[Any]],
     jobs: int = 1,
     tell: Callable[[Placed, Ended], None] = lambda placed, ended: None,
+    meanwhile: Callable[[Sequence[Placed]], None] = lambda running: None,
 ) -> dict[str, Ended]:
     """Run all cells that are not done, ``jobs`` at a time, and return how each run ended, by its identity.
 
     ``start`` starts a process that calls ``run_cell``. Cells that other processes work on are waited for, and taken
     over where those stop renewing their lease. Each cell is started once: one that fails is told of and the others go
-    on. Ctrl-C and SIGTERM end the processes at a checkpoint and raise KeyboardInterrupt.
+    on. ``meanwhile`` is called every second or so with the cells that train here. Ctrl-C and SIGTERM end the
+    processes at a checkpoint and raise KeyboardInterrupt.
     """
     todo = by_run(placed)
     ended: dict[str, Ended] = {}
@@ -104,6 +106,7 @@ def run_study(
                     elif run not in waited:
                         waited.add(run)
                         tell(unmet, Ended(RUNNING, f"elsewhere ({now.about}); it is waited for"))
+                meanwhile([cell for _, cell in active.values()])
                 if len(ended) < len(todo):
                     time.sleep(POLL)
         finally:

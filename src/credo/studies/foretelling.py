@@ -13,8 +13,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from credo.diagnostics.activity import column
 from credo.diagnostics.divergence import DIVERGED
-from credo.studies.curves import DIAGNOSTICS, SeedCurve, SeedDigest, column
+from credo.studies.curves import DIAGNOSTICS, SeedCurve, SeedDigest
 from credo.studies.ranks import rank
 
 FAILED = (*DIVERGED, "failed")

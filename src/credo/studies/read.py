@@ -11,8 +11,10 @@ import numpy as np
 
 from credo import run_folder, run_rows
 from credo.config import RunConfig
-from credo.diagnostics.divergence import VERDICT_METRICS, Criteria, verdict
-from credo.studies.curves import METRIC_COLUMNS, SeedCurve, SeedDigest, column
+from credo.diagnostics.activity import column
+from credo.diagnostics.criteria import Criteria
+from credo.diagnostics.divergence import VERDICT_METRICS, verdict
+from credo.studies.curves import METRIC_COLUMNS, SeedCurve, SeedDigest
 from credo.studies.digest import digest
 from credo.types import CredoError, is_number
 
@@ -87,10 +89,11 @@ def of_settings(curve: SeedCurve, config: RunConfig) -> SeedCurve:
 
 
 def expert_return_of(stored: dict[str, Any]) -> float | None:
-    """The demonstrations' mean return in a run's config.json; None where it is unknown."""
+    """The demonstrations' mean return in a run's config.json; None where it is unknown, or 0 as of rewards that nobody
+    recorded: nothing can be a share of it."""
     demonstrations = stored.get("demonstrations")
     value = demonstrations.get("return_mean") if isinstance(demonstrations, dict) else None
-    return float(value) if is_number(value) else None
+    return float(value) if is_number(value) and value != 0 else None
 
 
 def rows_of(columns: Columns, seed: int, steps: int | None = None) -> Columns:

@@ -7,8 +7,10 @@ from typing import Any, cast
 
 import numpy as np
 
-from credo.diagnostics.divergence import FROZEN, Criteria, Verdict, verdict
-from credo.studies.curves import SeedCurve, column
+from credo.diagnostics.activity import column
+from credo.diagnostics.criteria import Criteria
+from credo.diagnostics.divergence import FROZEN, Verdict, verdict
+from credo.studies.curves import SeedCurve
 
 ALTERNATIVES: dict[str, tuple[float, float]] = {
     "low_share": (0.05, 0.2),
@@ -16,6 +18,7 @@ ALTERNATIVES: dict[str, tuple[float, float]] = {
     "low_distance": (0.7, 0.9),
     "healthy_distance": (0.3, 0.7),
     "near_distance": (0.1, 0.5),
+    "near_demonstrations": (1.0, 1.5),
     "late_evaluations": (1, 6),
     "failed_evaluations": (5, 20),
     "recovered_evaluations": (2, 4),
@@ -31,7 +34,7 @@ ALTERNATIVES: dict[str, tuple[float, float]] = {
 """For each criterion one value below and one above its default, fixed before any run was looked at."""
 
 _LIVELY = {"step": np.array([0]), "actor_gradient_max": np.array([1.0])}
-_DISTANCE = ("low_distance", "healthy_distance", "near_distance")
+_DISTANCE = ("low_distance", "healthy_distance", "near_distance", "near_demonstrations")
 _EXPLOSION = ("explosion_factor", "explosion_floor", "explosion_window")
 _INACTIVE = ("vanishing_gradient", "saturation", "saturated_gradient")
 _OUTCOME = ("low_share", "healthy_share", "late_evaluations", "failed_evaluations")

@@ -9,7 +9,8 @@ from itertools import combinations
 
 import numpy as np
 
-from credo.diagnostics.divergence import DIVERGED, KINDS, Criteria
+from credo.diagnostics.criteria import Criteria
+from credo.diagnostics.divergence import DIVERGED, KINDS
 from credo.studies import association, counts, foretelling, sensitivity
 from credo.studies.curves import (
     Measure,

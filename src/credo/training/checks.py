@@ -10,15 +10,13 @@ import numpy as np
 from credo.config import RunConfig, idle_settings, late_notes, on_policy_notes
 from credo.config.names import REGISTERED
 from credo.demonstrations import Demonstrations
-from credo.demonstrations.inspect import doubtful_ends
-from credo.diagnostics.divergence import Criteria
+from credo.demonstrations.inspect import beyond_bounds, doubtful_ends
 from credo.discriminator.credo import threshold_warning
 from credo.discriminator.rewards import REWARDS, absorbing_warning, sign_warning
 from credo.experience import bytes_needed
 from credo.plugins import failure
 from credo.presets import PRESETS
 from credo.storage import available_memory
-from credo.training.evaluate import distance_between_demonstrations, separated
 from credo.training.seed import replay_slots
 from credo.training.state import initial_state, make_parts
 from credo.types import CredoError, EnvironmentSpec
@@ -121,8 +119,8 @@ def doubts(config: RunConfig, spec: EnvironmentSpec, demonstrations: Demonstrati
         ]
     if demonstrations is not None:
         lines += [_shared_episode(config, demonstrations), _lost_stays(config, spec, demonstrations)]
-        lines.append(_apart(config, spec, demonstrations))
-        lines += [f"demonstrations: {line}" for line in doubtful_ends(demonstrations, spec.max_episode_steps)]
+        found = [*doubtful_ends(demonstrations, spec.max_episode_steps), *beyond_bounds(demonstrations, spec)]
+        lines += [f"demonstrations: {line}" for line in found]
     return [line for line in lines if line]
 
 
@@ -130,22 +128,6 @@ def _shared_episode(config: RunConfig, demonstrations: Demonstrations) -> str | 
     if demonstrations.episodes > 1 or config.held_out == 0:
         return None
     return "one demonstrated episode: it is learned from, and what is measured as held out is measured on it, too"
-
-
-def _apart(config: RunConfig, spec: EnvironmentSpec, demonstrations: Demonstrations) -> str | None:
-    """Where starts or goals differ more between episodes than the demonstrator and others do, a few episodes say little
-    of a policy."""
-    if config.held_out == 0 or demonstrations.episodes < 2 or config.clones:
-        return None
-    training, held_out = separated(config, spec, demonstrations)
-    apart = distance_between_demonstrations(held_out, training, config.evaluation_episodes)
-    if not apart > Criteria().near_distance:
-        return None
-    return (
-        f"distance: the demonstrations themselves are {apart:.2f} apart, those learned from and those held out, so a "
-        "policy as good as the demonstrator would be, too, and the kept policy is chosen by little; more episodes held "
-        "out (--demos with more of them, --held-out), more --evaluation-episodes, or a success in info tell more"
-    )
 
 
 def _unfinished(config: RunConfig, spec: EnvironmentSpec, demonstrations: Demonstrations) -> str | None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from credo.config import RunConfig
 from credo.demonstrations import Demonstrations
+from credo.diagnostics.criteria import Criteria
 from credo.diagnostics.divergence import ENVIRONMENT_FAILED, NUMBERS_FAILED
 from credo.diagnostics.imitation import action_error, occupancy_distance
 from credo.policies import Policy
@@ -38,6 +39,7 @@ MEASURES = (
     "length_mean",
     "success_rate",
     "occupancy_distance",
+    "demonstration_distance",
     "action_error",
     "expert_probability_held_out",
     "expert_probability_policy",
@@ -64,6 +66,9 @@ class HeldOut(NamedTuple):
     """[n, O]."""
     terminated: np.ndarray
     """[n] bool."""
+    apart: float = np.nan
+    """Distance to the demonstrations that are learned from, about that of a policy as good; NaN where they are the
+    same, or rows were left out."""
 
 
 def divided(parts: Parts, demonstrations: Demonstrations | None) -> tuple[Constants, HeldOut | None]:
@@ -74,6 +79,8 @@ def divided(parts: Parts, demonstrations: Demonstrations | None) -> tuple[Consta
         empty = np.zeros((0, spec.observation_size)), np.zeros((0, spec.action_size))
         return make_constants(parts, None, *empty), None
     kept, held_out = separated(config, spec, demonstrations)
+    if config.held_out > 0 and demonstrations.episodes > 1:
+        held_out = held_out._replace(apart=distance_between_demonstrations(held_out, kept, config.evaluation_episodes))
     statistics = (held_out.mean, held_out.std) if config.normalise_observations else None
     ahead = (kept.next_observation, kept.terminated) if config.looks_ahead else ()
     return make_constants(parts, statistics, kept.observation, kept.action, *ahead), held_out
@@ -111,7 +118,7 @@ def distance_between_demonstrations(held_out: HeldOut, training: Demonstrations,
     """Of the demonstrations that are learned from to those held out, an evaluation's ``episodes`` at a time: about what
     a policy gets that is as good as the demonstrator. Of at most ``_GROUPS`` groups the mean. NaN where rows of
     episodes were left out."""
-    if (training.rows_per_episode < training.lengths).any():
+    if (training.rows_per_episode < training.lengths - 1).any():  # of some formats' the last step is lost
         return float("nan")
     shown = []
     for index in range(min(training.episodes, _GROUPS * episodes)):
@@ -121,6 +128,19 @@ def distance_between_demonstrations(held_out: HeldOut, training: Demonstrations,
     groups = [shown[first : first + episodes] for first in range(0, len(shown), episodes)]
     whole = [group for group in groups if len(group) == episodes] or groups[:1]
     return float(np.mean([_distance(held_out, group) for group in whole]))
+
+
+def apart_note(held_out: HeldOut | None) -> str | None:
+    """One line where starts or goals differ more between demonstrations than the demonstrator and others do, so that a
+    few episodes say little of a policy; else None."""
+    if held_out is None or not held_out.apart > Criteria().near_distance:
+        return None
+    return (
+        f"distance: the demonstrations themselves are {held_out.apart:.2f} apart, those learned from and those held "
+        "out, so a policy as good as the demonstrator would be, too, and the kept policy is chosen by little; more "
+        "episodes held out (--demos with more of them, --held-out), more --evaluation-episodes, or a success in info "
+        "tell more"
+    )
 
 
 def _distance(held_out: HeldOut, episodes: Sequence[Any]) -> float:
@@ -201,6 +221,7 @@ def evaluate(
     }
     if held_out is not None:
         row["occupancy_distance"] = _distance(held_out, episodes)
+        row["demonstration_distance"] = held_out.apart
         if held_out.action.shape[1]:
             row["action_error"] = action_error(policy.normalised_action, held_out.observation, held_out.action)
     if held_out is not None and parts.discriminator is not None:

@@ -19,7 +19,7 @@ from credo.policies.view import describe_view
 from credo.training.checkpoint import Checkpoints, named
 from credo.training.checks import check_memory
 from credo.training.clone import Cloned, make_state_cloner
-from credo.training.evaluate import HeldOut, badness, divided, evaluate, expert_probability, failed_row
+from credo.training.evaluate import HeldOut, apart_note, badness, divided, evaluate, expert_probability, failed_row
 from credo.training.execution import Execution, kind_of, make_execution
 from credo.training.faults import NON_FINITE, Fault, keep_evidence
 from credo.training.record import Record
@@ -64,8 +64,9 @@ def train(
     try:
         for number in config.seed_numbers:
             seeds.append(make_seed(config, source, number, initial_state(parts, number), workers, logged))
-        if note := seeds[0].environments.seeding_note():
-            watcher.line(f"note: {note}")
+        for note in (seeds[0].environments.seeding_note(), None if config.clones else apart_note(held_out)):
+            if note:
+                watcher.line(f"note: {note}")
         stop = Stop()
         with stop.listening():
             run = _Run(parts, constants, held_out, folder, seeds, watcher, stop)

@@ -8,6 +8,8 @@ memory can be read with a subsampling stride.
 from __future__ import annotations
 
 import itertools
+import logging
+import shlex
 from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,12 +23,19 @@ from credo.demonstrations.dataset import Demonstrations, subsample_offsets
 from credo.storage import available_memory
 from credo.types import CredoError, EnvironmentSpec, one_line
 
+_logger = logging.getLogger(__name__)
+_FAR = 3.0
+"""In units of the action box: hardly a controller that went a little beyond it."""
 PLAIN_BYTES = 256 << 20
 """A field may declare this much whatever its file's size: all-zero rewards compress a thousandfold."""
 LARGEST_RATIO = 100
 """Beyond ``PLAIN_BYTES``, a field may declare at most so many times the bytes that are stored."""
 MEMORY_SHARE = 0.9
 """Share of the free memory that demonstrations may take."""
+
+
+NOT_READ = "; not read: "
+"""Before the names of unread fields in what says where demonstrations are from."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +58,11 @@ class ReadOptions:
         """The observations to join: those asked for, else those that the environment's policy sees where a file has
         them all, in its order; empty for the format's default."""
         seen = self.spec.observation_keys if self.spec is not None else ()
+        if self.keys and self.keys != seen and sorted(self.keys) == sorted(seen):
+            raise CredoError(
+                f"demonstrations: @keys={','.join(self.keys)} is another order than that of the policy's observations, "
+                f"{' '.join(seen)}; leave @keys out, and the file's are taken in that order"
+            )
         return self.keys or (seen if all(key in present for key in seen) else ())
 
 
@@ -111,6 +125,7 @@ def gather(recording: Recording, path: Path, options: ReadOptions, source: str) 
     flags, lengths = np.zeros((2, rows), bool), counts.copy()
     reward: np.ndarray | None = None
     returns: np.ndarray | None = None
+    clipped, farthest = 0, 0.0
     successor_rows: list[np.ndarray] = []
     successors: list[np.ndarray] = []
     for k in range(len(counts)):
@@ -120,7 +135,11 @@ def gather(recording: Recording, path: Path, options: ReadOptions, source: str) 
         with np.errstate(over="ignore"):  # what overflows is reported as infinite
             observation[place] = episode.observation[chosen]
             following = episode.next_observation[chosen].astype(np.float32)
-        action[place] = _scaled(episode.action[chosen], None if recording.scaled else bounds, options.clip)
+        action[place] = _scaled(episode.action[chosen], None if recording.scaled else bounds)
+        if options.clip:
+            size = np.abs(action[place])
+            clipped, farthest = clipped + int((size > 1).sum()), max(farthest, float(size.max(initial=0.0)))
+            action[place] = np.clip(action[place], -1, 1)
         jumps = np.ones(len(following), bool)
         if options.stride == 1:
             jumps[:-1] = (following[:-1] != observation[place][1:]).any(axis=1)
@@ -139,6 +158,13 @@ def gather(recording: Recording, path: Path, options: ReadOptions, source: str) 
                 full = episode.reward.astype(np.float32)
             reward[place] = full[chosen]
             returns[k] = full.sum(dtype=np.float64) if episode.total is None else episode.total
+    if clipped:
+        _logger.warning(
+            "note: %s: %.2g%% of the action components were clipped, of which the farthest was at %.3g in units of the "
+            "box (-1 to 1)%s",
+            *(path, 100 * clipped / action.size, farthest),
+            ": are these the environment's units?" if farthest > _FAR else "",
+        )
     try:
         return Demonstrations(
             observation=observation,
@@ -250,12 +276,12 @@ def _bounds(recording: Recording, options: ReadOptions) -> np.ndarray | None:
     return np.stack([spec.action_low, spec.action_high]).astype(np.float32)
 
 
-def _scaled(action: np.ndarray, bounds: np.ndarray | None, clip: bool) -> np.ndarray:
+def _scaled(action: np.ndarray, bounds: np.ndarray | None) -> np.ndarray:
     with np.errstate(over="ignore", invalid="ignore"):
         if bounds is not None:
             low, high = bounds.astype(np.float64)
             action = (action - (low + high) / 2) / ((high - low) / 2)
-        return (np.clip(action, -1, 1) if clip else action).astype(np.float32)
+        return action.astype(np.float32)
 
 
 def _beyond(
@@ -265,9 +291,12 @@ def _beyond(
     if recording.scaled:
         return f"{error}; the file says that they are scaled; credo demos convert {path} OUT.safetensors --clip clips"
     if bounds is None:
-        return f"{error}; the file does not say its action box: name the environment with --env"
+        return f"{error}; the file does not say its action box: name the environment (--env; in Python environment=)"
     low, high = bounds[:, error.dimension].astype(np.float64)
-    named = f" --env {options.spec.name}" if recording.action_bounds is None and options.spec else ""
+    named = ""
+    if recording.action_bounds is None and options.spec:
+        keys = options.spec.observation_keys
+        named = f" --env {shlex.quote(options.spec.name)}" + (f" --observation-keys {' '.join(keys)}" if keys else "")
     return (
         f"demonstrations: field action: {error.place}, dimension {error.dimension} is "
         f"{(low + high) / 2 + (high - low) / 2 * error.value:g}; the action box is {low:g} to {high:g}; "

@@ -2,7 +2,8 @@
 
 Observations are the arrays named by ``@keys=``, else every array of ``obs`` with one axis beside time, in
 alphabetical order. ``dones`` marks success or the recording's end, not a termination of the environment, so every
-episode counts as truncated. Without ``next_obs`` the successor of the last step was not recorded: it is dropped.
+episode counts as truncated. Divisions of the episodes (``mask``) are not used: all are read. Without ``next_obs`` the
+successor of the last step was not recorded: it is dropped.
 """
 
 from __future__ import annotations
@@ -73,6 +74,7 @@ def open_robomimic(path: Path, options: ReadOptions) -> Iterator[Recording]:
             observation_size=sum(sizes),
             action_size=hdf5.column(path, first, "actions", 2).shape[1],
             environment=_environment(hdf5.text_attribute(path, data, "env_args")),
+            unread=("mask",) if hdf5.has(root, "mask") else (),
         )
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from credo.demonstrations.dataset import Demonstrations
 from credo.demonstrations.files import SUFFIX, read_demonstrations, save_demonstrations
 from credo.demonstrations.formats import d4rl, hdf5, imitation, lerobot, minari, npz, robomimic
-from credo.demonstrations.formats.recording import ReadOptions, Recording, gather, reading
+from credo.demonstrations.formats.recording import NOT_READ, ReadOptions, Recording, gather, reading
 from credo.types import CredoError
 
 Opener = Callable[[Path, ReadOptions], AbstractContextManager[Recording]]
@@ -118,7 +118,7 @@ def read_file(path: Path, options: ReadOptions = ReadOptions()) -> Demonstration
         return demonstrations.subsample(options.stride, options.seed)
     with reading(path, format.label), format.open(path, options) as recording:
         unread = "".join(f", {name!r}" for name in recording.unread).removeprefix(", ")
-        told = f"{format.label}; not read: {unread}" if unread else format.label
+        told = f"{format.label}{NOT_READ}{unread}" if unread else format.label
         return gather(recording, path, options, f"{path.name} ({told})")
 
 

@@ -1,0 +1,40 @@
+"""What is shown while a run trains."""
+
+import io
+import math
+from types import SimpleNamespace
+
+from rich.console import Console
+
+from credo.cli.display import LINES_EVERY, Board
+from credo.config import RunConfig
+
+
+def seed(number, frozen=None, **last):
+    newest = {"expert_probability_expert": 0.75, "actor_gradient_max": 0.5, "filtered_share": 0.25}
+    return SimpleNamespace(number=number, frozen=frozen, newest=newest, last={"step": 640.0} | last)
+
+
+def shown(*seeds):
+    board = Board(Console(file=io.StringIO()), None)
+    progress = SimpleNamespace(
+        config=RunConfig(), round=10, seeds=seeds, steps_per_second=10.0, seconds=64.0, seconds_left=math.inf
+    )
+    board.update(progress)
+    board.told -= LINES_EVERY + 1
+    board.tell()
+    return board, board.console.file.getvalue()
+
+
+def test_success_is_shown_where_the_environment_tells_it():
+    told = seed(0, return_mean=0.0, success_rate=0.4, occupancy_distance=0.5)
+    board, text = shown(told, seed(1, return_mean=0.0, success_rate=math.nan), seed(2, SimpleNamespace(step=1280)))
+    assert board.names()[:4] == ("seed", "return", "success", "distance")
+    assert "seed 0  return 0  success 40%  distance 0.500  P(expert) on expert 0.750" in text
+    assert "seed 1  return 0  success -  distance -" in text
+    assert "seed 2  return frozen at 1,280  success -" in text
+    assert {len(board.cells(each)) for each in board.progress.seeds} == {len(board.names())}
+    board, text = shown(seed(0, return_mean=12.0, success_rate=math.nan), seed(1, SimpleNamespace(step=1280)))
+    assert "success" not in text
+    assert "seed 0  return 12  distance -" in text
+    assert {len(board.cells(each)) for each in board.progress.seeds} == {len(board.names())}
