@@ -38,7 +38,8 @@ class Drawn(gymnasium.Env):
             raise ValueError("no\\nway")
         assert abs(float(action[0]) - 2) < 1e-4, action
         self.steps += 1
-        return np.zeros(2, np.float32), 0.5, self.steps == self.length, False, {}
+        told = {"is_success": self.steps == 3} if self.kind == "told" else {}
+        return np.zeros(2, np.float32), 0.5, self.steps == self.length, False, told
 
     def render(self):
         if self.kind == "crash":
@@ -50,7 +51,7 @@ class Blind(Drawn):
     def __init__(self, render_mode=None):
         super().__init__(None)
 
-for name, arguments in {"Drawn": {}, "Crash": {"kind": "crash"}, "Broken": {"kind": "broken"}}.items():
+for name, arguments in {"Drawn": {}, "Crash": {"kind": "crash"}, "Broken": {"kind": "broken"}, "Told": {"kind": "told"}}.items():
     gymnasium.register(f"{name}-v0", Drawn, kwargs=arguments)
 gymnasium.register("Blind-v0", Blind)
 """
@@ -88,7 +89,9 @@ def test_an_episode_at_the_speed_of_real_time(module, tmp_path):
     policy, out = constant_policy(2, 1, 2.0), tmp_path / "new" / "video.mp4"
     result = record_video(f"{module}:Drawn-v0", policy, out, seed=3, frames_per_second=10)
     # 50 steps a second, 10 frames a second: every fifth of 30 steps, and the first.
-    assert result == (out, 15.0, 30, 7, 10.0)
+    assert result == (out, 15.0, 30, 7, 10.0, None)
+    assert record_video(f"{module}:Told-v0", policy, out, seed=3, frames_per_second=10).success is True
+    assert record_video(f"{module}:Told-v0,length=2", policy, out, seed=3, frames_per_second=10).success is False
     about, pictures = frames(out, 96, 64)
     for word in ("h264", "yuv420p", "96x64", "10 fps"):
         assert word in about

@@ -152,9 +152,10 @@ def list_table(folder: Path) -> Table:
     table.add_column("run", overflow="fold", min_width=12)
     table.add_column("settings", overflow="fold")
     table.add_column("steps", no_wrap=True)
-    table.add_column("returns of seeds", overflow="fold")
-    table.add_column("verdicts", no_wrap=True)
     rows = run_rows(folder)
+    told = any(isinstance(row, RunRow) and any(v is not None for v in row.last_successes) for row in rows)
+    table.add_column("returns,\nsuccess" if told else "returns of seeds", overflow="fold")
+    table.add_column("verdicts", no_wrap=True)
     for row in rows:
         if not isinstance(row, RunRow):
             table.add_row(Text(printable(_relative(row[0], folder))), "", "", Text(printable(row[1]), style="red"), "")
@@ -166,7 +167,7 @@ def list_table(folder: Path) -> Table:
             lines = []
         if told:
             kept, last = (_numbers(values, ".0%") for values in (row.kept_successes, row.last_successes))
-            lines += [f"kept {kept} succeed", f"last {last} succeed"]
+            lines += [f"kept {kept}", f"last {last}"]
         returns = Text("\n".join(lines))
         if row.problem:
             returns.append(f"\n{printable(row.problem)}", style="red")
