@@ -159,13 +159,13 @@ def table(results: Path, study: str) -> list[str]:
     rows = []
     for name, mine in cells.items():
         returns = [row["last_return"] for row in mine]
-        curves = [row for row in rounds if row["method"] == begins + name]
+        curves = [row for row in rounds if row["method"] == begins + name and row["seed"] in numbers[name]]
         shares = [late(curves, column) for column in ("filtered_share", "outlier_share")]
         expert, policy = (late(curves, f"expert_probability_{side}") for side in ("expert", "policy"))
         rows.append(
             [
                 named(name),
-                f"{min(row['steps'] for row in mine):,.0f}",
+                f"{max(row['steps'] for row in mine):,.0f}",
                 dead(mine),
                 f"{inactive(mine)} of {len(mine)}",
                 f"{median(returns):.0f} ({min(returns):.0f} to {max(returns):.0f})",
