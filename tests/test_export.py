@@ -73,6 +73,13 @@ def test_the_card_says_where_a_policy_comes_from(folder, tmp_path, monkeypatch):
     assert card["sha256"] == file_sha256(path)
     assert (card["environment"], card["seed"], card["return_mean"], card["policy"]) == ("Pendulum-v1", 1, 11.0, "best")
     assert card["config"]["seeds"] == 2
+    # It is given away: of files the name, without the folders of whoever trained.
+    stored = json.loads((folder / run_folder.CONFIG).read_text())
+    for given, told in (("/home/me/secret/mine.npz", "mine.npz"), ("minari:a/b-v0", "minari:a/b-v0")):
+        stored["config"]["demonstrations"] = given
+        run_folder.write_json(folder / run_folder.CONFIG, stored)
+        path = credo.export(folder, "numpy", out=tmp_path / f"{told.replace('/', '')}.safetensors")
+        assert json.loads(path.with_suffix(".json").read_text())["config"]["demonstrations"] == told
 
 
 def test_a_policy_file_is_exported_too(folder, tmp_path):

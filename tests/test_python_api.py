@@ -219,7 +219,7 @@ def test_a_run_whose_demonstrations_moved_or_that_has_not_begun_says_so(tmp_path
     config = api._merged(credo.preset("fast"), None, {"demonstrations": "gone/mine.npz"})
     run_folder.create(tmp_path / "run", config, {}, "test")
     with pytest.raises(
-        CredoError, match=r"demonstrations: gone/mine.npz, which the run began with, is not there .*--demos"
+        CredoError, match=r"demonstrations: gone/mine.npz, which the run learns from, is not there .*--demos"
     ):
         credo.resume(tmp_path / "run")
     # Only what a run reads has to be there, and "@" may stand in a path.
@@ -231,6 +231,13 @@ def test_a_run_whose_demonstrations_moved_or_that_has_not_begun_says_so(tmp_path
     for name, settings in (("there", there), ("own", own)):
         run_folder.create(tmp_path / name, settings, {}, "test")
         assert api.going_on(tmp_path / name, None, None, None, None) == settings
+    run_folder.write_json(tmp_path / "own" / "summary.json", {"state": "done", "steps": 1984})
+    for steps in (1984, 2560):
+        assert api.going_on(tmp_path / "own", steps, None, None, None).steps == steps
+    with pytest.raises(
+        CredoError, match=r"steps: 1,000 asked for, but the run in .*own has done 1,984 already; give more"
+    ):
+        api.going_on(tmp_path / "own", 1_000, None, None, None)
     (tmp_path / "begun" / "metrics").mkdir(parents=True)
     with pytest.raises(CredoError, match="holds nothing to go on with yet; give the whole command once more"):
         credo.resume(tmp_path / "begun")

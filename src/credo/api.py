@@ -29,7 +29,7 @@ from credo.files import as_path
 from credo.policies import Policy, load_policy
 from credo.preparation import Prepared, prepare
 from credo.presets import DEFAULT, EXPERT, preset
-from credo.types import CredoError, printable
+from credo.types import CredoError, is_number, printable
 
 if TYPE_CHECKING:
     from credo.reports.loggers import LoggerName
@@ -231,7 +231,7 @@ def going_on(
         file = parse_request(config.demonstrations).name
         if Path(file).suffix and not os.path.lexists(file):
             raise CredoError(
-                f"demonstrations: {config.demonstrations}, which the run began with, is not there (from this folder); "
+                f"demonstrations: {config.demonstrations}, which the run learns from, is not there (from this folder); "
                 "say where it is with --demos, or demonstrations= in Python"
             )
     doubt = needs_trust(config.environment) if environment is None else None
@@ -244,6 +244,9 @@ def going_on(
         raise CredoError(
             f"environment: {source_name(environment)} given, but the run in {folder} is of {config.environment}"
         )
+    done = 0 if config.clones else run_folder.read_summary(folder).get("steps")
+    if steps is not None and is_number(done) and steps < done:
+        raise CredoError(f"steps: {steps:,} asked for, but the run in {folder} has done {done:,} already; give more")
     changes: dict[str, Any] = {"steps": steps, "seeds": seeds, "demonstrations": demonstrations}
     return dataclasses.replace(config, **{name: value for name, value in changes.items() if value is not None})
 

@@ -97,7 +97,7 @@ def _chosen(source: Run | Policy | str | Path, seed: int | None, which: str) -> 
     told = source.summary.get("seeds", {}).get(str(number), {})
     card = _about(chosen) | {
         "run": stored.get("id"),
-        "config": stored.get("config"),
+        "config": _without_folders(stored.get("config")),
         "versions": stored.get("versions"),
         "demonstrations": stored.get("demonstrations"),
         "seed": number,
@@ -105,6 +105,16 @@ def _chosen(source: Run | Policy | str | Path, seed: int | None, which: str) -> 
         "return_mean": told.get("selected_return" if which == "best" else "final_return"),
     }
     return chosen, f"{source.folder.resolve().name}-seed-{number}-{which}", card
+
+
+def _without_folders(config: Any) -> Any:
+    """The settings without the folders of whoever trained: a card is given away."""
+    if not isinstance(config, dict):
+        return config
+    return {
+        name: Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
+        for name, value in config.items()
+    }
 
 
 def _about(policy: Policy) -> dict[str, Any]:

@@ -114,6 +114,7 @@ def test_values_are_json_or_pythons_words_or_text(text, value):
         ("Pendulum-v1,h=3", "Pendulum-v1 has no argument 'h'; it takes g, max_episode_steps"),
         ("Hopper-v5,skip=3", "Hopper-v5 has no argument 'skip'; it takes xml_file, frame_skip, "),
         ("Hopper-v5,max_episode_steps=0", "could not be built .ValueError: Expect the `max_episode_steps` to be"),
+        ("./my_cell.py:Arm-v0", "'./my_cell.py' is a path; a module is named as Python does, my_cell:Id"),
         ("Hoper-v5,frame_skip=3", "'Hoper-v5,frame_skip=3' is not a registered environment; did you mean 'Hopper-v5'"),
     ],
 )

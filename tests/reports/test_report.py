@@ -177,6 +177,15 @@ def test_numbers_by_hand(make_run, tmp_path):
     samples = by_name["samples"].rows[0]
     assert samples[2:4] == ("1 of 3", "never")
     assert {role: seed.row.seed for role, seed in chosen_seeds(cell).items()} == {"median": 1, "worst": 2}
+    # Of one verdict the one that succeeds least is the worst, whatever it returns.
+    alike = {
+        number: seed._replace(
+            verdict=seed.verdict._replace(kind="weak"), row=dataclasses.replace(seed.row, final_success=success)
+        )
+        for (number, seed), success in zip(cell.seeds.items(), (0.2, 0.8, 0.4), strict=True)
+    }
+    chosen = chosen_seeds(dataclasses.replace(cell, seeds=alike))
+    assert {role: seed.row.seed for role, seed in chosen.items()} == {"median": 2, "worst": 0}
 
 
 def test_without_a_reward_the_report_stands_on_the_distance(make_run, tmp_path):

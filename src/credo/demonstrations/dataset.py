@@ -283,7 +283,7 @@ class Demonstrations:
         Each side has at least one episode; a single episode goes to both sides and ``shared`` says so.
         """
         if not 0 < fraction < 1:
-            raise CredoError(f"demonstrations: held-out fraction {fraction}: a number between 0 and 1 expected")
+            raise CredoError(f"demonstrations: fraction {fraction} to hold out: a number between 0 and 1 expected")
         if self.episodes == 1:
             return Split(self, self, shared=True)
         held = min(max(round(self.episodes * fraction), 1), self.episodes - 1)

@@ -159,6 +159,9 @@ def _arguments_of(identifier: str) -> str:
 
 
 def _import_module(source: str, module: str) -> None:
+    if "/" in module or "\\" in module:
+        name = re.split(r"[/\\]", module)[-1].removesuffix(".py")
+        raise CredoError(f"environment: '{source}': '{module}' is a path; a module is named as Python does, {name}:Id")
     try:
         importlib.import_module(module)
     except (Exception, SystemExit) as error:  # a script may end itself

@@ -43,7 +43,7 @@ def write_clips(
 
 
 def chosen_seeds(cell: Cell) -> dict[str, SeedResult]:
-    """The seed in the middle and the worst, by verdict and then by the last return (or distance)."""
+    """The seed in the middle and the worst, by verdict and then by the last success, return or distance."""
     ordered = sorted(cell.seeds.values(), key=_badness)
     if not ordered:
         return {}
@@ -52,10 +52,12 @@ def chosen_seeds(cell: Cell) -> dict[str, SeedResult]:
 
 
 def _badness(seed: SeedResult) -> tuple[int, float]:
-    if seed.row.final_return is not None:
-        return KINDS.index(seed.verdict.kind), -seed.row.final_return
+    kind = KINDS.index(seed.verdict.kind)
+    for told in (seed.row.final_success, seed.row.final_return):
+        if told is not None:
+            return kind, -told
     distance = seed.curves.get("distance")
-    return KINDS.index(seed.verdict.kind), float("inf") if distance is None else float(distance.value[-1])
+    return kind, float("inf") if distance is None else float(distance.value[-1])
 
 
 def _clip(seed: SeedResult, title: str, path: Path, trusted: Sequence[str]) -> Clip:
