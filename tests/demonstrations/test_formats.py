@@ -18,7 +18,6 @@ from credo.demonstrations import (
     ReadOptions,
     from_transitions,
     load_demonstrations,
-    merge,
     read_file,
     write_file,
 )
@@ -337,27 +336,6 @@ def test_lerobot(fixed, expected, tmp_path):
         assert (episode.terminated, episode.truncated) == (False, True)
     np.testing.assert_allclose(found.action[:3], scaled(expected["actions"][:3]), atol=1e-6)
     np.testing.assert_allclose(found.returns[2], expected["rewards"][10:].sum(), rtol=1e-6)
-
-
-def test_merge(make_demonstrations):
-    one, two = make_demonstrations([5, 9]), make_demonstrations([4], seed=1)
-    both = merge([one, two])
-    assert both.select_episodes([0, 1]).sha256 == one.sha256
-    assert both.select_episodes([2]).sha256 == two.sha256
-    thin = merge([one.subsample(2, 0), two])
-    assert thin.select_episodes([2]).sha256 == two.sha256
-    assert merge([one, replace(two, reward=None, returns=None)]).reward is None
-    for other, message in (
-        (replace(two, environment="Other-v0"), "is of Other-v0"),
-        (replace(two, action_bounds=None), "another action box"),
-        (replace(two, action=two.action[:, :1], action_bounds=None), "action_size 1"),
-    ):
-        with pytest.raises(CredoError, match=message):
-            merge([one, other])
-    nameless, elsewhere = replace(one, environment=""), replace(two, environment="Other-v0")
-    assert merge([nameless, two]).environment == two.environment
-    with pytest.raises(CredoError, match=rf"part 2 \(made up\) is of Other-v0, part 1 of {two.environment}; .*--env"):
-        merge([nameless, two, elsewhere])
 
 
 def test_table_of_formats_is_documented():

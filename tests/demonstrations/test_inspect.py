@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from credo.demonstrations import from_transitions, inspect, lines
-from credo.demonstrations.combine import ended_early
 from credo.demonstrations.formats.table import read_file
 from credo.demonstrations.inspect import beyond_bounds, doubtful_ends
 from credo.types import EnvironmentSpec
@@ -157,23 +156,6 @@ def test_observations_beyond_what_the_environment_declares_are_told(make_demonst
     assert told(replace(d, observation=once), wide) == []
     low = np.stack([largest + 1, largest + 2])  # all below
     assert "in dimensions 0, 1, 2" in told(d, low)[0]
-
-
-def test_episodes_of_which_none_is_said_to_end_are_told_and_may_be_counted_as_ended(make_demonstrations):
-    d = make_demonstrations([4, 6, 9])
-    d = replace(d, terminated=np.zeros(19, bool), truncated=np.isin(np.arange(19), (3, 9, 18)))
-    (line,) = doubtful_ends(d, 20)
-    assert line.startswith("terminated: no episode is, though all end before the limit of 20 steps (4 to 9 steps)")
-    assert "are of different lengths (4 to 9 steps)" in doubtful_ends(d)[0]
-    assert doubtful_ends(d, 9) == []  # the last one reached it
-    ended, count = ended_early(d, 9)
-    assert count == 2
-    assert np.flatnonzero(ended.terminated).tolist() == [3, 9]
-    assert np.flatnonzero(ended.truncated).tolist() == [18]
-    assert doubtful_ends(ended, 20) == []
-    assert ended_early(d, None)[1] == 3
-    assert not d.terminated.any()
-    np.testing.assert_array_equal(ended.observation, d.observation)
 
 
 def test_rewards_that_are_all_0_tell_nothing(make_demonstrations):

@@ -50,11 +50,14 @@ class Board:
         self.peak: dict[int, float] = {}
         self.evaluated: dict[int, float] = {}
         self.told = time.monotonic()
+        self.successes = False
+        """Whether the environment tells success."""
 
     def update(self, progress: Progress) -> None:
         """Take in one round."""
         self.progress = progress
         for seed in progress.seeds:
+            self.successes |= not math.isnan((seed.last or {}).get("success_rate", math.nan))
             step = (seed.last or {}).get("step", 0.0)
             if self.evaluated.get(seed.number) != step:
                 self.evaluated[seed.number] = step
@@ -81,15 +84,11 @@ class Board:
 
     def names(self) -> tuple[str, ...]:
         """Of the columns; success where the environment tells it."""
-        success = ("success",) if self._successes() else ()
+        success = ("success",) if self.successes else ()
         return (
             *("seed", "return", *success, "distance"),
             *("P(expert) on expert", "on policy", "actor gradient", "filtered"),
         )
-
-    def _successes(self) -> bool:
-        seeds = self.progress.seeds if self.progress else ()
-        return any(not math.isnan((seed.last or {}).get("success_rate", math.nan)) for seed in seeds)
 
     def cells(self, seed) -> list[str]:
         """One seed's row, as ``names`` says; the gradient is its peak since the last evaluation."""
@@ -100,7 +99,7 @@ class Board:
         return [
             str(seed.number),
             number(last.get("return_mean"), 0),
-            *([share(last.get("success_rate"))] if self._successes() else []),
+            *([share(last.get("success_rate"))] if self.successes else []),
             number(last.get("occupancy_distance"), 3),
             number(row.get("expert_probability_expert"), 3),
             number(row.get("expert_probability_policy"), 3),

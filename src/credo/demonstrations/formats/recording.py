@@ -138,7 +138,8 @@ def gather(recording: Recording, path: Path, options: ReadOptions, source: str) 
         action[place] = _scaled(episode.action[chosen], None if recording.scaled else bounds)
         if options.clip:
             size = np.abs(action[place])
-            clipped, farthest = clipped + int((size > 1).sum()), max(farthest, float(size.max(initial=0.0)))
+            clipped += int((size > 1 + validate.ACTION_TOLERANCE).sum())
+            farthest = max(farthest, float(size.max(initial=0.0)))
             action[place] = np.clip(action[place], -1, 1)
         jumps = np.ones(len(following), bool)
         if options.stride == 1:
