@@ -277,7 +277,7 @@ def test_a_stop_in_the_middle_of_an_evaluation_leaves_it_for_later(rewarded, tmp
             Stopping.steps += 1
             if Stopping.steps == 128 + 30:  # the training's steps until then, and some of the evaluation's
                 terminate()
-                time.sleep(0.5)  # the handler, in the main thread, may not be through
+                time.sleep(3)  # the handler, in the main thread, may not be through
             return super().step(action)
 
     def pendulum():
