@@ -5,17 +5,19 @@ r"""A reward and a regulariser of one's own, registered from outside the package
 The same from the command line, in this folder:
 
     credo imitate --plugin own_reward --reward gentle --threshold 0.98 --demos hopper-expert:5 --steps 20000 \
-        --discriminator.regularisers centred gradient-penalty
+        --discriminator.regularisers centred,strength=0.05 gradient-penalty
 """
 
 import math
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 
 import credo
+from credo.config.limits import NotNegative
 
 
 @credo.register_reward("gentle", bounds=(-1.0, 1.0), inverse=lambda reward: 2.0 * math.atanh(reward))
@@ -24,12 +26,20 @@ def gentle(logit: jax.Array) -> jax.Array:
     return jnp.tanh(logit / 2)
 
 
-@credo.register_regulariser("centred")
-def centred(loss, logit, settings):
+@dataclass(frozen=True)
+class Pull:
+    """Settings that a run may change behind the regulariser's name."""
+
+    strength: NotNegative = 0.01
+
+
+@credo.register_regulariser("centred", settings=Pull())
+def centred(loss, logit, config, settings):
     """Pulls the mean logit of the policy's samples to 0."""
 
     def wrapped(network, expert, policy, key):
-        return loss(network, expert, policy, key) + 0.01 * jnp.square(jnp.mean(logit(network, policy.inputs)))
+        mean = jnp.mean(logit(network, policy.inputs))
+        return loss(network, expert, policy, key) + settings.strength * jnp.square(mean)
 
     return wrapped
 
@@ -40,7 +50,7 @@ def main(folder: Path, steps: int = 20_000) -> None:
         demonstrations="hopper-expert:5",
         reward="gentle",
         credo={"threshold": 0.98},
-        discriminator={"regularisers": ("centred", "gradient-penalty")},
+        discriminator={"regularisers": ("centred,strength=0.05", "gradient-penalty")},
         steps=steps,
         out=folder,
     )

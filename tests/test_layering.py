@@ -13,6 +13,7 @@ SOURCE = Path(credo.__file__).parent
 LAYERS = (
     (
         "types",
+        "arguments",
         "environment_name",
         "files",
         "config",
@@ -46,6 +47,7 @@ WITHOUT_JAX = (
     "config",
     "presets",
     "policies",
+    "arguments",
     "environment_name",
     "demonstrations",
     "environments",

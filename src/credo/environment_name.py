@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
-import json
-import re
 from typing import Any, NamedTuple
 
+from credo.arguments import joined, read_arguments
 from credo.types import CredoError
 
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
-_WORDS = {"True": True, "False": False, "None": None}
 _OURS = ("id", "render_mode", "disable_env_checker")
 """What Credo itself gives to gymnasium.make."""
 
@@ -30,41 +26,26 @@ class EnvironmentName(NamedTuple):
 def parse_name(text: str) -> EnvironmentName:
     """Split ``module:Id,argument=value,...``.
 
-    A value is JSON (``0.1``, ``false``, ``[0.7,2.0]``, ``"text, with a comma"``); Python's True, False and None and its
-    other ways to write a number are taken, too, and anything else up to the next comma is text. Nothing is evaluated.
-    The name of a factory (``Arm(size=3)``) is an id without arguments.
+    Values are those of ``credo.arguments``. The name of a factory (``Arm(size=3)``) is an id without arguments.
 
     Raises:
         CredoError: what follows a comma is not ``argument=value``, a name is there twice, or is one that Credo sets.
     """
     head, comma, rest = _head(text)
     module, _, identifier = head.strip().rpartition(":")
-    arguments: dict[str, Any] = {}
-    while comma:
-        name, equals, value = rest.partition("=")
-        name = name.strip()
-        if not equals or not name.isidentifier():
-            given = rest.partition(",")[0].strip()
-            raise CredoError(
-                f"environment: {text!r}: {given!r} is not argument=value; what follows the id must be ,argument=value"
-            )
+    arguments = read_arguments(rest, f"environment: {text!r}") if comma else {}
+    for name in arguments:
         if name in _OURS:
             raise CredoError(f"environment: {text!r}: {name} is set by Credo; leave it out")
-        if name in arguments:
-            raise CredoError(f"environment: {text!r}: {name} is there twice; give it once")
-        arguments[name], comma, rest = _value(value)
+        if "." in name:
+            raise CredoError(f"environment: {text!r}: {name} is no argument's name; argument=value must follow the id")
     return EnvironmentName(module, identifier, arguments)
 
 
 def canonical(text: str) -> str:
     """The one spelling of a name: arguments in alphabetical order, without spaces, numbers as JSON writes them."""
     module, identifier, arguments = parse_name(text)
-    words = [f"{module}:{identifier}" if module else identifier]
-    for name in sorted(arguments):
-        value = arguments[name]
-        plain = isinstance(value, str) and value != "" and _value(value) == (value, "", "")
-        words.append(f"{name}={value if plain else json.dumps(value, ensure_ascii=False, separators=(',', ':'))}")
-    return ",".join(words)
+    return joined(f"{module}:{identifier}" if module else identifier, arguments)
 
 
 def plain_id(environment: str) -> str:
@@ -114,18 +95,3 @@ def _holds_text(value: Any) -> bool:
     if isinstance(value, list | dict):
         return any(map(_holds_text, [*value, *value.values()] if isinstance(value, dict) else value))
     return isinstance(value, str)
-
-
-def _value(text: str) -> tuple[Any, str, str]:
-    """The value that a text begins with, the comma after it (or nothing) and the rest."""
-    with contextlib.suppress(ValueError, RecursionError):
-        text = text.lstrip()
-        value, end = json.JSONDecoder().raw_decode(text)
-        rest = text[end:].lstrip()
-        if rest[:1] in ("", ","):
-            return value, rest[:1], rest[1:]
-    word, comma, rest = text.partition(",")
-    word = word.strip()
-    if word in _WORDS:
-        return _WORDS[word], comma, rest
-    return float(word) if _NUMBER.fullmatch(word) else word, comma, rest

@@ -15,14 +15,14 @@ import typing
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from credo.config import DiscriminatorConfig, LearnerName, RegulariserName, RewardName, RunConfig
+from credo.config import LearnerName, RegulariserName, RewardName, RunConfig
 from credo.config.codec import to_dict
 from credo.config.names import PLUGIN_NAME, REGISTERED, Kind, Registered
 from credo.config.own import check_settings
 from credo.types import CredoError, one_line
 
 if TYPE_CHECKING:
-    from credo.discriminator.losses import Logit, Loss
+    from credo.discriminator.losses import Loss
     from credo.learners import Learner
 
 GROUP = "credo.plugins"
@@ -33,47 +33,80 @@ _BUILT_IN: dict[Kind, Any] = {"learner": LearnerName, "reward": RewardName, "reg
 def register_reward(
     name: str,
     *,
-    bounds: tuple[float, float],
-    inverse: Callable[[float], float] | None = None,
+    bounds: tuple[float, float] | Callable[[Any], tuple[float, float]],
+    inverse: Callable[..., float] | None = None,
     formula: str = "",
-) -> Callable[[Callable[[Any], Any]], Callable[[Any], Any]]:
+    settings: Any = None,
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Decorator: a reward, from a function of logits [...] in JAX.
 
     ``bounds`` are its infimum and supremum. ``inverse``, from a reward to its logit (host floats), says that the reward
-    rises with the logit; without one CREDO takes no threshold in rewards. ``formula`` is for people.
+    rises with the logit; without one CREDO takes no threshold in rewards. ``formula`` is for people. With ``settings``,
+    an instance of a frozen dataclass, the functions are given them as a second argument, ``bounds`` may be a function
+    of them, and a run changes them behind the name: ``name,setting=value``.
     """
-
-    low, high = bounds if isinstance(bounds, tuple | list) and len(bounds) == 2 else (math.nan, math.nan)
-    if not (all(isinstance(bound, int | float) for bound in (low, high)) and low < high):
-        raise CredoError(f"reward {name}: bounds {bounds!r}; (lowest, highest) expected, infinite where there is none")
     if inverse is not None and not callable(inverse):
         raise CredoError(f"reward {name}: inverse {inverse!r}; a function from a reward to its logit expected")
+    _check_own(f"reward {name}", settings)
+    if settings is None:
+        _check_bounds(name, bounds)
 
-    def register(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def register(function: Callable[..., Any]) -> Callable[..., Any]:
         from credo.discriminator.rewards import REWARDS, Reward
 
-        _enter("reward", name, Registered(_source(function), rising=inverse is not None))
-        REWARDS[name] = Reward(function, inverse, bounds, formula)
+        def of(own: Any) -> Reward:
+            try:
+                limits = _check_bounds(name, bounds(own) if callable(bounds) else bounds)
+            except CredoError:
+                raise
+            except Exception as error:  # a stranger's code may fail in any way
+                raise CredoError(f"reward {name}: bounds: {type(error).__name__}: {one_line(error, 300)}") from error
+            there = None if inverse is None else lambda reward: inverse(reward, own)
+            return Reward(lambda logit: function(logit, own), there, limits, formula, of)
+
+        entry = Registered(_source(function), settings, rising=inverse is not None)
+        if settings is None:
+            made = Reward(function, inverse, typing.cast(tuple[float, float], bounds), formula)
+        else:
+            made = of(settings)
+        _enter("reward", name, entry)
+        REWARDS[name] = made
         return function
 
     return register
 
 
+def _check_bounds(name: str, bounds: Any) -> tuple[float, float]:
+    low, high = bounds if isinstance(bounds, tuple | list) and len(bounds) == 2 else (math.nan, math.nan)
+    if not (all(isinstance(bound, int | float) for bound in (low, high)) and low < high):
+        raise CredoError(f"reward {name}: bounds {bounds!r}; (lowest, highest) expected, infinite where there is none")
+    return low, high
+
+
 def register_regulariser(
-    name: str, **parts: Callable[..., Any]
-) -> Callable[[Callable[[Loss, Logit, DiscriminatorConfig], Loss]], Any]:
-    """Decorator: a regulariser, from a function that wraps the discriminator's loss: (loss, logit, settings) -> loss.
+    name: str, *, settings: Any = None, **parts: Callable[..., Any]
+) -> Callable[[Callable[..., Loss]], Any]:
+    """Decorator: a regulariser, from a function that wraps the discriminator's loss: (loss, logit, config) -> loss.
 
     ``parts`` are other parts of ``credo.discriminator.regularisers.Regulariser``, such as ``output`` or ``network``.
+    With ``settings``, an instance of a frozen dataclass, each of these functions is given them as a last argument,
+    and a run changes them behind the name: ``name,setting=value``.
     """
     if not isinstance(name, str):
         raise CredoError('regulariser: it has no name; give one, @credo.register_regulariser("my-regulariser")')
+    _check_own(f"regulariser {name}", settings)
 
-    def register(function: Callable[[Loss, Logit, DiscriminatorConfig], Loss]) -> Any:
+    def register(function: Callable[..., Loss]) -> Any:
         from credo.discriminator.regularisers import REGULARISERS, Regulariser
 
-        _enter("regulariser", name, Registered(_source(function)))
-        REGULARISERS[name] = Regulariser(loss=function, **parts)
+        def of(own: Any) -> Regulariser:
+            def given(part: Callable[..., Any]) -> Callable[..., Any]:
+                return lambda *arguments: part(*arguments, own)
+
+            return Regulariser(**{part: given(each) for part, each in ({"loss": function} | parts).items()}, of=of)
+
+        _enter("regulariser", name, Registered(_source(function), settings))
+        REGULARISERS[name] = Regulariser(loss=function, **parts) if settings is None else of(settings)
         return function
 
     return register
@@ -95,11 +128,7 @@ def register_learner(
     held = {field.name for field in dataclasses.fields(settings)} if dataclasses.is_dataclass(settings) else set()
     if isinstance(settings, type) or not set(needed) <= held:
         raise CredoError(f"learner {name}: settings must be an instance of a dataclass with {' and '.join(needed)}")
-    try:
-        to_dict(settings)
-    except TypeError as error:
-        raise CredoError(f"learner {name}: settings: {error}; numbers, text and lists of them expected") from None
-    check_settings(settings, f"learner {name}: settings.")
+    _check_own(f"learner {name}", settings)
 
     def register(function: Callable[..., Learner]) -> Any:
         from credo.learners import LEARNERS
@@ -109,6 +138,19 @@ def register_learner(
         return function
 
     return register
+
+
+def _check_own(owner: str, settings: Any) -> None:
+    """Refuse what cannot be settings of a plug-in's own; None is for none."""
+    if settings is None:
+        return
+    if not dataclasses.is_dataclass(settings) or isinstance(settings, type):
+        raise CredoError(f"{owner}: settings {settings!r}; an instance of a dataclass expected")
+    try:
+        to_dict(settings)
+    except TypeError as error:
+        raise CredoError(f"{owner}: settings: {error}; numbers, text and lists of them expected") from None
+    check_settings(settings, f"{owner}: settings.")
 
 
 def load(modules: Sequence[str]) -> None:
@@ -134,12 +176,9 @@ def load_installed() -> None:
 
 def used_by(config: RunConfig) -> dict[str, Registered]:
     """The plug-ins of a run, "reward 'mine'" and the like to what is known of them."""
-    names = {"reward": [config.reward], "learner": [config.learner], "regulariser": config.discriminator.regularisers}
     return {
-        f"{kind} {name!r}": entry
-        for kind, of_kind in names.items()
-        for name in of_kind
-        if (entry := REGISTERED[typing.cast(Kind, kind)].get(name)) is not None
+        f"{kind} {name!r}": REGISTERED[typing.cast(Kind, kind)][name]
+        for kind, _, name in (used.partition(".") for used in config.plugins)
     }
 
 

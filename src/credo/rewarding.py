@@ -15,7 +15,7 @@ import numpy as np
 from credo import run_folder
 from credo.config import RunConfig, typed, validate
 from credo.discriminator.logits import perceptron
-from credo.discriminator.regularisers import REGULARISERS, regularised_network
+from credo.discriminator.regularisers import chosen_regularisers, regularised_network
 from credo.policies import load_policy
 from credo.training.relabel import divisor, less_the_actions_cost, reward_of_logit
 from credo.training.state import Constants, make_parts
@@ -142,7 +142,7 @@ def learned_reward(folder: Path, seed: int) -> LearnedReward:
     discriminator = parts.discriminator
     assert discriminator is not None
     settings, layout = config.discriminator, discriminator.layout
-    chosen = [REGULARISERS[name] for name in settings.regularisers]
+    chosen = chosen_regularisers(settings)
     constants = Constants(
         jnp.asarray(policy.observation_mean), jnp.asarray(policy.observation_std), jnp.zeros((0, layout.size))
     )

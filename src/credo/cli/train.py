@@ -87,7 +87,7 @@ def imitate(words: Sequence[str]) -> None:
     words = _gathered(words)
     default = TrainOptions(config=preset(_preset_name(words)), preset=_preset_name(words))
     about = f"Train imitators of demonstrations, many seeds side by side. Presets: {', '.join(PRESETS)}."
-    _train(parse(TrainOptions, words, "imitate", about + _own_learners(words), default), default.config)
+    _train(parse(TrainOptions, words, "imitate", about + _own_settings(words), default), default.config)
 
 
 def expert(words: Sequence[str]) -> None:
@@ -95,7 +95,7 @@ def expert(words: Sequence[str]) -> None:
     words = _gathered(words)
     about = "Train an expert from the environment's own reward, in the same loop as imitators."
     default = TrainOptions(config=_expert_settings(_preset_name(words, EXPERT_NAME)), preset=EXPERT_NAME)
-    options = parse(TrainOptions, words, "expert", about + _own_learners(words), default)
+    options = parse(TrainOptions, words, "expert", about + _own_settings(words), default)
     if options.config.imitates:
         raise CredoError(f"reward: {options.config.reward!r} needs demonstrations; use credo imitate")
     if options.config.demonstrations:
@@ -120,14 +120,17 @@ def _gathered(words: Sequence[str]) -> list[str]:
     return kept + ([option, *given] if given or option in words else [])
 
 
-def _own_learners(words: Sequence[str]) -> str:
-    """For the help: what --learner-settings may change of the learners that plug-ins have registered."""
+def _own_settings(words: Sequence[str]) -> str:
+    """For the help: what may be changed of the learners, rewards and regularisers that plug-ins have registered."""
     if not {"-h", "--help"} & set(words):
         return ""
-    return "".join(
-        f"\n\n--learner-settings of {name}: {described(entry.settings)}"
-        for name, entry in REGISTERED["learner"].items()
-    )
+    lines = [
+        f"--learner-settings of {name}: {described(entry.settings)}" for name, entry in REGISTERED["learner"].items()
+    ]
+    for kind in ("reward", "regulariser"):
+        entries = [(name, entry.settings) for name, entry in REGISTERED[kind].items() if entry.settings is not None]
+        lines += [f"{kind} {name}: {name},{described(own).replace(' ', ',')}" for name, own in entries]
+    return "".join(f"\n\n{line}" for line in lines)
 
 
 def _expert_settings(name: str) -> RunConfig:

@@ -25,7 +25,7 @@ class Registered(NamedTuple):
     source: str
     """module:name of the code, which is part of a run's identity."""
     settings: Any = None
-    """A learner's own settings."""
+    """Its own settings, a dataclass; None: it has none."""
     rising: bool = True
     """Whether a reward rises with the logit."""
     on_policy: bool = False
@@ -34,6 +34,18 @@ class Registered(NamedTuple):
 
 REGISTERED: dict[Kind, dict[str, Registered]] = {"learner": {}, "reward": {}, "regulariser": {}}
 """Kind to name to entry."""
+
+
+def plain_name(text: str) -> str:
+    """The name in ``name,setting=value``, as a reward or a regulariser may be given."""
+    return text.partition(",")[0].strip()
+
+
+class _Known(tuple[str, ...]):
+    """Names, among which is each of them with settings behind it."""
+
+    def __contains__(self, text: object) -> bool:
+        return isinstance(text, str) and tuple.__contains__(self, plain_name(text))
 
 
 @dataclass(frozen=True)
@@ -50,9 +62,10 @@ class Names:
 
     def check(self, value: str, where: str, also: frozenset[str] = frozenset()) -> None:
         """Refuse (CredoError) a name that nobody knows; ``also`` are names of plug-ins to let pass."""
-        if value not in self.known and not (value in also and PLUGIN_NAME.fullmatch(value)):
+        name = value if self.kind == "learner" else plain_name(value)
+        if name not in self.known and not (name in also and PLUGIN_NAME.fullmatch(name)):
             known = ", ".join(self.known)
-            raise CredoError(f"{where}: {value!r} is not one of {known} (--plugin MODULE imports others)")
+            raise CredoError(f"{where}: {name!r} is not one of {known} (--plugin MODULE imports others)")
 
 
 class Choice(tyro.constructors.PrimitiveConstructorSpec[str]):
@@ -68,7 +81,7 @@ class Choice(tyro.constructors.PrimitiveConstructorSpec[str]):
 
     @property
     def choices(self) -> tuple[str, ...]:
-        return self.names.known
+        return self.names.known if self.names.kind == "learner" else _Known(self.names.known)
 
     @property
     def metavar(self) -> str:

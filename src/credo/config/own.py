@@ -1,4 +1,5 @@
-"""Settings of a plug-in's learner by name and text, which change those that it is registered with."""
+"""A plug-in's own settings by name, which change those that it is registered with: of a learner in
+``learner_settings``, of a reward or a regulariser behind its name, ``name,setting=value``."""
 
 from __future__ import annotations
 
@@ -10,8 +11,10 @@ import typing
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from credo.arguments import joined, read_arguments
 from credo.config.codec import as_json, convert, to_dict
 from credo.config.limits import check_limits, refuse
+from credo.config.names import REGISTERED, Kind, plain_name
 from credo.types import CredoError, one_line
 
 LEARNER_SETTINGS = "learner_settings"
@@ -19,7 +22,7 @@ LEARNER_SETTINGS = "learner_settings"
 _FINITE = "finite, or None for no bound"
 
 
-def as_words(settings: Mapping[str, Any], before: Sequence[str] = ()) -> tuple[str, ...]:
+def as_words(settings: Mapping[str, Any], before: Sequence[str] = (), where: str = LEARNER_SETTINGS) -> tuple[str, ...]:
     """A table of them, with tables in it, in the form that a run keeps, in place of those of the same name ``before``.
     CredoError for a value that is no number, text or list of them."""
     words = {word.partition("=")[0]: word for word in before}
@@ -27,7 +30,7 @@ def as_words(settings: Mapping[str, Any], before: Sequence[str] = ()) -> tuple[s
         try:
             words[name] = f"{name}={as_json(value)}"
         except TypeError as error:
-            raise CredoError(f"{LEARNER_SETTINGS}.{name}: {error}; numbers, text and lists of them expected") from None
+            raise CredoError(f"{where}.{name}: {error}; numbers, text and lists of them expected") from None
     return tuple(words.values())
 
 
@@ -47,8 +50,33 @@ def described(settings: Any) -> str:
     return " ".join(f"{name}={json.dumps(values[name], separators=(',', ':'))}" for name in names)
 
 
-def applied(settings: Any, words: Sequence[str], learner: str) -> Any:
-    """``settings``, a dataclass, with those replaced that ``words`` name.
+def named_settings(kind: Kind, text: str) -> Any:
+    """The own settings of the reward or regulariser ``text``, as it is registered and as what follows its name changes
+    them; None where it has none. CredoError where they cannot be changed so."""
+    registered = REGISTERED[kind].get(plain_name(text))
+    given = _arguments(kind, text)
+    if registered is None or registered.settings is None:
+        if given:
+            raise CredoError(f"{kind}: {text!r}: {plain_name(text)} has no settings; leave out what follows its name")
+        return None
+    words = as_words(given, where=kind)
+    return applied(registered.settings, words, f"{kind} {plain_name(text)}", f"{kind} {plain_name(text)}: ")
+
+
+def one_spelling(kind: Kind, text: str) -> str:
+    """The name of a reward or regulariser with its settings in alphabetical order."""
+    given = _arguments(kind, text)
+    return joined(plain_name(text), given) if given else text
+
+
+def _arguments(kind: Kind, text: str) -> dict[str, Any]:
+    _, comma, rest = text.partition(",")
+    return read_arguments(rest, f"{kind}: {text!r}") if comma else {}
+
+
+def applied(settings: Any, words: Sequence[str], owner: str, prefix: str = f"{LEARNER_SETTINGS}.") -> Any:
+    """``settings``, a dataclass, with those replaced that ``words`` name; ``owner`` is whose they are, ``prefix`` what
+    their names begin with in errors.
 
     Values are JSON (0.1, true, null, [64,64], "text"); what is no JSON is text. CredoError for an unknown name, a value
     of another type, or one that the dataclass itself refuses, alters, or alters another by.
@@ -61,18 +89,18 @@ def applied(settings: Any, words: Sequence[str], learner: str) -> Any:
         if not equals:
             raise CredoError(f"{LEARNER_SETTINGS}: {word!r}; NAME=VALUE expected")
         if name in given:
-            raise CredoError(f"{LEARNER_SETTINGS}.{name}: given twice")
+            raise CredoError(f"{prefix}{name}: given twice")
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
             meant = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
-            raise CredoError(f"{LEARNER_SETTINGS}.{name}: learner {learner} has no such setting; {meant}")
+            raise CredoError(f"{prefix}{name}: {owner} has no such setting; {meant}")
         given[name] = text
-    changed = _changed(settings, given, "")
+    changed = _changed(settings, given, "", prefix)
     for name in known:
         was, now = _value_of(settings, name), _value_of(changed, name)
         if name not in given and was != now:
             raise CredoError(
-                f"{LEARNER_SETTINGS}: with {' '.join(words)} learner {learner} would have {name} {now!r} in place of "
+                f"{prefix.rstrip('.: ')}: with {' '.join(words)} {owner} would have {name} {now!r} in place of "
                 f"{was!r}; give {name} too"
             )
     return changed
@@ -127,29 +155,27 @@ def _value_of(settings: Any, name: str) -> Any:
     return settings
 
 
-def _changed(part: Any, given: Mapping[str, str], prefix: str) -> Any:
-    """A dataclass with what is given below ``prefix``, all at once: its own checks may be of several settings."""
+def _changed(part: Any, given: Mapping[str, str], below: str, prefix: str) -> Any:
+    """A dataclass with what is given below ``below``, all at once: its own checks may be of several settings."""
     hints, values = typing.get_type_hints(type(part), include_extras=True), dict[str, Any]()
     for field in dataclasses.fields(part):
-        name, now = f"{prefix}{field.name}", getattr(part, field.name)
+        name, now = f"{below}{field.name}", getattr(part, field.name)
         if name in given:
-            asked = _value(given[name], hints[field.name], f"{LEARNER_SETTINGS}.{name}")
+            asked = _value(given[name], hints[field.name], f"{prefix}{name}")
             # 0 and 0.0 are one setting, and would be two identities.
             values[field.name] = now if asked == now and isinstance(now, int | float) else asked
         elif dataclasses.is_dataclass(now) and any(other.startswith(f"{name}.") for other in given):
-            values[field.name] = _changed(now, given, f"{name}.")
+            values[field.name] = _changed(now, given, f"{name}.", prefix)
     if not values:
         return part
-    where = ", ".join(f"{LEARNER_SETTINGS}.{prefix}{name}" for name in values)
+    where = ", ".join(f"{prefix}{below}{name}" for name in values)
     try:
         made = dataclasses.replace(part, **values)
     except Exception as error:  # its own checks, if it has any
         raise CredoError(f"{where}: {type(error).__name__}: {one_line(error, 300)}") from None
     for name, value in values.items():
         if getattr(made, name) != value:
-            raise CredoError(
-                f"{LEARNER_SETTINGS}.{prefix}{name}: {value!r} becomes {getattr(made, name)!r}: it is made of others"
-            )
+            raise CredoError(f"{prefix}{below}{name}: {value!r} becomes {getattr(made, name)!r}: it is made of others")
     return made
 
 

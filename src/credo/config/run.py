@@ -16,8 +16,8 @@ from credo.config.credo import CredoConfig
 from credo.config.discriminator import DiscriminatorConfig, unused_settings
 from credo.config.learners import BCConfig, DDPGConfig, PPOConfig, SACConfig, SD3Config, TD3Config
 from credo.config.limits import Count, Frames, Positive, Seeds, Share, Steps, WholeNumber
-from credo.config.names import REGISTERED, Choice, Kind, Names
-from credo.config.own import applied
+from credo.config.names import REGISTERED, Choice, Kind, Names, plain_name
+from credo.config.own import applied, named_settings, one_spelling
 from credo.environment_name import canonical
 from credo.types import CredoError
 
@@ -176,20 +176,27 @@ class RunConfig:
         registered = REGISTERED["learner"].get(self.learner)
         if registered is None:
             return getattr(self, self.learner)
-        return applied(registered.settings, self.learner_settings, self.learner)
+        return applied(registered.settings, self.learner_settings, f"learner {self.learner}")
 
     @property
     def plugins(self) -> dict[str, str]:
         """What of plug-ins this run uses: kind.name to module:name."""
-        used: dict[Kind, tuple[str, ...]] = {"learner": (self.learner,), "reward": (self.reward,)}
-        if self.adversarial:
-            used["regulariser"] = self.discriminator.regularisers
         return {
             f"{kind}.{name}": REGISTERED[kind][name].source
-            for kind, names in used.items()
-            for name in names
-            if name in REGISTERED[kind]
+            for kind, text in self._names()
+            if (name := plain_name(text)) in REGISTERED[kind]
         }
+
+    @property
+    def plugin_settings(self) -> dict[str, Any]:
+        """The own settings of its rewards and regularisers that have any: kind.name to a dataclass."""
+        found = [(f"{kind}.{plain_name(text)}", kind, text) for kind, text in self._names() if kind != "learner"]
+        return {name: own for name, kind, text in found if (own := named_settings(kind, text)) is not None}
+
+    def _names(self) -> list[tuple[Kind, str]]:
+        regularisers = self.discriminator.regularisers if self.adversarial else ()
+        found: list[tuple[Kind, str]] = [("learner", self.learner), ("reward", self.reward)]
+        return [*found, *(("regulariser", text) for text in regularisers)]
 
     @property
     def discount(self) -> float:
@@ -260,8 +267,13 @@ def identity(config: RunConfig, demonstrations_sha256: str = "", seed_replay_sha
         for name, nothing in (("reward_factor", 1.0), ("action_cost", 0.0)):
             if tree["discriminator"][name] == nothing:
                 del tree["discriminator"][name]
+    tree["reward"] = plain_name(config.reward)
+    if config.adversarial:
+        tree["discriminator"]["regularisers"] = [plain_name(text) for text in config.discriminator.regularisers]
     if config.plugins:
         tree["plugins"] = config.plugins
+        if own := config.plugin_settings:
+            tree["plugin_settings"] = {name: to_dict(settings) for name, settings in own.items()}
         if config.learner in REGISTERED["learner"]:
             tree[config.learner] = to_dict(config.learner_config)
     for name in {"observation_keys", "frame_stack"} - set(config.view):
@@ -276,7 +288,17 @@ def recorded_identity(config: RunConfig, kept: dict[str, Any], *hashes: str) -> 
     """``identity`` of a run that has been, reckoned anew, since a setting that this version has added had its default
     then; but what was a plug-in's is as ``kept``, the identity in its config.json, has it, whatever is registered now.
     """
-    tree = identity(dataclasses.replace(config, learner_settings=()), *hashes)
+    regularisers = tuple(plain_name(text) for text in config.discriminator.regularisers)
+    plain = dataclasses.replace(
+        config,
+        learner_settings=(),
+        reward=plain_name(config.reward),
+        discriminator=dataclasses.replace(config.discriminator, regularisers=regularisers),
+    )
+    tree = identity(plain, *hashes)
+    tree.pop("plugin_settings", None)
+    if isinstance(kept.get("plugin_settings"), dict):
+        tree["plugin_settings"] = kept["plugin_settings"]
     if config.learner not in typing.get_args(LearnerName) and isinstance(kept.get(config.learner), dict):
         tree[config.learner] = kept[config.learner]
     if isinstance(kept.get("plugins"), dict):
@@ -319,8 +341,12 @@ def typed(config: RunConfig) -> RunConfig:
 
 def from_dict(tree: dict[str, Any], where: str = "config", also: frozenset[str] = frozenset()) -> RunConfig:
     """The settings that ``to_dict`` wrote; CredoError on an unknown name or a wrong type. ``also`` are plug-ins' names
-    to let pass, for reading what a run was. The environment's name comes back in its one spelling."""
+    to let pass, for reading what a run was. Names with arguments come back in their one spelling."""
     config = rebuild(tree, RunConfig, where, also)
-    if "," not in config.environment:
-        return config
-    return dataclasses.replace(config, environment=canonical(config.environment))
+    settings = config.discriminator
+    regularisers = tuple(one_spelling("regulariser", text) for text in settings.regularisers)
+    if regularisers != settings.regularisers:
+        settings = dataclasses.replace(settings, regularisers=regularisers)
+    environment = canonical(config.environment) if "," in config.environment else config.environment
+    reward = one_spelling("reward", config.reward)
+    return dataclasses.replace(config, environment=environment, reward=reward, discriminator=settings)

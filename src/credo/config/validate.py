@@ -8,7 +8,7 @@ import typing
 from credo.config.discriminator import needs_density
 from credo.config.learners import PPOConfig, SD3Config, TD3Config
 from credo.config.limits import check_limits, refuse
-from credo.config.names import REGISTERED
+from credo.config.names import REGISTERED, plain_name
 from credo.config.own import LEARNER_SETTINGS, check_settings
 from credo.config.run import LearnerName, RunConfig
 from credo.types import CredoError
@@ -19,7 +19,7 @@ DETERMINISTIC = ("ddpg", "td3", "sd3")
 
 def rises(reward: str) -> bool:
     """Whether a reward rises with the logit."""
-    registered = REGISTERED["reward"].get(reward)
+    registered = REGISTERED["reward"].get(plain_name(reward))
     return reward != "fairl" if registered is None else registered.rising
 
 
@@ -34,6 +34,8 @@ def validate(config: RunConfig) -> None:
     if config.adversarial:
         check_limits(config.discriminator, "discriminator.")
     _check_learner(config)
+    for name, settings in config.plugin_settings.items():
+        check_settings(settings, f"{name.replace('.', ' ', 1)}: ")
     _check_run(config)
     _check_credo(config)
     if config.adversarial:
@@ -155,7 +157,8 @@ def _check_noise(settings: SD3Config, prefix: str) -> None:
 def check_discriminator(config: RunConfig) -> None:
     """What a discriminator cannot do with this learner, reward or each other of its settings."""
     settings = config.discriminator
-    twice = {name for name in settings.regularisers if settings.regularisers.count(name) > 1}
+    names = [plain_name(text) for text in settings.regularisers]
+    twice = {name for name in names if names.count(name) > 1}
     if twice:
         refuse("discriminator.regularisers", settings.regularisers, f"a list that has {min(twice)} once")
     relabelling = sorted({"mixup", "label-smoothing"} & set(settings.regularisers))

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from credo.config import CredoConfig
-from credo.discriminator.rewards import REWARDS
+from credo.discriminator.rewards import find_reward, reward_named
 from credo.types import Array
 
 BLOCK = 512
@@ -33,13 +33,13 @@ def threshold_logit(credo: CredoConfig, reward: str) -> float:
         return credo.threshold
     if credo.threshold_unit == "probability":
         return math.log(credo.threshold) - math.log1p(-credo.threshold)
-    low, high = REWARDS[reward].bounds
-    inverse = REWARDS[reward].inverse
-    if inverse is None or credo.threshold >= high:
+    entry = reward_named(reward)
+    low, high = entry.bounds
+    if entry.inverse is None or credo.threshold >= high:
         return math.inf
     if credo.threshold <= low:
         return -math.inf
-    return inverse(credo.threshold)
+    return entry.inverse(credo.threshold)
 
 
 def reward_cap(credo: CredoConfig, reward: str) -> float:
@@ -49,7 +49,7 @@ def reward_cap(credo: CredoConfig, reward: str) -> float:
     if credo.threshold_unit == "reward":
         return credo.threshold
     with jax.ensure_compile_time_eval():  # the caller may be tracing
-        return float(REWARDS[reward](jnp.float32(threshold_logit(credo, reward))))
+        return float(reward_named(reward)(jnp.float32(threshold_logit(credo, reward))))
 
 
 def filters(credo: CredoConfig) -> bool:
@@ -59,9 +59,10 @@ def filters(credo: CredoConfig) -> bool:
 
 def threshold_warning(credo: CredoConfig, reward: str) -> str | None:
     """One line when the threshold lies outside the reward's range; None when it does something."""
-    if credo.mode == "off" or credo.threshold_unit != "reward" or reward not in REWARDS:
+    found = find_reward(reward)
+    if credo.mode == "off" or credo.threshold_unit != "reward" or found is None:
         return None
-    low, high = REWARDS[reward].bounds
+    low, high = found.bounds
     if credo.threshold >= high:
         return (
             f"threshold {credo.threshold:g} is never reached by reward {reward} (below {high:g}): "

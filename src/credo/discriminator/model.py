@@ -15,7 +15,7 @@ from credo.discriminator.inputs import Layout, make_layout
 from credo.discriminator.logits import LogProb, initialise, make_logit
 from credo.discriminator.losses import Logit, Loss, Samples
 from credo.discriminator.regularisers import (
-    REGULARISERS,
+    chosen_regularisers,
     classification_loss,
     regularised_logit,
     regularised_loss,
@@ -69,7 +69,7 @@ def make_discriminator(
     if config.kind != "gail" and log_prob is None:
         raise CredoError(needs_density(config.kind))
     layout = make_layout(config, observation_size, action_size)
-    chosen = [REGULARISERS[name] for name in config.regularisers]
+    chosen = chosen_regularisers(config)
     optimiser = regularised_optimiser(optax.adam(config.learning_rate), chosen, config)
     filtering = outliers.filters(credo)
     threshold = outliers.threshold_logit(credo, reward)

@@ -18,6 +18,8 @@ import jax.numpy as jnp
 import optax
 
 from credo.config import DiscriminatorConfig
+from credo.config.names import plain_name
+from credo.config.own import named_settings
 from credo.discriminator.logits import Dropped, map_networks
 from credo.discriminator.losses import Logit, Loss, Samples, cross_entropy, expectation, positive_unlabelled
 from credo.networks import Layer, Network
@@ -42,6 +44,8 @@ class Regulariser(NamedTuple):
     """The logit that all see, from the network's own."""
     optimiser: Callable[[optax.GradientTransformation, DiscriminatorConfig], optax.GradientTransformation] | None = None
     """Wraps the optimiser."""
+    of: Callable[[Any], Regulariser] | None = None
+    """Made anew of other settings of its own, where a plug-in's has any."""
 
 
 def interpolates(expert: Samples, policy: Samples, key: Array) -> Array:
@@ -291,6 +295,15 @@ REGULARISERS: dict[str, Regulariser] = {
     "learning-rate-decay": Regulariser(optimiser=learning_rate_decay),
     "instance-noise": Regulariser(loss=instance_noise),
 }
+
+
+def chosen_regularisers(config: DiscriminatorConfig) -> list[Regulariser]:
+    """Those of the settings, in their order, each with its own settings."""
+    chosen = []
+    for text in config.regularisers:
+        regulariser, settings = REGULARISERS[plain_name(text)], named_settings("regulariser", text)
+        chosen.append(regulariser if regulariser.of is None else regulariser.of(settings))
+    return chosen
 
 
 def regularised_logit(logit: Logit, chosen: list[Regulariser], config: DiscriminatorConfig) -> Logit:

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from credo.config.names import plain_name
+from credo.config.own import named_settings
 from credo.environment_name import plain_id
 from credo.types import Array
 
@@ -29,6 +31,8 @@ class Reward(NamedTuple):
     """Infimum and supremum; neither is reached but by a reward that has no inverse."""
     formula: str
     """In the expert probability D."""
+    of: Callable[[Any], Reward] | None = None
+    """Made anew of other settings of its own, where a plug-in's has any."""
 
     def __call__(self, logit: Array) -> Array:
         return self.function(logit)
@@ -76,6 +80,21 @@ REWARDS: dict[str, Reward] = {
 A Divergence Minimization Perspective on Imitation Learning Methods): 1 / e at most, at l = -1; negative for l > 0."""
 
 
+def find_reward(text: str) -> Reward | None:
+    """The reward ``name`` or ``name,setting=value``; None where there is none, as for the environment's own. CredoError
+    for settings that it has not."""
+    reward = REWARDS.get(plain_name(text))
+    settings = named_settings("reward", text)
+    return reward if reward is None or reward.of is None else reward.of(settings)
+
+
+def reward_named(text: str) -> Reward:
+    """The same of a name that the settings' checks have let pass."""
+    reward = find_reward(text)
+    assert reward is not None, text
+    return reward
+
+
 _NEVER_TERMINATE = ("HalfCheetah-", "Swimmer-", "Reacher-", "Pusher-", "Pendulum-", "HumanoidStandup-")
 
 
@@ -99,9 +118,10 @@ def sign_warning(name: str, environment: str, absorbing: bool = True) -> str | N
     share; those that end in success do not, and no environment says which kind it is: what demonstrations say of it is
     told in ``training.checks``. Absorbing states take either bias away.
     """
-    if never_terminates(environment) or name not in REWARDS or REWARDS[name].bounds[0] >= 0:
+    reward = find_reward(name)
+    if never_terminates(environment) or reward is None or reward.bounds[0] >= 0:
         return None
-    when = "everywhere" if REWARDS[name].bounds[1] <= 0 else "while the discriminator wins"
+    when = "everywhere" if reward.bounds[1] <= 0 else "while the discriminator wins"
     return (
         f"reward {name} is negative {when}, so it rewards an early end of the episode where one is possible "
         f"(as in {environment}, as far as is known); plr is not"

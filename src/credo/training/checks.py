@@ -8,11 +8,11 @@ import jax
 import numpy as np
 
 from credo.config import RunConfig, idle_settings, late_notes, on_policy_notes
-from credo.config.names import REGISTERED
+from credo.config.names import REGISTERED, plain_name
 from credo.demonstrations import Demonstrations
 from credo.demonstrations.inspect import beyond_bounds, doubtful_ends
 from credo.discriminator.credo import threshold_warning
-from credo.discriminator.rewards import REWARDS, absorbing_warning, sign_warning
+from credo.discriminator.rewards import absorbing_warning, find_reward, sign_warning
 from credo.experience import bytes_needed
 from credo.plugins import failure
 from credo.presets import PRESETS
@@ -48,12 +48,12 @@ def check_memory(config: RunConfig, spec: EnvironmentSpec, available: int | None
 
 def check_rewards(config: RunConfig) -> None:
     """Refuse a reward of the user's own that fails on logits, or does not give as many (CredoError)."""
-    entry = REGISTERED["reward"].get(config.reward)
-    if entry is None:
+    entry, reward = REGISTERED["reward"].get(plain_name(config.reward)), find_reward(config.reward)
+    if entry is None or reward is None:
         return
     logits = jax.ShapeDtypeStruct((3, 2), np.float32)
     try:
-        given = jax.eval_shape(REWARDS[config.reward].function, logits)
+        given = jax.eval_shape(reward.function, logits)
     except Exception as error:  # a stranger's code may fail in any way
         raise failure(config, error) from error
     if _told(given) != _told(logits):
@@ -132,7 +132,7 @@ def _shared_episode(config: RunConfig, demonstrations: Demonstrations) -> str | 
 
 def _unfinished(config: RunConfig, spec: EnvironmentSpec, demonstrations: Demonstrations) -> str | None:
     """One line where most demonstrated episodes terminate early and the reward pays for each step before; else None."""
-    reward = REWARDS.get(config.reward)
+    reward = find_reward(config.reward)
     limit = spec.max_episode_steps or int(demonstrations.lengths.max()) + 1
     fell = demonstrations.fell(limit) & (demonstrations.lengths < limit)
     if reward is None or reward.bounds[0] < 0 or fell.sum() <= len(fell) / 2:

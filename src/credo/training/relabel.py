@@ -10,7 +10,7 @@ from credo.config.discriminator import DiscriminatorConfig
 from credo.discriminator import credo as outliers
 from credo.discriminator.inputs import Layout
 from credo.discriminator.model import DiscriminatorState
-from credo.discriminator.rewards import REWARDS
+from credo.discriminator.rewards import reward_named
 from credo.moments import add, deviation
 from credo.training.state import Parts
 from credo.types import Array, Metrics, Rollout, Transition
@@ -24,7 +24,7 @@ def transition_inputs(layout: Layout, batch: Transition | Rollout) -> Array:
 def reward_of_logit(parts: Parts, logit: Array) -> Array:
     """[...]: CREDO's cap in modes clip and both, then the symmetric clip of the settings."""
     config = parts.config
-    reward = jnp.minimum(REWARDS[config.reward](logit), outliers.reward_cap(config.credo, config.reward))
+    reward = jnp.minimum(reward_named(config.reward)(logit), outliers.reward_cap(config.credo, config.reward))
     bound = config.discriminator.reward_clip
     return reward if bound is None else jnp.clip(reward, -bound, bound)
 
