@@ -84,7 +84,7 @@ def first_updates(results: Path) -> alt.Chart | None:
         for i, cell in enumerate(order)
     ]
     title = heading(
-        "In the paper's regime every actor saturates within its first 14 updates",
+        "TD3 on Hopper, the paper's regime: every actor passes 2.65 within 14 updates",
         "TD3 on Hopper, one line a seed (11), two rounds of the paper's regime; above the dashed line an action is "
         "beyond 0.99; agreement 1: the critic pushes an action component the same way in every state",
     )
@@ -142,7 +142,7 @@ def direction(results: Path) -> alt.Chart | None:
         for stuck in (found.stuck_seeds(method) if found.windows else ())
     ]
     title = heading(
-        "A pull to 0 does what the filter does; one away from 0 takes its effect away by degrees",
+        "A pull to 0 saves as many as the filter; one away from 0 takes its effect away",
         "TD3-GAIL, over-trained discriminator, Hopper-v5, 22 seeds, 2,560 steps; bars: exact 95% intervals",
     )
     colour = {"CREDO off": VERDICTS["light"]["dead"], "filter": VERDICTS["light"]["healthy"]}
@@ -307,7 +307,7 @@ def longer(results: Path) -> alt.Chart | None:
         shown = alt.TitleParams(f"TD3, Hopper-v5, {name}", fontSize=12)
         panels.append(lines.encode(x, y, kind, detail="seed:N").properties(width=380, height=220, title=shown))
     title = heading(
-        "Seeds dead at 25,000 steps stay dead; most others learn",
+        "TD3 on Hopper: the dead at 25,000 steps stay dead; most others learn",
         "one line a seed, 11 seeds a side; evaluations of 5 episodes",
     )
     return alt.hconcat(*panels, spacing=22).resolve_scale(x="shared").properties(title=title)

@@ -20,6 +20,7 @@ import offset_table
 import parts_table
 import penalty_table
 import pilots_table
+import post_hoc_tables
 import replacement_table
 import robust_table
 import short_tables
@@ -77,6 +78,7 @@ TABLES: dict[str, Callable[[Path], list[str]]] = {
     "robust-parts": parts_table.table,
     "robust-credo": replacement_table.table,
     "robust-costs": robust_table.costs,
+    **post_hoc_tables.TABLES,
 }
 _MARKED = re.compile(r"(<!-- table: (\S+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 
