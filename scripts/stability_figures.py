@@ -85,7 +85,7 @@ def first_updates(results: Path) -> alt.Chart | None:
     ]
     title = heading(
         "TD3 on Hopper, the paper's regime: every actor passes 2.65 within 14 updates",
-        "TD3 on Hopper, one line a seed (11), two rounds of the paper's regime; above the dashed line an action is "
+        "one line a seed (11), the first two rounds; above the dashed line an action is "
         "beyond 0.99; agreement 1: the critic pushes an action component the same way in every state",
     )
     return alt.concat(*columns, columns=5, spacing=22).properties(title=title)

@@ -3,8 +3,13 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+
+from credo import api, evaluating
+from credo.cli import runs
 
 
 def credo(words, output=subprocess.PIPE):
@@ -38,3 +43,29 @@ def test_a_pipe_that_nobody_reads_ends_a_command_without_a_traceback(words):
         os.close(writer)
     assert done.returncode == 1
     assert done.stderr == b""
+
+
+@pytest.mark.parametrize(
+    ("words", "name", "told"),
+    [
+        ([], "video.mp4", "seed 3, kept policy, "),
+        (["--seed", "1"], "video-seed-1-best.mp4", "seed 1, kept policy, "),
+        (["--policy", "last"], "video-seed-3-last.mp4", "seed 3, last policy, "),
+        (["--seed", "1", "--out", "own.mp4"], "own.mp4", "seed 1, kept policy, "),
+    ],
+)
+def test_a_video_says_whom_it_shows_and_replaces_no_others(words, name, told, monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(evaluating, "is_run", lambda run: True)
+    monkeypatch.setattr(api.Run, "best_seed", 3)
+    shown = []
+
+    def record(run, seed, out, environment, which):
+        shown.append(seed)
+        return SimpleNamespace(path=out, length=7, episode_return=2.0, success=None)
+
+    monkeypatch.setattr(runs, "record", record)
+    runs.video(["run", *words])
+    path = Path(name) if "own" in name else Path("run") / name
+    assert capsys.readouterr().out.strip() == f"{path}: {told}7 steps, return 2.0"
+    assert f"seed {shown[0]}" in told

@@ -46,13 +46,14 @@ class VideoOptions:
     run: Annotated[str, tyro.conf.Positional]
     """A run folder, a policy file, or a shipped expert's name."""
     out: Path | None = None
-    """File to write (.mp4); default: video.mp4 in the run folder, or NAME.mp4 here."""
+    """File to write (.mp4); default: video.mp4 in the run folder (video-seed-K-WHICH.mp4 where --seed or --policy is
+    given), or NAME.mp4 here."""
     seed: int | None = None
     """The run's seed to show; default: the one nearest to the demonstrations."""
     policy: Literal["best", "last"] = "best"
     """best: the policy kept by the reward-free measures; last: the one training ended with."""
     overwrite: bool = False
-    """Replace a file that is there; a run folder's own video.mp4 always is."""
+    """Replace a file that is there; a video that the run folder has by default always is."""
     environment: Annotated[str | None, tyro.conf.arg(name="env")] = None
     """Gymnasium id or module:Id (with arguments: Id,argument=value,...); default: the policy's own."""
 
@@ -161,12 +162,18 @@ def video(words: Sequence[str]) -> None:
     from credo.reports.video import record_video
 
     console = Console()
+    shown = ""
     with console.status("rendering"):
         path = Path(options.run)
         if is_run(options.run):
             if options.out is not None:
                 _check_video(options.out, options.overwrite)
-            result = record(Run(path), options.seed, options.out, options.environment, options.policy)
+            run = Run(path)
+            number = run.best_seed if options.seed is None else options.seed
+            chosen = options.seed is not None or options.policy != "best"
+            name = f"video-seed-{number}-{options.policy}.mp4" if chosen else "video.mp4"
+            result = record(run, number, options.out or path / name, options.environment, options.policy)
+            shown = f"seed {number}, {'kept' if options.policy == 'best' else 'last'} policy, "
         else:
             policy = find_policy(options.run, options.seed, options.policy, options.environment)
             out = options.out or Path(f"{path.stem}.mp4")
@@ -175,7 +182,7 @@ def video(words: Sequence[str]) -> None:
             given = path if path.is_file() else policy
             result = record_video(environment_of(policy, options.environment), given, out)
     end = {None: "", True: ", success", False: ", no success"}[result.success]
-    say(console, f"{result.path}: {result.length} steps, return {result.episode_return:,.1f}{end}")
+    say(console, f"{result.path}: {shown}{result.length} steps, return {result.episode_return:,.1f}{end}")
 
 
 def _check_video(out: Path, overwrite: bool) -> None:
