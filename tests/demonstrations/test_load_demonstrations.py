@@ -139,11 +139,12 @@ def test_paths_are_never_experts(fake_expert):
 
 
 def test_parse_request():
-    assert parse_request("hopper-expert") == ("hopper-expert", None, 1, ())
-    assert parse_request("hopper-expert:25@subsample=20") == ("hopper-expert", 25, 20, ())
-    assert parse_request("/a/b@c/d.safetensors") == ("/a/b@c/d.safetensors", None, 1, ())
-    assert parse_request("a.hdf5@keys=x,y@subsample=3") == ("a.hdf5", None, 3, ("x", "y"))
-    assert parse_request("a.hdf5@subsample=3@keys=x") == ("a.hdf5", None, 3, ("x",))
+    assert parse_request("hopper-expert") == ("hopper-expert", None, 1, (), "")
+    assert parse_request("hopper-expert:25@subsample=20") == ("hopper-expert", 25, 20, (), "")
+    assert parse_request("/a/b@c/d.safetensors") == ("/a/b@c/d.safetensors", None, 1, (), "")
+    assert parse_request("a.hdf5@keys=x,y@subsample=3") == ("a.hdf5", None, 3, ("x", "y"), "")
+    assert parse_request("a.hdf5@subsample=3@keys=x") == ("a.hdf5", None, 3, ("x",), "")
+    assert parse_request("a.hdf5@mask=train@subsample=3") == ("a.hdf5", None, 3, (), "train")
 
 
 def test_minari_datasets_are_named(monkeypatch, tmp_path):

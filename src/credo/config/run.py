@@ -46,7 +46,8 @@ class RunConfig:
     Demonstrations of single frames are stacked too."""
     demonstrations: Annotated[str, _named(name="demos")] = "hopper-expert"
     """A demonstrations file or folder of any format, minari:ID, or a shipped expert: NAME, NAME:EPISODES; with
-    @subsample=N for every Nth transition, @keys=NAME,NAME where a format has several observations.
+    @subsample=N for every Nth transition, @keys=NAME,NAME where a format has several observations, @mask=NAME for one
+    of the parts that robomimic divides episodes into.
     Unused with --reward environment."""
     learner: Annotated[str, _LEARNERS, Choice(_LEARNERS)] = "td3"
     """The policy's learner; bc: behavioural cloning alone, which takes no environment steps."""

@@ -42,6 +42,8 @@ class Request(NamedTuple):
     """1 keeps every transition."""
     keys: tuple[str, ...] = ()
     """Observations to join, for formats that have several."""
+    mask: str = ""
+    """The part of the episodes to read, for formats that name some."""
 
 
 def load_demonstrations(
@@ -59,7 +61,8 @@ def load_demonstrations(
         spec: a path; "minari:ID" for a dataset in minari's own folder; or an expert's name, "hopper-expert" (25
         episodes) or "hopper-expert:50". "@subsample=20" may follow (every 20th transition of each episode, from an
         offset drawn with ``seed``, each with its true next observation), and "@keys=NAME,NAME" (the observations to
-        join, where a format has several). ``Demonstrations`` come back as they are.
+        join, where a format has several) and "@mask=NAME" (one of robomimic's parts). ``Demonstrations`` come back as
+        they are.
         environment: where a shipped expert is rolled out; None is where it was trained. Of a file the environment that
         it is for, as its name (``fitting`` says more); sizes are not compared with it (``check_fits`` does that).
         seed: of the subsampling offsets.
@@ -83,6 +86,8 @@ def load_demonstrations(
         if request.keys:
             keys = ",".join(request.keys)[:60]
             raise CredoError(f"demonstrations: keys: {keys}: {request.name} holds one observation, not several")
+        if request.mask:
+            raise CredoError(f"demonstrations: mask: {request.mask[:60]}: {request.name} has no parts by name")
         demonstrations = _of_expert(request.name, request.episodes or DEFAULT_EPISODES, environment)
     else:
         if fitting is None and environment is not None:
@@ -94,8 +99,9 @@ def load_demonstrations(
 
 
 def parse_request(text: str) -> Request:
-    """Parse "name[:episodes]" or a path, with "@subsample=STRIDE" and "@keys=A,B"; CredoError on a bad number."""
-    rest, subsample = text, 1
+    """Parse "name[:episodes]" or a path, with "@subsample=STRIDE", "@keys=A,B" and "@mask=NAME"; CredoError on a bad
+    number."""
+    rest, subsample, mask = text, 1, ""
     keys: tuple[str, ...] = ()
     while (match := re.fullmatch(r"(.+)@([a-z_]+)=([^/@]*)", rest, re.DOTALL)) and not os.path.lexists(rest):
         rest, option, value = match.groups()
@@ -103,15 +109,16 @@ def parse_request(text: str) -> Request:
             subsample = _count(text, "subsample", value)
         elif option == "keys":
             keys = tuple(value.split(","))
+        elif option == "mask":
+            mask = value
         else:
-            raise CredoError(
-                f"demonstrations: {text!r}: option {option!r} is unknown; subsample=STRIDE and keys=NAMES are known"
-            )
+            known = "subsample=STRIDE, keys=NAMES and mask=NAME are known"
+            raise CredoError(f"demonstrations: {text!r}: option {option!r} is unknown; {known}")
     if rest.startswith(_MINARI) and not os.path.lexists(rest):
-        return Request(str(minari.folder_of(rest.removeprefix(_MINARI))), None, subsample, keys)
+        return Request(str(minari.folder_of(rest.removeprefix(_MINARI))), None, subsample, keys, mask)
     if (match := re.fullmatch(r"([a-z0-9][a-z0-9-]*):(.*)", rest)) and not os.path.lexists(rest):
-        return Request(match[1], _count(text, "episodes", match[2]), subsample, keys)
-    return Request(rest, None, subsample, keys)
+        return Request(match[1], _count(text, "episodes", match[2]), subsample, keys, mask)
+    return Request(rest, None, subsample, keys, mask)
 
 
 def cache_folder() -> Path:
@@ -133,7 +140,7 @@ def _count(text: str, what: str, value: str) -> int:
 
 def _of_file(request: Request, seed: int, fitting: EnvironmentSpec | None, clip: bool) -> Demonstrations:
     if request.episodes is None and (os.path.lexists(request.name) or _looks_like_path(request.name)):
-        options = ReadOptions(fitting, request.keys, request.subsample, seed, clip)
+        options = ReadOptions(fitting, request.keys, request.mask, request.subsample, seed, clip)
         return read_file(Path(request.name), options)
     file, _, count = request.name.rpartition(":")
     if count.isdecimal() and os.path.lexists(file):

@@ -88,6 +88,17 @@ def flag_column(path: Path, group: Any, name: str) -> np.ndarray:
     return flags(path, dataset.name, dataset[()])
 
 
+def text_column(path: Path, group: Any, name: str, most: int) -> list[str]:
+    """A dataset of short texts, [N]; CredoError where it is something else, or more than ``most`` of them."""
+    dataset = _dataset(path, group, name)
+    text = library().check_string_dtype(dataset.dtype) is not None or dataset.dtype.kind == "S"
+    if not text or len(dataset.shape) != 1 or dataset.shape[0] > most:
+        raise CredoError(f"{path}: field {dataset.name}: a list of at most {most:,} names expected")
+    # One by one: texts of any length lie elsewhere in the file, and many may be the same.
+    found = (dataset[index] for index in range(dataset.shape[0]))
+    return [each[:200].decode("utf-8", "replace") if isinstance(each, bytes) else str(each)[:200] for each in found]
+
+
 def text_attribute(path: Path, owner: Any, name: str) -> str | None:
     """A text attribute, None where it is missing; CredoError where it is no short text."""
     h5py = library()

@@ -47,6 +47,8 @@ class ReadOptions:
     neither. None: unknown."""
     keys: tuple[str, ...] = ()
     """Names of the observations to join, in this order, where a format has several; empty: the format's default."""
+    mask: str = ""
+    """Which of the named parts that a format's episodes may be divided into; empty: all episodes."""
     stride: int = 1
     """Keep every ``stride``-th transition, as ``Demonstrations.subsample``."""
     seed: int = 0

@@ -2,8 +2,8 @@
 
 Observations are the arrays named by ``@keys=``, else every array of ``obs`` with one axis beside time, in
 alphabetical order. ``dones`` marks success or the recording's end, not a termination of the environment, so every
-episode counts as truncated. Divisions of the episodes (``mask``) are not used: all are read. Without ``next_obs`` the
-successor of the last step was not recorded: it is dropped.
+episode counts as truncated. Of the parts that episodes are divided into (``mask/NAME``) ``@mask=NAME`` reads one; else
+all are read. Without ``next_obs`` the successor of the last step was not recorded: it is dropped.
 """
 
 from __future__ import annotations
@@ -37,6 +37,8 @@ def open_robomimic(path: Path, options: ReadOptions) -> Iterator[Recording]:
         names = sorted(found, key=lambda name: int(name[len(_PREFIX) :]))
         if not names:
             raise CredoError(f"{path}: field /data: no group {_PREFIX}N found, a demonstration each expected")
+        if options.mask:
+            names = _masked(path, root, names, options.mask)
         first = hdf5.subgroup(path, data, names[0])
         keys = _keys(path, hdf5.subgroup(path, first, "obs"), options)
         following = hdf5.has(first, "next_obs")
@@ -74,8 +76,23 @@ def open_robomimic(path: Path, options: ReadOptions) -> Iterator[Recording]:
             observation_size=sum(sizes),
             action_size=hdf5.column(path, first, "actions", 2).shape[1],
             environment=_environment(hdf5.text_attribute(path, data, "env_args")),
-            unread=("mask",) if hdf5.has(root, "mask") else (),
+            unread=("mask",) if hdf5.has(root, "mask") and not options.mask else (),
         )
+
+
+def _masked(path: Path, root: Any, names: list[str], mask: str) -> list[str]:
+    """Those of ``names`` that /mask/NAME lists, in their own order."""
+    parts = hdf5.subgroup(path, root, "mask") if hdf5.has(root, "mask") else None
+    known = [] if parts is None else hdf5.names(parts)
+    if parts is None or mask not in known:
+        there = f"there are {', '.join(sorted(known))[:200]}" if known else "the file has none"
+        raise CredoError(f"{path}: field /mask/{mask[:60]}: missing; {there}")
+    listed = hdf5.text_column(path, parts, mask, len(names))
+    strange = sorted(set(listed) - set(names))
+    if strange or not listed:
+        told = f"{strange[0][:60]!r} is no demonstration of the file" if strange else "no demonstrations in it"
+        raise CredoError(f"{path}: field /mask/{mask[:60]}: {told}")
+    return [name for name in names if name in listed]
 
 
 def _keys(path: Path, group: Any, options: ReadOptions) -> list[str]:

@@ -33,6 +33,8 @@ class Format:
     """Writes (path, demonstrations, overwrite); None where it is only read."""
     keyed: bool = False
     """Whether it may hold several observations by name."""
+    masked: bool = False
+    """Whether its episodes may be divided into parts by name."""
 
 
 def _write_credo(path: Path, demonstrations: Demonstrations, overwrite: bool) -> None:
@@ -57,7 +59,7 @@ FORMATS: dict[str, Format] = {
     "d4rl": Format("D4RL HDF5", d4rl.open_d4rl),
     "imitation": Format("trajectories of imitation", imitation.open_imitation),
     "lerobot": Format("LeRobot", lerobot.open_lerobot, keyed=True),
-    "robomimic": Format("robomimic HDF5", robomimic.open_robomimic, keyed=True),
+    "robomimic": Format("robomimic HDF5", robomimic.open_robomimic, keyed=True, masked=True),
 }
 _HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 _HDF5_OFFSETS = (0, 512, 1024, 2048)
@@ -110,6 +112,10 @@ def read_file(path: Path, options: ReadOptions = ReadOptions()) -> Demonstration
     if options.keys and not format.keyed:
         raise CredoError(
             f"{path}: keys: {','.join(options.keys)[:60]}: {format.label} holds one observation, not several"
+        )
+    if options.mask and not format.masked:
+        raise CredoError(
+            f"{path}: mask: {options.mask[:60]}: only robomimic's files are divided so, not {format.label}"
         )
     if format.open is None:
         demonstrations = read_demonstrations(path)
