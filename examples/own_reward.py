@@ -18,6 +18,7 @@ import jax.numpy as jnp
 
 import credo
 from credo.config.limits import NotNegative
+from credo.discriminator.losses import expectation
 
 
 @credo.register_reward("gentle", bounds=(-1.0, 1.0), inverse=lambda reward: 2.0 * math.atanh(reward))
@@ -35,11 +36,11 @@ class Pull:
 
 @credo.register_regulariser("centred", settings=Pull())
 def centred(loss, logit, config, settings):
-    """Pulls the mean logit of the policy's samples to 0."""
+    """Pulls the mean logits of both sides to 0; of the expert's without the samples that CREDO filtered."""
 
     def wrapped(network, expert, policy, key):
-        mean = jnp.mean(logit(network, policy.inputs))
-        return loss(network, expert, policy, key) + settings.strength * jnp.square(mean)
+        means = [expectation(logit(network, side.inputs), side) for side in (expert, policy)]
+        return loss(network, expert, policy, key) + settings.strength * sum(map(jnp.square, means))
 
     return wrapped
 

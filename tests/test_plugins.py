@@ -25,6 +25,7 @@ from credo.config import (
 from credo.config.names import REGISTERED
 from credo.discriminator.rewards import REWARDS
 from credo.environments.probes import PointMass
+from credo.files import read_json
 from credo.learners import make_learner
 from credo.learners.ppo import ppo
 from credo.learners.sac import sac
@@ -255,6 +256,7 @@ def test_a_learner_whose_actions_do_not_fit_is_told_and_not_the_environment():
     settings = SACConfig(hidden=(4,))
 
     def check(**functions):
+        REGISTERED["learner"].pop("my-sac", None)
         plugins.register_learner("my-sac", settings=settings)(
             lambda *arguments: (made := sac(*arguments))._replace(
                 **{name: function(getattr(made, name)) for name, function in functions.items()}
@@ -324,3 +326,42 @@ def test_what_cannot_be_registered_is_told_at_once(register, message):
     with pytest.raises(CredoError) as caught:
         register()
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("function", "bounds", "inverse", "message"),
+    [
+        (lambda logit: 100 * logit, (0.0, 1.0), None, r"is -2000 at the logit -20, outside its bounds 0 to 1"),
+        (lambda logit: jnp.log(logit), (-np.inf, np.inf), None, r"is nan at the logit -20; a finite number"),
+        (jnp.tanh, (-1.0, 1.0), lambda reward: 100 * reward, r"but its inverse makes -9"),
+        (jnp.tanh, (-1.0, 1.0), lambda reward: reward.nothing, r"AttributeError"),
+        (lambda logit: -logit, (-np.inf, np.inf), lambda reward: -reward, r"falls with the logit somewhere"),
+    ],
+)
+def test_a_reward_that_is_not_what_was_registered_is_refused(function, bounds, inverse, message):
+    plugins.register_reward("wrong", bounds=bounds, inverse=inverse)(function)
+    with pytest.raises(CredoError, match=message):
+        check_rewards(RunConfig(reward="wrong"))
+
+
+def test_one_piece_of_code_registers_a_name_once():
+    def strength(value):
+        def pull(loss, logit, config):
+            return lambda *sides: loss(*sides) + value
+
+        return plugins.register_regulariser("pull")(pull)
+
+    strength(0.1)
+    with pytest.raises(CredoError, match=r"'pull' is registered twice by .*pull, as in a loop; give each a name"):
+        strength(10.0)
+
+
+def test_a_run_says_that_a_plug_ins_code_has_changed(tmp_path):
+    register_all()
+    run_folder.create(tmp_path / "run", OWN, {}, "test")
+    assert run_folder.changed_plugins(tmp_path / "run", OWN) == []
+    REGISTERED["reward"]["doubled"] = REGISTERED["reward"]["doubled"]._replace(code_sha256="0" * 64)
+    assert run_folder.changed_plugins(tmp_path / "run", OWN) == ["reward.doubled"]
+    run_folder.create(tmp_path / "plain", RunConfig(), {}, "test")
+    assert run_folder.changed_plugins(tmp_path / "plain", RunConfig()) == []
+    assert "plugin_code" not in read_json(tmp_path / "plain" / "config.json")

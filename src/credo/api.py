@@ -377,6 +377,11 @@ def _trained(
                     "note: the run began with other versions or on another device, so its numbers may differ: "
                     + "; ".join(changed)
                 )
+            if own := run_folder.changed_plugins(folder, config):
+                watcher.line(
+                    f"note: the code of {', '.join(own)} has changed since the run began; if its numbers have, this "
+                    "run is of both, and another folder begins anew"
+                )
         for doubt in doubts(config, spec, prepared.demonstrations):
             watcher.line(f"note: {doubt}")
         try:

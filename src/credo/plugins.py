@@ -8,11 +8,14 @@ demonstrations can name a module to import.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import importlib
+import inspect
 import math
 import traceback
 import typing
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from credo.config import LearnerName, RegulariserName, RewardName, RunConfig
@@ -64,7 +67,7 @@ def register_reward(
             there = None if inverse is None else lambda reward: inverse(reward, own)
             return Reward(lambda logit: function(logit, own), there, limits, formula, of)
 
-        entry = Registered(_source(function), settings, rising=inverse is not None)
+        entry = _registered(function, settings, rising=inverse is not None)
         if settings is None:
             made = Reward(function, inverse, typing.cast(tuple[float, float], bounds), formula)
         else:
@@ -105,7 +108,7 @@ def register_regulariser(
 
             return Regulariser(**{part: given(each) for part, each in ({"loss": function} | parts).items()}, of=of)
 
-        _enter("regulariser", name, Registered(_source(function), settings))
+        _enter("regulariser", name, _registered(function, settings))
         REGULARISERS[name] = Regulariser(loss=function, **parts) if settings is None else of(settings)
         return function
 
@@ -133,7 +136,7 @@ def register_learner(
     def register(function: Callable[..., Learner]) -> Any:
         from credo.learners import LEARNERS
 
-        _enter("learner", name, Registered(_source(function), settings, on_policy=experience == "rollout"))
+        _enter("learner", name, _registered(function, settings, on_policy=experience == "rollout"))
         LEARNERS[name] = function
         return function
 
@@ -192,7 +195,9 @@ def failure(config: RunConfig, error: Exception) -> CredoError:
         for frame, line in traceback.walk_tb(error.__traceback__)
         if frame.f_globals.get("__name__") in modules
     ]
-    names = ", ".join(f"{name} ({entry.source})" for name, entry in used.items())
+    at_fault = {frame.f_globals.get("__name__") for frame, _ in traceback.walk_tb(error.__traceback__)} & modules
+    told_of = {name: entry for name, entry in used.items() if entry.source.partition(":")[0] in at_fault} or used
+    names = ", ".join(f"{name} ({entry.source})" for name, entry in told_of.items())
     where = f", at {places[-1]}" if places else "; its shapes and types are in docs/stabilisers.md"
     # JAX adds paragraphs of its own.
     first = str(error).strip().split("\n\n")[0].split("\n---")[0]
@@ -203,6 +208,22 @@ def _source(function: Any) -> str:
     if not (callable(function) and hasattr(function, "__qualname__")):
         raise CredoError(f"plugin: {function!r} is no function; write one with def, also where it calls another")
     return f"{function.__module__}:{function.__qualname__}"
+
+
+def _registered(function: Any, settings: Any, **more: bool) -> Registered:
+    return Registered(_source(function), settings, **more, function=function, code_sha256=_module_sha256(function))
+
+
+def _module_sha256(function: Any) -> str:
+    """Of the file that the function stands in; "" where there is none."""
+    try:
+        return hashlib.sha256(Path(inspect.getsourcefile(inspect.unwrap(function)) or "").read_bytes()).hexdigest()
+    except (OSError, TypeError, ValueError):
+        return ""
+
+
+def _code(entry: Registered) -> Any:
+    return getattr(entry.function, "__code__", None)
 
 
 def _enter(kind: Kind, name: str, entry: Registered) -> None:
@@ -217,4 +238,8 @@ def _enter(kind: Kind, name: str, entry: Registered) -> None:
     known = REGISTERED[kind].get(name)
     if known is not None and known.source != entry.source:
         raise CredoError(f"{kind}: {name!r} is registered by {known.source} already; give yours another name")
+    if known is not None and known.function is not entry.function and _code(known) is _code(entry) is not None:
+        raise CredoError(
+            f"{kind}: {name!r} is registered twice by {entry.source}, as in a loop; give each a name, or one settings="
+        )
     REGISTERED[kind][name] = entry

@@ -28,6 +28,7 @@ from typing import Any
 
 from credo.config import LearnerName, RunConfig, from_dict, identity, recorded_identity, run_id, to_dict
 from credo.config.limits import MAXIMUM_SEEDS, MAXIMUM_STEPS, check_limits
+from credo.config.names import REGISTERED, Kind
 from credo.files import read_json, write_atomically
 from credo.run_lock import LOCK, locked
 from credo.types import CredoError, check_unicode, is_number, printable
@@ -140,9 +141,23 @@ def create(
             "demonstrations": demonstrations,
             "command": command,
             "versions": versions(),
-        },
+        }
+        | ({"plugin_code": code} if (code := plugin_code(config)) else {}),
     )
     return False
+
+
+def plugin_code(config: RunConfig) -> dict[str, str]:
+    """kind.name of the plug-ins of a run to the SHA-256 of the file that each stands in, where there is one."""
+    named = ((used, *used.split(".", 1)) for used in config.plugins)
+    entries = {used: REGISTERED[typing.cast(Kind, kind)][name] for used, kind, name in named}
+    return {used: entry.code_sha256 for used, entry in entries.items() if entry.code_sha256}
+
+
+def changed_plugins(folder: Path, config: RunConfig) -> list[str]:
+    """The plug-ins of a run whose file has changed since the run began."""
+    before, now = read_json(folder / CONFIG).get("plugin_code"), plugin_code(config)
+    return [name for name, code in now.items() if isinstance(before, dict) and before.get(name, code) != code]
 
 
 def _recognise(

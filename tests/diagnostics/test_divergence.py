@@ -332,3 +332,12 @@ def test_the_round_that_ends_at_an_evaluation_counts_for_it():
     step, condition = np.arange(1, 5) * 64, np.array([False, False, False, True])
     activity = Activity(step, condition, condition, np.zeros(4))
     assert mostly(activity, condition, np.array([256]), Criteria(activity_rounds=1)).tolist() == [True]
+
+
+def test_a_death_with_the_last_round_active_is_not_said_to_last_to_the_end():
+    """Inactive in 14 of the last 20 rounds, and not in the last six."""
+    made = curves(DEAD, dead=[(38_720, 39_600)])
+    found = verdict(*made, EXPERT)
+    assert (found.kind, found.step) == ("dead", 40_000)
+    assert found.reason.startswith("actor inactive in most of the last rounds, not in all; ")
+    assert verdict(*curves(DEAD, dead=[(20_000, 40_001)]), EXPERT).reason.startswith("actor inactive from step 20,0")

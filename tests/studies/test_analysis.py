@@ -5,7 +5,7 @@ import pytest
 from made_up_curves import curve, digests, group
 
 from credo.diagnostics.criteria import Criteria
-from credo.diagnostics.divergence import verdict
+from credo.diagnostics.divergence import Verdict, verdict
 from credo.studies.analysis import analyse_digests
 from credo.studies.association import signs, together
 from credo.studies.counts import holm
@@ -247,3 +247,21 @@ def test_signs_have_their_boundaries_and_criteria():
     (seed,) = digests([one])
     assert not signs(seed, RETURN, Criteria()).low
     assert signs(seed, RETURN, Criteria(late_evaluations=1)).low
+
+
+def test_seeds_that_are_not_decided_count_on_neither_side():
+    """Two of two dead against two that have not begun, and one that is healthy."""
+    open_seeds = [
+        curve(method="other", seed=seed, finished=False)._replace(verdict=Verdict(kind, None, "", None))
+        for seed, kind in ((0, "undecided"), (1, "faulted"))
+    ]
+    dead = group("one", "Hopper", 0, 2)
+    alone = tables([*dead, *open_seeds])
+    assert "divergence-tests" not in alone
+    assert column(alone["verdicts"], "rate") == [1.0, None]
+    found = tables([*dead, *open_seeds, curve(method="other", seed=2)])
+    [row] = found["divergence-tests"].rows
+    assert row[:5] == ("one", "2 of 2", "other", "0 of 1", 1)
+    assert row[5] == pytest.approx(1 / 3)
+    assert "2 seeds that are undecided or faulted are left out. 2 seeds have not done" in found["divergence-tests"].note
+    assert column(found["verdicts"], "rate") == [1.0, 0.0]

@@ -10,7 +10,7 @@ import shlex
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from credo import run_folder
 from credo.cli.parse import find_local_modules, load_plugins, parse
 from credo.cli.study_progress import Telling, duration, log_of
 from credo.config import validate
@@ -129,6 +130,8 @@ def run(words: Sequence[str]) -> None:
             _line(console, f"{cell.cell.name}: {cell.problem}", "red")
     progress = [store.progress(p) for p in chosen]
     _line(console, _headline(study, chosen, progress))
+    for line in _changed_code(store, chosen, progress):
+        _line(console, line)
 
     def tell(cell: Placed, how: Ended) -> None:
         names = ", ".join(p.cell.name for p in chosen if p.run == cell.run)
@@ -152,6 +155,15 @@ def run(words: Sequence[str]) -> None:
     console.print(_grid(study, store, chosen, progress))
     if any(now.state != stores.DONE for now in progress):
         sys.exit(1)
+
+
+def _changed_code(store: Store, chosen: Sequence[Placed], progress: Sequence[Progress]) -> Iterator[str]:
+    """Of each cell that is done: plug-ins whose code is another now."""
+    for cell, now in zip(chosen, progress, strict=True):
+        done = now.state == stores.DONE and cell.run is not None
+        if done and (changed := run_folder.changed_plugins(store.folder(str(cell.run)), cell.cell.config)):
+            told = f"the code of {', '.join(changed)} has changed since it ran; if its numbers have"
+            yield f"note: {cell.cell.name} is done, but {told}, give --out another folder"
 
 
 def status(words: Sequence[str]) -> None:

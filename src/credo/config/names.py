@@ -30,6 +30,10 @@ class Registered(NamedTuple):
     """Whether a reward rises with the logit."""
     on_policy: bool = False
     """Whether a learner learns from the steps of the round alone."""
+    function: Any = None
+    """What was registered."""
+    code_sha256: str = ""
+    """Of the file that it stands in; empty where there is none."""
 
 
 REGISTERED: dict[Kind, dict[str, Registered]] = {"learner": {}, "reward": {}, "regulariser": {}}

@@ -177,11 +177,13 @@ def check_discriminator(config: RunConfig) -> None:
 
 def _check_not_rising(config: RunConfig) -> None:
     mode, unit = config.credo.mode, config.credo.threshold_unit
+    own = plain_name(config.reward) in REGISTERED["reward"]
+    why = "is registered without inverse=" if own else "does not rise with the logit"
     if mode in ("filter", "both") and unit == "reward":
-        right = f"probability or logit with reward {config.reward}, which does not rise with the logit; or --credo off"
+        right = f"probability or logit with reward {config.reward}, which {why}; or --credo off"
         refuse("threshold_unit", unit, right)
     if mode in ("clip", "both") and unit != "reward":
-        right = f"reward, or --credo filter, with reward {config.reward}, which does not rise with the logit"
+        right = f"reward, or --credo filter, with reward {config.reward}, which {why}"
         refuse("threshold_unit", unit, right)
 
 

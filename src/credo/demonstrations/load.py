@@ -27,6 +27,8 @@ GENERATION = 1
 _MINARI = "minari:"
 
 _logger = logging.getLogger(__name__)
+_FEW = 100
+"""Episodes of an expert that are rolled out in a few seconds."""
 _unsaved: dict[Path, Demonstrations] = {}
 """What could not be written to the cache, so that this process makes it once only."""
 
@@ -180,6 +182,8 @@ def _of_expert(name: str, episodes: int, environment: str | None) -> Demonstrati
         else:
             if demonstrations.environment == environment and demonstrations.episodes == episodes:
                 return demonstrations
+    if episodes > _FEW:
+        _logger.warning("rolling out %s episodes of %s, once: it takes some minutes", f"{episodes:,}", name)
     demonstrations = generate_demonstrations(
         environment,
         policy,

@@ -32,6 +32,8 @@ KINDS = ("healthy", "recovered", "weak", "undecided", "faulted", "failed", "expl
 """Every verdict, from best to worst."""
 DIVERGED = ("exploded", "dead", "non-finite")
 """The verdicts that count as diverged: the curves themselves show the break."""
+OPEN = ("undecided", "faulted")
+"""The verdicts that say nothing of whether it would have diverged."""
 FROZEN = ("faulted", "non-finite")
 """The verdicts of seeds that went no further."""
 NUMBERS_FAILED, ENVIRONMENT_FAILED = 1.0, 2.0
@@ -61,6 +63,11 @@ class Verdict(NamedTuple):
     @property
     def diverged(self) -> bool:
         return self.kind in DIVERGED
+
+    @property
+    def decided(self) -> bool:
+        """Whether it tells if the seed diverged."""
+        return self.kind not in OPEN
 
 
 class _Outcome(NamedTuple):
@@ -126,8 +133,7 @@ def verdict(
     begin = len(outcome.low) - tail
     end = outcome.low[-max(criteria.late_evaluations, 1) :]
     if tail and inactive[-1] and 2 * int(end.sum()) > len(end):
-        step = _onset(activity, outcome, begin, criteria)
-        return Verdict("dead", step, f"actor inactive from step {step:,} to the end; {outcome.text}", explosion)
+        return _dead(activity, outcome, begin, criteria, "to the end", explosion)
     broke = first_explosion(activity, criteria, after=int(outcome.step[begin - 1]) if begin else -1)
     if broke is not None:
         since = int(np.sum(outcome.step[begin:] > broke))
@@ -262,15 +268,26 @@ def _final_stretch(condition: np.ndarray) -> int:
     return len(condition) if not broken.size else len(condition) - 1 - int(broken[-1])
 
 
-def _onset(activity: Activity, outcome: _Outcome, begin: int, criteria: Criteria) -> int:
+def _dead(
+    activity: Activity, outcome: _Outcome, begin: int, criteria: Criteria, until: str, explosion: int | None
+) -> Verdict:
+    onset = _onset(activity, outcome, begin, criteria)
+    if onset is None:
+        reason = f"actor inactive in most of the last rounds, not in all; {outcome.text}"
+        return Verdict("dead", int(outcome.step[-1]), reason, explosion)
+    return Verdict("dead", onset, f"actor inactive from step {onset:,} {until}; {outcome.text}", explosion)
+
+
+def _onset(activity: Activity, outcome: _Outcome, begin: int, criteria: Criteria) -> int | None:
     """The step of the first round, after the last evaluation that was not low (before number ``begin``), from which
-    nearly all rounds up to the last evaluation are inactive: a flicker of gradient does not end a death."""
+    nearly all rounds up to the last evaluation are inactive: a flicker of gradient does not end a death. None where
+    there is none, as where the last round is active."""
     end = int(np.searchsorted(activity.step, outcome.step[-1], side="right"))
     first = int(np.searchsorted(activity.step, outcome.step[begin - 1], side="right")) if begin else 0
     inactive = activity.inactive[first:end]
     share = np.cumsum(inactive[::-1])[::-1] / np.arange(len(inactive), 0, -1)
     onset = np.flatnonzero(inactive & (share >= criteria.dead_share))
-    return int(activity.step[first + onset[0]]) if onset.size else int(outcome.step[-1])
+    return int(activity.step[first + onset[0]]) if onset.size else None
 
 
 def _recovery(outcome: _Outcome, inactive: np.ndarray, criteria: Criteria) -> tuple[int, int] | None:
@@ -299,6 +316,5 @@ def _without_outcome(activity: Activity, explosion: int | None, criteria: Criter
         last = int(activity.step[-1])
         if mostly(activity, activity.inactive, np.array([last]), criteria)[0]:
             nothing = _Outcome(np.array([last]), np.array([True]), False, text)
-            step = _onset(activity, nothing, 0, criteria)
-            return Verdict("dead", step, f"actor inactive from step {step:,} on; {text}", explosion)
+            return _dead(activity, nothing, 0, criteria, "on", explosion)
     return Verdict("undecided", None, text, explosion)

@@ -48,7 +48,10 @@ def headline(collection: Collection) -> tuple[str, str]:
     total, diverged = sum(len(cell.seeds) for cell in cells), sum(cell.diverged for cell in cells)
     undecided = sum(cell.counts["undecided"] for cell in cells)
     so_far = "" if collection.done else " so far"
-    first = f"{diverged if diverged else 'None'} of {plural(total, 'seed')} diverged{so_far}"
+    if total and undecided == total:
+        first = f"{plural(total, 'seed')} undecided{so_far}"
+    else:
+        first = f"{diverged if diverged else 'None'} of {plural(total, 'seed')} diverged{so_far}"
     # That none diverged is no success by itself.
     others = [(kind, sum(cell.counts[kind] for cell in cells)) for kind in ("faulted", "failed", "weak")]
     if told := ", ".join(f"{count} {kind}" for kind, count in others if count):

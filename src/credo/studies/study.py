@@ -103,7 +103,10 @@ def load_study(path: Path | str) -> Study:
     try:
         tree = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # no TOML, or lists in lists and numbers beyond all reason
-        raise CredoError(f"{path}: not TOML: {' '.join(str(error).split())}") from None
+        hint = ""
+        if "Cannot overwrite" in str(error) and "credo" in text:
+            hint = '; credo = "filter" is short for credo.mode = "filter", which goes beside other settings of credo'
+        raise CredoError(f"{path}: not TOML: {' '.join(str(error).split())}{hint}") from None
     if not tree:
         raise CredoError(f"{path}: nothing in it; a study has settings in [base] and values in [axes]")
     return _Reader(path, text, tree).study()

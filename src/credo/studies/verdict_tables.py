@@ -10,7 +10,7 @@ from itertools import combinations
 import numpy as np
 
 from credo.diagnostics.criteria import Criteria
-from credo.diagnostics.divergence import DIVERGED, KINDS
+from credo.diagnostics.divergence import DIVERGED, KINDS, OPEN
 from credo.studies import association, counts, foretelling, sensitivity
 from credo.studies.curves import (
     Measure,
@@ -37,13 +37,14 @@ def verdicts(curves: Sequence[SeedDigest], criteria: Criteria) -> Table:
         for environment in (*environments, *([ALL] if len(environments) > 1 else [])):
             here = select(curves, method, None if environment == ALL else environment)
             kinds = Counter(curve.verdict.kind for curve in here)
-            diverged = _diverged(here)
-            low, high = counts.clopper_pearson(diverged, len(here))
-            rate = diverged / len(here)
+            diverged, decided = _diverged(here), _decided(here)
+            low, high = counts.clopper_pearson(diverged, decided) if decided else (None, None)
+            rate = diverged / decided if decided else None
             rows.append((method, environment, len(here), *(kinds[k] for k in KINDS), diverged, rate, low, high))
     unfinished = sum(not curve.finished for curve in curves)
     note = (
-        f"Diverged: {', '.join(DIVERGED)}. Intervals are Clopper-Pearson, 95%, for one rate in all environments of the "
+        f"Diverged: {', '.join(DIVERGED)}; rates are of the seeds that are not {' or '.join(OPEN)}. "
+        f"Intervals are Clopper-Pearson, 95%, for one rate in all environments of the "
         f"row. Criteria: {_criteria(criteria)}."
     )
     if unfinished:
@@ -60,7 +61,9 @@ def divergence_tests(curves: Sequence[SeedDigest]) -> Table:
         for environment in environments_of(curves):
             mine, theirs = select(curves, one, environment), select(curves, other, environment)
             if mine and theirs:
-                strata.append(counts.Stratum(_diverged(mine), len(mine), _diverged(theirs), len(theirs)))
+                sides = [(_diverged(side), _decided(side)) for side in (mine, theirs)]
+                if all(decided for _, decided in sides):
+                    strata.append(counts.Stratum(*sides[0], *sides[1]))
         if strata:
             pairs.append((one, other, strata))
             results.append(counts.exact_test(strata))
@@ -70,6 +73,11 @@ def divergence_tests(curves: Sequence[SeedDigest]) -> Table:
         other_diverged = f"{sum(s.other_failed for s in strata)} of {sum(s.other_seeds for s in strata)}"
         finding = "differ" if adjusted <= LEVEL else "not shown to differ"
         rows.append((one, diverged, other, other_diverged, len(strata), p, adjusted, finding))
+    still_open = len(curves) - _decided(curves)
+    left_out = f" {still_open} seeds that are {' or '.join(OPEN)} are left out." if still_open else ""
+    unfinished = sum(not curve.finished for curve in curves)
+    if unfinished:
+        left_out += f" {unfinished} seeds have not done all of their steps: nothing here is final."
     return Table(
         "divergence-tests",
         "Do methods differ in how often they diverge?",
@@ -77,7 +85,7 @@ def divergence_tests(curves: Sequence[SeedDigest]) -> Table:
         tuple(rows),
         "Exact conditional test, two-sided, stratified over the environments that both methods have; with one "
         f"environment it is Fisher's. Holm's correction is over the {len(rows)} pairs here. A pair that is not shown "
-        "to differ is not shown to be equal. For scale: 4 of 11 against 0 of 11 alone gives p = 0.09.",
+        "to differ is not shown to be equal. For scale: 4 of 11 against 0 of 11 alone gives p = 0.09." + left_out,
     )
 
 
@@ -244,6 +252,10 @@ def _mixed(curves: Sequence[SeedDigest]) -> bool:
 
 def _diverged(curves: Sequence[SeedDigest]) -> int:
     return sum(curve.verdict.diverged for curve in curves)
+
+
+def _decided(curves: Sequence[SeedDigest]) -> int:
+    return sum(curve.verdict.decided for curve in curves)
 
 
 def _finite(value: float | None) -> Cell:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from credo.config import RunConfig, idle_settings, late_notes, on_policy_notes
@@ -12,7 +14,7 @@ from credo.config.names import REGISTERED, plain_name
 from credo.demonstrations import Demonstrations
 from credo.demonstrations.inspect import beyond_bounds, doubtful_ends
 from credo.discriminator.credo import threshold_warning
-from credo.discriminator.rewards import absorbing_warning, find_reward, sign_warning
+from credo.discriminator.rewards import Reward, absorbing_warning, find_reward, sign_warning
 from credo.experience import bytes_needed
 from credo.plugins import failure
 from credo.presets import PRESETS
@@ -61,6 +63,36 @@ def check_rewards(config: RunConfig) -> None:
             f"reward: {config.reward!r} ({entry.source}) makes {_told(given)} of logits {_told(logits)}; "
             "the same expected"
         )
+    _check_values(config, f"reward: {config.reward!r} ({entry.source})", reward)
+
+
+def _check_values(config: RunConfig, who: str, reward: Reward) -> None:
+    """Refuse (CredoError) numbers that are not what was registered of the reward."""
+    logits = np.linspace(-20.0, 20.0, 81, dtype=np.float32)
+    try:
+        values = np.asarray(reward(jnp.asarray(logits)), np.float64)
+    except Exception as error:
+        raise failure(config, error) from error
+    low, high = reward.bounds
+    slack = 1e-5 * max(1.0, *(abs(bound) for bound in reward.bounds if math.isfinite(bound)), 1.0)
+    for logit, value in zip(logits.tolist(), values.tolist(), strict=True):
+        if not math.isfinite(value):
+            raise CredoError(f"{who} is {value} at the logit {logit:g}; a finite number expected")
+        if not low - slack <= value <= high + slack:
+            raise CredoError(f"{who} is {value:.6g} at the logit {logit:g}, outside its bounds {low:g} to {high:g}")
+    if reward.inverse is None:
+        return
+    if (np.diff(values) < 0).any():
+        raise CredoError(f"{who} falls with the logit somewhere, and has an inverse; register it without one")
+    # Where it is flat in float32, no inverse could tell.
+    for index in np.flatnonzero((np.abs(logits) <= 2) & (np.gradient(values, logits) > 1e-3)):
+        logit, value = float(logits[index]), float(values[index])
+        try:
+            back = float(reward.inverse(value))
+        except Exception as error:
+            raise failure(config, error) from error
+        if not abs(back - logit) < 0.05:
+            raise CredoError(f"{who} is {value:.6g} at the logit {logit:g}, but its inverse makes {back:.6g} of that")
 
 
 def check_learner(config: RunConfig, spec: EnvironmentSpec) -> None:
