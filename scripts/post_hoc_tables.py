@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
-from statistics import median
+from statistics import mean, median
 from typing import Any
 
 import numpy as np
@@ -69,6 +69,19 @@ FORETOLD = (
     "not yet dead: seeds",
     "of these dead at 25,000",
     "rank of Q",
+    "p",
+)
+CREDO = "stability-credo"
+TOGETHER = {
+    "those that draw retained samples: `filter`, `retained`, `both`": ("resample", "retained", "both"),
+    "all that have run": ("resample", "retained", "both", "batch", "clip"),
+}
+JOINED = (
+    "TD3, Hopper, over-trained, 25,000 steps",
+    "settings",
+    "dead",
+    "seeds with a higher return",
+    "return at the end, less that without CREDO: mean (least to most)",
     "p",
 )
 ROBUST, PARTS = "stability-robust", "stability-robust-parts"
@@ -196,6 +209,35 @@ def foretold(results: Path) -> list[str]:
     return markdown(FORETOLD, lines)
 
 
+def together(results: Path) -> list[str]:
+    """CREDO's settings under an over-trained discriminator at 25,000 steps, each seed's mean over them less the same
+    seed without CREDO: returns at the end, and the dead. p: Wilcoxon's exact test of the seeds' differences."""
+    curves: dict[tuple[str, float], list[float]] = defaultdict(list)
+    for row in read(results / f"{CREDO}-evaluations.csv"):
+        curves[row["method"].split()[-1], row["seed"]].append(row["return"])
+    ends = {place: median(returns[-3:]) for place, returns in curves.items()}
+    dead = {(row["method"].split()[-1], row["seed"]): _dead(row) for row in whole(read(results / f"{CREDO}-seeds.csv"))}
+    methods = sorted({method for method, _ in dead} - {"off"})
+    seeds = sorted(seed for method, seed in dead if method == "off")
+    lines = []
+    for name, kinds in TOGETHER.items():
+        mine = [method for method in methods if method.split("-")[0] in kinds]
+        differences = [mean(ends[method, seed] for method in mine) - ends["off", seed] for seed in seeds]
+        lines.append(
+            [
+                name,
+                len(mine),
+                f"{sum(dead[method, seed] for method in mine for seed in seeds)} of {len(mine) * len(seeds)}",
+                f"{sum(difference > 0 for difference in differences)} of {len(seeds)}",
+                f"{mean(differences):+.0f} ({min(differences):+.0f} to {max(differences):+.0f})",
+                rounded(of_pairs(differences)),
+            ]
+        )
+    without = sum(dead["off", seed] for seed in seeds)
+    lines.append(["CREDO off", "", f"{without} of {len(seeds)}", "", "", ""])
+    return markdown(JOINED, lines)
+
+
 def controls(results: Path) -> list[str]:
     """Seed by seed on five episodes: the last evaluation by 25,000 steps, five episodes each; of the clone its 20 new
     episodes. p: Wilcoxon's exact test of the seeds' differences from `robust`."""
@@ -254,5 +296,6 @@ TABLES: dict[str, Callable[[Path], list[str]]] = {
     "with-and-without": with_and_without,
     "association": association,
     "foretold": foretold,
+    "credo-together": together,
     "robust-controls": controls,
 }
