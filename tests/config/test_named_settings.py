@@ -24,8 +24,10 @@ from credo.reports.methods import Member, name_methods
 from credo.studies.read import MethodRun
 from credo.studies.study import load_study
 from credo.training.checks import check_rewards
+from credo.training.relabel import reward_of_logit
+from credo.training.state import make_parts
 from credo.types import CredoError
-from training.training_runs import SMALL, changed, demonstrations, rows, run
+from training.linear_discriminator import SPEC, settings
 
 pytestmark = pytest.mark.usefixtures("forgotten_plugins")
 
@@ -110,8 +112,8 @@ def test_settings_reach_the_discriminators_update():
     register()
     size = {}
     for text in ("pull,strength=1e-9", "pull,strength=1e4"):
-        settings = DiscriminatorConfig(regularisers=(text,), hidden=(8,), batch_size=16, learning_rate=0.01)
-        made = make_discriminator(settings, CredoConfig(mode="off"), "tall,height=2", 2, 1)
+        changed = DiscriminatorConfig(regularisers=(text,), hidden=(8,), batch_size=16, learning_rate=0.01)
+        made = make_discriminator(changed, CredoConfig(mode="off"), "tall,height=2", 2, 1)
         state, expert = made.init(jax.random.key(1)), jnp.ones((16, 3))
         state, _ = jax.jit(made.update)(state, expert, -jnp.ones((40, 16, 3)), jax.random.key(2), None)
         size[text] = abs(float(jnp.mean(made.logit(state.network, -expert))))
@@ -247,12 +249,10 @@ def test_the_command_line_takes_them(monkeypatch, capsys):
     assert 'regulariser pull: pull,strength=0.5,side="policy",inner.power=2' in shown
 
 
-def test_a_run_learns_with_them(tmp_path):
+def test_the_reward_of_a_round_is_made_of_them():
     register()
-    own = changed(
-        reward="tall,height=0.001", discriminator=dataclasses.replace(SMALL.discriminator, regularisers=("pull",))
-    )
-    run(tmp_path / "run", own, data=demonstrations())
-    given = rows(tmp_path / "run", run_folder.METRICS, 0)
-    largest = np.nanmax(np.abs([given["reward_min"], given["reward_max"]]))
-    assert 0 < largest <= 0.001
+    own = settings()
+    chosen = dataclasses.replace(own.discriminator, regularisers=("pull",))
+    own = dataclasses.replace(own, reward="tall,height=0.001", credo=CredoConfig(mode="off"), discriminator=chosen)
+    reward = reward_of_logit(make_parts(own, SPEC), jnp.array([-50.0, 50.0]))
+    np.testing.assert_allclose(reward, [-0.001, 0.001], rtol=1e-6)

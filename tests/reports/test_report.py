@@ -226,7 +226,7 @@ def test_incomplete_runs_are_reported_with_what_there_is(make_run, tmp_path):
 def test_nothing_recorded_yet_is_said(make_run, tmp_path):
     report = write_report([make_run("run", ())], tmp_path / "out")
     assert "Nothing is recorded yet" in report.page.read_text()
-    assert report.headline == "None of 1 seed diverged so far"
+    assert report.headline == "1 seed undecided so far"
 
 
 def test_every_figure_and_table_is_written_in_every_form(make_run, tmp_path):
