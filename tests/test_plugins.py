@@ -331,8 +331,8 @@ def test_what_cannot_be_registered_is_told_at_once(register, message):
 @pytest.mark.parametrize(
     ("function", "bounds", "inverse", "message"),
     [
-        (lambda logit: 100 * logit, (0.0, 1.0), None, r"is -2000 at the logit -20, outside its bounds 0 to 1"),
-        (lambda logit: jnp.log(logit), (-np.inf, np.inf), None, r"is nan at the logit -20; a finite number"),
+        (lambda logit: 100 * logit, (0.0, 1.0), None, r"is -1500 at the logit -15, outside its bounds 0 to 1"),
+        (lambda logit: jnp.log(logit), (-np.inf, np.inf), None, r"is nan at the logit -15; a finite number"),
         (jnp.tanh, (-1.0, 1.0), lambda reward: 100 * reward, r"but its inverse makes -9"),
         (jnp.tanh, (-1.0, 1.0), lambda reward: reward.nothing, r"AttributeError"),
         (lambda logit: -logit, (-np.inf, np.inf), lambda reward: -reward, r"falls with the logit somewhere"),
@@ -342,6 +342,19 @@ def test_a_reward_that_is_not_what_was_registered_is_refused(function, bounds, i
     plugins.register_reward("wrong", bounds=bounds, inverse=inverse)(function)
     with pytest.raises(CredoError, match=message):
         check_rewards(RunConfig(reward="wrong"))
+
+
+def test_rounding_refuses_no_reward():
+    """Saturated, it falls by one part in 10 million somewhere; and the literal GAIL reward is infinite from 17 on."""
+
+    def wavering(logit):
+        return 3 * jnp.tanh(logit) - jnp.where(logit > 10, 1e-6, 0.0)
+
+    plugins.register_reward("wavering", bounds=(-3.0, 3.0), inverse=lambda r: np.arctanh(r / 3))(wavering)
+    check_rewards(RunConfig(reward="wavering"))
+    literal = plugins.register_reward("literal", bounds=(0.0, np.inf), inverse=lambda r: np.log(np.expm1(r)))
+    literal(REWARDS["plr-literal"].function)
+    check_rewards(RunConfig(reward="literal"))
 
 
 def test_one_piece_of_code_registers_a_name_once():

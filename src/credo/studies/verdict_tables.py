@@ -44,7 +44,7 @@ def verdicts(curves: Sequence[SeedDigest], criteria: Criteria) -> Table:
     unfinished = sum(not curve.finished for curve in curves)
     note = (
         f"Diverged: {', '.join(DIVERGED)}; rates are of the seeds that are not {' or '.join(OPEN)}. "
-        f"Intervals are Clopper-Pearson, 95%, for one rate in all environments of the "
+        "Intervals are Clopper-Pearson, 95%, for one rate in all environments of the "
         f"row. Criteria: {_criteria(criteria)}."
     )
     if unfinished:

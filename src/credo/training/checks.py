@@ -68,21 +68,22 @@ def check_rewards(config: RunConfig) -> None:
 
 def _check_values(config: RunConfig, who: str, reward: Reward) -> None:
     """Refuse (CredoError) numbers that are not what was registered of the reward."""
-    logits = np.linspace(-20.0, 20.0, 81, dtype=np.float32)
+    logits = np.linspace(-15.0, 15.0, 61, dtype=np.float32)
     try:
         values = np.asarray(reward(jnp.asarray(logits)), np.float64)
     except Exception as error:
         raise failure(config, error) from error
-    low, high = reward.bounds
-    slack = 1e-5 * max(1.0, *(abs(bound) for bound in reward.bounds if math.isfinite(bound)), 1.0)
     for logit, value in zip(logits.tolist(), values.tolist(), strict=True):
         if not math.isfinite(value):
             raise CredoError(f"{who} is {value} at the logit {logit:g}; a finite number expected")
+    low, high = reward.bounds
+    slack = 1e-5 * max(1.0, float(np.abs(values).max()))  # rounding
+    for logit, value in zip(logits.tolist(), values.tolist(), strict=True):
         if not low - slack <= value <= high + slack:
             raise CredoError(f"{who} is {value:.6g} at the logit {logit:g}, outside its bounds {low:g} to {high:g}")
     if reward.inverse is None:
         return
-    if (np.diff(values) < 0).any():
+    if (np.diff(values) < -slack).any():
         raise CredoError(f"{who} falls with the logit somewhere, and has an inverse; register it without one")
     # Where it is flat in float32, no inverse could tell.
     for index in np.flatnonzero((np.abs(logits) <= 2) & (np.gradient(values, logits) > 1e-3)):
