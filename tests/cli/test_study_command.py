@@ -32,7 +32,11 @@ td3.hidden = [8]
 [axes.method]
 works = { demonstrations = "DEMOS" }
 cannot = { demonstrations = "missing.safetensors" }
+
+[[compare]]
+against = "works"
 """
+COMPARED = "cannot against works by diverged in my_probe:Point-v0"
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +88,7 @@ def test_a_study_from_beginning_to_end(study, place):
     status, text = study("run tiny.toml --env my_probe:Point-v0 --only works --steps 128")
     assert status == 0, text
     assert "a documented speed" in text
+    assert f"fixed beforehand: {COMPARED}" in text
     assert f"reading {place / 'demos.safetensors'}" in text
     assert "missing" not in text
     (summary,) = (place / "runs" / "store").glob("*/summary.json")
@@ -98,6 +103,7 @@ def test_a_study_from_beginning_to_end(study, place):
     assert status == 1, text
     assert "edited" not in text
     assert "the speed of what has run" in text
+    assert "fixed " not in text
     assert "works: done" in text
     assert "cannot: " in text
     assert "missing.safetensors" in text
@@ -116,10 +122,12 @@ def test_a_study_from_beginning_to_end(study, place):
     assert "done" in text
     assert "100%" in text
 
-    status, text = study("report tiny.toml")
+    status, text = study("report tiny.toml --latex")
     assert status == 0, text
+    assert f"Without seeds to compare: {COMPARED}" in " ".join(text.split())
     tables = place / "runs" / "studies" / "tiny" / "report"
     assert (tables / "tables" / "verdicts.csv").read_text().splitlines()[1].startswith("works,my_probe:Point-v0,2,")
+    assert r"\toprule" in (tables / "tables" / "verdicts.tex").read_text()
     assert "Verdicts and divergence rates" in (tables / "tables.md").read_text()
     assert "1 of 2 cells are not done" in text
     page = (tables / "report.html").read_text()
@@ -169,7 +177,8 @@ def test_a_study_of_a_plugin_runs_where_the_plugin_is_named(study, place):
     )
     text = STUDY.replace('name = "tiny"', 'name = "gentle"').replace("DEMOS", str(place / "demos.safetensors"))
     text = text.replace("steps = 256", 'steps = 128\nreward = "gentle"').replace("seeds = 2", "seeds = 1")
-    (place / "gentle.toml").write_text(text.replace('cannot = { demonstrations = "missing.safetensors" }\n', ""))
+    text = text.replace('cannot = { demonstrations = "missing.safetensors" }\n', "").split("[[compare]]")[0]
+    (place / "gentle.toml").write_text(text)
     status, told = study("run gentle.toml --env my_probe:Point-v0")
     assert status == 2
     assert "'gentle' is not one of plr" in told

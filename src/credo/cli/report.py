@@ -30,6 +30,8 @@ class ReportOptions:
     """Write each figure as PNG, SVG and PDF, and its numbers as CSV, too."""
     videos: bool = False
     """Record the median and the worst seed of each method (seconds each; they are part of the page)."""
+    latex: bool = False
+    """Write each table as LaTeX (tables/NAME.tex), too."""
     environment: Annotated[tuple[str, ...], tyro.conf.arg(name="env")] = ()
     """Environments module:Id whose modules may be imported for --videos, which runs their code."""
 
@@ -51,9 +53,11 @@ def report(words: Sequence[str]) -> None:
         raise CredoError(f"out: {out} is not empty and holds no report of Credo's; give another folder")
     if options.watch:
         line(f"{out / 'report.html'} is written every {options.interval:g} s; Ctrl-C ends")
-        made = watch_report(folders, out, options.interval, figures, videos, line, trusted=options.environment)
+        made = watch_report(
+            folders, out, options.interval, figures, videos, line, trusted=options.environment, tex=options.latex
+        )
     else:
-        made = write_report(folders, out, figures, videos, line=line, trusted=options.environment)
+        made = write_report(folders, out, figures, videos, line=line, trusted=options.environment, tex=options.latex)
     for problem in made.collection.problems:
         line(f"note: {problem}")
     line(f"{made.headline}; the report is {made.page}")

@@ -98,6 +98,8 @@ class ReportOptions:
     """Modules to import that register what the study names; in the current folder, or installed."""
     figures: bool = False
     """Write each figure as PNG, SVG and PDF, and its numbers as CSV, too."""
+    latex: bool = False
+    """Write each table as LaTeX (tables/NAME.tex), too."""
 
 
 @dataclass(frozen=True)
@@ -203,7 +205,7 @@ def report(words: Sequence[str]) -> None:
         raise CredoError(f"study: nothing of {study.name} has run in {options.out}; {_run_command(options)} runs it")
     begun = _once(console, begun)
     parts = [stores.part_of(store, p) for p in begun]
-    tables = analyse(parts)
+    tables = analyse(parts, declared=stores.declared(store, study))
     folder = store.study(study.name) / "report"
     folder.mkdir(parents=True, exist_ok=True)
     for table in tables:
@@ -211,8 +213,9 @@ def report(words: Sequence[str]) -> None:
     (folder / "tables.md").write_text("\n".join(markdown(table) for table in tables), encoding="utf-8")
     words = ["credo", "study", "report", options.file, "--out", str(options.out)]
     words += ["--plugin", *options.plugin] if options.plugin else []
-    command = shlex.join(words + (["--figures"] if options.figures else []))
-    made = write_report(parts, folder, figures=options.figures, statistics=tables, command=command)
+    words += [f"--{name}" for name in ("figures", "latex") if getattr(options, name)]
+    command, drawn, tex = shlex.join(words), options.figures, options.latex
+    made = write_report(parts, folder, figures=drawn, statistics=tables, command=command, tex=tex)
     unfinished = sum(store.progress(p).state != stores.DONE for p in placed)
     if unfinished:
         _line(console, f"{unfinished} of {len(placed)} cells are not done: the tables are of what there is", "yellow")
@@ -307,7 +310,11 @@ def _begin(console: Console, study: Study, store: Store, asked: Container[str]) 
     for p in placed:
         if p.run and before.get(p.cell.name) not in (None, p.run) and not stores.edits(record, [p.cell]):
             _line(console, f"edited: cell {p.cell.name} has other demonstrations under the same name")
-    stores.write_record(folder, placed, known)
+    comparisons = stores.newly_declared(store, study, placed)
+    stores.write_record(folder, placed, known, comparisons)
+    for comparison, steps in comparisons.items():
+        fixed = f"after {steps:,} steps of its cells" if steps else "beforehand"
+        _line(console, f"fixed {fixed}: {comparison}")
     return placed
 
 

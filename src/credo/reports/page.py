@@ -25,7 +25,8 @@ from credo.reports.figures import BOXES_KEY, BOXES_PAPER, FIGURES, Figure
 from credo.reports.page_data import Files, page_data
 from credo.reports.style import DASHES, GRID, INK, SOFT, SURFACE, VERDICTS
 from credo.reports.summaries import headline
-from credo.studies.tables import Table
+from credo.studies.present import shown
+from credo.studies.tables import Share, Table
 
 TITLE = "Credo report"
 _LONG = 40
@@ -242,6 +243,8 @@ def _td(content: str, value: Any, header: bool, wide: bool) -> str:
 def _cell(value: Any) -> str:
     if value is None:
         return "–"
+    if isinstance(value, Share):
+        return shown(value)
     if isinstance(value, float):
         return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
     return html.escape(f"{value:,}" if isinstance(value, int) else str(value))

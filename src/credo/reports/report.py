@@ -61,6 +61,7 @@ def write_report(
     reload: float | None = None,
     line: Line = lambda line: None,
     trusted: Sequence[str] = (),
+    tex: bool = False,
 ) -> Report:
     """Write ``report.html``, ``tables/`` and, where wanted, ``figures/`` and ``videos/`` into ``out``.
 
@@ -76,13 +77,14 @@ def write_report(
         reload: seconds after which the page loads itself again; None: never.
         line: gets messages.
         trusted: environments module:Id whose modules may be imported for videos.
+        tex: each table as LaTeX, too.
 
     Raises:
         CredoError: a folder is missing, none holds a run, or ``out`` cannot be written.
     """
     out = Path(out)
     collection = (reader or Reader()).collect(folders)
-    command = command or command_line(folders, out, figures, videos)
+    command = command or command_line(folders, out, figures, videos, tex)
     try:
         out.mkdir(parents=True, exist_ok=True)
         if not (out / PAGE).exists():  # by it the folder is known as a report's, should this one be interrupted
@@ -94,9 +96,9 @@ def write_report(
             drawn = {name for kinds in files.values() for name in kinds.values()}
             _remember(out, earlier | drawn)  # also of a report that is interrupted
             found = tables(collection, statistics)
-            written = drawn | table_files(found)
+            written = drawn | table_files(found, tex)
             _remember(out, earlier | written)
-            write_tables(found, out)
+            write_tables(found, out, tex)
             clips, notes = _clips(collection, out, line, trusted) if videos else ([], [])
             text = page(collection, found, command, files, clips, notes, reload)
     except OSError as error:
@@ -140,6 +142,7 @@ def watch_report(
     line: Line = lambda line: None,
     wait: Callable[[float], None] = time.sleep,
     trusted: Sequence[str] = (),
+    tex: bool = False,
 ) -> Report:
     """Write the page again and again while runs go on; it loads itself again as often.
 
@@ -158,11 +161,12 @@ def watch_report(
             wait(max(seconds - (time.monotonic() - began), 1.0))
     except KeyboardInterrupt:
         line("stopped; writing the report once more")
-    return write_report(folders, out, figures, videos, reader=reader, line=line, trusted=trusted)
+    return write_report(folders, out, figures, videos, reader=reader, line=line, trusted=trusted, tex=tex)
 
 
-def command_line(folders: Sequence[Path | MethodRun], out: Path, figures: bool, videos: bool) -> str:
+def command_line(folders: Sequence[Path | MethodRun], out: Path, figures: bool, videos: bool, tex: bool = False) -> str:
     """The command that makes a report of the same runs, whole."""
     words = ["credo", "report", *(str(f.folder if isinstance(f, MethodRun) else f) for f in folders), "--out", str(out)]
     words += [] if figures else ["--no-figures"]
+    words += ["--latex"] if tex else []
     return shlex.join(words + (["--videos"] if videos else []))

@@ -15,7 +15,7 @@ from credo.reports.charts import Rows, box_rows, line_rows, still, still_boxes
 from credo.reports.collect import Collection
 from credo.reports.draw import KINDS, drawing
 from credo.reports.figures import BOXES_KEY
-from credo.studies.present import csv_field
+from credo.studies.present import csv_field, latex
 from credo.studies.tables import Table
 
 FOLDER, TABLES, VIDEOS = "figures", "tables", "videos"
@@ -52,21 +52,23 @@ def writing_figures(collection: Collection, out: Path) -> Iterator[dict[tuple[st
         yield files
 
 
-def table_files(tables: Sequence[Table]) -> set[str]:
+def table_files(tables: Sequence[Table], tex: bool = False) -> set[str]:
     """What ``write_tables`` writes, relative to its folder."""
-    return {_table_file(table) for table in tables}
+    return {_table_file(table, kind) for table in tables for kind in (("csv", "tex") if tex else ("csv",))}
 
 
-def write_tables(tables: Sequence[Table], out: Path) -> None:
-    """Write every table to ``out/tables/NAME.csv``."""
+def write_tables(tables: Sequence[Table], out: Path, tex: bool = False) -> None:
+    """Write every table to ``out/tables/NAME.csv`` and, with ``tex``, to ``NAME.tex``."""
     (out / TABLES).mkdir(parents=True, exist_ok=True)
     for table in tables:
         rows = [dict(zip(table.columns, row, strict=True)) for row in table.rows]
-        write_atomically(out / _table_file(table), _csv(table.columns, rows))
+        write_atomically(out / _table_file(table, "csv"), _csv(table.columns, rows))
+        if tex:
+            write_atomically(out / _table_file(table, "tex"), latex(table).encode(errors="backslashreplace"))
 
 
-def _table_file(table: Table) -> str:
-    return f"{TABLES}/{slug_of(table.name)}.csv"
+def _table_file(table: Table, kind: str) -> str:
+    return f"{TABLES}/{slug_of(table.name)}.{kind}"
 
 
 def slugs(names: Sequence[str]) -> list[str]:

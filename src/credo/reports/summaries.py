@@ -13,7 +13,7 @@ from credo.reports.collect import Cell, Collection
 from credo.reports.methods import settings_of
 from credo.studies.efficiency import HOLD, SHARES
 from credo.studies.tables import Cell as Value
-from credo.studies.tables import Table
+from credo.studies.tables import Share, Table
 
 
 def tables(collection: Collection, statistics: bool | Sequence[Table] = True) -> list[Table]:
@@ -97,8 +97,8 @@ def overview(collection: Collection) -> Table:
                     f"{cell.diverged} of {len(cell.seeds)}",
                     verdict_counts(cell),
                     median,
-                    _percent(share),
-                    _percent(float(np.median(successes)) if successes else None),
+                    _share(share),
+                    _share(float(np.median(successes)) if successes else None),
                     float(np.median(distances)) if distances else None,
                     f"{steps:,} of {wanted:,}",
                     ", ".join(dict.fromkeys(run.state for run in cell.runs)),
@@ -141,9 +141,9 @@ def seeds(collection: Collection) -> Table:
                     *(cell.environment, cell.method, number, row.verdict, row.step, row.reason, row.final_return),
                     *(
                         row.selected_return,
-                        _percent(row.expert_share),
-                        _percent(row.final_success),
-                        _percent(row.selected_success),
+                        _share(row.expert_share),
+                        _share(row.final_success),
+                        _share(row.selected_success),
                         row.expert_probability,
                         row.q_over_reference,
                         seed.verdict.first_explosion,
@@ -224,8 +224,8 @@ def _samples(cell: Cell, index: int) -> Sequence[Value]:
     return f"{len(known)} of {len(reached)}", round(middle) if np.isfinite(middle) else "never"
 
 
-def _percent(share: float | None) -> str | None:
-    return None if share is None else f"{round(100 * share) + 0}%"
+def _share(share: float | None) -> Share | None:
+    return None if share is None else Share(share)
 
 
 def _text(value: object) -> Value:

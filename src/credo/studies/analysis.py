@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from credo.diagnostics.criteria import Criteria
 from credo.studies import score_tables, verdict_tables
+from credo.studies.comparisons import Comparison
 from credo.studies.curves import SeedDigest, choose_measure
+from credo.studies.declared import declared_table
 from credo.studies.read import MethodRun, read_digests
 from credo.studies.tables import Table
 
 
 def analyse(
-    runs: Iterable[tuple[str, str, Path] | MethodRun], criteria: Criteria = Criteria(), seed: int = 0
+    runs: Iterable[tuple[str, str, Path] | MethodRun],
+    criteria: Criteria = Criteria(),
+    seed: int = 0,
+    declared: Mapping[Comparison, int | None] | None = None,
 ) -> tuple[Table, ...]:
     """The tables of ``analyse_digests`` from (method, environment, run folder) of every run."""
-    return analyse_digests(read_digests(runs, criteria), criteria, seed)
+    return analyse_digests(read_digests(runs, criteria), criteria, seed, declared)
 
 
-def analyse_digests(curves: Sequence[SeedDigest], criteria: Criteria = Criteria(), seed: int = 0) -> tuple[Table, ...]:
+def analyse_digests(
+    curves: Sequence[SeedDigest],
+    criteria: Criteria = Criteria(),
+    seed: int = 0,
+    declared: Mapping[Comparison, int | None] | None = None,
+) -> tuple[Table, ...]:
     """The tables that answer a study, in reading order; tables with nothing to say are left out.
 
     Args:
@@ -27,6 +37,7 @@ def analyse_digests(curves: Sequence[SeedDigest], criteria: Criteria = Criteria(
             cell may be missing, a seed may have failed or be half-way, and curves may differ in length.
         criteria: those that the digests were made with.
         seed: of the bootstrap.
+        declared: comparisons that a study file declares, as ``declared_table`` takes them.
     """
     if not curves:
         return ()
@@ -54,4 +65,6 @@ def analyse_digests(curves: Sequence[SeedDigest], criteria: Criteria = Criteria(
         verdict_tables.association_seeds(curves, measure, criteria),
         verdict_tables.criteria_table(curves, criteria),
     ]
-    return tuple(table for table in tables if table.rows)
+    # A declared comparison is told of also where there is nothing to compare.
+    first = [declared_table(curves, measure, declared, seed)] if declared else []
+    return (*first, *(table for table in tables if table.rows))

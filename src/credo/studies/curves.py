@@ -148,9 +148,28 @@ def final_score(curve: SeedDigest, measure: Measure, late_evaluations: int = 3) 
     if not measure.of_expert or curve.expert_return is None:
         return float(known[-late_evaluations:].mean())
     returns = column(curve.evaluations, "return_mean")
-    # The share of the mean, not the mean of shares: as a ratio of costs one cheap evaluation would outweigh the rest.
-    late = returns[np.isfinite(returns)][-late_evaluations:].mean(keepdims=True)
-    return float(expert_share(late, curve.expert_return)[0])
+    return _share_of_mean(returns[np.isfinite(returns)][-late_evaluations:], curve.expert_return)
+
+
+def mean_score(curve: SeedDigest, measure: Measure, last_step: int | None = None) -> float | None:
+    """The measure of the mean over all evaluations up to ``last_step`` (None: all); None where nothing was evaluated.
+    Those that a frozen seed would have had count as the worst score, as in ``final_score``."""
+    within = column(curve.evaluations, "step") <= (np.inf if last_step is None else last_step)
+    value, failed = values(curve, measure)[within], column(curve.evaluations, "failed")[within] > 0
+    value = np.where(failed, value[np.isfinite(value)].min(initial=measure.worst), value)
+    known = value[np.isfinite(value)]
+    if not len(known):
+        return None
+    if not measure.of_expert or curve.expert_return is None or failed.any():
+        return float(known.mean())
+    returns = column(curve.evaluations, "return_mean")[within]
+    return _share_of_mean(returns[np.isfinite(returns)], curve.expert_return)
+
+
+def _share_of_mean(returns: np.ndarray, expert_return: float) -> float:
+    """The share of the mean, not the mean of shares: as a ratio of costs one cheap evaluation would outweigh the
+    rest."""
+    return float(expert_share(returns.mean(keepdims=True), expert_return)[0])
 
 
 def methods_of(curves: Sequence[SeedDigest]) -> tuple[str, ...]:

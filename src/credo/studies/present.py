@@ -8,13 +8,22 @@ from typing import Any
 import rich.table
 from rich.text import Text
 
-from credo.studies.tables import Cell, Table
+from credo.studies.tables import Cell, Share, Table
+
+_SPECIAL = str.maketrans(
+    {char: f"\\{char}" for char in "&%$#_{}"}
+    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    | {"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}"}
+)
+"""What LaTeX takes for more than a character."""
 
 
 def shown(cell: Cell) -> str:
     """A cell for people: four significant digits at most, whole numbers with thousands separators."""
     if cell is None:
         return "-"
+    if isinstance(cell, Share):
+        return f"{round(100 * cell) + 0}%"
     if isinstance(cell, int):
         return f"{cell:,}"
     if isinstance(cell, float):
@@ -38,6 +47,18 @@ def markdown(table: Table) -> str:
     lines = [f"## {table.title}", "", _row(table.columns), _row(["---"] * len(table.columns))]
     lines += [_row([shown(cell) for cell in row]) for row in table.rows]
     return "\n".join([*lines, "", table.note, ""])
+
+
+def latex(table: Table) -> str:
+    """The table as a LaTeX tabular (packages booktabs and, for text beyond ASCII, any Unicode font); title and note as
+    comments, since a paper has its own."""
+    numeric = [all(isinstance(row[i], int | float | None) for row in table.rows) for i in range(len(table.columns))]
+    rows = [table.columns, *([shown(cell) for cell in row] for row in table.rows)]
+    head, *body = (" & ".join(cell.translate(_SPECIAL) for cell in row) + r" \\" for row in rows)
+    align = "".join("r" if right else "l" for right in numeric)
+    lines = [rf"\begin{{tabular}}{{{align}}}", r"\toprule", head, r"\midrule", *body, r"\bottomrule", r"\end{tabular}"]
+    comments = [f"% {' '.join(text.split())}" for text in (table.title, table.note) if text]
+    return "\n".join([comments[0], *lines, *comments[1:], ""])
 
 
 def csv_field(value: Any) -> Any:

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from credo import run_folder
@@ -20,6 +21,7 @@ from credo.files import read_json
 from credo.preparation import prepare
 from credo.run_folder import write_json
 from credo.studies import lease
+from credo.studies.comparisons import Comparison
 from credo.studies.read import MethodRun
 from credo.studies.study import Cell, Study
 from credo.types import CredoError
@@ -199,6 +201,9 @@ def read_record(folder: Path) -> dict[str, Any]:
         raise CredoError(f"{path}: field cells: of every cell its run and its settings expected; the file is damaged")
     if not (isinstance(data, dict) and all(isinstance(sha, str) for sha in data.values())):
         raise CredoError(f"{path}: field demonstrations: a SHA-256 of each expected; the file is damaged")
+    declared = record.get("declared", {})
+    if not (isinstance(declared, dict) and all(isinstance(steps, int) for steps in declared.values())):
+        raise CredoError(f"{path}: field declared: of each comparison a number of steps expected; the file is damaged")
     return record
 
 
@@ -220,12 +225,38 @@ def known_data(store: Store, study: Study) -> dict[str, str]:
     return known | read_record(own).get("demonstrations", {})
 
 
-def write_record(folder: Path, placed: Sequence[Placed], demonstrations: dict[str, str]) -> None:
-    """Remember the cells: an edit of the study is told by them. What was read for other cells meanwhile stays."""
+def newly_declared(store: Store, study: Study, placed: Sequence[Placed]) -> dict[Comparison, int]:
+    """The declared comparisons that are not in the study's record, and how many environment steps their cells have
+    done by now, in whatever study."""
+    recorded = read_record(store.study(study.name)).get("declared", {})
+    return {
+        each: sum(store.progress(p).steps for p in placed if each.concerns(p.cell.method, p.cell.environment))
+        for each in study.comparisons
+        if str(each) not in recorded
+    }
+
+
+def declared(store: Store, study: Study) -> dict[Comparison, int | None]:
+    """To each declared comparison the steps that its cells had done when it was recorded; None where it was not."""
+    recorded = read_record(store.study(study.name)).get("declared", {})
+    return {each: recorded.get(str(each)) for each in study.comparisons}
+
+
+def write_record(
+    folder: Path,
+    placed: Sequence[Placed],
+    demonstrations: dict[str, str],
+    comparisons: Mapping[Comparison, int] = MappingProxyType({}),
+) -> None:
+    """Remember the cells: an edit of the study is told by them. What was read for other cells meanwhile stays, and so
+    do comparisons that were declared before: one that is taken out and put in again is no older for it."""
     folder.mkdir(parents=True, exist_ok=True)
     cells = {p.cell.name: {"run": p.run, "config": to_dict(p.cell.config)} for p in placed}
-    data = read_record(folder).get("demonstrations", {}) | demonstrations
-    write_json(folder / "cells.json", {"format": _FORMAT, "demonstrations": data, "cells": cells})
+    before = read_record(folder)
+    data = before.get("demonstrations", {}) | demonstrations
+    told = {str(each): steps for each, steps in comparisons.items()} | before.get("declared", {})
+    record = {"format": _FORMAT, "demonstrations": data, "cells": cells}
+    write_json(folder / "cells.json", record | ({"declared": told} if told else {}))
 
 
 def edits(record: dict[str, Any], cells: Iterable[Cell]) -> list[str]:

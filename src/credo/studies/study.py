@@ -21,6 +21,11 @@ penalty = { credo = "off", regularisers = ["gradient-penalty"] }
 [[exclude]]                     # cells to leave out: all of these at once
 reward = "cr"
 method = ["plain", "penalty"]
+
+[[compare]]                     # a test that is fixed beforehand; methods as reports name them
+against = "reward=plr threshold=5 plain"
+method = "reward=plr threshold=5 penalty"
+measure = "diverged"            # or "final-score", "mean-score"
 """
 
 from __future__ import annotations
@@ -36,6 +41,7 @@ from typing import Any, NamedTuple, NoReturn
 from credo.config import RunConfig
 from credo.config.own import LEARNER_SETTINGS, leaves
 from credo.presets import PRESETS
+from credo.studies.comparisons import Comparison, read_comparisons
 from credo.studies.settings import (
     PRESET,
     SHORT,
@@ -51,7 +57,7 @@ from credo.studies.toml_lines import find_line
 from credo.types import CredoError
 
 ENVIRONMENT = "environment"
-_TABLES = ("study", "base", "axes", "exclude")
+_TABLES = ("study", "base", "axes", "exclude", "compare")
 _STUDY = ("name", "description", "seeds")
 MOST_CELLS = 10_000
 MOST_BYTES = 1 << 20
@@ -89,6 +95,7 @@ class Study(NamedTuple):
     description: str
     axes: dict[str, tuple[Value, ...]]
     cells: tuple[Cell, ...]
+    comparisons: tuple[Comparison, ...] = ()
 
 
 def load_study(path: Path | str) -> Study:
@@ -146,7 +153,9 @@ class _Reader:
         description = " ".join(about.get("description", "").split())
         if not description.isprintable():
             self.refuse(["study", "description"], f"study.description: {description[:100]!r} is not all printable")
-        return Study(self.path, name, description, axes, cells)
+        places = [(cell.method, cell.environment) for cell in cells]
+        comparisons = read_comparisons(self.tables("compare"), places, self.refuse)
+        return Study(self.path, name, description, axes, cells, comparisons)
 
     def table(self, name: str) -> dict[str, Any]:
         table = self.tree.get(name, {})
@@ -265,13 +274,16 @@ class _Reader:
             return ["study", "seeds"]
         return ["base", *next((n for n in base if n == about or n.split(".")[-1] == about), about).split(".")]
 
+    def tables(self, name: str) -> list[dict[str, Any]]:
+        given = self.tree.get(name, [])
+        if not isinstance(given, list) or not all(isinstance(item, dict) for item in given):
+            self.refuse([name], f"{name}: must be tables, [[{name}]]")
+        return given
+
     def exclusions(self, axes: dict[str, tuple[Value, ...]]) -> list[dict[str, set[str]]]:
         """Of each [[exclude]]: axis to the labels that it names."""
-        given = self.tree.get("exclude", [])
-        if not isinstance(given, list) or not all(isinstance(item, dict) for item in given):
-            self.refuse(["exclude"], "exclude: must be tables, [[exclude]]")
         found = []
-        for index, table in enumerate(given):
+        for index, table in enumerate(self.tables("exclude")):
             labels: dict[str, set[str]] = {}
             for axis, wanted in _flat_axes(table, axes).items():
                 if axis not in axes:

@@ -8,6 +8,10 @@ Cell = str | float | int | None
 """None: not known (shown as a dash)."""
 
 
+class Share(float):
+    """A share, which people are shown in percent; files hold the number."""
+
+
 class Table(NamedTuple):
     """Rows of named columns, with what a reader must know to read them."""
 
