@@ -152,14 +152,14 @@ def test_declared_tests_are_corrected_for_themselves_alone():
     rows = [dict(zip(made.columns, row, strict=True)) for row in made.rows]
     first, second, third = rows
     assert [row["fixed"] for row in rows] == ["beforehand", "after 12,000 steps", "after the last run"]
-    assert (first["environments"], first["pairs"], first["value"]) == (2, 22, 0.0)
-    assert first["other value"] == pytest.approx(7 / 22)
+    assert (first["environments"], first["pairs"], first["value"]) == ("hopper, walker", 22, 0.0)
+    assert first["other"] == pytest.approx(7 / 22)
     assert first["low"] is None
     assert first["p"] == pytest.approx(2 * 330 / 7315 * (165 / 1540))
     assert first["p (Holm)"] == pytest.approx(2 * first["p"])
     assert first["at 0.05"] == "differ"
     # Eleven seeds with one and the same difference: 1 of 2,048 on each side.
-    assert (second["value"], second["other value"]) == pytest.approx((0.8, 0.9))
+    assert (second["value"], second["other"]) == pytest.approx((0.8, 0.9))
     assert (second["difference"], second["low"], second["high"]) == pytest.approx((-0.1, -0.1, -0.1))
     assert second["p"] == pytest.approx(2 / 2**11)
     assert second["p (Holm)"] == pytest.approx(6 / 2**11)
@@ -183,7 +183,7 @@ def test_pairs_are_of_one_seed_and_what_is_missing_is_told():
         },
     )
     (row,) = made.rows
-    assert row[3:5] == (1, 2)
+    assert row[3:5] == ("hopper, walker", 2)
     assert "Without seeds to compare: penalty against plain by final-score in walker." in made.note
     assert "In 1 of them seeds have not done all" in made.note
 

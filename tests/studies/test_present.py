@@ -1,7 +1,11 @@
 """Tables as text."""
 
+import io
+
+from rich.console import Console
+
 from credo.reports.stills import table_files, write_tables
-from credo.studies.present import latex, markdown, shown
+from credo.studies.present import latex, markdown, rich_table, shown
 from credo.studies.tables import Share, Table
 
 
@@ -40,3 +44,21 @@ def test_a_table_for_latex(tmp_path):
     write_tables([table], tmp_path, tex=True)
     assert (tmp_path / "tables" / "few.tex").read_text() == latex(table)
     assert table_files([table], tex=True) == {"tables/few.csv", "tables/few.tex"}
+
+
+def test_a_terminal_gets_whole_words_and_no_verdict_that_no_seed_has():
+    columns = ("method", "environment", "dead", "weak", "median last distance")
+    rows = (("gradient-penalty", "Hopper-v5", 0, 2, 0.5), ("td3", "all", 0, 0, None))
+    console = Console(width=60, record=True, file=io.StringIO())
+    console.print(rich_table(Table("verdicts", "Verdicts", columns, rows, "note"), 60))
+    text = console.export_text()
+    for word in ("gradient-pen", "environment", "Hopper-v5", "weak", "distance"):
+        assert word in text
+    assert "dead" not in text
+    console.print(rich_table(Table("none", "None", columns, (), "nothing to compare"), 60))
+    assert "nothing to compare" in console.export_text()
+    # No column is lost where there is no room for whole words.
+    narrow = Console(width=40, record=True, file=io.StringIO())
+    narrow.print(rich_table(Table("verdicts", "Verdicts", columns, rows, "note"), 40))
+    assert all(len(line) == 40 for line in narrow.export_text().splitlines() if line.startswith("│"))
+    assert "0.5 " in text

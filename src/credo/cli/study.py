@@ -209,7 +209,7 @@ def report(words: Sequence[str]) -> None:
     folder = store.study(study.name) / "report"
     folder.mkdir(parents=True, exist_ok=True)
     for table in tables:
-        console.print(rich_table(table))
+        console.print(rich_table(table, console.width))
     (folder / "tables.md").write_text("\n".join(markdown(table) for table in tables), encoding="utf-8")
     words = ["credo", "study", "report", options.file, "--out", str(options.out)]
     words += ["--plugin", *options.plugin] if options.plugin else []

@@ -43,7 +43,8 @@ def declared_table(
     adjusted = counts.holm([p for *_, p in found])
     rows = tuple(
         (
-            *(comparison.method, comparison.against, comparison.measure, *values, p, corrected),
+            *(comparison.method, comparison.against, comparison.measure, ", ".join(comparison.environments)),
+            *(*values, p, corrected),
             "differ" if corrected <= LEVEL else "not shown to differ",
             fixed,
         )
@@ -64,7 +65,7 @@ def declared_table(
         note += f" Without seeds to compare: {'; '.join(map(str, filter(lacking.__contains__, declared)))}."
     if going:
         note += f" In {going} of them seeds have not done all of their steps: nothing here is final."
-    about = ("method", "against", "measure", "environments", "pairs", "value", "other value")
+    about = ("method", "against", "measure", "environments", "pairs", "value", "other")
     columns = (*about, "difference", "low", "high", "p", "p (Holm)", f"at {LEVEL:g}", "fixed")
     return Table("declared", "Comparisons that the study file declares", columns, rows, note)
 
@@ -90,7 +91,7 @@ def _diverged(pairs: Mapping[str, Sequence[_Pair]]) -> tuple[tuple[Cell, ...], f
     rate = sum(s.failed for s in strata) / sum(s.seeds for s in strata)
     other = sum(s.other_failed for s in strata) / sum(s.other_seeds for s in strata)
     size = min(sum(s.seeds for s in strata), sum(s.other_seeds for s in strata))
-    return (len(strata), size, rate, other, rate - other, None, None), counts.exact_test(strata)
+    return (size, rate, other, rate - other, None, None), counts.exact_test(strata)
 
 
 def _scores(
@@ -111,7 +112,7 @@ def _scores(
         return None
     every = np.concatenate(strata)
     difference = paired.mean_difference([each[:, 0] - each[:, 1] for each in strata], seed)
-    values = (len(strata), len(every), *map(float, every.mean(axis=0)), *difference)
+    values = (len(every), *map(float, every.mean(axis=0)), *difference)
     return values, paired.signed_rank_test(every[:, 0] - every[:, 1])
 
 

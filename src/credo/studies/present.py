@@ -8,8 +8,13 @@ from typing import Any
 import rich.table
 from rich.text import Text
 
+from credo.diagnostics.divergence import KINDS
 from credo.studies.tables import Cell, Share, Table
 
+_WORD = 12
+"""Words of up to so many letters are not broken in a terminal."""
+_BETWEEN = 3
+"""Columns that a terminal's table has beside the text of each of its own."""
 _SPECIAL = str.maketrans(
     {char: f"\\{char}" for char in "&%$#_{}"}
     | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
@@ -31,14 +36,23 @@ def shown(cell: Cell) -> str:
     return cell
 
 
-def rich_table(table: Table) -> rich.table.Table:
-    """The table for a terminal, its note below."""
+def rich_table(table: Table, width: int) -> rich.table.Table:
+    """The table for a terminal of so many columns, its note below; without verdicts that no seed has, for which there
+    is no room. Words stay whole where the table fits with whole words."""
     made = rich.table.Table(title=Text(table.title), title_justify="left", caption_justify="left")
     made.caption = Text(table.note)
-    for name in table.columns:
-        made.add_column(name, overflow="fold")
-    for row in table.rows:
-        made.add_row(*(Text(shown(cell)) for cell in row))
+    wanted = [i for i, name in enumerate(table.columns) if name not in KINDS or any(row[i] for row in table.rows)]
+    rows = [[shown(row[i]) for i in wanted] for row in table.rows]
+    names = [table.columns[i] for i in wanted]
+    longest = [
+        max(len(word) for text in column for word in text.split() or [""]) for column in zip(names, *rows, strict=True)
+    ]
+    least = [min(each, _WORD) for each in longest]
+    fits = sum(least) + _BETWEEN * len(least) + 1 <= width
+    for name, each in zip(names, least, strict=True):
+        made.add_column(name, overflow="fold", min_width=each if fits else None)
+    for row in rows:
+        made.add_row(*map(Text, row))
     return made
 
 
