@@ -16,7 +16,7 @@ demo-credo: $(READY)  ## a run in which CREDO acts, beside the same run without 
 	$(BIN)/python examples/credo_acts.py
 
 test: $(READY) browser  ## the test suite
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 browser:  ## a Chromium, in which the tests open reports
 	@command -v chromium || command -v chromium-browser || command -v google-chrome || command -v chrome || \
@@ -38,7 +38,7 @@ lowest: browser  ## the suite on the oldest versions that pyproject.toml admits
 	mkdir -p build
 	$(PYTHON) scripts/lowest.py > build/lowest.txt
 	PYTHON=$(PYTHON) VENV=.venv-lowest CONSTRAINTS=build/lowest.txt bash scripts/setup.sh
-	.venv-lowest/bin/python -m pytest -n auto --dist loadfile
+	.venv-lowest/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 bench: $(READY)  ## speed, beside the machine's ceiling and stable-baselines3
 	PYTHON=$(PYTHON) sh benchmarks/setup_peer.sh

@@ -1,6 +1,6 @@
 """Imitate a hand-written expert on an environment of your own, in well under a minute.
 
-    python examples/imitate_point_mass.py [OUT]
+    python examples/imitate_point_mass.py [OUT] [STEPS]
 
 The environment is a factory, the demonstrations are rolled out of a plain function, and the settings are small.
 """
@@ -22,13 +22,13 @@ def mean_return(policy) -> float:
     return float(np.mean([episode.reward.sum() for episode in episodes]))
 
 
-def main(out: Path) -> None:
+def main(out: Path, steps: int = 6_400) -> None:
     demonstrations = generate_demonstrations(PointMass, point_mass_expert, episodes=10)
     run = credo.imitate(
         environment=PointMass,
         demonstrations=demonstrations,
         out=out,
-        steps=6_400,
+        steps=steps,
         seeds=2,
         random_steps=500,
         learning_starts=500,
@@ -47,4 +47,4 @@ def main(out: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path("runs/point-mass"))
+    main(Path(sys.argv[1] if len(sys.argv) > 1 else "runs/point-mass"), *map(int, sys.argv[2:3]))

@@ -30,6 +30,18 @@ if hasattr(optax, "tree"):  # which newer versions call it by
     optax.tree.bias_correction = _lenient_bias_correction
 
 
+_LONGEST = (
+    *("training/test_resume.py", "test_examples.py", "studies/test_stability_scripts.py", "cli/test_cli.py"),
+    *("training/test_frozen_seeds.py", "training/test_clone.py", "discriminator/test_regularisers.py"),
+)
+"""Files that take long begin first: one that began last would leave the other cores idle."""
+
+
+def pytest_collection_modifyitems(items):
+    rank = {f"tests/{name}": place for place, name in enumerate(_LONGEST)}
+    items.sort(key=lambda item: rank.get(item.nodeid.split("::")[0], len(rank)))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _compiled_once(tmp_path_factory):
     """Programs compiled by one test serve the others: most of the time of a short run is compilation."""

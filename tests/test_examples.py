@@ -32,7 +32,7 @@ def test_a_policy_is_used_without_jax():
 
 
 def test_point_mass_is_imitated(tmp_path, capsys):
-    load("imitate_point_mass").main(tmp_path / "run")
+    load("imitate_point_mass").main(tmp_path / "run", steps=3_200)
     rows = [line.split() for line in capsys.readouterr().out.splitlines()[:-1]]
     returns = {" ".join(words[:-1]): float(words[-1]) for words in rows}
     middle = (returns["random"] + returns["expert"]) / 2
