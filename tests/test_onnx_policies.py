@@ -98,6 +98,8 @@ def test_a_policy_read_from_onnx_is_no_policy_file(tmp_path):
     (tmp_path / "policy.onnx").write_bytes(onnx_bytes(make_policy()))
     with pytest.raises(CredoError, match="ONNX file"):
         save_policy(tmp_path / "policy.safetensors", load_policy(tmp_path / "policy.onnx"))
+    with pytest.raises(CredoError, match="export: the policy was read from ONNX"):
+        onnx_bytes(load_policy(tmp_path / "policy.onnx"))
     with pytest.raises(CredoError, match=r"observation has shape \(6,\)"):
         load_policy(tmp_path / "policy.onnx")(np.zeros(6))
 

@@ -1,5 +1,6 @@
 """CREDO's threshold, its rule, its cap and its draw."""
 
+import dataclasses
 import math
 
 import jax
@@ -9,9 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from credo.config import CredoConfig
+from credo.config import CredoConfig, DiscriminatorConfig, RunConfig
 from credo.discriminator import credo as outliers
 from credo.discriminator.rewards import REWARDS
+from credo.training.checks import doubts
+from credo.types import EnvironmentSpec
 
 RISING = [name for name, reward in REWARDS.items() if reward.inverse]
 FINITE_REWARDS = [name for name in RISING if name != "plr-literal"]
@@ -94,6 +97,30 @@ def test_a_reward_that_does_not_rise_has_no_outliers_by_a_threshold_in_rewards()
     for threshold in (-1e3, 0.02, 5.0):
         assert outliers.threshold_logit(rule(threshold), "fairl") == math.inf
     assert outliers.threshold_logit(rule(-1.25, "logit"), "fairl") == -1.25
+
+
+def test_a_threshold_beyond_clamped_logits_says_so():
+    """A reward of 5 of plr is a logit of log(e^5 - 1) = 4.9932."""
+    assert "clamped to 4" in outliers.threshold_warning(rule(5.0), "plr", 4.0)
+    assert outliers.threshold_warning(rule(5.0), "plr", 4.9933) is None
+    assert "clamped to 4" in outliers.threshold_warning(rule(4.5, "logit"), "plr", 4.0)
+    assert outliers.threshold_warning(rule(4.5, "logit", mode="off"), "plr", 4.0) is None
+    clamped = DiscriminatorConfig(regularisers=("logit-clamp",), logit_clamp=4.0)
+    assert "clamped to 4" in noted(rule(5.0), clamped)
+    assert "clamped to 4" not in noted(rule(5.0), DiscriminatorConfig(logit_clamp=4.0))
+
+
+def noted(credo, discriminator):
+    spec = EnvironmentSpec("any", 2, 1, np.full(1, -1.0), np.full(1, 1.0), 100)
+    return "\n".join(doubts(RunConfig(credo=credo, discriminator=discriminator), spec))
+
+
+def test_a_round_that_takes_more_than_there_are_candidates_says_so():
+    many = DiscriminatorConfig(updates_per_round=128, batch_size=256)
+    assert "draws from 16,384 candidates what a round takes, 32,768 expert samples" in noted(rule(5.0), many)
+    for change in ({"rescore": "update"}, {"reading": "batch"}, {"candidates": 32_768}, {"mode": "clip"}):
+        assert "candidates" not in noted(dataclasses.replace(rule(5.0), **change), many)
+    assert "candidates" not in noted(rule(5.0), DiscriminatorConfig(updates_per_round=64, batch_size=256))
 
 
 def test_no_warning_where_nothing_is_clipped():

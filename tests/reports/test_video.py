@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from credo.policies import Layer, Policy, save_policy
+from credo.policies.onnx import onnx_bytes
 from credo.reports import video
 from credo.reports.video import record_video
 from credo.types import CredoError
@@ -104,6 +105,15 @@ def test_the_episode_goes_on_after_the_last_frame(module, tmp_path):
         f"{module}:Drawn-v0", tmp_path / "policy.safetensors", tmp_path / "v.mp4", max_steps=20, max_frames=3
     )
     assert (result.length, result.episode_return, result.frames) == (20, 10.0, 3)
+
+
+def test_a_network_that_does_not_say_its_bounds_gets_the_environments(module, tmp_path):
+    onnx = pytest.importorskip("onnx")
+    model = onnx.load_from_string(onnx_bytes(constant_policy(2, 1, 2.0)))
+    del model.metadata_props[:]
+    onnx.save(model, tmp_path / "policy.onnx")
+    result = record_video(f"{module}:Drawn-v0", tmp_path / "policy.onnx", tmp_path / "v.mp4", max_steps=3)
+    assert result.length == 3
 
 
 def test_success_is_told_where_the_environment_tells_it(module, tmp_path):

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -18,8 +19,9 @@ from credo.studies import lease
 from credo.studies.cores import claim_cores
 from credo.studies.estimate import START_UP, seconds_left, work
 from credo.studies.execute import Ended, run_cell, run_study
-from credo.studies.store import DONE, FAILED, RUNNING, STOPPED, WAITING, Placed, Store
+from credo.studies.store import DONE, FAILED, RUNNING, STOPPED, WAITING, Placed, Store, write_record
 from credo.studies.study import Cell
+from credo.types import CredoError
 
 WORKER = Path(__file__).parent / "study_worker.py"
 STALE = 3.0
@@ -84,7 +86,10 @@ def test_what_another_holds_is_left_alone(store):
     run_folder.create(store.folder("run-one"), CONFIG, {}, "test")
     # Without a lease, as ``credo imitate`` in that folder would.
     with locked(store.folder("run-one")):
-        assert run_cell(store, placed("one"), pretend(0)) == Ended(RUNNING)
+        ended = run_cell(store, placed("one"), pretend(0))
+    assert ended.state == FAILED
+    assert "in use by a process outside this study" in ended.about
+    assert store.progress(placed("one")).about == ended.about
     assert log(store) == []
 
 
@@ -245,6 +250,30 @@ def test_cores_are_claimed_by_one_process_at_a_time(tmp_path):
     assert len(eval_numbers(one)) == 1
     assert second == "()\n" or not set(eval_numbers(one)) & set(eval_numbers(second))
     assert claim_cores(0) == ()
+
+
+def test_a_folder_of_cores_that_is_somebody_elses_is_left_alone(monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path))
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (tmp_path / f"credo-cores-{os.getuid()}").symlink_to(elsewhere)
+    assert claim_cores(1) == ()
+    assert list(elsewhere.iterdir()) == []
+
+
+def test_a_cell_that_cannot_be_read_is_told_of_in_one_line(tmp_path, monkeypatch):
+    """Its plug-in may be gone, or its settings be those of another version."""
+    from credo.cli import cell
+
+    monkeypatch.setattr(cell, "end_with_parent", lambda: None)
+    store = Store(tmp_path)
+    write_record(store.study("tiny"), [placed("one")], {})
+    cell.main([str(tmp_path), "tiny", "one", "640", "0", "60.0", "credo study run tiny", "no_such_plugin"])
+    told = store.progress(placed("one"))
+    assert told.state == FAILED
+    assert "no_such_plugin" in told.about
+    with pytest.raises(CredoError, match="cell: 'two' is not in"):
+        cell.main([str(tmp_path), "tiny", "two", "640", "0", "60.0", "credo study run tiny"])
 
 
 def eval_numbers(text):

@@ -1,7 +1,8 @@
 """One cell of a study in a process: ``python -m credo.cli.cell ROOT STUDY CELL STEPS CORES STALE_AFTER COMMAND``, then
 the modules of plug-ins.
 
-Started by ``credo study run``, which has written the cells. Exit status 0, whatever became of the cell: files tell.
+Started by ``credo study run``, which has written the cells. Exit status 0, whatever became of the cell: files tell; 1
+where there is no such cell.
 """
 
 from __future__ import annotations
@@ -39,18 +40,25 @@ def train(config: RunConfig, folder: Path, cell: str, command: str, modules: Seq
 def main(words: Sequence[str]) -> None:
     """Run one cell of the record."""
     root, study, name, steps, cores, stale_after, command, *modules = words
-    import_plugins(modules)
     end_with_parent()
     claim_cores(int(cores))
     store = Store(Path(root), float(stale_after))
     told = read_record(store.study(study)).get("cells", {}).get(name)
     if told is None:
         raise CredoError(f"cell: {name!r} is not in {store.study(study)}")
-    config = dataclasses.replace(from_dict(told["config"], name), steps=int(steps))
+    try:
+        import_plugins(modules)
+        config = dataclasses.replace(from_dict(told["config"], name), steps=int(steps))
+    except CredoError as error:
+        store.write_failure(told["run"], str(error))
+        return
     ended = run_cell(store, Placed(Cell(name, "", "", config), told["run"]), partial(train, command=command))
     print(f"process {os.getpid()}: {ended.state} {ended.about}".rstrip(), flush=True)
 
 
 if __name__ == "__main__":
     print_anything()
-    main(sys.argv[1:])
+    try:
+        main(sys.argv[1:])
+    except CredoError as error:
+        sys.exit(f"credo: {error}")

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from credo.config import CredoConfig
+from credo.config import CredoConfig, DiscriminatorConfig
 from credo.discriminator.rewards import find_reward, reward_named
 from credo.types import Array
 
@@ -57,10 +57,18 @@ def filters(credo: CredoConfig) -> bool:
     return credo.mode in ("filter", "both")
 
 
-def threshold_warning(credo: CredoConfig, reward: str) -> str | None:
-    """One line when the threshold lies outside the reward's range; None when it does something."""
+def threshold_warning(credo: CredoConfig, reward: str, most: float = math.inf) -> str | None:
+    """One line when the threshold lies outside the reward's range, or beyond the logit that the discriminator has at
+    most; None when it does something."""
     found = find_reward(reward)
-    if credo.mode == "off" or credo.threshold_unit != "reward" or found is None:
+    if credo.mode == "off" or found is None:
+        return None
+    if most < (logit := threshold_logit(credo, reward)) < math.inf:
+        return (
+            f"threshold {credo.threshold:g} is a logit of {logit:.3g}, and logits are clamped to {most:g}: "
+            "CREDO is as good as off; give a lower --threshold or a higher --discriminator.logit-clamp"
+        )
+    if credo.threshold_unit != "reward":
         return None
     low, high = found.bounds
     if credo.threshold >= high:
@@ -85,6 +93,17 @@ def filtered_share(keep: Array) -> Array:
     """The share of samples that leave, scalar; exactly 0 where none does and 1 where all do, which a mean in float32
     need not give."""
     return share_of(jnp.sum(keep.astype(jnp.int32)), keep.size)
+
+
+def room_warning(credo: CredoConfig, discriminator: DiscriminatorConfig) -> str | None:
+    """One line where a round's drawing has no room for as many samples as the round takes; else None."""
+    wanted = discriminator.updates_per_round * discriminator.batch_size
+    if not filters(credo) or (credo.reading, credo.rescore) != ("resample", "round") or wanted <= credo.candidates:
+        return None
+    return (
+        f"CREDO draws from {credo.candidates:,} candidates what a round takes, {wanted:,} expert samples: the rest are "
+        f"repeats, even where nothing is filtered; give --credo-candidates {wanted} or --credo-rescore update"
+    )
 
 
 def share_of(retained: Array, scored: Array | int) -> Array:

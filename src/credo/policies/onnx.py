@@ -35,7 +35,10 @@ _NORMALISED = ("scale", "offset")
 
 
 def onnx_bytes(policy: Policy) -> bytes:
-    """The policy as an ONNX model, the same bytes for the same policy. CredoError without the packages."""
+    """The policy as an ONNX model, the same bytes for the same policy. CredoError without the packages, and of a policy
+    that was read from ONNX, which holds no layers to write."""
+    if not policy.layers:
+        raise CredoError("export: the policy was read from ONNX, and is not written again; copy its file")
     onnx = _onnx()
     helper, arrays, nodes = onnx.helper, [], []
 

@@ -251,7 +251,7 @@ def _add(cell: Cell, member: Member, run: LoadedRun, seeds: dict[int, SeedResult
         cell.environment,
         run.state,
         max(done, int(run.summary.get("steps") or 0)),
-        config.steps,
+        config.steps if config.clones else config.rounds * config.steps_per_round,
         len(seeds),
         member.stored,
         run.problems,

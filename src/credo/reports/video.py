@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from credo.policies import Policy, load_policy, save_policy
+from credo.policies import OnnxPolicy, Policy, load_policy, save_policy
 from credo.types import CredoError, one_line
 
 _BACKENDS = ("egl", "osmesa")
@@ -174,6 +174,8 @@ def _record(job: _Job) -> VideoResult:
         )
     except CredoError as error:
         raise (_DrawingError(broken) if broken else error) from error
+    if isinstance(policy, OnnxPolicy) and not policy.says_bounds:
+        policy = policy.bounded(environment.action_space.low, environment.action_space.high)  # type: ignore[attr-defined]
     if environment.render_mode != "rgb_array":
         raise CredoError(f"'{job.environment}' has no render mode rgb_array, so it cannot be drawn")
     if hasattr(environment.unwrapped, "mujoco_renderer"):

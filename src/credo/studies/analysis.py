@@ -48,11 +48,11 @@ def analyse_digests(
         verdict_tables.power(curves),
     ]
     if measure is not None:
-        found = score_tables.final_scores(curves, measure)
+        found = score_tables.final_scores(curves, measure, criteria.late_evaluations)
         if measure.of_expert:
             tables.append(score_tables.sample_efficiency(curves, seed))
         of_scores = [
-            score_tables.score_table(found, measure, seed),
+            score_tables.score_table(found, measure, seed, criteria.late_evaluations),
             score_tables.improvement_table(found, measure, seed),
         ]
         if measure.of_expert:
@@ -66,5 +66,5 @@ def analyse_digests(
         verdict_tables.criteria_table(curves, criteria),
     ]
     # A declared comparison is told of also where there is nothing to compare.
-    first = [declared_table(curves, measure, declared, seed)] if declared else []
+    first = [declared_table(curves, measure, declared, seed, criteria.late_evaluations)] if declared else []
     return (*first, *(table for table in tables if table.rows))

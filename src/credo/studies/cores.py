@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 import tempfile
 from pathlib import Path
 
@@ -21,12 +22,18 @@ def claim_cores(count: int) -> tuple[int, ...]:
     if count < 1 or not hasattr(os, "sched_setaffinity"):
         return ()
     folder = Path(tempfile.gettempdir()) / f"credo-cores-{os.getuid()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        told = folder.lstat()
+    except OSError:
+        return ()
+    if not stat.S_ISDIR(told.st_mode) or told.st_uid != os.getuid():  # somebody else has taken the name
+        return ()
     claimed: list[int] = []
     for core in sorted(os.sched_getaffinity(0)):
         if len(claimed) == count:
             break
-        file = os.open(folder / str(core), os.O_CREAT | os.O_RDWR, 0o600)
+        file = os.open(folder / str(core), os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

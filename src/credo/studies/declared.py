@@ -18,7 +18,11 @@ _Pair = tuple[SeedDigest, SeedDigest]
 
 
 def declared_table(
-    curves: Sequence[SeedDigest], measure: Measure | None, declared: Mapping[Comparison, int | None], seed: int = 0
+    curves: Sequence[SeedDigest],
+    measure: Measure | None,
+    declared: Mapping[Comparison, int | None],
+    seed: int = 0,
+    late_evaluations: int = 3,
 ) -> Table:
     """Every declared comparison with its test, corrected for the declared ones alone.
 
@@ -28,13 +32,18 @@ def declared_table(
         declared: to each comparison the environment steps that its cells had done when it was first recorded; None
             where it has not been recorded.
         seed: of the bootstrap.
+        late_evaluations: that a final score is the mean of.
     """
     found: list[tuple[Comparison, str, tuple[Cell, ...], float]] = []
     going = 0
     for comparison, steps in declared.items():
         pairs = {e: _pairs(curves, comparison, e) for e in comparison.environments}
         pairs = {environment: here for environment, here in pairs.items() if here}
-        tested = _diverged(pairs) if comparison.measure == DIVERGED else _scores(pairs, comparison, measure, seed)
+        tested = (
+            _diverged(pairs)
+            if comparison.measure == DIVERGED
+            else _scores(pairs, comparison, measure, seed, late_evaluations)
+        )
         if tested is None:
             continue
         going += any(not curve.finished for here in pairs.values() for pair in here for curve in pair)
@@ -54,11 +63,11 @@ def declared_table(
     note = (
         f"Holm's correction is over these {len(rows)} alone. Seeds of one number in one environment are compared with "
         "each other. diverged: shares of seeds, exact conditional test stratified over environments, without seeds "
-        f"that are {' or '.join(OPEN)}. final-score: {name} over the last 3 evaluations, mean-score: over all "
-        "evaluations up to the last step that both have (a frozen seed has the worst score from there on); means, the "
-        "mean difference with its bootstrap interval (95%), Wilcoxon's exact signed-rank test. Fixed: beforehand, "
-        "where no step of its cells had been done when a run first recorded it; what is not is no test of a question "
-        "that was asked beforehand."
+        f"that are {' or '.join(OPEN)}. final-score: {name} over the last {late_evaluations} evaluations, mean-score: "
+        "over all evaluations up to the last step that both have (a frozen seed has the worst score from there on); "
+        "means, the mean difference with its bootstrap interval (95%), Wilcoxon's exact signed-rank test. Fixed: "
+        "beforehand, where no step of its cells had been done when a run first recorded it; what is not is no test of "
+        "a question that was asked beforehand."
     )
     lacking = set(declared) - {comparison for comparison, *_ in found}
     if lacking:
@@ -95,14 +104,18 @@ def _diverged(pairs: Mapping[str, Sequence[_Pair]]) -> tuple[tuple[Cell, ...], f
 
 
 def _scores(
-    pairs: Mapping[str, Sequence[_Pair]], comparison: Comparison, measure: Measure | None, seed: int
+    pairs: Mapping[str, Sequence[_Pair]],
+    comparison: Comparison,
+    measure: Measure | None,
+    seed: int,
+    late_evaluations: int,
 ) -> tuple[tuple[Cell, ...], float] | None:
     if measure is None:
         return None
     strata = []
     for here in pairs.values():
         if comparison.measure == FINAL_SCORE:
-            both = [[final_score(curve, measure) for curve in pair] for pair in here]
+            both = [[final_score(curve, measure, late_evaluations) for curve in pair] for pair in here]
         else:
             both = [_mean_scores(pair, measure) for pair in here]
         known = [(one, other) for one, other in both if one is not None and other is not None]

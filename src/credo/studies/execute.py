@@ -48,7 +48,8 @@ def run_cell(store: Store, placed: Placed, train: Train, lost: Callable[[], None
             return Ended(DONE)
         folder = store.folder(placed.run)
         if _locked_elsewhere(folder):
-            return Ended(RUNNING)
+            line = f"{folder} is in use by a process outside this study; the same command goes on once it has ended"
+            return _failed(store, placed.run, line)
         store.forget_failure(placed.run)
         try:
             train(store.wanted(placed), folder, placed.cell.name)

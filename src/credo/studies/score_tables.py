@@ -56,9 +56,10 @@ def sample_efficiency(curves: Sequence[SeedDigest], seed: int = 0) -> Table:
     )
 
 
-def final_scores(curves: Sequence[SeedDigest], measure: Measure) -> Scores:
+def final_scores(curves: Sequence[SeedDigest], measure: Measure, late_evaluations: int = 3) -> Scores:
     """Of every seed that was evaluated at all; a frozen one's is the lowest that any has in its environment."""
-    known = [(curve, score) for curve in curves if (score := final_score(curve, measure)) is not None]
+    scored = [(curve, final_score(curve, measure, late_evaluations)) for curve in curves]
+    known = [(curve, score) for curve, score in scored if score is not None]
     lowest: dict[str, float] = {}
     for curve, score in known:
         lowest[curve.environment] = min(score, lowest.get(curve.environment, score))
@@ -76,7 +77,7 @@ def shared_environments(found: Scores) -> tuple[str, ...]:
     return tuple(e for e in dict.fromkeys(everywhere) if all(e in of_method for of_method in found.values()))
 
 
-def score_table(found: Scores, measure: Measure, seed: int = 0) -> Table:
+def score_table(found: Scores, measure: Measure, seed: int = 0, late_evaluations: int = 3) -> Table:
     """Interquartile mean and mean of the final scores, per environment and over those that all methods share."""
     shared = shared_environments(found)
     rows: list[tuple[Cell, ...]] = []
@@ -92,8 +93,9 @@ def score_table(found: Scores, measure: Measure, seed: int = 0) -> Table:
         f"Final scores: {measure.name}",
         ("method", "environment", "seeds", "IQM", "low", "high", "mean", "mean low", "mean high"),
         tuple(rows),
-        "Score: mean over a seed's last 3 evaluations; a frozen seed scores the lowest of its environment (0 of the "
-        "expert at most). IQM: mean of the middle half, which failures of up to a quarter of the seeds do not touch: "
+        f"Score: mean over a seed's last {late_evaluations} evaluations; a frozen seed scores the lowest of its "
+        "environment (0 of the expert at most). IQM: mean of the middle half, which failures of up to a quarter of the "
+        "seeds do not touch: "
         "read it beside the divergence "
         f"rate. {_shared_note(found, shared)} Intervals: bootstrap within each environment, percentiles, 95%.",
     )

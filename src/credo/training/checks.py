@@ -13,7 +13,7 @@ from credo.config import RunConfig, idle_settings, late_notes, on_policy_notes
 from credo.config.names import REGISTERED, plain_name
 from credo.demonstrations import Demonstrations
 from credo.demonstrations.inspect import beyond_bounds, doubtful_ends
-from credo.discriminator.credo import threshold_warning
+from credo.discriminator.credo import room_warning, threshold_warning
 from credo.discriminator.rewards import Reward, absorbing_warning, find_reward, sign_warning
 from credo.experience import bytes_needed
 from credo.plugins import failure
@@ -142,12 +142,14 @@ def doubts(config: RunConfig, spec: EnvironmentSpec, demonstrations: Demonstrati
     if config.adversarial:
         settings = config.discriminator
         possible = settings.kind == "gail"
+        most = settings.logit_clamp if "logit-clamp" in settings.regularisers else math.inf
         bias = sign_warning(config.reward, spec.name, absorbing=possible)
         if bias is None and possible and demonstrations is not None:
             bias = _unfinished(config, spec, demonstrations)
         lines += [
             idle_settings(settings, [config.discriminator for config in PRESETS.values()]),
-            threshold_warning(config.credo, config.reward),
+            threshold_warning(config.credo, config.reward, most),
+            room_warning(config.credo, settings),
             absorbing_warning(spec.name) if settings.absorbing_states else bias,
         ]
     if demonstrations is not None:
