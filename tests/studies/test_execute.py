@@ -114,6 +114,23 @@ def test_a_run_that_others_share_never_shrinks(store):
     assert (wanted.seeds, wanted.steps) == (3, 1_280)
 
 
+def test_seeds_that_lie_apart_are_trained_alone(store):
+    """Between a run's seeds 0 and 1 and seeds 100 and 101 nobody has asked for 98, nor for the steps of the first."""
+    folder = store.folder("run-one")
+    longer = dataclasses.replace(CONFIG, steps=6_400, seeds=2)
+    run_folder.create(folder, longer, {}, "test")
+    write(folder, longer, 10)
+
+    def wanted(**changes):
+        cell = placed("one").cell
+        found = store.wanted(Placed(cell._replace(config=dataclasses.replace(CONFIG, **changes)), "run-one"))
+        return found.first_seed, found.seeds, found.steps
+
+    assert wanted(first_seed=100, seeds=2, steps=640) == (100, 2, 640)
+    assert wanted(first_seed=2, seeds=2, steps=640) == (0, 4, 6_400)
+    assert wanted(first_seed=1, seeds=2, steps=640) == (0, 3, 6_400)
+
+
 def test_a_frozen_seed_has_done_all_its_steps(store):
     folder = store.folder("run-one")
     run_folder.create(folder, CONFIG, {}, "test")

@@ -119,16 +119,21 @@ class Store:
 
     def wanted(self, placed: Placed) -> RunConfig:
         """The configuration to run a cell with: its own, but never fewer seeds than its run has already, nor fewer
-        steps than it has done: other studies share it."""
+        steps than it has done: other studies share it. Where seeds that nobody asked for lie between its seeds and the
+        run's, it is its own seeds: the others stay as they are."""
         config = placed.cell.config
         if placed.run is None or not (self.folder(placed.run) / run_folder.CONFIG).exists():
             return config
         stored, _ = run_folder.read_config(self.folder(placed.run))
         first = min(stored.first_seed, config.first_seed)
         last = max(stored.seed_numbers[-1], config.seed_numbers[-1])
+        apart = last - first + 1 > stored.seeds + config.seeds
+        if apart:
+            first, last = config.first_seed, config.seed_numbers[-1]
         # The run's own steps: its frozen seeds stand where they were frozen, and its checkpoint does not.
         summary = run_folder.read_summary(self.folder(placed.run))
-        told = [summary, *(summary.get("seeds") or {}).values()]
+        seeds = summary.get("seeds") or {}
+        told = [{} if apart else summary, *(seeds.get(str(number)) or {} for number in range(first, last + 1))]
         steps = max(config.steps, *(int(one.get("steps") or 0) for one in told))
         return dataclasses.replace(config, first_seed=first, seeds=last - first + 1, steps=steps)
 
