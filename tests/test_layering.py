@@ -55,6 +55,7 @@ WITHOUT_JAX = (
     "diagnostics.criteria",
     "diagnostics.critics",
     "diagnostics.divergence",
+    "diagnostics.frozen",
     "diagnostics.imitation",
     "plugins",
     "evaluating",

@@ -17,7 +17,7 @@ from credo.reports.load import Columns, LoadedRun, find_runs, load_run
 from credo.reports.methods import Member, name_methods
 from credo.studies.digest import late_mean
 from credo.studies.read import MethodRun
-from credo.types import CredoError, is_number, printable
+from credo.types import CredoError, printable
 
 _STYLES = {"healthy": "green", "recovered": "green", "exploded": "red", "dead": "red", "non-finite": "red"}
 _MEASURED = "its {}: in the evaluation that chose it; credo evaluate plays it from other starts"
@@ -223,7 +223,7 @@ def summary_table(folder: Path) -> Table:
         table.add_column(name, justify="left" if verdict else "right", no_wrap=not verdict, min_width=longest)
     for cells in zip(*(cells for _, cells in shown), strict=True):
         table.add_row(*cells)
-    reasons = [f"seed {row.seed}: {_why(run, row)}" for row in rows if row.verdict in (*DIVERGED, "faulted")]
+    reasons = [f"seed {row.seed}: {row.reason}" for row in rows if row.verdict in (*DIVERGED, "faulted")]
     chosen = any(row.selected_return is not None for row in rows) and not run.config.clones
     measured = [_MEASURED.format("success" if nothing else "return")] if chosen else []
     notes = [*measured, *reasons, *_running_away(rows), *run.problems]
@@ -254,14 +254,6 @@ def _running_away(rows: list[SeedRow]) -> list[str]:
         return []
     told = ", ".join(f"{times:,.0f} (seed {seed})" for seed, times in far.items())
     return [f"critics overestimate: mean Q is {told} times its reference; under the presets robust they do not"]
-
-
-def _why(run: LoadedRun, row: SeedRow) -> str:
-    """What the run itself says of a frozen seed tells more than its curves."""
-    frozen = run.seed_summary(row.seed).get("frozen")
-    if not (isinstance(frozen, dict) and is_number(frozen.get("step"))):
-        return row.reason
-    return f"frozen at step {frozen['step']:,.0f}: {frozen.get('cause')}"
 
 
 def _seed_row(run: LoadedRun, seed: int) -> SeedRow:
