@@ -57,6 +57,7 @@ WITHOUT_JAX = (
     "diagnostics.divergence",
     "diagnostics.frozen",
     "diagnostics.imitation",
+    "diagnostics.selection",
     "plugins",
     "evaluating",
     "cli",

@@ -224,7 +224,9 @@ def test_a_logit_that_is_not_finite_is_found_though_the_reward_is_clipped(tmp_pa
     (line,) = [line for line in lines if "is frozen at step 32" in line]
     assert f"and {told['cause'].count(',') - 2} more" in line
     assert line.count(",") == 2
-    assert run_folder.read_summary(tmp_path / "run")["seeds"]["0"]["frozen"] is None
+    healthy = run_folder.read_summary(tmp_path / "run")["seeds"]["0"]
+    assert healthy["frozen"] is None
+    assert healthy["selected_distance"] > 0
 
 
 def poisoned(monkeypatch, poison):

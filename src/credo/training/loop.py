@@ -13,6 +13,7 @@ from credo import run_folder
 from credo.config import RunConfig
 from credo.demonstrations import Demonstrations
 from credo.diagnostics.frozen import NON_FINITE, cause_in_short
+from credo.diagnostics.selection import badness
 from credo.environments import EnvironmentSource, Workers, specification
 from credo.files import write_atomically
 from credo.policies import Policy
@@ -20,7 +21,7 @@ from credo.policies.view import describe_view
 from credo.training.checkpoint import Checkpoints, named
 from credo.training.checks import check_memory
 from credo.training.clone import Cloned, make_state_cloner
-from credo.training.evaluate import HeldOut, apart_note, badness, divided, evaluate, expert_probability, failed_row
+from credo.training.evaluate import HeldOut, apart_note, divided, evaluate, expert_probability, failed_row
 from credo.training.execution import Execution, kind_of, make_execution
 from credo.training.faults import Fault, keep_evidence
 from credo.training.record import Record
