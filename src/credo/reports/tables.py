@@ -149,10 +149,10 @@ def list_json(folder: Path) -> str:
 def list_table(folder: Path) -> Table:
     """The runs in a folder as a table; CredoError if there is no such folder."""
     table = Table(title=Text(f"runs in {printable(folder)}"), title_justify="left")
+    rows = run_rows(folder)
     table.add_column("run", overflow="fold", min_width=12)
     table.add_column("settings", overflow="fold")
     table.add_column("steps", no_wrap=True)
-    rows = run_rows(folder)
     told = any(isinstance(row, RunRow) and any(v is not None for v in row.last_successes) for row in rows)
     table.add_column("returns,\nsuccess" if told else "returns of seeds", overflow="fold")
     table.add_column("verdicts", no_wrap=True)
@@ -297,13 +297,14 @@ def _numbers(values: tuple[float | None, ...], form: str = ",.0f") -> str:
     known = [value for value in values if value is not None]
     if len(values) > _LISTED_SEEDS and known:
         return " .. ".join(format(value, form) for value in (min(known), float(np.median(known)), max(known)))
-    return " ".join(_optional(value, form) for value in values) or "-"
+    return " ".join(_optional(value, form) for value in values) if known else "-"
 
 
 def _progress(row: RunRow) -> str:
     if row.steps_wanted is None:
         return f"{row.steps_done} minibatches"
-    return f"{_steps(row.steps_done)} of {_steps(row.steps_wanted)}"
+    # Over two lines: on 80 columns the names need the room, and are there to be copied.
+    return f"{_steps(row.steps_done)}\nof {_steps(row.steps_wanted)}"
 
 
 def _steps(count: int) -> str:
