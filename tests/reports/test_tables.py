@@ -105,7 +105,7 @@ def test_the_list_shows_every_run_and_says_what_cannot_be_read(make_run, tmp_pat
         *(
             "group/[bold]odd",
             "kept 2,900 20",
-            "12800 minibatches",
+            "minibatches",
             "20 .. 800 .. 2,900",
             "1 non-finite",
             "of 12.8k",

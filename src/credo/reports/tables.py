@@ -301,9 +301,9 @@ def _numbers(values: tuple[float | None, ...], form: str = ",.0f") -> str:
 
 
 def _progress(row: RunRow) -> str:
+    """Over two lines: on 80 columns the names need the room, and are there to be copied."""
     if row.steps_wanted is None:
-        return f"{row.steps_done} minibatches"
-    # Over two lines: on 80 columns the names need the room, and are there to be copied.
+        return f"{row.steps_done}\nminibatches"
     return f"{_steps(row.steps_done)}\nof {_steps(row.steps_wanted)}"
 
 
