@@ -37,8 +37,10 @@ FORMAT = 1
 METRICS, EVALUATIONS, CHECKPOINTS, POLICIES = "metrics", "evaluations", "checkpoints", "policies"
 FROZEN = "frozen"
 # What of a summary are numbers wherever they are known.
-_NUMBERS = ("steps", "wall_seconds", "selected_step", "selected_return", "selected_distance", "selected_success")
-_NUMBERS += ("selected_badness", "final_return")  # the former of older versions
+_NUMBERS = (
+    *("steps", "wall_seconds", "selected_step", "selected_return", "selected_distance", "selected_success"),
+    *("selected_badness", "final_return"),  # the former in older versions
+)
 CONFIG, SUMMARY, DONE = "config.json", "summary.json", "DONE"
 _FOLDERS = (METRICS, EVALUATIONS, CHECKPOINTS, POLICIES)
 _VERSIONED = ("credo-imitation", "jax", "jaxlib", "numpy", "gymnasium", "mujoco", "optax")
