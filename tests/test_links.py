@@ -53,6 +53,12 @@ def test_a_broken_link_is_found(tmp_path):
 
 
 def test_the_citation_is_of_this_version():
-    cited = re.search(r"^version: (.+)$", (REPOSITORY / "CITATION.cff").read_text(), re.MULTILINE)
+    told = (REPOSITORY / "CITATION.cff").read_text()
+    cited = re.search(r"^version: (.+)$", told, re.MULTILINE)
     assert cited is not None
     assert tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["version"] == cited[1]
+    (entries,) = re.findall(r"^```bibtex\n(.*?)^```", (REPOSITORY / "README.md").read_text(), re.DOTALL | re.MULTILINE)
+    assert f"version = {{{cited[1]}}}" in entries
+    assert re.findall(r"^  title = {(.*)}", entries, re.MULTILINE) == re.findall(r'title: "(.*)"', told)
+    names = re.findall(r"given-names: (\w+), family-names: (\w+)", told)
+    assert " and ".join(f"{family}, {given}" for given, family in names) in " ".join(entries.split())

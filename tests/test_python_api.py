@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 import credo
-from credo import api, experts, run_folder
+from credo import api, experts, run_folder, run_rows
 from credo.config import RunConfig
+from credo.diagnostics.selection import badness, selected
 from credo.environments.probes import PointMass
 from credo.files import read_json
 from credo.training.watching import Progress, Watcher
@@ -20,7 +21,19 @@ def test_a_folder_may_be_given_as_text(tmp_path):
     run_folder.create(tmp_path / "run", RunConfig(), {"sha256": "x"}, "test")
     run = credo.Run(str(tmp_path / "run"))
     assert run == credo.Run(tmp_path / "run")
-    assert run.metrics() == run.evaluations() == run.summary == {}, "a run that has just begun"
+
+
+def test_a_run_that_has_just_begun_has_columns_and_no_rows(tmp_path):
+    run_folder.create(tmp_path, RunConfig(), {"sha256": "x"}, "test")
+    run = credo.Run(tmp_path)
+    assert run.summary == {}
+    for columns in (run.metrics(), run.evaluations()):
+        assert list(columns) == ["seed", "round", "step"]
+        assert columns["step"][columns["seed"] == 0].tolist() == []
+    run_rows.write_part(tmp_path, run_folder.METRICS, 0, [{"seed": 0, "round": 0, "step": 64, "loss": 1.0}])
+    written = run.metrics()
+    assert [written[name].dtype for name in columns] == [columns[name].dtype for name in columns]
+    assert list(written) == ["seed", "round", "step", "loss"]
 
 
 @pytest.mark.parametrize(
@@ -36,9 +49,48 @@ def test_a_folder_may_be_given_as_text(tmp_path):
     ],
 )
 def test_what_is_no_run_does_not_read_like_one_that_has_just_begun(reading, tmp_path):
+    """It is refused at once, and where it is one no more, when it is read."""
+    refused = r"is not a run folder \(it has no config.json\)"
     for folder in (tmp_path, tmp_path / "nowhere"):
-        with pytest.raises(CredoError, match=rf"{folder.name} is not a run folder \(it has no config.json\)"):
-            reading(credo.Run(folder))
+        with pytest.raises(CredoError, match=f"run: .*{folder.name} {refused}"):
+            credo.Run(folder)
+    run_folder.create(tmp_path / "run", RunConfig(), {"sha256": "x"}, "test")
+    run = credo.Run(tmp_path / "run")
+    (tmp_path / "run" / run_folder.CONFIG).unlink()
+    with pytest.raises(CredoError, match=f"run {refused}"):
+        reading(run)
+
+
+@pytest.mark.parametrize("older", [True, False])
+def test_the_best_seed_is_found_in_summaries_of_any_version(older, tmp_path):
+    """Seed 4 succeeds most; of those that succeed as often seed 2 is nearest."""
+    run_folder.create(tmp_path, RunConfig(), {"sha256": "x"}, "test")
+
+    def told(success, distance, returned=1.0):
+        row = {"step": 64, "return_mean": returned, "occupancy_distance": distance, "success_rate": success}
+        return {"selected_badness": badness(row)} if older else selected(row)
+
+    def best(seeds):
+        run_folder.write_json(tmp_path / run_folder.SUMMARY, {"seeds": {str(n): one for n, one in seeds.items()}})
+        return credo.Run(tmp_path).best_seed
+
+    assert best({1: told(0.2, 0.1), 4: told(0.9, 7.0), 2: told(0.2, 0.3)}) == 4
+    assert best({1: told(0.5, 0.4), 4: told(0.0, 0.1), 2: told(0.5, 0.3)}) == 2
+    assert best({1: told(np.nan, np.nan, 5.0), 2: told(np.nan, np.nan, 7.0)}) == 2
+    # A run that an older version began, and this one has added a seed to.
+    nearer = selected({"step": 1, "return_mean": 3, "occupancy_distance": 0.1})
+    assert best({1: {"selected_badness": 0.2}, 2: nearer}) == 2
+    frozen = selected(None) | {"frozen": {"step": 64, "cause": "non-finite a, b, c, d, a_loss"}}
+    said = r"no evaluated policy \(seed 1 was frozen at step 64: non-finite a_loss, a, b and 2 more\)"
+    with pytest.raises(CredoError, match=said):
+        best({1: frozen})
+
+
+def test_what_a_summary_tells_of_a_kept_policy():
+    row = {"step": 64, "return_mean": 5.0, "occupancy_distance": np.nan, "success_rate": 0.4, "length_mean": 3.0}
+    kept = {"selected_step": 64, "selected_return": 5.0, "selected_distance": None, "selected_success": 0.4}
+    assert selected(row) == kept
+    assert selected(None) == dict.fromkeys(kept)
 
 
 def test_a_preset_may_be_given_by_name(monkeypatch):

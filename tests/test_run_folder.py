@@ -2,10 +2,13 @@
 
 import dataclasses
 import os
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import credo
 from credo import run_folder, run_rows
 from credo.config import CredoConfig, RunConfig, run_id
 from credo.files import read_json
@@ -136,6 +139,16 @@ def test_parts_come_back_ordered_with_gaps_as_nan(tmp_path):
     some = run_rows.read_parts(tmp_path, run_folder.METRICS, ["loss", "unheard of"])
     assert list(some) == ["loss"]
     assert run_rows.read_parts(tmp_path, run_folder.EVALUATIONS) == {}
+
+
+def test_the_page_writes_rows_as_csv(tmp_path, monkeypatch):
+    created(tmp_path / "runs" / "x")
+    run_rows.write_part(tmp_path / "runs" / "x", run_folder.METRICS, 0, [row(0, 0, loss=0.5), row(0, 1, loss=0.25)])
+    monkeypatch.chdir(tmp_path)
+    page = (Path(credo.__file__).parents[2] / "docs" / "runs.md").read_text()
+    (code,) = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    exec(compile(code, "docs/runs.md", "exec"), {})
+    assert Path("metrics.csv").read_text().splitlines() == ["seed,round,step,loss", "0,0,64,0.5", "0,1,128,0.25"]
 
 
 def test_parts_after_a_checkpoint_are_dropped(tmp_path):

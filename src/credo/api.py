@@ -23,6 +23,8 @@ from credo.config.elsewhere import meant
 from credo.config.own import LEARNER_SETTINGS, as_words
 from credo.demonstrations import Demonstrations
 from credo.demonstrations.load import parse_request
+from credo.diagnostics.frozen import cause_in_short
+from credo.diagnostics.selection import selected_badness
 from credo.environment_name import needs_trust, same_environment
 from credo.environments import EnvironmentSource, source_name
 from credo.files import as_path
@@ -51,12 +53,13 @@ _COMMAND_LINE = {
 
 @dataclass(frozen=True)
 class Run:
-    """A run folder, finished or not; everything is read from its files."""
+    """A run folder, finished or not; everything is read from its files. CredoError where the folder is no run's."""
 
     folder: Path
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "folder", as_path("run", self.folder))  # text is taken too
+        run_folder.check_run(self.folder)
 
     @property
     def config(self) -> RunConfig:
@@ -68,30 +71,25 @@ class Run:
         return run_folder.read_summary(self._checked())
 
     def metrics(self) -> dict[str, np.ndarray]:
-        """Diagnostics as columns, one row per seed and round."""
-        return run_rows.read_parts(self._checked(), run_folder.METRICS)
+        """Diagnostics as columns, one row per seed and round; before the first ``seed``, ``round`` and ``step`` alone,
+        without a row."""
+        return run_rows.read_rows(self._checked(), run_folder.METRICS)
 
     def evaluations(self) -> dict[str, np.ndarray]:
-        """Evaluations as columns, one row per seed and evaluation."""
-        return run_rows.read_parts(self._checked(), run_folder.EVALUATIONS)
+        """Evaluations as columns, one row per seed and evaluation; before the first as ``metrics``."""
+        return run_rows.read_rows(self._checked(), run_folder.EVALUATIONS)
 
     @property
     def best_seed(self) -> int:
         """The seed whose kept policy succeeds most, where that is told, and is nearest to the demonstrations (or,
         without any, earns most)."""
-        scores = {}
-        seeds = self.summary.get("seeds")
-        for seed, told in seeds.items() if isinstance(seeds, dict) else ():
-            badness = told.get("selected_badness") if isinstance(told, dict) else None
-            if isinstance(badness, int | float) and seed.isdecimal() and len(seed) < 11:
-                scores[int(seed)] = badness
+        seeds = self.summary.get("seeds") or {}
+        kept = {seed: badness for seed, told in seeds.items() if (badness := selected_badness(told)) is not None}
+        scores = {int(seed): badness for seed, badness in kept.items() if seed.isdecimal() and len(seed) < 11}
         if not scores:
-            every = seeds.items() if isinstance(seeds, dict) else ()
-            frozen = [(n, told["frozen"]) for n, told in every if isinstance(told, dict) and told.get("frozen")]
+            frozen = [(n, told["frozen"]) for n, told in seeds.items() if isinstance(told.get("frozen"), dict)]
             causes = "; ".join(
-                f"seed {n} was frozen at step {f.get('step')}: {f.get('cause')}"
-                for n, f in frozen
-                if isinstance(f, dict)
+                f"seed {n} was frozen at step {f.get('step')}: {cause_in_short(f.get('cause'))}" for n, f in frozen
             )
             why = f" ({causes})" if causes else " yet"
             raise CredoError(printable(f"run: {self.folder} has no evaluated policy{why}"))
@@ -117,9 +115,8 @@ class Run:
         return learned_reward(self._checked(), self.best_seed if seed is None else seed)
 
     def _checked(self) -> Path:
-        """The folder; CredoError where it is no run's, which would read like a run that has just begun."""
-        if not (self.folder / run_folder.CONFIG).is_file():
-            raise CredoError(f"run: {self.folder} is not a run folder (it has no {run_folder.CONFIG})")
+        """The folder; CredoError where it is no run's any more, or has links out of it."""
+        run_folder.check_run(self.folder)
         run_folder.check_links(self.folder)
         return self.folder
 

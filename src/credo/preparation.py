@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -46,9 +47,11 @@ def prepare(
     config: RunConfig,
     environment: EnvironmentSource | None = None,
     demonstrations: Demonstrations | None = None,
+    reading: Callable[[], object] = lambda: None,
 ) -> Prepared:
     """Check and load what a run of ``config`` needs; ``environment`` and ``demonstrations`` stand for those that the
-    settings name. CredoError, in one line, for whatever cannot work."""
+    settings name. ``reading`` is called before data are read, after all that is refused without them. CredoError, in
+    one line, for whatever cannot work."""
     config = typed(config)
     validate(config)
     source = viewed(
@@ -56,6 +59,8 @@ def prepare(
     )
     spec = specification(source)
     data = logged = None
+    if config.imitates or config.seed_replay is not None:
+        reading()
     if config.imitates:
         given = config.demonstrations if demonstrations is None else demonstrations
         loaded = load_demonstrations(given, fitting=spec)

@@ -37,7 +37,10 @@ FORMAT = 1
 METRICS, EVALUATIONS, CHECKPOINTS, POLICIES = "metrics", "evaluations", "checkpoints", "policies"
 FROZEN = "frozen"
 # What of a summary are numbers wherever they are known.
-_NUMBERS = ("steps", "wall_seconds", "selected_step", "selected_return", "selected_badness", "final_return")
+_NUMBERS = (
+    *("steps", "wall_seconds", "selected_step", "selected_return", "selected_distance", "selected_success"),
+    *("selected_badness", "final_return"),  # the former in older versions
+)
 CONFIG, SUMMARY, DONE = "config.json", "summary.json", "DONE"
 _FOLDERS = (METRICS, EVALUATIONS, CHECKPOINTS, POLICIES)
 _VERSIONED = ("credo-imitation", "jax", "jaxlib", "numpy", "gymnasium", "mujoco", "optax")
@@ -54,6 +57,12 @@ def remove_temporaries(folder: Path) -> None:
 
 def write_json(path: Path, tree: dict[str, Any]) -> None:
     write_atomically(path, (json.dumps(tree, indent=2, allow_nan=False) + "\n").encode())
+
+
+def check_run(folder: Path) -> None:
+    """CredoError for a folder that is no run's, which would read like a run that has just begun."""
+    if not (folder / CONFIG).is_file():
+        raise CredoError(f"run: {folder} is not a run folder (it has no {CONFIG})")
 
 
 def check_links(folder: Path) -> None:
@@ -251,8 +260,7 @@ def changed_versions(folder: Path) -> list[str]:
 
 def read_config(folder: Path) -> tuple[RunConfig, dict[str, Any]]:
     """The settings of a run and the whole of its config.json; CredoError where the folder is not a run."""
-    if not (folder / CONFIG).is_file():
-        raise CredoError(f"run: {folder} is not a run folder (it has no {CONFIG})")
+    check_run(folder)
     check_links(folder)
     stored = read_json(folder / CONFIG)
     check_version(folder / CONFIG, stored.get("format"), FORMAT)

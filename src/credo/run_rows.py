@@ -93,6 +93,11 @@ def read_parts(
     return {name: table[name].to_numpy() for name in table.column_names}
 
 
+def read_rows(folder: Path, kind: str) -> dict[str, np.ndarray]:
+    """All rows as ``read_parts`` has them; of a run that has none yet the columns that every row has, empty."""
+    return read_parts(folder, kind) or {name: np.zeros(0, of.to_pandas_dtype()) for name, of in _KEYS.items()}
+
+
 def read_part(path: Path) -> dict[str, np.ndarray]:
     """The rows of one part as columns, as they were written; CredoError where it cannot be read."""
     table = _read_part(path, None)

@@ -8,8 +8,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from credo import api, evaluating
+from credo import api, evaluating, run_folder
 from credo.cli import runs
+from credo.config import RunConfig
 
 
 def credo(words, output=subprocess.PIPE):
@@ -58,6 +59,7 @@ def test_a_video_says_whom_it_shows_and_replaces_no_others(words, name, told, mo
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(evaluating, "is_run", lambda run: True)
     monkeypatch.setattr(api.Run, "best_seed", 3)
+    run_folder.create(Path("run"), RunConfig(), {}, "test")
     shown = []
 
     def record(run, seed, out, environment, which):

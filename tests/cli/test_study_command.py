@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from credo.cli import main
+from credo.cli import study as study_commands
 from credo.demonstrations import from_episodes, save_demonstrations
 from credo.environments import rollout_episodes
 from credo.environments.probes import PointMass, point_mass_expert
@@ -160,6 +161,22 @@ def test_wrong_input_is_one_line(study, place):
     assert status == 2
     assert "the cells are a" in text
     assert not (place / "runs" / "store" / "b").exists()
+
+
+@pytest.mark.parametrize(("refused", "expected"), [((True, True), 2), ((True, False), 1)])
+def test_the_status_tells_whether_nothing_of_what_was_asked_can_work(
+    study, place, tmp_path, monkeypatch, refused, expected
+):
+    def run_study(store, chosen, *rest):
+        for placed, wrong in zip(chosen, refused, strict=True):
+            store.write_failure(placed.run, "environment: why", wrong)
+
+    monkeypatch.setattr(study_commands, "run_study", run_study)
+    (place / "two.toml").write_text(
+        '[base]\nreward = "environment"\n[axes]\nlearner = ["td3", "sac"]\nenvironment = ["A-v0"]\n'
+    )
+    status, text = study(f"run two.toml --out {tmp_path}")
+    assert status == expected, text
 
 
 def test_the_shipped_studies_are_listed(study):

@@ -129,3 +129,10 @@ def test_what_is_no_regular_file_is_never_replaced(kind, demonstrations, tmp_pat
     assert not (tmp_path / "free.npz").exists()
     assert kept.exists() == (kind == "link")
     assert kind != "link" or kept.read_text() == "mine"
+
+
+@pytest.mark.parametrize("wrong", ["--steps 3", "--env Foo-v1", "--env Hopper-v5,reset_noise_scale=abc"])
+def test_nothing_is_said_to_be_read_where_it_need_not_be(wrong, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["imitate", *wrong.split()])
+    assert "reading" not in capsys.readouterr().out

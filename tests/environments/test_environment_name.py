@@ -4,10 +4,12 @@ import dataclasses
 import functools
 import json
 from types import SimpleNamespace
+from typing import Optional
 
 import gymnasium
 import numpy as np
 import pytest
+from gymnasium.envs.registration import EnvSpec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,6 +20,7 @@ from credo.config import to_dict
 from credo.config.run import from_dict
 from credo.environment_name import canonical, gymnasium_json, needs_trust, parse_name, plain_id, same_environment
 from credo.environments import make_environment, specification
+from credo.environments.arguments import check_arguments
 from credo.environments.probes import PointMass
 from credo.policies import save_policy
 from credo.reports.clips import _clip
@@ -113,6 +116,12 @@ def test_values_are_json_or_pythons_words_or_text(text, value):
         ("Hopper-v5,id=Ant-v5", "id is set by Credo"),
         ("Pendulum-v1,h=3", "Pendulum-v1 has no argument 'h'; it takes g, max_episode_steps"),
         ("Hopper-v5,skip=3", "Hopper-v5 has no argument 'skip'; it takes xml_file, frame_skip, "),
+        ("Hopper-v5,reset_noise_scale=abc", 'reset_noise_scale="abc" is not a number .its default is 0.005'),
+        ("Hopper-v5,frame_skip=1.5", "frame_skip=1.5 is not a whole number .its default is 4"),
+        ("Hopper-v5,terminate_when_unhealthy=no", 'terminate_when_unhealthy="no" is not true or false'),
+        ("Hopper-v5,healthy_z_range=0.7", "healthy_z_range=0.7 is not a list of values, as "),
+        ("Hopper-v5,max_episode_steps=abc", 'max_episode_steps="abc" is not a whole number$'),
+        ("Pendulum-v1,g=[9.81]", "g=.9.81. is not a number .its default is 10.0"),
         ("Hopper-v5,max_episode_steps=0", "could not be built .ValueError: Expect the `max_episode_steps` to be"),
         ("./my_cell.py:Arm-v0", "'./my_cell.py' is a path; a module is named as Python does, my_cell:Id"),
         ("Hoper-v5,frame_skip=3", "'Hoper-v5,frame_skip=3' is not a registered environment; did you mean 'Hopper-v5'"),
@@ -134,6 +143,20 @@ def test_the_environment_is_built_with_the_arguments():
     assert specification("Pendulum-v1").max_episode_steps == 200
     drawn = make_environment(name, render_mode="rgb_array")
     assert (drawn.unwrapped.g, drawn.render_mode) == (2.5, "rgb_array")
+
+
+def test_only_what_a_constructor_declares_is_held_to_a_type(monkeypatch):
+    Size = Optional[int]  # noqa: UP045 (as older code has it)
+
+    def arm(mode=0, path: str = "", scale: "float | str" = 1.0, size: Size = None, least: "float | None" = 0.5):
+        return PointMass()
+
+    monkeypatch.setitem(gymnasium.registry, "Arm-v0", EnvSpec("Arm-v0", entry_point=arm))
+    for argument in ("mode=fast", "path=3", "scale=large", "size=null", "size=3.0", "least=null", "least=1"):
+        check_arguments("Arm-v0", "Arm-v0", parse_name(f"Arm-v0,{argument}").arguments)
+    for argument, wanted in {"size=large": "a whole number", "least=small": "a number"}.items():
+        with pytest.raises(CredoError, match=f"is not {wanted}"):
+            check_arguments("Arm-v0", "Arm-v0", parse_name(f"Arm-v0,{argument}").arguments)
 
 
 def test_a_factorys_name_has_no_arguments():

@@ -138,6 +138,30 @@ def test_what_cannot_be_drawn_is_one_line(module, tmp_path, name, words):
     assert not list(tmp_path.glob(".*.mp4"))
 
 
+@pytest.mark.parametrize(
+    ("script", "why"),
+    [
+        ("echo configuration: --enable-all >&2; echo Conversion failed! >&2; exit 1", r"\(Conversion failed!\)"),
+        ("cat > /dev/null; echo No space left >&2; exit 1", r"\(No space left\)"),
+        (None, "No such file or directory"),
+    ],
+)
+def test_a_failure_of_ffmpeg_is_its_last_line(module, tmp_path, monkeypatch, script, why):
+    encoder = tmp_path / "ffmpeg"
+    if script is not None:
+        answers = 'case "$*" in *-version*) echo ffmpeg version 6; exit 0;; esac'
+        encoder.write_text(f"#!/bin/sh\n{answers}\n{script}\n")
+        encoder.chmod(0o755)
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(encoder))
+    monkeypatch.setenv("MUJOCO_GL", "egl")
+    with pytest.raises(CredoError, match=rf"v.mp4 cannot be written: ffmpeg failed .*{why}.*; is there room") as caught:
+        record_video(f"{module}:Drawn-v0", constant_policy(2, 1, 2.0), tmp_path / "v.mp4")
+    assert "FFMPEG" not in str(caught.value).replace("IMAGEIO_FFMPEG_EXE", "")
+    assert len(str(caught.value)) < 600
+    assert not list(tmp_path.glob("*.mp4"))
+    assert not list(tmp_path.glob(".*.mp4"))
+
+
 def test_a_crash_of_the_drawing_library_says_what_to_install(module, tmp_path, monkeypatch):
     monkeypatch.delenv("MUJOCO_GL", raising=False)
     monkeypatch.setattr(video.sys, "platform", "linux")

@@ -9,6 +9,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from study_worker import CONFIG, placed, pretend, write
@@ -16,11 +17,12 @@ from study_worker import CONFIG, placed, pretend, write
 from credo import run_folder
 from credo.run_lock import locked
 from credo.studies import lease
+from credo.studies import store as stores
 from credo.studies.cores import claim_cores
 from credo.studies.estimate import START_UP, seconds_left, work
 from credo.studies.execute import Ended, run_cell, run_study
 from credo.studies.store import DONE, FAILED, RUNNING, STOPPED, WAITING, Placed, Store, write_record
-from credo.studies.study import Cell
+from credo.studies.study import Cell, Study
 from credo.types import CredoError
 
 WORKER = Path(__file__).parent / "study_worker.py"
@@ -74,8 +76,41 @@ def test_a_failure_is_kept_in_one_line_and_tried_again(store):
     assert run_cell(store, placed("bad"), pretend(0)) == Ended(FAILED, "environment: this one cannot work")
     assert store.progress(placed("bad")).about == "environment: this one cannot work"
     assert run_cell(store, placed("odd"), pretend(0)).about == "ValueError: two lines"
+    # What the first was given cannot work; the second broke.
+    assert [store.refused(placed(name)) for name in ("bad", "odd")] == [True, False]
+    assert [store.refused(Placed(placed("one").cell, None, problem)) for problem in ("no such file", None)] == [
+        True,
+        False,
+    ]
     again = run_cell(store, placed("bad"), lambda config, folder, cell: write(folder, config, 10))
     assert again == Ended(DONE)
+
+
+def test_what_cannot_be_one_environments_is_said_of_its_cells_alone(monkeypatch):
+    def prepare(config, reading):
+        if config.environment == "NoSuch-v5":
+            raise CredoError("environment: none")
+        reading()
+        if config.demonstrations == "missing":
+            raise CredoError("missing: no such file")
+        return SimpleNamespace(described={"sha256": "x"})
+
+    monkeypatch.setattr(stores, "prepare", prepare)
+    cells = [
+        Cell(f"{environment} {data}", data, environment, dataclasses.replace(CONFIG, **both))
+        for data in ("there", "missing")
+        for environment in ("NoSuch-v5", "Hopper-v5", "Hopper-v5")
+        for both in ({"environment": environment, "demonstrations": data, "reward": "plr"},)
+    ]
+    said = []
+    study = Study(Path("s.toml"), "s", "", {}, tuple(cells))
+    found = stores.place(study, {}, said.append)
+    problems = {"NoSuch-v5": "environment: none", "Hopper-v5": "missing: no such file"}
+    for one in found:
+        expected = None if one.cell.name == "Hopper-v5 there" else problems[one.cell.environment]
+        assert (one.problem, one.run is None) == (expected, expected is not None)
+    # Nothing is read for what can be refused without it, and what cannot be read is tried once.
+    assert said == ["reading there", "reading missing"]
 
 
 def test_what_another_holds_is_left_alone(store):

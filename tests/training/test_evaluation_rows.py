@@ -8,9 +8,9 @@ import pytest
 
 from credo.demonstrations import from_episodes
 from credo.diagnostics.imitation import occupancy_distance
+from credo.diagnostics.selection import badness
 from credo.environments import Episode
 from credo.training.evaluate import (
-    badness,
     distance_between_demonstrations,
     divided,
     evaluate,

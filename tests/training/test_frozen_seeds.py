@@ -14,6 +14,7 @@ from credo.files import read_json
 from credo.random import Purpose, episode_seed
 from credo.reports.load import load_run
 from credo.storage import read_tensors
+from credo.studies.read import read_curves
 from credo.training import execution as training_execution
 from credo.training import faults, loop
 from credo.training.seed import Recorder, draw_experience
@@ -197,7 +198,9 @@ def test_nan_in_an_action(clean, tmp_path, monkeypatch):
     assert told["cause"].startswith("non-finite action: ")
     # The seed's own numbers failed, not its environment: it has diverged.
     assert set(rows(tmp_path / "run", run_folder.EVALUATIONS, BAD)["failed"][2:].tolist()) == {NUMBERS_FAILED}
-    assert load_run(tmp_path / "run").verdicts[BAD].kind == "non-finite"
+    # Its first evaluation that is marked so is at step 96.
+    for judged in (load_run(tmp_path / "run").verdicts[BAD], read_curves(("", "", tmp_path / "run"))[BAD].verdict):
+        assert judged[:2] == ("non-finite", 71)
     assert np.isnan(arrays["action"]).all()
     assert arrays["observation"].shape == (8, 1, 1)
     assert_others_untouched(tmp_path / "run", clean)
@@ -212,11 +215,18 @@ def infinite_logits(state):
 def test_a_logit_that_is_not_finite_is_found_though_the_reward_is_clipped(tmp_path, monkeypatch):
     config = changed(learner="sac", seeds=2, steps=64, environment="probe", normalise_observations=False)
     poisoned(monkeypatch, infinite_logits)
-    run(tmp_path / "run", config, source(only=None), demonstrations(1, 1))
+    lines = []
+    run(tmp_path / "run", config, source(only=None), demonstrations(1, 1), lines=lines)
     told, _ = evidence(tmp_path / "run")
     assert told["step"] == 32
     assert "logit" in told["cause"]
-    assert run_folder.read_summary(tmp_path / "run")["seeds"]["0"]["frozen"] is None
+    # The file names all that was not finite; what is said names three, and how many more.
+    (line,) = [line for line in lines if "is frozen at step 32" in line]
+    assert f"and {told['cause'].count(',') - 2} more" in line
+    assert line.count(",") == 2
+    healthy = run_folder.read_summary(tmp_path / "run")["seeds"]["0"]
+    assert healthy["frozen"] is None
+    assert healthy["selected_distance"] > 0
 
 
 def poisoned(monkeypatch, poison):

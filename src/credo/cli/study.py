@@ -156,7 +156,8 @@ def run(words: Sequence[str]) -> None:
     progress = [store.progress(p) for p in chosen]
     console.print(_grid(study, store, chosen, progress))
     if any(now.state != stores.DONE for now in progress):
-        sys.exit(1)
+        wrong = (now.state == stores.FAILED and store.refused(p) for p, now in zip(chosen, progress, strict=True))
+        sys.exit(2 if all(wrong) else 1)
 
 
 def _changed_code(store: Store, chosen: Sequence[Placed], progress: Sequence[Progress]) -> Iterator[str]:

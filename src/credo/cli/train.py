@@ -6,6 +6,7 @@ import dataclasses
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -171,9 +172,9 @@ def _trained(options: TrainOptions, default: RunConfig, environment: str | None,
     if line := other_learners_settings(config, default):
         say(console, f"note: {line}")
     find_local_modules(environment or config.environment)
-    if config.imitates and not options.quiet:
-        say(console, f"reading {config.demonstrations}")
-    prepared = api.prepare(config, environment)
+    told = config.imitates and not options.quiet
+    reading = partial(say, console, f"reading {config.demonstrations}") if told else lambda: None
+    prepared = api.prepare(config, environment, reading=reading)
     expert_return = prepared.described.get("return_mean") or None
     out = options.out or prepared.default_folder
     with (

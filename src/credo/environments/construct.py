@@ -19,6 +19,7 @@ import gymnasium
 import numpy as np
 
 from credo.environment_name import parse_name
+from credo.environments.arguments import check_arguments, named_arguments
 from credo.environments.source import EnvironmentSource, ObservationView, source_name
 from credo.environments.view import SelectedKeys, StackedFrames
 from credo.types import CredoError, EnvironmentSpec, one_line
@@ -127,6 +128,7 @@ def _make_from_id(source: str, render_mode: str | None) -> gymnasium.Env:
     if module:
         _import_module(source, module)
     _check_registered(source, identifier, module)
+    check_arguments(source, identifier, arguments)
     try:
         # The checker repeats at every step what is checked here once, at a tenth of a step's cost and more.
         # An environment that cannot render need not take the argument.
@@ -138,24 +140,12 @@ def _make_from_id(source: str, render_mode: str | None) -> gymnasium.Env:
         unknown = re.search(r"unexpected keyword argument '(\w+)'", str(error))
         if unknown and unknown[1] in arguments:
             raise CredoError(
-                f"environment: '{source}': {identifier} has no argument {unknown[1]!r}; {_arguments_of(identifier)}"
+                f"environment: '{source}': {identifier} has no argument {unknown[1]!r}; {named_arguments(identifier)}"
             ) from error
         raise CredoError(
             f"environment: '{source}' could not be built ({type(error).__name__}: {one_line(error)}); "
             "it must be constructible by gymnasium.make"
         ) from error
-
-
-def _arguments_of(identifier: str) -> str:
-    """The arguments that follow an id, as far as its constructor tells them."""
-    named: list[str] = []
-    with contextlib.suppress(Exception):  # a stranger's module is imported
-        entry = gymnasium.spec(identifier).entry_point
-        creator = gymnasium.envs.registration.load_env_creator(entry) if isinstance(entry, str) else entry
-        assert creator is not None
-        parameters = inspect.signature(creator).parameters.values()
-        named = [each.name for each in parameters if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)]
-    return f"it takes {', '.join([*(name for name in named if name != 'render_mode'), 'max_episode_steps'])}"
 
 
 def _import_module(source: str, module: str) -> None:

@@ -16,6 +16,7 @@ from credo.config import RunConfig
 from credo.config.limits import MAXIMUM_SEEDS, MAXIMUM_STEPS
 from credo.diagnostics import critics
 from credo.diagnostics.divergence import Verdict, verdict
+from credo.diagnostics.frozen import dated
 from credo.files import read_json
 from credo.run_lock import holder_is_gone
 from credo.studies.curves import SeedCurve
@@ -115,6 +116,7 @@ def load_run(run: Path | MethodRun, metrics_columns: Sequence[str] | None = None
     expert_return = expert_return_of(stored)
     metrics_of = {seed: _with_reference(rows_of(metrics, seed, steps), config) for seed in seeds}
     evaluations_of = {seed: rows_of(evaluations, seed, steps) for seed in seeds}
+    judged = {s: verdict(metrics_of[s], evaluations_of[s], expert_return, clone=config.clones) for s in seeds}
     loaded = LoadedRun(
         folder=folder,
         config=config,
@@ -124,7 +126,7 @@ def load_run(run: Path | MethodRun, metrics_columns: Sequence[str] | None = None
         metrics=metrics_of,
         evaluations=evaluations_of,
         expert_return=expert_return,
-        verdicts={s: verdict(metrics_of[s], evaluations_of[s], expert_return, clone=config.clones) for s in seeds},
+        verdicts={seed: dated(judged[seed], summary, seed) for seed in seeds},
         problems=tuple(problems),
     )
     return loaded if steps is None and part.seeds is None else _as_part(loaded, steps)

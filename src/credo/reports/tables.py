@@ -17,7 +17,7 @@ from credo.reports.load import Columns, LoadedRun, find_runs, load_run
 from credo.reports.methods import Member, name_methods
 from credo.studies.digest import late_mean
 from credo.studies.read import MethodRun
-from credo.types import CredoError, is_number, printable
+from credo.types import CredoError, printable
 
 _STYLES = {"healthy": "green", "recovered": "green", "exploded": "red", "dead": "red", "non-finite": "red"}
 _MEASURED = "its {}: in the evaluation that chose it; credo evaluate plays it from other starts"
@@ -149,10 +149,10 @@ def list_json(folder: Path) -> str:
 def list_table(folder: Path) -> Table:
     """The runs in a folder as a table; CredoError if there is no such folder."""
     table = Table(title=Text(f"runs in {printable(folder)}"), title_justify="left")
+    rows = run_rows(folder)
     table.add_column("run", overflow="fold", min_width=12)
     table.add_column("settings", overflow="fold")
     table.add_column("steps", no_wrap=True)
-    rows = run_rows(folder)
     told = any(isinstance(row, RunRow) and any(v is not None for v in row.last_successes) for row in rows)
     table.add_column("returns,\nsuccess" if told else "returns of seeds", overflow="fold")
     table.add_column("verdicts", no_wrap=True)
@@ -223,7 +223,7 @@ def summary_table(folder: Path) -> Table:
         table.add_column(name, justify="left" if verdict else "right", no_wrap=not verdict, min_width=longest)
     for cells in zip(*(cells for _, cells in shown), strict=True):
         table.add_row(*cells)
-    reasons = [f"seed {row.seed}: {_why(run, row)}" for row in rows if row.verdict in (*DIVERGED, "faulted")]
+    reasons = [f"seed {row.seed}: {row.reason}" for row in rows if row.verdict in (*DIVERGED, "faulted")]
     chosen = any(row.selected_return is not None for row in rows) and not run.config.clones
     measured = [_MEASURED.format("success" if nothing else "return")] if chosen else []
     notes = [*measured, *reasons, *_running_away(rows), *run.problems]
@@ -254,14 +254,6 @@ def _running_away(rows: list[SeedRow]) -> list[str]:
         return []
     told = ", ".join(f"{times:,.0f} (seed {seed})" for seed, times in far.items())
     return [f"critics overestimate: mean Q is {told} times its reference; under the presets robust they do not"]
-
-
-def _why(run: LoadedRun, row: SeedRow) -> str:
-    """What the run itself says of a frozen seed tells more than its curves."""
-    frozen = run.seed_summary(row.seed).get("frozen")
-    if not (isinstance(frozen, dict) and is_number(frozen.get("step"))):
-        return row.reason
-    return f"frozen at step {frozen['step']:,.0f}: {frozen.get('cause')}"
 
 
 def _seed_row(run: LoadedRun, seed: int) -> SeedRow:
@@ -305,13 +297,14 @@ def _numbers(values: tuple[float | None, ...], form: str = ",.0f") -> str:
     known = [value for value in values if value is not None]
     if len(values) > _LISTED_SEEDS and known:
         return " .. ".join(format(value, form) for value in (min(known), float(np.median(known)), max(known)))
-    return " ".join(_optional(value, form) for value in values) or "-"
+    return " ".join(_optional(value, form) for value in values) if known else "-"
 
 
 def _progress(row: RunRow) -> str:
+    """Over two lines: on 80 columns the names need the room, and are there to be copied."""
     if row.steps_wanted is None:
-        return f"{row.steps_done} minibatches"
-    return f"{_steps(row.steps_done)} of {_steps(row.steps_wanted)}"
+        return f"{row.steps_done}\nminibatches"
+    return f"{_steps(row.steps_done)}\nof {_steps(row.steps_wanted)}"
 
 
 def _steps(count: int) -> str:

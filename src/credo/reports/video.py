@@ -23,6 +23,8 @@ from credo.types import CredoError, one_line
 
 _BACKENDS = ("egl", "osmesa")
 _INSTALL = "on Debian install libegl1 and libgl1-mesa-dri, or libosmesa6 (or leave the video out)"
+_ENCODER = "is there room, and may it be written there? IMAGEIO_FFMPEG_EXE names another ffmpeg"
+_LONGEST = 200
 _MARK = "credo-video: "
 """Before the answer of the process that draws; libraries may print other lines."""
 
@@ -131,10 +133,15 @@ def _run(job: _Job, backend: str | None, timeout: float) -> dict[str, Any]:
             process.kill()  # what it was writing is in the way of nobody
             process.wait()
             _temporary(Path(job.path), process.pid).unlink(missing_ok=True)
+    last = (complaint.strip().splitlines() or [""])[-1]
     for line in said.splitlines():
         if line.startswith(_MARK):
-            return json.loads(line.removeprefix(_MARK))
-    last = (complaint.strip().splitlines() or [""])[-1]
+            answer = json.loads(line.removeprefix(_MARK))
+            if "encoding" in answer:
+                # What ffmpeg says it says to the process's own stderr.
+                why = answer["encoding"] or last[:_LONGEST] or "it does not say why"
+                answer["error"] = f"out: {job.path} cannot be written: ffmpeg failed ({why}); {_ENCODER}"
+            return answer
     return {"error": f"the process ended with status {process.returncode} {last}".strip(), "drawing": True}
 
 
@@ -150,6 +157,8 @@ def _main() -> None:
         answer = {"error": str(error)}
     except _DrawingError as error:
         answer = {"error": str(error), "drawing": True}
+    except _EncodingError as error:
+        answer = {"encoding": str(error)}
     except Exception as error:
         answer = {"error": f"{job.environment} failed ({type(error).__name__}: {one_line(error, 200)})"}
     print(f"{_MARK}{json.dumps(answer)}", flush=True)
@@ -159,6 +168,10 @@ def _main() -> None:
 
 class _DrawingError(Exception):
     """MuJoCo's drawing library does not work."""
+
+
+class _EncodingError(Exception):
+    """ffmpeg could not be started, and why; or it failed, and its own text is empty here."""
 
 
 def _record(job: _Job) -> VideoResult:
@@ -285,15 +298,23 @@ def _writer(path: Path, frames_per_second: float) -> Iterator[Callable[[np.ndarr
                 quality=6,
                 output_params=["-movflags", "+faststart"],
             )
-            encoder.send(None)
-        encoder.send(frame)
+            try:
+                encoder.send(None)
+            except (OSError, RuntimeError) as error:
+                raise _EncodingError(one_line(error, _LONGEST)) from error
+        try:
+            encoder.send(frame)
+        except OSError as error:  # its text is the command, of many lines
+            raise _EncodingError from error
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield write
         encoder.close()
+        if not temporary.exists():
+            raise _EncodingError
         os.replace(temporary, path)
-    except (OSError, RuntimeError) as error:
+    except OSError as error:
         raise CredoError(f"out: {path} cannot be written ({one_line(error, 200)})") from error
     finally:
         if encoder is not None:

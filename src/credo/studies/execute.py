@@ -54,7 +54,7 @@ def run_cell(store: Store, placed: Placed, train: Train, lost: Callable[[], None
         try:
             train(store.wanted(placed), folder, placed.cell.name)
         except CredoError as error:
-            return _failed(store, placed.run, str(error))
+            return _failed(store, placed.run, str(error), refused=True)
         except Exception as error:
             return _failed(store, placed.run, " ".join(f"{type(error).__name__}: {error}".split()))
         return Ended(DONE if _complete(store, placed) else STOPPED)
@@ -172,8 +172,8 @@ def _complete(store: Store, placed: Placed) -> bool:
     return store.progress(placed).state == DONE
 
 
-def _failed(store: Store, run: str, line: str) -> Ended:
-    store.write_failure(run, line)
+def _failed(store: Store, run: str, line: str, refused: bool = False) -> Ended:
+    store.write_failure(run, line, refused)
     return Ended(FAILED, line)
 
 

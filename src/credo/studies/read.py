@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,6 +15,7 @@ from credo.config import RunConfig
 from credo.diagnostics.activity import column
 from credo.diagnostics.criteria import Criteria
 from credo.diagnostics.divergence import VERDICT_METRICS, verdict
+from credo.diagnostics.frozen import dated
 from credo.studies.curves import METRIC_COLUMNS, SeedCurve, SeedDigest
 from credo.studies.digest import digest
 from credo.types import CredoError, is_number
@@ -59,10 +61,13 @@ def _of_run(run: MethodRun, criteria: Criteria) -> list[SeedCurve]:
     metrics = _parts(run.folder, run_folder.METRICS, WANTED_METRICS)
     evaluations = _parts(run.folder, run_folder.EVALUATIONS)
     expert = expert_return_of(stored)
+    summary: dict[str, Any] = {}
+    with contextlib.suppress(CredoError):  # its curves are there all the same
+        summary = run_folder.read_summary(run.folder)
     curves = []
     for seed in run.seeds if run.seeds is not None else config.seed_numbers:
         rounds, tests = rows_of(metrics, seed, steps), rows_of(evaluations, seed, steps)
-        judged = verdict(rounds, tests, expert, criteria, config.clones)
+        judged = dated(verdict(rounds, tests, expert, criteria, config.clones), summary, seed)
         curves.append(of_settings(SeedCurve(run.method, run.environment, seed, rounds, tests, expert, judged), config))
     return curves
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -86,12 +87,20 @@ class Store:
     def study(self, name: str) -> Path:
         return self.root / "studies" / name
 
-    def write_failure(self, run: str, line: str) -> None:
+    def write_failure(self, run: str, line: str, refused: bool = False) -> None:
         self.failure(run).parent.mkdir(parents=True, exist_ok=True)
-        write_json(self.failure(run), {"error": line})
+        write_json(self.failure(run), {"error": line, "refused": refused})
 
     def forget_failure(self, run: str) -> None:
         self.failure(run).unlink(missing_ok=True)
+
+    def refused(self, placed: Placed) -> bool:
+        """Whether a failed cell was given what cannot work: its last start was refused, and did not break."""
+        if placed.run is None:
+            return placed.problem is not None
+        with contextlib.suppress(CredoError):
+            return read_json(self.failure(placed.run)).get("refused") is True
+        return False
 
     def progress(self, placed: Placed) -> Progress:
         """How far a cell is, from its files."""
@@ -161,24 +170,29 @@ def place(
     """Where each cell's run lies. ``known`` holds the SHA-256 of what cells are trained on (``trained_on``), and is
     filled with what cells named in ``reads`` (None: all) lack, which is read for them."""
     problems: dict[str, str] = {}
+    refused: dict[tuple[str, ...], str] = {}
     for cell in study.cells:
         wanted = trained_on(cell.config)
-        lacking = [name for name in wanted.values() if name not in known and name not in problems]
+        lacking = [name for name in wanted.values() if name not in known]
         if lacking and (reads is None or cell.name in reads):
-            line(f"reading {', '.join(lacking)}")
-            try:
-                described = prepare(cell.config).described
-                known |= {name: str(described[what]) for what, name in wanted.items()}
-            except CredoError as error:
-                problems |= dict.fromkeys(lacking, str(error))
+            # What one environment cannot be trained on, or its name alone, says nothing of another's cells.
+            asked = (cell.config.environment, *lacking)
+            if asked not in refused:
+                try:
+                    reading = partial(line, f"reading {', '.join(lacking)}")
+                    described = prepare(cell.config, reading=reading).described
+                    known |= {name: str(described[what]) for what, name in wanted.items()}
+                except CredoError as error:
+                    refused[asked] = str(error)
+            if asked in refused:
+                problems[cell.name] = refused[asked]
     placed = []
     for cell in study.cells:
         wanted = trained_on(cell.config)
-        if all(name in known for name in wanted.values()):
+        if cell.name not in problems and all(name in known for name in wanted.values()):
             placed.append(Placed(cell, run_id(cell.config, *(known.get(wanted.get(w, ""), "") for w in _HASHES))))
         else:
-            found = [problems[name] for name in wanted.values() if name in problems]
-            placed.append(Placed(cell, None, found[0] if found else None))
+            placed.append(Placed(cell, None, problems.get(cell.name)))
     return tuple(placed)
 
 

@@ -27,8 +27,6 @@ MEASURED_EPISODES = 10
 """Held-out episodes that evaluations compare with, at most: more cost time and change little."""
 _GROUPS = 4
 """Evaluations' worth of demonstrated episodes, at most, by which demonstrations are held against each other."""
-_FAR = 1e6
-"""More than any distance between standardised observations, which are clipped."""
 SCORED_SAMPLES = 1024
 """Samples of each side whose expert probability an evaluation averages."""
 MEASURES = (
@@ -247,14 +245,3 @@ def _last(length: int) -> np.ndarray:
 def failed_row(numerical: bool) -> dict[str, float]:
     """The evaluation of a frozen seed: no measure, and the mark of its own numbers' failure or of its environment's."""
     return dict.fromkeys(MEASURES, np.nan) | {"failed": NUMBERS_FAILED if numerical else ENVIRONMENT_FAILED}
-
-
-def badness(row: dict[str, float]) -> float:
-    """What the kept policy has least of: the distance to the expert's state-action distribution, which needs no
-    reward; minus the return where there are no demonstrations. Where the environment tells success, the share of the
-    episodes without one comes first, and the distance decides among equals."""
-    distance = row["occupancy_distance"]
-    if np.isnan(distance):
-        return -row["return_mean"]
-    success = row.get("success_rate", np.nan)
-    return distance if np.isnan(success) else distance - _FAR * success

@@ -19,10 +19,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from credo.diagnostics.frozen import NON_FINITE
 from credo.environments import EnvironmentBatch
 from credo.random import Purpose
 from credo.training.acting import actor_beside, host_actor, learner_act
-from credo.training.faults import NON_FINITE, Fault, check_experience, evidence_of
+from credo.training.faults import Fault, check_experience, evidence_of
 from credo.training.seed import Frozen, Recorder, Seed, draw_experience, random_actions
 from credo.training.state import Constants, Parts, TrainState
 from credo.training.step import Experience, in_full_precision, make_round

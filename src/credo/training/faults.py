@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
+from credo.diagnostics.frozen import NON_FINITE
 from credo.environments import EnvironmentFaultError, NonFiniteActionError
 from credo.run_folder import FROZEN, write_json
 from credo.storage import write_tensors
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 
 FORMAT = "credo-frozen-seed"
 VERSION = 1
-NON_FINITE = "non-finite"
-"""How the cause of a seed begins whose own numbers failed."""
 LONGEST = 300
 
 

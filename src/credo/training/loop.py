@@ -12,6 +12,8 @@ import numpy as np
 from credo import run_folder
 from credo.config import RunConfig
 from credo.demonstrations import Demonstrations
+from credo.diagnostics.frozen import NON_FINITE, cause_in_short
+from credo.diagnostics.selection import badness
 from credo.environments import EnvironmentSource, Workers, specification
 from credo.files import write_atomically
 from credo.policies import Policy
@@ -19,9 +21,9 @@ from credo.policies.view import describe_view
 from credo.training.checkpoint import Checkpoints, named
 from credo.training.checks import check_memory
 from credo.training.clone import Cloned, make_state_cloner
-from credo.training.evaluate import HeldOut, apart_note, badness, divided, evaluate, expert_probability, failed_row
+from credo.training.evaluate import HeldOut, apart_note, divided, evaluate, expert_probability, failed_row
 from credo.training.execution import Execution, kind_of, make_execution
-from credo.training.faults import NON_FINITE, Fault, keep_evidence
+from credo.training.faults import Fault, keep_evidence
 from credo.training.record import Record
 from credo.training.seed import Frozen, Seed, make_seed
 from credo.training.state import (
@@ -303,8 +305,9 @@ class _Run:
             if seed.frozen is None or seed.number in self.told:
                 continue
             self.told.add(seed.number)
+            cause = cause_in_short(seed.frozen.cause)
             left = "the others go on" if any(s.frozen is None for s in self.seeds) else "no seed is left"
-            self.watcher.line(f"seed {seed.number} is frozen at step {seed.frozen.step:,}: {seed.frozen.cause}; {left}")
+            self.watcher.line(f"seed {seed.number} is frozen at step {seed.frozen.step:,}: {cause}; {left}")
             arrays = {f"state/{name}": array for name, array in named(execution.state(seed)).items()}
             try:
                 keep_evidence(self.folder, seed, arrays)

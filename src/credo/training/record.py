@@ -8,8 +8,8 @@ from typing import Any
 
 from credo import run_folder, run_rows
 from credo.config import RunConfig
+from credo.diagnostics.selection import selected
 from credo.policies import Policy, save_policy
-from credo.training.evaluate import badness
 from credo.training.seed import Seed
 
 Row = dict[str, float]
@@ -89,12 +89,9 @@ class Record:
         )
 
     def _describe(self, seed: Seed) -> dict[str, Any]:
-        best, last = seed.best or {}, seed.last or {}
         return {
             "steps": self.steps_done(seed),
             "frozen": seed.frozen and seed.frozen._asdict(),
-            "selected_step": best.get("step"),
-            "selected_return": best.get("return_mean"),
-            "selected_badness": badness(best) if best else None,
-            "final_return": last.get("return_mean"),
+            **selected(seed.best),
+            "final_return": (seed.last or {}).get("return_mean"),
         }

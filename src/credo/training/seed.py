@@ -10,11 +10,12 @@ import numpy as np
 
 from credo.config import RunConfig
 from credo.demonstrations import Demonstrations
+from credo.diagnostics.frozen import NON_FINITE
 from credo.environments import EnvironmentBatch, EnvironmentSource, EpisodeRunner, Workers
 from credo.experience import Replay
 from credo.policies import Policy
 from credo.random import Purpose, device_key, host_generator
-from credo.training.faults import NON_FINITE, NoEnvironments, environment_fault
+from credo.training.faults import NoEnvironments, environment_fault
 from credo.training.state import TrainState
 from credo.training.step import Experience
 from credo.types import Array, Rollout, Transition
