@@ -65,7 +65,7 @@ def main() -> None:
 
         def save(round_number: int) -> dict[str, float]:
             since = time.time()
-            position = {"parts": {}, "seconds": 0.0}
+            position = {"parts": dict.fromkeys((run_folder.METRICS, run_folder.EVALUATIONS), 0), "seconds": 0.0}
             took = timed(lambda: store.save(round_number, ready.seeds, ready.execution.state, position))
             return took | {"megabytes": megabytes(folder, since)}
 
