@@ -87,7 +87,7 @@ def test_an_episode_that_has_ended_with_a_reward_that_is_none(run, told):
     episode = {"environment_index": 0, "total_reward": "much", "length": 5, "terminated": True, "success": None}
     tree["seeds"]["0"]["environments"]["finished"] = {"0": episode}
     write(tree)
-    with pytest.raises(CredoError, match="seed 0 cannot go on: .*'much'.*its checkpoint is kept"):
+    with pytest.raises(CredoError, match=r"seed 0 cannot go on: .*'much'.*its checkpoint is kept"):
         stored_seeds.loaded(run, numbers=(0,))
 
 

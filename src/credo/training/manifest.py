@@ -76,7 +76,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
     with as_written(path):
         _check_position(described["position"])
         for number, told in described["seeds"].items():
-            _check_seed(number, told, version)
+            _check_seed(number, told, described["version"])
     return described
 
 
