@@ -76,7 +76,8 @@ def expected(rounds, numbers=(0, 1), length=LENGTH):
 
 
 def save(store, seeds):
-    store.save(seeds[0].next_round, seeds, lambda seed: seed.state, POSITION)
+    environments = {seed.number: seed.environments.state() for seed in seeds}
+    store.save(seeds[0].next_round, seeds, lambda seed: seed.state, environments, POSITION)
 
 
 def saved_run(folder, rounds, numbers=(0, 1), length=LENGTH):

@@ -125,11 +125,14 @@ class Checkpoints:
         round_number: int,
         seeds: Sequence[Seed],
         state_of: Callable[[Seed], TrainState],
+        environments: dict[int, dict[str, Any]],
         position: dict[str, Any],
     ) -> None:
-        """Write the checkpoint of a run after ``round_number`` rounds; the newest two are kept. ``position`` is plain
-        JSON of the run's own (counts of metric parts, time so far). CredoError where it cannot be written: those before
-        it are as they were."""
+        """Write the checkpoint of a run after ``round_number`` rounds; the newest two are kept.
+
+        ``environments`` is the state of those of each seed that is not frozen, ``position`` plain JSON of the run's own
+        (counts of metric parts, time so far). CredoError where it cannot be written: those before it are as they were.
+        """
         numbers = [int(path.name.split("-")[1]) for path in all_checkpoints(self._run)]
         newest = max(numbers, default=-1)
         # Seeds added to a longer run begin at round 0, and their checkpoint is the newest all the same.
@@ -140,7 +143,9 @@ class Checkpoints:
             temporary.mkdir()
             described = self._carried(temporary, {str(seed.number) for seed in seeds})
             for seed in seeds:
-                described[str(seed.number)] = self._write_seed(temporary, seed, state_of(seed))
+                described[str(seed.number)] = self._write_seed(
+                    temporary, seed, state_of(seed), environments.get(seed.number)
+                )
             write_manifest(temporary, round_number, position, described)
             sync_folder(temporary)
             os.replace(temporary, target)
@@ -153,16 +158,15 @@ class Checkpoints:
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
-    def _write_seed(self, folder: Path, seed: Seed, state: TrainState) -> dict[str, Any]:
+    def _write_seed(
+        self, folder: Path, seed: Seed, state: TrainState, environments: dict[str, Any] | None
+    ) -> dict[str, Any]:
         replay = replay_files.append(
             self._folder, seed.number, seed.replay, self._known.get(str(seed.number), {}).get("replay")
         )
         tensors = {f"state/{name}": array for name, array in named(state).items()}
         tensors["replay/newest"] = seed.replay.newest()
-        environments = None
-        if seed.frozen is None:  # those of a frozen seed are not stepped again, and may be unable to tell their state
-            assert isinstance(seed.environments, EnvironmentBatch)
-            environments = _split(seed.environments.state(), tensors, "environments")
+        told = _split(environments, tensors, "environments")
         _write_tensors(folder / state_name(seed.number), tensors)
         files = {state_name(seed.number): file_sha256(folder / state_name(seed.number))}
         if seed.best_policy is not None:
@@ -174,7 +178,7 @@ class Checkpoints:
             "frozen": seed.frozen and seed.frozen._asdict(),
             "best": _plain(seed.best),
             "last": _plain(seed.last),
-            "environments": environments,
+            "environments": told,
             "files": files,
             "replay": replay,
         }
