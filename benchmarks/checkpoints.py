@@ -65,8 +65,13 @@ def main() -> None:
 
         def save(round_number: int) -> dict[str, float]:
             since = time.time()
-            position = {"parts": {}, "seconds": 0.0}
-            took = timed(lambda: store.save(round_number, ready.seeds, ready.execution.state, position))
+            position = {"parts": dict.fromkeys((run_folder.METRICS, run_folder.EVALUATIONS), 0), "seconds": 0.0}
+
+            def written() -> None:
+                environments = {seed.number: seed.environments.state() for seed in ready.seeds}
+                store.save(round_number, ready.seeds, ready.execution.state, environments, position)
+
+            took = timed(written)
             return took | {"megabytes": megabytes(folder, since)}
 
         found["first"] = save(1)

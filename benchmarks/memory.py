@@ -46,7 +46,8 @@ def main() -> None:
     stages["rounds"] = peak()
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / run_folder.CHECKPOINTS).mkdir()
-        Checkpoints(Path(folder)).save(ROUNDS, ready.seeds, ready.execution.state, {})
+        environments = {seed.number: seed.environments.state() for seed in ready.seeds}
+        Checkpoints(Path(folder)).save(ROUNDS, ready.seeds, ready.execution.state, environments, {})
     stages["checkpoint"] = peak()
     transitions = sum(len(seed.replay) for seed in ready.seeds)
     workload.close(ready)

@@ -141,6 +141,22 @@ def test_a_strangers_unsquashed_network_is_clipped_and_so_rolled_out(tmp_path):
     assert generate_demonstrations(PointMass, policy, episodes=1, noise=0).episodes == 1
 
 
+def test_a_strangers_network_that_gives_nan_is_told_in_one_line(tmp_path, capsys):
+    nodes = [
+        *(helper.make_node("Abs", ["x"], ["a"]), helper.make_node("Neg", ["a"], ["b"])),
+        *(helper.make_node("Sub", ["b", "one"], ["c"]), helper.make_node("Sqrt", ["c"], ["d"])),
+        helper.make_node("MatMul", ["d", "w"], ["y"]),
+    ]
+    weights = [weight("one", np.ones(1)), weight("w", np.ones((3, 1)))]
+    content = model(nodes, weights, size=3, output=("batch", 1)).SerializeToString()
+    (tmp_path / "p.onnx").write_bytes(content)
+    with pytest.raises(SystemExit) as stop:
+        main(["evaluate", str(tmp_path / "p.onnx"), "--env", "Pendulum-v1", "--episodes", "1"])
+    assert stop.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "policy: the action of environment 0 (Pendulum-v1) is not finite: [nan]" in line
+
+
 def external():
     stored = weight("w", np.zeros((4, 2)))
     stored.ClearField("raw_data")

@@ -15,11 +15,18 @@ from credo import experts, run_folder
 from credo.api import Run, only_policy
 from credo.demonstrations.generate import check_expert_fits
 from credo.environment_name import needs_trust, parse_name
-from credo.environments import EnvironmentFaultError, EnvironmentSource, rollout_episodes, specification, viewed
+from credo.environments import (
+    EnvironmentFaultError,
+    EnvironmentSource,
+    NonFiniteActionError,
+    rollout_episodes,
+    specification,
+    viewed,
+)
 from credo.policies import OnnxPolicy, Policy, load_policy
 from credo.policies.view import described_view
 from credo.random import EVALUATION_SEED
-from credo.types import CredoError, EnvironmentSpec
+from credo.types import CredoError, EnvironmentSpec, one_line
 
 
 class Evaluation(NamedTuple):
@@ -54,7 +61,8 @@ def evaluate(
         evaluation_seed: of the initial states; the same gives the same episodes.
 
     Raises:
-        CredoError: there is no such policy, it does not fit the environment, or the environment fails.
+        CredoError: there is no such policy, it does not fit the environment, an action is not finite, or the
+            environment fails.
     """
     for name, value, least in (("episodes", episodes, 1), ("evaluation_seed", evaluation_seed, 0)):
         if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
@@ -85,6 +93,8 @@ def play(policy: Policy, environment: EnvironmentSource, episodes: int, evaluati
         played = list(rollout_episodes(environment, policy.normalised_action, episodes, evaluation_seed))
     except EnvironmentFaultError as error:
         raise CredoError(f"environment: {error}") from None
+    except NonFiniteActionError as error:  # a network that a stranger made, or one that was trained to death
+        raise CredoError(f"policy: {one_line(error, 300)}") from None
     told = any(episode.success is not None for episode in played)
     return Evaluation(
         np.array([episode.reward.sum(dtype=np.float64) for episode in played]),

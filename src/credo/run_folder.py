@@ -295,7 +295,8 @@ def read_summary(folder: Path) -> dict[str, Any]:
         return {}
     summary = _sensible(read_json(folder / SUMMARY))
     seeds = told if isinstance(told := summary.get("seeds"), dict) else {}
-    return summary | {"seeds": {number: _sensible(seed) for number, seed in seeds.items() if isinstance(seed, dict)}}
+    named = {number: seed for number, seed in seeds.items() if number.isdecimal() and len(number) < 11}
+    return summary | {"seeds": {number: _sensible(seed) for number, seed in named.items() if isinstance(seed, dict)}}
 
 
 def _sensible(told: dict[str, Any]) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from credo.environments import (
     Workers,
 )
 from credo.environments.lane import EpisodeStart
-from credo.environments.probes import Fragile, PointMass, point_mass_expert
+from credo.environments.probes import AutoresetProbe, Fragile, PointMass, point_mass_expert
 from credo.environments.workers import RemoteLanes
 from credo.types import CredoError
 
@@ -213,4 +213,51 @@ def test_a_worker_that_ends_between_two_episodes_costs_none():
     lanes.reset(0, EpisodeStart(5, 0, 1))
     workers.of_seed(5).kill()
     assert lanes.reset(0, EpisodeStart(5, 1, 2)).shape == (4,)
+    workers.close()
+
+
+def test_an_episode_that_is_over_is_not_repeated():
+    """The probe counts the episodes of its life, so that none of its later ones could be repeated."""
+    workers = Workers(1)
+    worker, runner = workers.of_seed(0), EpisodeRunner(AutoresetProbe, 1, workers, 0)
+    requests, ask = [], worker.ask
+    worker.ask = lambda lanes, request, *rest: requests.append(request) or ask(lanes, request, *rest)
+    first = runner.run(lambda observation: np.zeros((1, 1), np.float32), 2, 0)
+    assert requests.count("step") == 6
+    worker.kill()
+    requests.clear()
+    again = runner.run(lambda observation: np.zeros((1, 1), np.float32), 2, 0)
+    assert [episode.reward.tolist() for episode in again] == [episode.reward.tolist() for episode in first]
+    assert requests == ["build", "open", "open", *("reset", "step", "step", "step") * 2]
+    workers.close()
+
+
+def test_of_two_environments_the_one_that_begins_anew_is_not_repeated():
+    workers = Workers(1)
+    worker, lanes = workers.of_seed(5), RemoteLanes(PointMass, workers.of_seed(5), 5)
+    here = EnvironmentBatch(PointMass, 5)
+    lanes.open(2)
+    for index in range(2):
+        lanes.reset(index, here._start(0, index))
+    action = np.full((2, 2), 0.5, np.float32)
+    lanes.step([0, 1], action)
+    worker.kill()
+    requests, ask = [], worker.ask
+    worker.ask = lambda lanes, request, *rest: requests.append(request) or ask(lanes, request, *rest)
+    lanes.reset(1, here._start(0, 0))
+    older, newer = lanes.step([0, 1], action).next_observation
+    assert requests == ["build", "open", "reset", "reset", "step", "step"]
+    assert newer.tobytes() == here.step(action[:1]).next_observation[0].tobytes()
+    assert older.tobytes() == here.step(action[:1]).next_observation[0].tobytes()
+    workers.close()
+
+
+def test_a_worker_that_died_while_idle_is_told_and_no_empty_state_is():
+    workers = Workers(1)
+    batch = EnvironmentBatch(PointMass, 5, workers=workers)
+    os.kill(workers.process_ids[0], signal.SIGKILL)
+    with pytest.raises(LostEnvironmentError, match=r"of seed 5, .*its worker process died \(status -9\)"):
+        batch.state()
+    with pytest.raises(RuntimeError, match="closed"):
+        batch.state()
     workers.close()

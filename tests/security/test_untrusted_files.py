@@ -22,7 +22,7 @@ from credo.storage import read_tensors
 from credo.studies import store as stores
 from credo.studies.store import Placed, Store, part_of
 from credo.studies.study import Cell, load_study
-from credo.training import checkpoint
+from credo.training import checkpoint, manifest
 from credo.types import CredoError, printable
 from security import hostile
 from training import stored_seeds
@@ -82,7 +82,7 @@ def test_a_pipe_and_a_device_are_no_files(tmp_path):
 
 def test_a_pipe_in_a_run_folder_is_not_waited_for(tmp_path):
     stored_seeds.saved_run(tmp_path, 2, numbers=(0,))
-    for name in (checkpoint.CHECKSUM, "seed-0.safetensors"):
+    for name in (manifest.CHECKSUM, "seed-0.safetensors"):
         for path in checkpoint.all_checkpoints(tmp_path):
             (path / name).unlink()
             os.mkfifo(path / name)
@@ -179,7 +179,7 @@ def test_hostile_manifests_of_checkpoints(value, tmp_path):
     """Each entry in turn is of another kind, or missing, and the checksum is right."""
     stored_seeds.saved_run(tmp_path, 1, numbers=(0,))
     newest = checkpoint.all_checkpoints(tmp_path)[-1]
-    original = (newest / checkpoint.MANIFEST).read_bytes()
+    original = (newest / manifest.MANIFEST).read_bytes()
     refused = 0
     for place in places(json.loads(original)):
         tree = part = json.loads(original)
@@ -190,8 +190,8 @@ def test_hostile_manifests_of_checkpoints(value, tmp_path):
         else:
             part[place[-1]] = value
         content = json.dumps(tree).encode()
-        (newest / checkpoint.MANIFEST).write_bytes(content)
-        (newest / checkpoint.CHECKSUM).write_bytes(checkpoint._checksum_line(content))
+        (newest / manifest.MANIFEST).write_bytes(content)
+        (newest / manifest.CHECKSUM).write_bytes(manifest.checksum_line(content))
         lines = []
         try:
             stored_seeds.loaded(tmp_path, numbers=(0,))

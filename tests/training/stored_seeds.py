@@ -25,6 +25,7 @@ from credo.types import CredoError, Transition
 
 LANES, LENGTH, STEPS = 2, 40, 14
 """The ring is shorter than three rounds: it wraps, and files of it fall away."""
+POSITION = {"parts": {"metrics": 0, "evaluations": 0}, "seconds": 0.0}
 
 
 def fresh_seeds(numbers=(0, 1), length=LENGTH):
@@ -54,7 +55,7 @@ def advance(seeds, steps=STEPS):
             seed.environments.step(row)
         seed.state = TrainState({"weight": generator.standard_normal((3, 2)).astype(np.float32)}, ())
         seed.next_round += 1
-        seed.last = {"step": float(seed.next_round), "return_mean": np.nan}
+        seed.last = {"step": float(seed.next_round), "return_mean": 1.0, "success_rate": np.nan}
 
 
 def arrays_of(seed):
@@ -75,7 +76,8 @@ def expected(rounds, numbers=(0, 1), length=LENGTH):
 
 
 def save(store, seeds):
-    store.save(seeds[0].next_round, seeds, lambda seed: seed.state, {"parts": {}, "seconds": 0.0})
+    environments = {seed.number: seed.environments.state() for seed in seeds}
+    store.save(seeds[0].next_round, seeds, lambda seed: seed.state, environments, POSITION)
 
 
 def saved_run(folder, rounds, numbers=(0, 1), length=LENGTH):

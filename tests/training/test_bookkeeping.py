@@ -6,9 +6,10 @@ import types
 import numpy as np
 import pytest
 
+from credo import run_folder
 from credo.training import loop
 from credo.training.loop import _Run
-from credo.training.seed import Seed
+from credo.training.seed import Frozen, Seed
 from credo.training.state import make_parts
 from credo.training.stopping import Stop
 from credo.training.watching import Watcher
@@ -52,7 +53,7 @@ def test_a_checkpoint_knows_the_seconds_of_all_processes_before(tmp_path, monkey
     """Three processes of 7 seconds each: what the third goes on from are the seconds of both before it."""
     stored = []
     monkeypatch.setattr(loop.Checkpoints, "load", lambda *rest: (stored[-1], []) if stored else None)
-    monkeypatch.setattr(loop.Checkpoints, "save", lambda store, rounds, seeds, state, told: stored.append(told))
+    monkeypatch.setattr(loop.Checkpoints, "save", lambda store, rounds, seeds, state, held, told: stored.append(told))
     for _ in range(3):
         run = made(tmp_path, [])
         run._load()
@@ -62,7 +63,7 @@ def test_a_checkpoint_knows_the_seconds_of_all_processes_before(tmp_path, monkey
 
 def test_a_warm_start_clones_every_seed_that_begins_and_no_other(tmp_path):
     seeds = [seed(number) for number in range(4)]
-    seeds[3].state = None  # its environment could not begin
+    unable = seeds[3].frozen = Frozen(0, "at the first reset: environment 0 (probe) raised OSError: no licence")
     run = made(tmp_path, seeds)
     run.checkpoints = types.SimpleNamespace(seeds={1})
 
@@ -71,7 +72,25 @@ def test_a_warm_start_clones_every_seed_that_begins_and_no_other(tmp_path):
 
     run.cloner = cloner
     assert run._warm_start()
-    assert [one.state for one in seeds] == ["clone of 0", "of 1", "clone of 2", None]
+    assert [one.state for one in seeds] == ["clone of 0", "of 1", "clone of 2", "of 3"]
+    seeds[0].frozen = unable
+    run.cloner = lambda state, number: ("bad", types.SimpleNamespace(best=broken, epochs=[]))
+    broken = types.SimpleNamespace(held_out_loss=np.nan)
+    for one in (seeds[0], seeds[2]):
+        run._clone(one)
+    assert [one.frozen for one in seeds] == [unable, None, Frozen(0, "non-finite clone, in 0 epochs"), unable]
+
+
+def test_what_a_summary_says_of_seeds_stays_and_of_no_seeds_goes(tmp_path):
+    told = {"10": {"steps": 5}, "2": {"steps": 7, "selected_step": 7}, "abc": {}, "-1": {}, "1.5": {}, "9" * 5000: {}}
+    run_folder.write_json(tmp_path / run_folder.SUMMARY, {"state": "done", "seeds": told})
+    run = made(tmp_path, [seed()])
+    assert run.record.clones() == (0, set())
+    run._summarise("interrupted", types.SimpleNamespace(round=0, seconds=1.0))
+    summary = run_folder.read_summary(tmp_path)
+    assert summary["state"] == "interrupted"
+    assert list(summary["seeds"]) == ["0", "2", "10"]
+    assert summary["seeds"]["2"] == told["2"]
 
 
 @pytest.mark.parametrize(

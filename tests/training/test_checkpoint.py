@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from credo.storage import file_sha256, write_tensors
-from credo.training import checkpoint, parity, replay_files
+from credo.training import checkpoint, manifest, parity, replay_files
 from credo.training.checkpoint import Checkpoints, all_checkpoints
 from credo.types import CredoError
 from training import stored_seeds
@@ -47,7 +47,7 @@ def test_every_round_comes_back_bit_for_bit(least, length, tmp_path, monkeypatch
         save(store, seeds)
         other = fresh_seeds(length=length)
         store = Checkpoints(tmp_path)
-        assert store.load(other, 100) == ({"parts": {}, "seconds": 0.0}, [])
+        assert store.load(other, 100) == (stored_seeds.POSITION, [])
         assert [arrays_of(seed) for seed in other] == [arrays_of(seed) for seed in seeds]
         if round_number % 2:
             seeds = other  # as if the process had ended here
@@ -156,7 +156,7 @@ def test_a_flipped_bit_or_a_truncation_is_survived(number, run):
 
 
 def test_after_a_fallback_the_damaged_checkpoint_goes_when_the_next_is_written(run):
-    damaged(all_checkpoints(run)[-1] / checkpoint.MANIFEST, offset=40)
+    damaged(all_checkpoints(run)[-1] / manifest.MANIFEST, offset=40)
     store, seeds, _ = loaded(run)
     advance(seeds)
     save(store, seeds)
@@ -183,7 +183,7 @@ def long(request, tmp_path_factory):
 
 def groups_of(folder, seed=0):
     newest = all_checkpoints(folder)[-1]
-    return json.loads((newest / checkpoint.MANIFEST).read_text())["seeds"][str(seed)]["replay"]["parity"]
+    return json.loads((newest / manifest.MANIFEST).read_text())["seeds"][str(seed)]["replay"]["parity"]
 
 
 def test_groups_hold_every_file_once(long):
@@ -251,15 +251,15 @@ def test_damage_while_a_run_goes_on_does_not_spread(first, long, tmp_path):
 def manifest_changed(folder, change):
     """The newest checkpoint with another manifest, whose checksum is right."""
     newest = all_checkpoints(folder)[-1]
-    tree = json.loads((newest / checkpoint.MANIFEST).read_text())
+    tree = json.loads((newest / manifest.MANIFEST).read_text())
     change(tree)
     content = json.dumps(tree).encode()
-    (newest / checkpoint.MANIFEST).write_bytes(content)
-    (newest / checkpoint.CHECKSUM).write_bytes(checkpoint._checksum_line(content))
+    (newest / manifest.MANIFEST).write_bytes(content)
+    (newest / manifest.CHECKSUM).write_bytes(manifest.checksum_line(content))
 
 
 def test_a_newer_version_is_refused_not_taken_for_damage(run):
-    manifest_changed(run, lambda tree: tree.update(version=checkpoint.VERSION + 1))
+    manifest_changed(run, lambda tree: tree.update(version=manifest.VERSION + 1))
     with pytest.raises(CredoError, match="newer"):
         loaded(run)
 
@@ -286,7 +286,7 @@ def test_a_state_of_other_shapes_is_refused(run):
     newest = all_checkpoints(run)[-1]
     tensors = {"state/.learner['weight']": np.zeros((2, 2), np.float32), "replay/newest": np.zeros((2, 4), np.float32)}
     path = newest / "seed-0.safetensors"
-    write_tensors(path, format=checkpoint.FORMAT, version=2, tensors=tensors, metadata={}, overwrite=True)
+    write_tensors(path, format=manifest.FORMAT, version=2, tensors=tensors, metadata={}, overwrite=True)
     manifest_changed(run, lambda tree: tree["seeds"]["0"]["files"].update({path.name: file_sha256(path)}))
     with pytest.raises(CredoError, match=r"weight.*float32\[3, 2\]"):
         loaded(run)

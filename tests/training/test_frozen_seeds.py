@@ -9,14 +9,16 @@ import pytest
 
 from credo import run_folder
 from credo.diagnostics.divergence import ENVIRONMENT_FAILED, NUMBERS_FAILED
+from credo.environments import EnvironmentBatch, LostEnvironmentError
+from credo.environments.errors import Place
 from credo.environments.probes import Fragile
 from credo.files import read_json
 from credo.random import Purpose, episode_seed
 from credo.reports.load import load_run
 from credo.storage import read_tensors
 from credo.studies.read import read_curves
+from credo.training import checkpoint, faults, loop
 from credo.training import execution as training_execution
-from credo.training import faults, loop
 from credo.training.seed import Recorder, draw_experience
 from credo.types import CredoError
 from training.training_runs import (
@@ -147,6 +149,33 @@ def test_an_environment_that_fails_in_an_evaluation(clean, tmp_path):
     assert frozen["cause"].endswith(", in an evaluation")
     assert rows(tmp_path / "run", run_folder.EVALUATIONS, BAD)["failed"].tolist() == [ENVIRONMENT_FAILED] * 3
     assert_others_untouched(tmp_path / "run", clean)
+
+
+def test_environments_that_are_lost_before_a_checkpoint(clean, tmp_path, monkeypatch):
+    """A process of environments that dies with nothing to do is found when a checkpoint asks for their state."""
+    asked, lines, state = [], [], EnvironmentBatch.state
+
+    def lost(batch):
+        asked.append(batch._run_seed)
+        if batch._run_seed == BAD and asked.count(BAD) == 2:
+            raise LostEnvironmentError(Place("probe", 0, BAD, 3, 2), "worker", "its worker process died (status -9)")
+        return state(batch)
+
+    monkeypatch.setattr(EnvironmentBatch, "state", lost)
+    assert run(tmp_path / "run", PROBE, source(only=None), lines=lines) == "done"
+    assert asked.count(BAD) == 2
+    (line,) = [line for line in lines if "frozen" in line]
+    for part in (f"seed {BAD} is frozen at step 64", "of episode 3: its worker process died", "the others go on"):
+        assert part in line
+    told, _ = evidence(tmp_path / "run")
+    assert told["step"] == 64
+    evaluations = rows(tmp_path / "run", run_folder.EVALUATIONS, BAD)
+    assert evaluations["failed"].tolist() == [0, 0, ENVIRONMENT_FAILED]
+    assert_others_untouched(tmp_path / "run", clean)
+    manifest = read_json(checkpoint.all_checkpoints(tmp_path / "run")[-2] / "state.json")
+    assert manifest["round"] == 4
+    assert manifest["seeds"][str(BAD)]["frozen"]["step"] == 64
+    assert run(tmp_path / "run", changed(PROBE, steps=112), source(only=None)) == "done", "its checkpoint loads"
 
 
 def evidence(folder):

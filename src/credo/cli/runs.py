@@ -109,7 +109,7 @@ def evaluate(words: Sequence[str]) -> None:
         expert_return = expert_return_of(stored)
         # The folder may hold seeds of an earlier command too.
         told = run_folder.read_summary(Path(options.run)).get("seeds") or {}
-        every = sorted({*config.seed_numbers, *(int(seed) for seed in told if seed.isdecimal() and len(seed) < 11)})
+        every = sorted({*config.seed_numbers, *map(int, told)})
         for seed in every if options.seed is None else (options.seed,):
             # A seed that was frozen before its first evaluation has none; the others have.
             if options.seed is None and not run_folder.policy_path(Path(options.run), seed, options.policy).exists():

@@ -125,15 +125,15 @@ class EnvironmentBatch:
     def state(self) -> dict[str, Any]:
         """All that ``restore`` needs, in nested dicts with string keys of plain scalars and NumPy arrays.
 
-        Environments that were lost with their process have no state; their seed is frozen and never restored.
+        Raises:
+            EnvironmentFaultError: they are in another process, which hung or died.
         """
-        held = range(0 if self._lanes.lost else self._count)
         return {
             "environment": self.spec.name,
             "run_seed": int(self._run_seed),
             "purpose": int(self._purpose),
             "count": self._count,
-            "lanes": {str(index): self._lane_state(index) for index in held},
+            "lanes": {str(index): self._lane_state(index) for index in range(self._count)},
             "finished": {str(index): summary._asdict() for index, summary in enumerate(self.finished)},
         }
 
@@ -172,7 +172,7 @@ class EnvironmentBatch:
             observation[index] = restored
         self.observation = observation
         finished = state["finished"]
-        self.finished = [EpisodeSummary(**finished[str(index)]) for index in range(len(finished))]
+        self.finished = [_summary(**finished[str(index)]) for index in range(len(finished))]
         return lines
 
     def seeding_note(self) -> str | None:
@@ -228,3 +228,9 @@ class EnvironmentBatch:
         self._episodes[index] = episode
         self._actions[index] = [] if actions is None else list(actions)
         return observation
+
+
+def _summary(environment_index: Any, total_reward: Any, length: Any, terminated: Any, success: Any) -> EpisodeSummary:
+    """A stored summary; ValueError or TypeError where what stands there is no number."""
+    told = None if success is None else bool(success)
+    return EpisodeSummary(int(environment_index), float(total_reward), int(length), bool(terminated), told)

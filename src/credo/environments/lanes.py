@@ -32,9 +32,6 @@ class Lanes:
         self._source = source
         self.opened = [Lane(source, 0)]
 
-    lost = False
-    """Whether the environments are gone before they were closed: never so in this process."""
-
     @property
     def spec(self) -> EnvironmentSpec:
         return self.opened[0].spec

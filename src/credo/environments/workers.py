@@ -8,7 +8,8 @@ they are in, and a fork server would save only the second or two that a worker t
 travels over the pipe is pickled, between processes of one user and one program.
 
 A worker that does not answer in time is killed with all that it started. The seed whose request it was gets the error;
-the others' episodes are brought back in a new process by their reset seeds and actions.
+the others' episodes are brought back in a new process by their reset seeds and actions, each when it is next asked for:
+one that is over never is.
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ START_SECONDS = 120.0
 """What starting a process and building an environment in it may take at least, where there is a time-out."""
 CLOSE_SECONDS = 5.0
 """What a worker may take to close its environments before it is killed."""
+_SETTING = ("reset", "restore")
+"""Requests after which it does not matter what an environment was at."""
 _REQUESTS = ("open", "reset", "step", "running", "capture", "restore", "seeding_note", "close")
 
 
@@ -99,8 +102,9 @@ class RemoteLanes:
         self._worker = worker
         self._run_seed = run_seed
         self._closed = False
-        self.lost = False
         self._logs: dict[int, _Log] = {}
+        self._gone: set[int] = set()
+        """Environments whose episodes are in ``_logs`` and not in the process that runs now."""
         self._last: dict[int, bytes] = {}
         self._opened = 1
         self.spec: EnvironmentSpec
@@ -127,10 +131,10 @@ class RemoteLanes:
         return outcome
 
     def running(self, index: int) -> Running:
-        return self._ask("running", index)
+        return self._ask("running", index, at=[index])
 
     def capture(self, index: int) -> dict[str, Any]:
-        return self._ask("capture", index)
+        return self._ask("capture", index, at=[index])
 
     def restore(
         self, index: int, running: Running, simulation: dict[str, Any] | None, actions: np.ndarray | None
@@ -161,14 +165,17 @@ class RemoteLanes:
             # A process that died while idle was this seed's to find: the next request is what tells.
             try:
                 if not self._worker.holds(self):
-                    self._bring_back()
+                    self._open_again()
+                if request not in _SETTING:
+                    self._bring_back(self._gone.intersection(at or ()))
+                self._gone.difference_update(at or ())
                 return self._worker.ask(self, request, arguments, self._worker.patience(building))
             except _WorkerGoneError as gone:
                 self._fault(gone, at)
 
     def _fault(self, gone: _WorkerGoneError, at: list[int] | None) -> NoReturn:
         """This seed's environments are not stepped again; the other seeds of the worker go on in a new process."""
-        self._closed = self.lost = True
+        self._closed = True
         place = self._place(at or [0])
         if gone.seconds is not None:
             complaint = f"did not answer within {gone.seconds:g} s; its worker process was ended"
@@ -197,12 +204,16 @@ class RemoteLanes:
             ) from None
         self.spec, self.has_simulation_state = answer
 
-    def _bring_back(self) -> None:
-        """Open the environments in the worker's new process and repeat their episodes."""
+    def _open_again(self) -> None:
+        """Open the environments in the worker's new process, which has none of their episodes."""
         self._build()
         self._worker.ask(self, "open", (self._opened,), self._worker.patience(True))
-        for index, log in self._logs.items():
-            observation = self._repeat(index, log)
+        self._gone = set(self._logs)
+
+    def _bring_back(self, indices: set[int]) -> None:
+        """Repeat the episodes of these environments."""
+        for index in sorted(indices):
+            observation = self._repeat(index, self._logs[index])
             if index in self._last and (observation is None or observation.tobytes() != self._last[index]):
                 complaint = "its worker process was ended through another seed, and its episode could not be repeated"
                 raise LostEnvironmentError(self._place([index]), "worker", complaint)

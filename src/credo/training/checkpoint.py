@@ -10,12 +10,9 @@ checkpoints/replay/seed-K/*.parity         what brings one of them back (``credo
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +21,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from credo.environments import EnvironmentBatch
-from credo.files import read_json, sync_folder, write_atomically
+from credo.files import sync_folder, write_atomically
 from credo.policies import load_policy, save_policy
 from credo.run_folder import (
     CHECKPOINTS,
     DONE,
     METRICS,
-    check_version,
     policy_path,
     read_summary,
 )
@@ -38,14 +34,21 @@ from credo.run_rows import part_paths
 from credo.storage import file_sha256, read_tensors, write_tensors
 from credo.training import replay_files
 from credo.training.faults import LONGEST
+from credo.training.manifest import (
+    FORMAT,
+    MANIFEST,
+    VERSION,
+    OtherVersionError,
+    as_written,
+    read_manifest,
+    with_nan,
+    write_manifest,
+)
 from credo.training.seed import Frozen, Seed
 from credo.training.state import TrainState
 from credo.types import CredoError, one_line
 
-FORMAT = "credo-checkpoint"
-VERSION = 3
 KEPT = 2
-MANIFEST, CHECKSUM = "state.json", "state.sha256"
 _ARRAY = "__array__"
 
 
@@ -122,11 +125,14 @@ class Checkpoints:
         round_number: int,
         seeds: Sequence[Seed],
         state_of: Callable[[Seed], TrainState],
+        environments: dict[int, dict[str, Any]],
         position: dict[str, Any],
     ) -> None:
-        """Write the checkpoint of a run after ``round_number`` rounds; the newest two are kept. ``position`` is plain
-        JSON of the run's own (counts of metric parts, time so far). CredoError where it cannot be written: those before
-        it are as they were."""
+        """Write the checkpoint of a run after ``round_number`` rounds; the newest two are kept.
+
+        ``environments`` is the state of those of each seed that is not frozen, ``position`` plain JSON of the run's own
+        (counts of metric parts, time so far). CredoError where it cannot be written: those before it are as they were.
+        """
         numbers = [int(path.name.split("-")[1]) for path in all_checkpoints(self._run)]
         newest = max(numbers, default=-1)
         # Seeds added to a longer run begin at round 0, and their checkpoint is the newest all the same.
@@ -137,8 +143,10 @@ class Checkpoints:
             temporary.mkdir()
             described = self._carried(temporary, {str(seed.number) for seed in seeds})
             for seed in seeds:
-                described[str(seed.number)] = self._write_seed(temporary, seed, state_of(seed))
-            _write_manifest(temporary, round_number, position, described)
+                described[str(seed.number)] = self._write_seed(
+                    temporary, seed, state_of(seed), environments.get(seed.number)
+                )
+            write_manifest(temporary, round_number, position, described)
             sync_folder(temporary)
             os.replace(temporary, target)
             sync_folder(self._folder)
@@ -150,16 +158,15 @@ class Checkpoints:
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
-    def _write_seed(self, folder: Path, seed: Seed, state: TrainState) -> dict[str, Any]:
+    def _write_seed(
+        self, folder: Path, seed: Seed, state: TrainState, environments: dict[str, Any] | None
+    ) -> dict[str, Any]:
         replay = replay_files.append(
             self._folder, seed.number, seed.replay, self._known.get(str(seed.number), {}).get("replay")
         )
         tensors = {f"state/{name}": array for name, array in named(state).items()}
         tensors["replay/newest"] = seed.replay.newest()
-        environments = None
-        if seed.frozen is None:  # those of a frozen seed are not stepped again, and may be unable to tell their state
-            assert isinstance(seed.environments, EnvironmentBatch)
-            environments = _split(seed.environments.state(), tensors, "environments")
+        told = _split(environments, tensors, "environments")
         _write_tensors(folder / state_name(seed.number), tensors)
         files = {state_name(seed.number): file_sha256(folder / state_name(seed.number))}
         if seed.best_policy is not None:
@@ -171,7 +178,7 @@ class Checkpoints:
             "frozen": seed.frozen and seed.frozen._asdict(),
             "best": _plain(seed.best),
             "last": _plain(seed.last),
-            "environments": environments,
+            "environments": told,
             "files": files,
             "replay": replay,
         }
@@ -198,7 +205,7 @@ class Checkpoints:
         seed.state = filled(seed.state, groups["state"])
         seed.next_round, seed.unevaluated = told["next_round"], told.get("unevaluated")
         seed.frozen = Frozen(**told["frozen"]) if told["frozen"] else None
-        seed.best, seed.last = _with_nan(told["best"]), _with_nan(told["last"])
+        seed.best, seed.last = with_nan(told["best"]), with_nan(told["last"])
         if "replay" in told:
             replay_files.restore(self._folder, seed.replay, told["replay"], groups["replay"]["newest"])
         else:
@@ -270,32 +277,6 @@ def _write_tensors(path: Path, tensors: dict[str, np.ndarray]) -> None:
     write_tensors(path, format=FORMAT, version=VERSION, tensors=tensors, metadata={}, overwrite=True)
 
 
-def _write_manifest(folder: Path, round_number: int, position: dict[str, Any], seeds: dict[str, Any]) -> None:
-    tree = {"format": FORMAT, "version": VERSION, "round": round_number, "position": position, "seeds": seeds}
-    content = (json.dumps(tree, indent=1, allow_nan=False) + "\n").encode()
-    write_atomically(folder / MANIFEST, content)
-    write_atomically(folder / CHECKSUM, _checksum_line(content))
-
-
-def _checksum_line(content: bytes) -> bytes:
-    """As sha256sum writes and checks it."""
-    return f"{hashlib.sha256(content).hexdigest()}  {MANIFEST}\n".encode()
-
-
-class OtherVersionError(CredoError):
-    """A checkpoint that this version of Credo does not read: not damage, so no older one may take its place."""
-
-
-@contextlib.contextmanager
-def as_written(path: Path) -> Iterator[None]:
-    """CredoError where a manifest does not hold what it must: somebody else may have made it."""
-    try:
-        yield
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-        about = f"{type(error).__name__}: {one_line(error, LONGEST)}"
-        raise CredoError(f"{path / MANIFEST}: is not as Credo writes it ({about})") from error
-
-
 def _read(path: Path) -> tuple[dict[str, Any], list[str]]:
     """A checkpoint's manifest, once every file that it needs has been found whole, and lines about those that had to be
     made again; CredoError names one that cannot be."""
@@ -312,36 +293,11 @@ def _read(path: Path) -> tuple[dict[str, Any], list[str]]:
     return described, mended
 
 
-def read_manifest(path: Path) -> dict[str, Any]:
-    described = read_json(path / MANIFEST)
-    version = described.get("version")
-    if described.get("format") != FORMAT:
-        raise CredoError(f"{path}: format {described.get('format')!r} found, {FORMAT!r} expected")
-    if version == 1 and not (path / CHECKSUM).exists():
-        return described  # which had no checksum of its own
-    if _read_bytes(path / CHECKSUM) != _checksum_line(_read_bytes(path / MANIFEST)):
-        raise CredoError(f"{MANIFEST} is not as {CHECKSUM} says")
-    try:
-        check_version(path / MANIFEST, version, VERSION)
-    except CredoError as error:
-        raise OtherVersionError(str(error)) from None
-    return described
-
-
-def _read_bytes(path: Path) -> bytes:
-    if path.exists() and not path.is_file():
-        raise CredoError(f"{path.name} is not a regular file")
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise CredoError(f"{path.name} cannot be read ({error.strerror})") from None
-
-
 def _replay_files(path: Path) -> Iterable[str]:
-    described = read_manifest(path)
-    for number, told in described["seeds"].items():
-        if "replay" in told:
-            yield from (name for name, _ in replay_files.named_in(told["replay"], int(number)))
+    with as_written(path):
+        for number, told in read_manifest(path)["seeds"].items():
+            if "replay" in told:
+                yield from (name for name, _ in replay_files.named_in(told["replay"], int(number)))
 
 
 def filled(template: TrainState, arrays: dict[str, np.ndarray]) -> TrainState:
@@ -382,9 +338,3 @@ def _plain(row: dict[str, float] | None) -> dict[str, float | None] | None:
     if row is None:
         return None
     return {name: value if np.isfinite(value) else None for name, value in row.items()}
-
-
-def _with_nan(row: dict[str, float | None] | None) -> dict[str, float] | None:
-    if row is None:
-        return None
-    return {name: np.nan if value is None else value for name, value in row.items()}

@@ -14,7 +14,7 @@ from credo.config import RunConfig
 from credo.demonstrations import Demonstrations
 from credo.diagnostics.frozen import NON_FINITE, cause_in_short
 from credo.diagnostics.selection import badness
-from credo.environments import EnvironmentSource, Workers, specification
+from credo.environments import EnvironmentBatch, EnvironmentFaultError, EnvironmentSource, Workers, specification
 from credo.files import write_atomically
 from credo.policies import Policy
 from credo.policies.view import describe_view
@@ -23,7 +23,7 @@ from credo.training.checks import check_memory
 from credo.training.clone import Cloned, make_state_cloner
 from credo.training.evaluate import HeldOut, apart_note, divided, evaluate, expert_probability, failed_row
 from credo.training.execution import Execution, kind_of, make_execution
-from credo.training.faults import Fault, keep_evidence
+from credo.training.faults import Fault, environment_fault, keep_evidence
 from credo.training.record import Record
 from credo.training.seed import Frozen, Seed, make_seed
 from credo.training.state import (
@@ -174,7 +174,7 @@ class _Run:
     def _warm_start(self) -> bool:
         """Cloned actors for the seeds that begin; others have theirs. False where a stop came: it is done again."""
         for seed in self.seeds:
-            if self.cloner is not None and seed.number not in self.checkpoints.seeds and seed.state is not None:
+            if self.cloner is not None and seed.number not in self.checkpoints.seeds and seed.frozen is None:
                 self._clone(seed)
                 if self.stop.is_set():
                     return False
@@ -189,7 +189,7 @@ class _Run:
             seed.state = state
             done = f"cloned in {len(found.epochs)} epochs, least held-out loss {found.best.held_out_loss:.4g}"
         else:
-            seed.frozen = Frozen(0, f"{NON_FINITE} clone, in {len(found.epochs)} epochs")
+            seed.frozen = seed.frozen or Frozen(0, f"{NON_FINITE} clone, in {len(found.epochs)} epochs")
             done = "its clone is not finite, and it keeps the actor that it had"
         self.watcher.line(f"seed {seed.number}: {done}")
         return seed.state, found
@@ -360,10 +360,26 @@ class _Run:
         return policy_of(self.parts, self.constants, state, about)
 
     def _checkpoint(self, execution: Execution, progress: Progress) -> None:
+        # Before anything is written: a process of environments may have died since its last step.
+        told = [(seed.number, self._environments_of(seed)) for seed in self.seeds]
+        environments = {number: state for number, state in told if state is not None}
+        self._tell_frozen(execution)
         self.record.flush(self.seeds)
         position = {"parts": self.record.parts, "seconds": self.seconds_before + progress.seconds}
-        self.checkpoints.save(progress.round, self.seeds, execution.state, position)
+        self.checkpoints.save(progress.round, self.seeds, execution.state, environments, position)
         self._summarise("running", progress)
+
+    def _environments_of(self, seed: Seed) -> dict[str, Any] | None:
+        """The state of a seed's environments; None for a frozen seed, as it is from here on where they cannot tell."""
+        if seed.frozen is not None:
+            return None
+        assert isinstance(seed.environments, EnvironmentBatch)
+        try:
+            return seed.environments.state()
+        except EnvironmentFaultError as error:
+            cause = f"{environment_fault(error, self.parts.spec.name).cause}, before a checkpoint"
+            seed.frozen = Frozen(self.record.steps_done(seed), cause)
+            return None
 
     def _summarise(self, state: str, progress: Progress) -> None:
         self.record.summarise(state, progress.round, self.seconds_before + progress.seconds, self.seeds)

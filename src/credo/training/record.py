@@ -25,9 +25,9 @@ class Record:
 
     def go_on(self, parts: dict[str, int], seeds: Sequence[Seed]) -> None:
         """Begin after ``parts``: drop what was written later, and put back the policies kept until then."""
-        self.parts = dict(parts)
-        for kind, count in self.parts.items():
-            run_rows.drop_parts_from(self._folder, kind, count)
+        for kind in self.parts:  # no name of a folder is taken from a file
+            self.parts[kind] = parts[kind]
+            run_rows.drop_parts_from(self._folder, kind, parts[kind])
         for seed in seeds:
             run_rows.drop_final(self._folder, run_folder.EVALUATIONS, seed.number)
             if seed.best_policy is not None:

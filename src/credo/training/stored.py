@@ -8,16 +8,8 @@ import jax
 
 from credo.storage import read_tensors
 from credo.training import replay_files
-from credo.training.checkpoint import (
-    FORMAT,
-    VERSION,
-    OtherVersionError,
-    all_checkpoints,
-    as_written,
-    filled,
-    read_manifest,
-    state_name,
-)
+from credo.training.checkpoint import all_checkpoints, filled, state_name
+from credo.training.manifest import FORMAT, VERSION, OtherVersionError, as_written, read_manifest
 from credo.training.state import Parts, TrainState, initial_state
 from credo.types import CredoError
 
