@@ -10,6 +10,7 @@ import numpy as np
 
 from credo.config import RunConfig, check_action_free, run_id, typed, validate
 from credo.demonstrations import Demonstrations, check_loggable, fitted, load_demonstrations
+from credo.environment_name import canonical
 from credo.environments import EnvironmentSource, specification, viewed
 from credo.types import CredoError, EnvironmentSpec
 
@@ -51,18 +52,18 @@ def prepare(
     settings name. CredoError, in one line, for whatever cannot work."""
     config = typed(config)
     validate(config)
-    source = viewed(
-        config.environment if environment is None else environment, config.observation_keys, config.frame_stack
-    )
+    given = config.environment if environment is None else environment
+    given = canonical(given) if isinstance(given, str) else given
+    source = viewed(given, config.observation_keys, config.frame_stack)
     spec = specification(source)
     data = logged = None
     if config.imitates:
-        given = config.demonstrations if demonstrations is None else demonstrations
-        loaded = load_demonstrations(given, fitting=spec)
+        named = config.demonstrations if demonstrations is None else demonstrations
+        loaded = load_demonstrations(named, fitting=spec)
         try:
             data = fitted(loaded, spec, config.frame_stack)
         except CredoError as error:
-            if given == RunConfig.demonstrations:
+            if named == RunConfig.demonstrations:
                 raise CredoError(
                     f"{error} (they are the default: give your own with --demos, or demonstrations= in Python)"
                 ) from None
