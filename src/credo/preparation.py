@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,7 +12,7 @@ import numpy as np
 from credo.config import RunConfig, check_action_free, run_id, typed, validate
 from credo.demonstrations import Demonstrations, check_loggable, fitted, load_demonstrations
 from credo.environment_name import canonical
-from credo.environments import EnvironmentSource, specification, viewed
+from credo.environments import EnvironmentSource, as_view, specification, viewed
 from credo.types import CredoError, EnvironmentSpec
 
 
@@ -51,19 +52,22 @@ def prepare(
     """Check and load what a run of ``config`` needs; ``environment`` and ``demonstrations`` stand for those that the
     settings name. CredoError, in one line, for whatever cannot work."""
     config = typed(config)
-    validate(config)
     given = config.environment if environment is None else environment
-    given = canonical(given) if isinstance(given, str) else given
-    source = viewed(given, config.observation_keys, config.frame_stack)
+    view = as_view(viewed(given, config.observation_keys, config.frame_stack))
+    # What ``viewed`` was asked for is a setting like any other: policies and the run's identity tell it.
+    config = typed(dataclasses.replace(config, observation_keys=view.keys, frame_stack=view.frames))
+    validate(config)
+    named = canonical(view.source) if isinstance(view.source, str) else view.source
+    source = viewed(named, view.keys, view.frames)
     spec = specification(source)
     data = logged = None
     if config.imitates:
-        named = config.demonstrations if demonstrations is None else demonstrations
-        loaded = load_demonstrations(named, fitting=spec)
+        learned = config.demonstrations if demonstrations is None else demonstrations
+        loaded = load_demonstrations(learned, fitting=spec)
         try:
             data = fitted(loaded, spec, config.frame_stack)
         except CredoError as error:
-            if named == RunConfig.demonstrations:
+            if learned == RunConfig.demonstrations:
                 raise CredoError(
                     f"{error} (they are the default: give your own with --demos, or demonstrations= in Python)"
                 ) from None

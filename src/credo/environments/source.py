@@ -40,12 +40,22 @@ _PLAIN = str | bytes | int | float | complex | None
 def viewed(source: EnvironmentSource, keys: Sequence[str] = (), frames: int = 1) -> EnvironmentSource:
     """``source`` with the entries ``keys`` of its Dict observations joined in this order, and the last ``frames``
     observations stacked, oldest first; the first of an episode fills the stack. CredoError for a number of frames that
-    is not possible; what does not suit the environment is refused when it is built."""
+    is not possible, or for other keys or frames than ``source`` has already; what does not suit the environment is
+    refused when it is built."""
     if not 1 <= frames <= MAXIMUM_FRAMES:
         raise CredoError(f"frame_stack: {frames} is not possible; it must be from 1 to {MAXIMUM_FRAMES}")
-    if (not keys and frames == 1) or isinstance(source, ObservationView):
-        return source
-    return ObservationView(source, tuple(keys), frames)
+    shown = as_view(source)
+    if keys and shown.keys and tuple(keys) != shown.keys:
+        raise CredoError(f"observation_keys: {' '.join(keys)}: the environment given is of {' '.join(shown.keys)} already")
+    if 1 not in (frames, shown.frames) and frames != shown.frames:
+        raise CredoError(f"frame_stack: {frames}: the environment given stacks {shown.frames} already; leave one out")
+    both = shown.keys or tuple(keys), max(frames, shown.frames)
+    return source if both == (shown.keys, shown.frames) else ObservationView(shown.source, *both)
+
+
+def as_view(source: EnvironmentSource) -> ObservationView:
+    """What ``source`` shows, and of what; the plain observation of one that ``viewed`` has not made."""
+    return source if isinstance(source, ObservationView) else ObservationView(source, (), 1)
 
 
 def source_name(source: EnvironmentSource) -> str:
