@@ -1,5 +1,6 @@
 """What Python callers may give: text where paths are meant, presets by name, and one line for what is neither."""
 
+import dataclasses
 import logging
 import signal
 from types import SimpleNamespace
@@ -58,6 +59,23 @@ def test_a_preset_may_be_given_by_name(monkeypatch):
         credo.imitate("quick")
     with pytest.raises(CredoError, match="config: dict found; a preset's name"):
         credo.imitate({"seeds": 3})
+
+
+def test_an_expert_learns_from_the_environments_reward_alone(monkeypatch):
+    begun = []
+    monkeypatch.setattr(api, "imitate", lambda config, **given: begun.append((config, given)))
+    credo.train_expert("Pendulum-v1", config="robust", seeds=3)
+    credo.train_expert("Pendulum-v1", demonstrations="")
+    own = credo.preset("robust")
+    assert begun[0][0] == dataclasses.replace(own, reward="environment", demonstrations="")
+    assert begun[0][1] == {"environment": "Pendulum-v1", "out": None, "watcher": None, "seeds": 3}
+    assert (begun[1][0].learner, begun[1][0].reward) == ("sac", "environment")
+    for settings in ({"config": own}, {"config": "robust", "reward": "plr"}):
+        with pytest.raises(CredoError, match=r"^reward: 'plr' needs demonstrations; use credo.imitate$"):
+            credo.train_expert("Pendulum-v1", **settings)
+    with pytest.raises(CredoError, match=r"^demonstrations: 'mine.npz' is not used: an expert learns from"):
+        credo.train_expert("Pendulum-v1", demonstrations="mine.npz")
+    assert len(begun) == 2
 
 
 def test_settings_of_another_learner_are_told_in_python_too(monkeypatch):

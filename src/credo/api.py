@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import logging
 import os
 import shlex
 import signal
 import sys
 import typing
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,8 +17,7 @@ import numpy as np
 
 from credo import plugins, run_folder, run_rows
 from credo.config import RunConfig, other_learners_settings
-from credo.config.elsewhere import meant
-from credo.config.own import LEARNER_SETTINGS, as_words
+from credo.config.changed import changed
 from credo.demonstrations import Demonstrations
 from credo.demonstrations.load import parse_request
 from credo.environment_name import needs_trust, same_environment
@@ -28,7 +25,7 @@ from credo.environments import EnvironmentSource, source_name
 from credo.files import as_path
 from credo.policies import Policy, load_policy
 from credo.preparation import Prepared, prepare
-from credo.presets import DEFAULT, EXPERT, preset
+from credo.presets import DEFAULT, EXPERT_NAME, expert_preset, preset
 from credo.types import CredoError, is_number, printable
 
 if TYPE_CHECKING:
@@ -37,16 +34,6 @@ if TYPE_CHECKING:
     from credo.training.watching import Watcher
 
 _logger = logging.getLogger("credo")
-_COMMAND_LINE = {
-    "env": "did you mean environment?",
-    "demos": "did you mean demonstrations?",
-    "threshold": "did you mean credo={'threshold': ...}?",
-    "preset": "give a preset's name, or credo.preset(NAME), as config=",
-    "plugin": "import the module that registers it",
-    "quiet": "watcher= is told what happens; without one, messages go to the logger credo",
-    "video": "it is of the command line alone; credo video RUN records one",
-}
-"""Names of the command line, and what there is here in their place."""
 
 
 @dataclass(frozen=True)
@@ -185,8 +172,20 @@ def train_expert(
     watcher: Watcher | None = None,
     **settings: Any,
 ) -> Run:
-    """Train from the environment's own reward, in the same loop; SAC unless ``learner`` says otherwise."""
-    return imitate(config or EXPERT, environment=environment, out=out, watcher=watcher, **settings)
+    """Train from the environment's own reward, in the same loop; SAC unless ``learner`` says otherwise.
+
+    A preset's name stands for its settings on that reward. The rest is as for ``imitate``; CredoError for another
+    reward, and for demonstrations, of which an expert has no use.
+    """
+    if config is None or isinstance(config, str):
+        config = expert_preset(EXPERT_NAME if config is None else config)
+    reward = settings.get("reward", getattr(config, "reward", None))
+    if isinstance(reward, str) and reward != "environment":
+        raise CredoError(f"reward: {reward!r} needs demonstrations; use credo.imitate")
+    if (given := settings.get("demonstrations")) is not None and not (isinstance(given, str) and given == ""):
+        told = repr(given) if isinstance(given, str | Path) else type(given).__name__
+        raise CredoError(f"demonstrations: {told} is not used: an expert learns from the environment's reward alone")
+    return imitate(config, environment=environment, out=out, watcher=watcher, **settings)
 
 
 def resume(
@@ -270,41 +269,7 @@ def _command() -> str:
 def _merged(config: RunConfig, environment: EnvironmentSource | None, settings: dict[str, Any]) -> RunConfig:
     if environment is not None:
         settings = settings | {"environment": source_name(environment)}
-    return _changed(config, config, settings, "")
-
-
-def _changed(whole: RunConfig, part: Any, settings: Mapping[str, Any], where: str) -> Any:
-    """A set of settings with others in it; a mapping changes what is in the part of its name. ``whole``: what the part
-    is of."""
-    known = {field.name: getattr(part, field.name) for field in dataclasses.fields(part)}
-    for name in settings:
-        if name not in known:
-            name = str(name)
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-            similar = f"did you mean {where}{near[0]}?" if near else f"known are {', '.join(sorted(known))}"
-            other = None if name in _COMMAND_LINE and not where else meant(_asked(whole, settings, where), where + name)
-            if other is not None:
-                outer, dot, inner = other.rpartition(".")
-                similar = f"did you mean {other if where or not dot else f'{outer}={{{inner!r}: ...}}'}?"
-            hint = similar if where else _COMMAND_LINE.get(name, similar)
-            raise CredoError(f"{where}{name}: no such setting; {hint}")
-    if not where and isinstance(settings.get(LEARNER_SETTINGS), Mapping):
-        settings = {**settings, LEARNER_SETTINGS: as_words(settings[LEARNER_SETTINGS], part.learner_settings)}
-    if not where and isinstance(settings.get("credo"), str):  # as on the command line
-        settings = {**settings, "credo": {"mode": settings["credo"]}}
-    values = {
-        name: _changed(whole, known[name], value, f"{where}{name}.")
-        if isinstance(value, Mapping) and dataclasses.is_dataclass(known[name])
-        else value
-        for name, value in settings.items()
-    }
-    return dataclasses.replace(part, **values)
-
-
-def _asked(config: RunConfig, settings: Mapping[str, Any], where: str) -> RunConfig:
-    """With the learner that is asked for beside other settings."""
-    learner = config.learner if where else settings.get("learner", config.learner)
-    return dataclasses.replace(config, learner=learner)
+    return changed(config, settings)
 
 
 def start(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,12 +16,9 @@ from credo.config import RunConfig, other_learners_settings
 from credo.config.limits import Count
 from credo.config.names import REGISTERED
 from credo.config.own import LEARNER_SETTINGS, described
-from credo.presets import DEFAULT, EXPERT, PRESETS, preset
+from credo.presets import DEFAULT, EXPERT_NAME, PRESETS, expert_preset, preset
 from credo.reports.loggers import LoggerName
 from credo.types import CredoError
-
-EXPERT_NAME = "expert"
-"""As ``--preset`` of ``credo expert``: its own settings."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +90,7 @@ def expert(words: Sequence[str]) -> None:
     """Train from the environment's reward."""
     words = _gathered(words)
     about = "Train an expert from the environment's own reward, in the same loop as imitators."
-    default = TrainOptions(config=_expert_settings(_preset_name(words, EXPERT_NAME)), preset=EXPERT_NAME)
+    default = TrainOptions(config=expert_preset(_preset_name(words, EXPERT_NAME)), preset=EXPERT_NAME)
     options = parse(TrainOptions, words, "expert", about + _own_settings(words), default)
     if options.config.imitates:
         raise CredoError(f"reward: {options.config.reward!r} needs demonstrations; use credo imitate")
@@ -131,13 +127,6 @@ def _own_settings(words: Sequence[str]) -> str:
         entries = [(name, entry.settings) for name, entry in REGISTERED[kind].items() if entry.settings is not None]
         lines += [f"{kind} {name}: {name},{described(own).replace(' ', ',')}" for name, own in entries]
     return "".join(f"\n\n{line}" for line in lines)
-
-
-def _expert_settings(name: str) -> RunConfig:
-    """What ``credo expert`` starts from: its own settings, or a preset's on the environment's reward."""
-    if name == EXPERT_NAME:
-        return EXPERT
-    return dataclasses.replace(preset(name), demonstrations="", reward="environment")
 
 
 def _preset_name(words: Sequence[str], default: str = DEFAULT) -> str:
