@@ -146,6 +146,26 @@ def test_a_factorys_name_has_no_arguments():
     assert needs_trust(name) is None
 
 
+def shape(reward):
+    return reward
+
+
+class Marker:
+    """Two of them are told apart by their place in memory alone."""
+
+
+def test_a_factorys_name_is_the_same_in_every_process():
+    def named(*values, **more):
+        return credo.environments.source_name(functools.partial(PointMass, *values, **more))
+
+    assert named(shape, limit=2) == "PointMass(shape, limit=2)"
+    assert named({"shape": shape}, len) == "PointMass({'shape': <function shape>}, <built-in function len>)"
+    assert named(Marker()) == named(Marker()) == f"PointMass(<{__name__}.Marker object>)"
+    assert named(lambda: 1) == named(lambda: 1) != named(lambda: 2)
+    assert named({"b", "a"}, {2, 1}) == "PointMass({'a', 'b'}, {1, 2})"
+    assert named("lies at 0x7f", (1.5, None)) == "PointMass(lies at 0x7f, (1.5, None))"
+
+
 @pytest.mark.parametrize(
     ("name", "doubt"),
     [

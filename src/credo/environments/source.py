@@ -8,6 +8,7 @@ import functools
 import hashlib
 import inspect
 import os
+import re
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ EnvironmentSource = str | Callable[..., gymnasium.Env] | ObservationView
 such an argument, and without arguments otherwise. ``viewed`` gives one of them as a policy is shown it."""
 
 _MAKING = ("__init__", "__post_init__", "__new__", "__setstate__")
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 _PLAIN = str | bytes | int | float | complex | None
 
 
@@ -66,8 +68,8 @@ def source_name(source: EnvironmentSource) -> str:
     if isinstance(source, str):
         return source
     if isinstance(source, functools.partial):
-        bound = [str(value) for value in source.args]
-        bound += [f"{name}={value}" for name, value in source.keywords.items()]
+        bound = [_bound(value) for value in source.args]
+        bound += [f"{name}={_bound(value)}" for name, value in source.keywords.items()]
         return f"{source_name(source.func)}({', '.join(bound)})"
     name = getattr(source, "__qualname__", None) or type(source).__qualname__
     held: Any
@@ -83,6 +85,18 @@ def source_name(source: EnvironmentSource) -> str:
         values |= _globals_read(called)
     inner = called if held is not source and isinstance(called, types.FunctionType) and "<" in name else None
     return f"{name}#{_digest(inner, values)}" if inner is not None or values else name
+
+
+def _bound(value: Any) -> str:
+    """A bound argument as text that is the same in every process: of what would tell where it lies in memory, the name
+    or the type alone."""
+    if isinstance(value, types.FunctionType):
+        return source_name(value)
+    if isinstance(value, str):
+        return value
+    # The order of a set of text is another in every process.
+    text = f"{{{', '.join(sorted(map(repr, value)))}}}" if isinstance(value, set | frozenset) else str(value)
+    return _ADDRESS.sub("", text)
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
