@@ -10,6 +10,7 @@ import pytest
 
 import credo
 from credo import api, experts, run_folder
+from credo.cli import train
 from credo.config import RunConfig
 from credo.environments.probes import PointMass
 from credo.files import read_json
@@ -233,7 +234,7 @@ def test_credo_may_be_named_by_its_mode_alone():
     assert api._merged(credo.preset("fast"), None, {"credo": "off"}).credo.mode == "off"
 
 
-def test_a_run_whose_demonstrations_moved_or_that_has_not_begun_says_so(tmp_path):
+def test_a_run_whose_demonstrations_moved_or_that_has_not_begun_says_so(tmp_path, monkeypatch):
     config = api._merged(credo.preset("fast"), None, {"demonstrations": "gone/mine.npz"})
     run_folder.create(tmp_path / "run", config, {}, "test")
     with pytest.raises(
@@ -246,6 +247,14 @@ def test_a_run_whose_demonstrations_moved_or_that_has_not_begun_says_so(tmp_path
     (tmp_path / "me@home" / "mine.npz").touch()
     there = api._merged(config, None, {"demonstrations": str(tmp_path / "me@home" / "mine.npz")})
     own = api._merged(config, None, {"reward": "environment"})
+    logged = api._merged(own, None, {"seed_replay": "gone/log.npz"})
+    run_folder.create(tmp_path / "logged", logged, {}, "test")
+    with pytest.raises(CredoError, match=r"seed_replay: gone/log.npz, which its replay begins with, is not there"):
+        credo.resume(tmp_path / "logged")
+    begun = []
+    monkeypatch.setattr(train, "_train", lambda options, *rest, **more: begun.append(options.config))
+    train.resume([str(tmp_path / "logged"), "--seed-replay", "here/log.npz"])
+    assert begun == [dataclasses.replace(logged, seed_replay="here/log.npz")]
     for name, settings in (("there", there), ("own", own)):
         run_folder.create(tmp_path / name, settings, {}, "test")
         assert api.going_on(tmp_path / name, None, None, None, None) == settings

@@ -195,20 +195,22 @@ def resume(
     seeds: int | None = None,
     environment: EnvironmentSource | None = None,
     demonstrations: Demonstrations | str | Path | None = None,
+    seed_replay: str | Path | None = None,
     watcher: Watcher | None = None,
     log: LoggerName | None = None,
 ) -> Run:
     """Go on with a run by its folder alone, to ``steps`` steps and with ``seeds`` seeds (None: as it was asked for).
 
     ``environment`` and ``demonstrations`` are those that it began with, where its settings do not say enough: a
-    factory, an environment of a module (a stored name alone imports no code), arrays, or a file that has moved. Errors
-    as ``imitate``.
+    factory, an environment of a module (a stored name alone imports no code), arrays, or a file that has moved;
+    ``seed_replay`` is its log of transitions, where that has. Errors as ``imitate``.
     """
     _check_log(log)
     given = None if isinstance(demonstrations, str | Path) else demonstrations
     named = None if given is demonstrations else str(demonstrations)
     folder = as_path("folder", folder)
-    config = going_on(folder, steps, seeds, environment, named, arrays=given is not None)
+    logged = None if seed_replay is None else str(as_path("seed_replay", seed_replay))
+    config = going_on(folder, steps, seeds, environment, named, logged, arrays=given is not None)
     return _finished(*_logged(prepare(config, environment, given), folder, watcher, log, resumed=True))
 
 
@@ -218,6 +220,7 @@ def going_on(
     seeds: int | None,
     environment: EnvironmentSource | None,
     demonstrations: str | None,
+    seed_replay: str | None = None,
     arrays: bool = False,
 ) -> RunConfig:
     """The settings that a run goes on with; CredoError where they need what is not given. ``arrays``: its
@@ -227,12 +230,9 @@ def going_on(
         raise CredoError(f"run: {folder} holds nothing to go on with yet; give the whole command once more")
     config, _ = run_folder.read_config(folder)
     if config.imitates and demonstrations is None and not arrays:
-        file = parse_request(config.demonstrations).name
-        if Path(file).suffix and not os.path.lexists(file):
-            raise CredoError(
-                f"demonstrations: {config.demonstrations}, which the run learns from, is not there (from this folder); "
-                "say where it is with --demos, or demonstrations= in Python"
-            )
+        _check_there("demonstrations", config.demonstrations, "the run learns from", "--demos")
+    if config.seed_replay is not None and seed_replay is None:
+        _check_there("seed_replay", config.seed_replay, "its replay begins with", "--seed-replay")
     doubt = needs_trust(config.environment) if environment is None else None
     if doubt is not None:
         raise CredoError(
@@ -246,8 +246,18 @@ def going_on(
     done = 0 if config.clones else run_folder.read_summary(folder).get("steps")
     if steps is not None and is_number(done) and steps < done:
         raise CredoError(f"steps: {steps:,} asked for, but the run in {folder} has done {done:,} already; give more")
-    changes: dict[str, Any] = {"steps": steps, "seeds": seeds, "demonstrations": demonstrations}
+    changes = {"steps": steps, "seeds": seeds, "demonstrations": demonstrations, "seed_replay": seed_replay}
     return dataclasses.replace(config, **{name: value for name, value in changes.items() if value is not None})
+
+
+def _check_there(setting: str, named: str, use: str, option: str) -> None:
+    """CredoError where the file that a run names is not there any more."""
+    file = parse_request(named).name
+    if Path(file).suffix and not os.path.lexists(file):
+        raise CredoError(
+            f"{setting}: {named}, which {use}, is not there (from this folder); "
+            f"say where it is with {option}, or {setting}= in Python"
+        )
 
 
 def _finished(run: Run, state: str) -> Run:

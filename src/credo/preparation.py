@@ -75,7 +75,10 @@ def prepare(
         if not data.has_actions:
             check_action_free(config)
     if config.seed_replay is not None:
-        logged = fitted(load_demonstrations(config.seed_replay, fitting=spec), spec, config.frame_stack)
+        try:
+            logged = fitted(load_demonstrations(config.seed_replay, fitting=spec), spec, config.frame_stack)
+        except CredoError as error:
+            raise CredoError(f"seed_replay: {str(error).removeprefix('demonstrations: ')}") from None
         check_loggable(logged, rewarded=not config.adversarial, lanes=config.environments_per_seed)
     return Prepared(config, source, spec, data, logged)
 

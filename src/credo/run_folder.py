@@ -176,6 +176,11 @@ def _recognise(
                 raise CredoError(
                     f"demonstrations: not what {folder} was trained on ({told}); give those again (--demos)"
                 )
+            if resumed and all(line.startswith("seed_replay_sha256") for line in changed):
+                hashes = ", not ".join(each[:12] or "none" for each in (before[1], _hashes(demonstrations)[1]))
+                raise CredoError(
+                    f"seed_replay: not what the replay of {folder} began with ({hashes}); give that again (--seed-replay)"
+                )
             named = [_with_sources(line, stored.get("demonstrations"), demonstrations) for line in changed]
             raise CredoError(
                 f"out: {folder} holds another run ({'; '.join(named)}); choose another folder "

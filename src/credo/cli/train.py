@@ -56,6 +56,8 @@ class ResumeOptions:
     """The environment again, where the run names one of a module: a stored name alone imports no code."""
     demonstrations: Annotated[str | None, tyro.conf.arg(name="demos")] = None
     """The demonstrations again, where they have moved."""
+    seed_replay: str | None = None
+    """The log of transitions that each replay began with again, where it has moved."""
     plugin: tuple[str, ...] = ()
     """Modules to import that register the rewards, regularisers or learners of the run."""
     video: bool = False
@@ -73,7 +75,8 @@ def resume(words: Sequence[str]) -> None:
     load_plugins(words)
     about = "Go on with a run by its folder alone: to its end, or to more steps or seeds."
     options = parse(ResumeOptions, words, "resume", about)
-    config = api.going_on(options.run, options.steps, options.seeds, options.environment, options.demonstrations)
+    again = (options.environment, options.demonstrations, options.seed_replay)
+    config = api.going_on(options.run, options.steps, options.seeds, *again)
     told = {name: getattr(options, name) for name in ("plugin", "video", "quiet", "log")}
     _train(TrainOptions(config, out=options.run, **told), config, options.environment, resumed=True)
 
