@@ -4,7 +4,7 @@ config.json            the settings, the identity, the command and the versions
 metrics/*.parquet      one row per seed and round
 evaluations/*.parquet  one row per seed and evaluation
 checkpoints/           whole states to go on from
-policies/seed-K/       best.safetensors (chosen by occupancy distance, or by return) and last.safetensors
+policies/seed-K/       best.safetensors (by success where that is told, then distance or return) and last.safetensors
 frozen/seed-K.*        what a seed that was frozen had before it
 summary.json           state, verdict material per seed, wall-clock
 curves.png, curves.html, video.mp4

@@ -28,7 +28,8 @@ MEASURED_EPISODES = 10
 _GROUPS = 4
 """Evaluations' worth of demonstrated episodes, at most, by which demonstrations are held against each other."""
 _FAR = 1e6
-"""More than any distance between standardised observations, which are clipped."""
+"""More than any distance between standardised observations, which are clipped, and than returns of a task that one
+succeeds in mostly are apart."""
 SCORED_SAMPLES = 1024
 """Samples of each side whose expert probability an evaluation averages."""
 MEASURES = (
@@ -252,9 +253,8 @@ def failed_row(numerical: bool) -> dict[str, float]:
 def badness(row: dict[str, float]) -> float:
     """What the kept policy has least of: the distance to the expert's state-action distribution, which needs no
     reward; minus the return where there are no demonstrations. Where the environment tells success, the share of the
-    episodes without one comes first, and the distance decides among equals."""
+    episodes without one comes first, and distance or return decides among equals."""
     distance = row["occupancy_distance"]
-    if np.isnan(distance):
-        return -row["return_mean"]
+    far = -row["return_mean"] if np.isnan(distance) else distance
     success = row.get("success_rate", np.nan)
-    return distance if np.isnan(success) else distance - _FAR * success
+    return far if np.isnan(success) else far - _FAR * success
