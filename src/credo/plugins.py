@@ -122,7 +122,8 @@ def register_learner(
     ``credo.learners.interface``; one that learns from rollouts is also given how many environments a seed steps.
 
     ``settings`` is an instance of a frozen dataclass with at least ``discount`` and, for a learner that learns from the
-    replay, ``batch_size``; its fields are part of a run's identity, and ``learner_settings`` changes them.
+    replay, ``batch_size``; its fields are part of a run's identity, and ``learner_settings`` changes them. Where it has
+    a ``cloning_weight`` above 0, as the built-in learners may, ``Transition.demonstrated`` holds demonstrated pairs.
     ``experience`` is that of the ``Learner``.
     """
     if experience not in ("replay", "rollout"):
