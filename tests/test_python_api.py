@@ -3,15 +3,18 @@
 import dataclasses
 import logging
 import signal
+import sys
+from importlib import metadata
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import credo
-from credo import api, experts, run_folder
+from credo import api, experts, plugins, run_folder
 from credo.cli import train
 from credo.config import RunConfig
+from credo.config.names import REGISTERED
 from credo.environments.probes import PointMass
 from credo.files import read_json
 from credo.training.watching import Progress, Watcher
@@ -291,3 +294,33 @@ def test_a_run_is_not_resumed_on_other_demonstrations(tmp_path):
         run_folder.opened(tmp_path / "run", config, {"sha256": "b" * 64, "source": "mine.npz"}, "test", resumed=True),
     ):
         pass
+
+
+def test_plug_ins_of_installed_packages_are_found_where_they_are_needed(tmp_path, monkeypatch, forgotten_plugins):
+    code = "import credo\n\n@credo.register_reward('from-afar', bounds=(-99, 99), inverse=float)\ndef reward(logit):\n    return logit\n"
+    (tmp_path / "afar.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    asked = []
+
+    def entry_points(**chosen):
+        if chosen != {"group": plugins.GROUP}:
+            return others(**chosen)
+        asked.append(plugins.GROUP)
+        return [SimpleNamespace(value="afar")]
+
+    others = metadata.entry_points
+    monkeypatch.setattr(metadata, "entry_points", entry_points)
+    config = dataclasses.replace(credo.preset("fast"), reward="from-afar")
+    with pytest.raises(CredoError, match="demonstrations: 'none' is neither"):
+        api.prepare(dataclasses.replace(config, reward="cr", demonstrations="none"))
+    assert asked == [], "nothing is missing"
+    with pytest.raises(CredoError, match="demonstrations: 'none' is neither"):
+        api.prepare(dataclasses.replace(config, demonstrations="none"))
+    assert len(asked) == 1
+    run_folder.create(tmp_path / "run", config, {}, "test")
+    REGISTERED["reward"].clear()
+    monkeypatch.delitem(sys.modules, "afar")
+    with pytest.raises(CredoError, match="has no evaluated policy of seed 0 yet"):
+        credo.Run(tmp_path / "run").reward(0)
+    assert len(asked) == 2
+    monkeypatch.delitem(sys.modules, "afar")

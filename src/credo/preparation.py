@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from credo import plugins
 from credo.config import RunConfig, check_action_free, run_id, typed, validate
 from credo.demonstrations import Demonstrations, check_loggable, fitted, load_demonstrations
 from credo.environment_name import canonical
@@ -51,6 +52,7 @@ def prepare(
 ) -> Prepared:
     """Check and load what a run of ``config`` needs; ``environment`` and ``demonstrations`` stand for those that the
     settings name. CredoError, in one line, for whatever cannot work."""
+    plugins.load_needed(config)
     config = typed(config)
     given = config.environment if environment is None else environment
     view = as_view(viewed(given, config.observation_keys, config.frame_stack))
