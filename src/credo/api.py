@@ -114,7 +114,7 @@ class Run:
 def only_policy(name: object, seed: int | None, which: str) -> None:
     """CredoError where one of a run's policies is asked for of what is a policy itself."""
     if seed is not None or which != "best":
-        option = which if seed is None else f"seed {seed}"
+        option = f"policy: {which}" if seed is None else f"seed: {seed}"
         raise CredoError(f"{option}: {name} is one policy; only of a run folder's policies one can be chosen")
 
 
