@@ -130,8 +130,8 @@ def test_a_policy_of_a_named_environment_plays_there(run, tmp_path):
         ("hopper-expert", {"episodes": True}, "episodes: True is not possible"),
         ("hopper-expert", {"policy": "worst"}, "policy: 'worst' is not best or last"),
         ("hopper-expert", {"evaluation_seed": -1}, "evaluation_seed: -1 is not possible"),
-        ("hopper-expert", {"seed": 3}, "seed 3: hopper-expert is one policy"),
-        ("hopper-expert", {"policy": "last"}, "last: hopper-expert is one policy"),
+        ("hopper-expert", {"seed": 3}, "seed: 3: hopper-expert is one policy"),
+        ("hopper-expert", {"policy": "last"}, "policy: last: hopper-expert is one policy"),
         (
             "hopper-expert",
             {"environment": "Pendulum-v1"},

@@ -61,6 +61,8 @@ def test_what_is_no_run_is_not_called_one_without_policies(name, tmp_path, monke
     (tmp_path / "empty").mkdir()
     with pytest.raises(CredoError, match=r"empty is not a run folder \(it has no config.json\)"):
         credo.export(tmp_path / "empty")
+    with pytest.raises(CredoError, match=r"^seed: 0: this is one policy; only of a run folder's policies one can be"):
+        credo.export(policy(0), seed=0)
     with pytest.raises(CredoError, match="3 is neither a run, its folder, a policy nor a policy file"):
         credo.export(3)
 

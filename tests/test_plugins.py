@@ -16,6 +16,7 @@ from credo.config import (
     PPOConfig,
     RunConfig,
     SACConfig,
+    SD3Config,
     from_dict,
     identity,
     run_id,
@@ -133,6 +134,22 @@ def test_a_learner_needs_its_settings():
         plugins.register_learner("mine", settings={"batch_size": 3})
     with pytest.raises(CredoError, match="batch_size"):
         plugins.register_learner("mine", settings=PPOConfig())
+
+
+@dataclasses.dataclass(frozen=True)
+class OwnSettings:
+    batch_size: int = 32
+    discount: float = 0.9
+    minibatches: int = 4
+    cloning_weight: str | float = "annealed"
+
+
+def test_a_learners_settings_mean_what_they_mean_to_it():
+    plugins.register_learner("own", settings=OwnSettings())(sac)
+    plugins.register_learner("own-sd3", settings=SD3Config(batch_size=32, cloning_weight=0.5))(sac)
+    own, pairs = RunConfig(learner="own"), RunConfig(learner="own-sd3")
+    assert (own.transitions_per_update, pairs.transitions_per_update) == (32, 64)
+    assert (own.cloning_weight, pairs.cloning_weight) == (0.0, 0.5)
 
 
 ON_POLICY = RunConfig(

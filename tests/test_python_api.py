@@ -1,15 +1,20 @@
 """What Python callers may give: text where paths are meant, presets by name, and one line for what is neither."""
 
+import dataclasses
 import logging
 import signal
+import sys
+from importlib import metadata
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import credo
-from credo import api, experts, run_folder, run_rows
+from credo import api, experts, plugins, run_folder, run_rows
+from credo.cli import train
 from credo.config import RunConfig
+from credo.config.names import REGISTERED
 from credo.diagnostics.selection import badness, selected
 from credo.environments.probes import PointMass
 from credo.files import read_json
@@ -110,6 +115,23 @@ def test_a_preset_may_be_given_by_name(monkeypatch):
         credo.imitate("quick")
     with pytest.raises(CredoError, match="config: dict found; a preset's name"):
         credo.imitate({"seeds": 3})
+
+
+def test_an_expert_learns_from_the_environments_reward_alone(monkeypatch):
+    begun = []
+    monkeypatch.setattr(api, "imitate", lambda config, **given: begun.append((config, given)))
+    credo.train_expert("Pendulum-v1", config="robust", seeds=3)
+    credo.train_expert("Pendulum-v1", demonstrations="")
+    own = credo.preset("robust")
+    assert begun[0][0] == dataclasses.replace(own, reward="environment", demonstrations="")
+    assert begun[0][1] == {"environment": "Pendulum-v1", "out": None, "watcher": None, "seeds": 3}
+    assert (begun[1][0].learner, begun[1][0].reward) == ("sac", "environment")
+    for settings in ({"config": own}, {"config": "robust", "reward": "plr"}):
+        with pytest.raises(CredoError, match=r"^reward: 'plr' needs demonstrations; use credo.imitate$"):
+            credo.train_expert("Pendulum-v1", **settings)
+    with pytest.raises(CredoError, match=r"^demonstrations: 'mine.npz' is not used: an expert learns from"):
+        credo.train_expert("Pendulum-v1", demonstrations="mine.npz")
+    assert len(begun) == 2
 
 
 def test_settings_of_another_learner_are_told_in_python_too(monkeypatch):
@@ -267,7 +289,7 @@ def test_credo_may_be_named_by_its_mode_alone():
     assert api._merged(credo.preset("fast"), None, {"credo": "off"}).credo.mode == "off"
 
 
-def test_a_run_whose_demonstrations_moved_or_that_has_not_begun_says_so(tmp_path):
+def test_a_run_whose_demonstrations_moved_or_that_has_not_begun_says_so(tmp_path, monkeypatch):
     config = api._merged(credo.preset("fast"), None, {"demonstrations": "gone/mine.npz"})
     run_folder.create(tmp_path / "run", config, {}, "test")
     with pytest.raises(
@@ -280,6 +302,14 @@ def test_a_run_whose_demonstrations_moved_or_that_has_not_begun_says_so(tmp_path
     (tmp_path / "me@home" / "mine.npz").touch()
     there = api._merged(config, None, {"demonstrations": str(tmp_path / "me@home" / "mine.npz")})
     own = api._merged(config, None, {"reward": "environment"})
+    logged = api._merged(own, None, {"seed_replay": "gone/log.npz"})
+    run_folder.create(tmp_path / "logged", logged, {}, "test")
+    with pytest.raises(CredoError, match=r"seed_replay: gone/log.npz, which its replay begins with, is not there"):
+        credo.resume(tmp_path / "logged")
+    begun = []
+    monkeypatch.setattr(train, "_train", lambda options, *rest, **more: begun.append(options.config))
+    train.resume([str(tmp_path / "logged"), "--seed-replay", "here/log.npz"])
+    assert begun == [dataclasses.replace(logged, seed_replay="here/log.npz")]
     for name, settings in (("there", there), ("own", own)):
         run_folder.create(tmp_path / name, settings, {}, "test")
         assert api.going_on(tmp_path / name, None, None, None, None) == settings
@@ -316,3 +346,35 @@ def test_a_run_is_not_resumed_on_other_demonstrations(tmp_path):
         run_folder.opened(tmp_path / "run", config, {"sha256": "b" * 64, "source": "mine.npz"}, "test", resumed=True),
     ):
         pass
+
+
+def test_plug_ins_of_installed_packages_are_found_where_they_are_needed(tmp_path, monkeypatch, forgotten_plugins):
+    (tmp_path / "afar.py").write_text(
+        "import credo\n\n@credo.register_reward('from-afar', bounds=(-99, 99), inverse=float)\n"
+        "def reward(logit):\n    return logit\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    asked = []
+
+    def entry_points(**chosen):
+        if chosen != {"group": plugins.GROUP}:
+            return others(**chosen)
+        asked.append(plugins.GROUP)
+        return [SimpleNamespace(value="afar")]
+
+    others = metadata.entry_points
+    monkeypatch.setattr(metadata, "entry_points", entry_points)
+    config = dataclasses.replace(credo.preset("fast"), reward="from-afar")
+    with pytest.raises(CredoError, match="demonstrations: 'none' is neither"):
+        api.prepare(dataclasses.replace(config, reward="cr", demonstrations="none"))
+    assert asked == [], "nothing is missing"
+    with pytest.raises(CredoError, match="demonstrations: 'none' is neither"):
+        api.prepare(dataclasses.replace(config, demonstrations="none"))
+    assert len(asked) == 1
+    run_folder.create(tmp_path / "run", config, {}, "test")
+    REGISTERED["reward"].clear()
+    monkeypatch.delitem(sys.modules, "afar")
+    with pytest.raises(CredoError, match="has no evaluated policy of seed 0 yet"):
+        credo.Run(tmp_path / "run").reward(0)
+    assert len(asked) == 2
+    monkeypatch.delitem(sys.modules, "afar")

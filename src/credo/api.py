@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import logging
 import os
 import shlex
 import signal
 import sys
 import typing
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,8 +17,7 @@ import numpy as np
 
 from credo import plugins, run_folder, run_rows
 from credo.config import RunConfig, other_learners_settings
-from credo.config.elsewhere import meant
-from credo.config.own import LEARNER_SETTINGS, as_words
+from credo.config.changed import changed
 from credo.demonstrations import Demonstrations
 from credo.demonstrations.load import parse_request
 from credo.diagnostics.frozen import cause_in_short
@@ -30,7 +27,7 @@ from credo.environments import EnvironmentSource, source_name
 from credo.files import as_path
 from credo.policies import Policy, load_policy
 from credo.preparation import Prepared, prepare
-from credo.presets import DEFAULT, EXPERT, preset
+from credo.presets import DEFAULT, EXPERT_NAME, expert_preset, preset
 from credo.types import CredoError, is_number, printable
 
 if TYPE_CHECKING:
@@ -39,16 +36,6 @@ if TYPE_CHECKING:
     from credo.training.watching import Watcher
 
 _logger = logging.getLogger("credo")
-_COMMAND_LINE = {
-    "env": "did you mean environment?",
-    "demos": "did you mean demonstrations?",
-    "threshold": "did you mean credo={'threshold': ...}?",
-    "preset": "give a preset's name, or credo.preset(NAME), as config=",
-    "plugin": "import the module that registers it",
-    "quiet": "watcher= is told what happens; without one, messages go to the logger credo",
-    "video": "it is of the command line alone; credo video RUN records one",
-}
-"""Names of the command line, and what there is here in their place."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +111,7 @@ class Run:
 def only_policy(name: object, seed: int | None, which: str) -> None:
     """CredoError where one of a run's policies is asked for of what is a policy itself."""
     if seed is not None or which != "best":
-        option = which if seed is None else f"seed {seed}"
+        option = f"policy: {which}" if seed is None else f"seed: {seed}"
         raise CredoError(f"{option}: {name} is one policy; only of a run folder's policies one can be chosen")
 
 
@@ -182,8 +169,20 @@ def train_expert(
     watcher: Watcher | None = None,
     **settings: Any,
 ) -> Run:
-    """Train from the environment's own reward, in the same loop; SAC unless ``learner`` says otherwise."""
-    return imitate(config or EXPERT, environment=environment, out=out, watcher=watcher, **settings)
+    """Train from the environment's own reward, in the same loop; SAC unless ``learner`` says otherwise.
+
+    A preset's name stands for its settings on that reward. The rest is as for ``imitate``; CredoError for another
+    reward, and for demonstrations, of which an expert has no use.
+    """
+    if config is None or isinstance(config, str):
+        config = expert_preset(EXPERT_NAME if config is None else config)
+    reward = settings.get("reward", getattr(config, "reward", None))
+    if isinstance(reward, str) and reward != "environment":
+        raise CredoError(f"reward: {reward!r} needs demonstrations; use credo.imitate")
+    if (given := settings.get("demonstrations")) is not None and not (isinstance(given, str) and given == ""):
+        told = repr(given) if isinstance(given, str | Path) else type(given).__name__
+        raise CredoError(f"demonstrations: {told} is not used: an expert learns from the environment's reward alone")
+    return imitate(config, environment=environment, out=out, watcher=watcher, **settings)
 
 
 def resume(
@@ -193,20 +192,22 @@ def resume(
     seeds: int | None = None,
     environment: EnvironmentSource | None = None,
     demonstrations: Demonstrations | str | Path | None = None,
+    seed_replay: str | Path | None = None,
     watcher: Watcher | None = None,
     log: LoggerName | None = None,
 ) -> Run:
     """Go on with a run by its folder alone, to ``steps`` steps and with ``seeds`` seeds (None: as it was asked for).
 
     ``environment`` and ``demonstrations`` are those that it began with, where its settings do not say enough: a
-    factory, an environment of a module (a stored name alone imports no code), arrays, or a file that has moved. Errors
-    as ``imitate``.
+    factory, an environment of a module (a stored name alone imports no code), arrays, or a file that has moved;
+    ``seed_replay`` is its log of transitions, where that has. Errors as ``imitate``.
     """
     _check_log(log)
     given = None if isinstance(demonstrations, str | Path) else demonstrations
     named = None if given is demonstrations else str(demonstrations)
     folder = as_path("folder", folder)
-    config = going_on(folder, steps, seeds, environment, named, arrays=given is not None)
+    logged = None if seed_replay is None else str(as_path("seed_replay", seed_replay))
+    config = going_on(folder, steps, seeds, environment, named, logged, arrays=given is not None)
     return _finished(*_logged(prepare(config, environment, given), folder, watcher, log, resumed=True))
 
 
@@ -216,6 +217,7 @@ def going_on(
     seeds: int | None,
     environment: EnvironmentSource | None,
     demonstrations: str | None,
+    seed_replay: str | None = None,
     arrays: bool = False,
 ) -> RunConfig:
     """The settings that a run goes on with; CredoError where they need what is not given. ``arrays``: its
@@ -225,12 +227,9 @@ def going_on(
         raise CredoError(f"run: {folder} holds nothing to go on with yet; give the whole command once more")
     config, _ = run_folder.read_config(folder)
     if config.imitates and demonstrations is None and not arrays:
-        file = parse_request(config.demonstrations).name
-        if Path(file).suffix and not os.path.lexists(file):
-            raise CredoError(
-                f"demonstrations: {config.demonstrations}, which the run learns from, is not there (from this folder); "
-                "say where it is with --demos, or demonstrations= in Python"
-            )
+        _check_there("demonstrations", config.demonstrations, "the run learns from", "--demos")
+    if config.seed_replay is not None and seed_replay is None:
+        _check_there("seed_replay", config.seed_replay, "its replay begins with", "--seed-replay")
     doubt = needs_trust(config.environment) if environment is None else None
     if doubt is not None:
         raise CredoError(
@@ -244,8 +243,18 @@ def going_on(
     done = 0 if config.clones else run_folder.read_summary(folder).get("steps")
     if steps is not None and is_number(done) and steps < done:
         raise CredoError(f"steps: {steps:,} asked for, but the run in {folder} has done {done:,} already; give more")
-    changes: dict[str, Any] = {"steps": steps, "seeds": seeds, "demonstrations": demonstrations}
+    changes = {"steps": steps, "seeds": seeds, "demonstrations": demonstrations, "seed_replay": seed_replay}
     return dataclasses.replace(config, **{name: value for name, value in changes.items() if value is not None})
+
+
+def _check_there(setting: str, named: str, use: str, option: str) -> None:
+    """CredoError where the file that a run names is not there any more."""
+    file = parse_request(named).name
+    if Path(file).suffix and not os.path.lexists(file):
+        raise CredoError(
+            f"{setting}: {named}, which {use}, is not there (from this folder); "
+            f"say where it is with {option}, or {setting}= in Python"
+        )
 
 
 def _finished(run: Run, state: str) -> Run:
@@ -267,41 +276,7 @@ def _command() -> str:
 def _merged(config: RunConfig, environment: EnvironmentSource | None, settings: dict[str, Any]) -> RunConfig:
     if environment is not None:
         settings = settings | {"environment": source_name(environment)}
-    return _changed(config, config, settings, "")
-
-
-def _changed(whole: RunConfig, part: Any, settings: Mapping[str, Any], where: str) -> Any:
-    """A set of settings with others in it; a mapping changes what is in the part of its name. ``whole``: what the part
-    is of."""
-    known = {field.name: getattr(part, field.name) for field in dataclasses.fields(part)}
-    for name in settings:
-        if name not in known:
-            name = str(name)
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-            similar = f"did you mean {where}{near[0]}?" if near else f"known are {', '.join(sorted(known))}"
-            other = None if name in _COMMAND_LINE and not where else meant(_asked(whole, settings, where), where + name)
-            if other is not None:
-                outer, dot, inner = other.rpartition(".")
-                similar = f"did you mean {other if where or not dot else f'{outer}={{{inner!r}: ...}}'}?"
-            hint = similar if where else _COMMAND_LINE.get(name, similar)
-            raise CredoError(f"{where}{name}: no such setting; {hint}")
-    if not where and isinstance(settings.get(LEARNER_SETTINGS), Mapping):
-        settings = {**settings, LEARNER_SETTINGS: as_words(settings[LEARNER_SETTINGS], part.learner_settings)}
-    if not where and isinstance(settings.get("credo"), str):  # as on the command line
-        settings = {**settings, "credo": {"mode": settings["credo"]}}
-    values = {
-        name: _changed(whole, known[name], value, f"{where}{name}.")
-        if isinstance(value, Mapping) and dataclasses.is_dataclass(known[name])
-        else value
-        for name, value in settings.items()
-    }
-    return dataclasses.replace(part, **values)
-
-
-def _asked(config: RunConfig, settings: Mapping[str, Any], where: str) -> RunConfig:
-    """With the learner that is asked for beside other settings."""
-    learner = config.learner if where else settings.get("learner", config.learner)
-    return dataclasses.replace(config, learner=learner)
+    return changed(config, settings)
 
 
 def start(

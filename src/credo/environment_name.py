@@ -54,7 +54,9 @@ def plain_id(environment: str) -> str:
 
 
 def same_environment(one: str, other: str) -> bool:
-    """Whether two names are of one id with the same arguments, wherever it is imported from."""
+    """Whether two names are of one id with the same arguments, wherever it is imported from; a factory's is its own."""
+    if "(" in _head(one)[0] or "(" in _head(other)[0]:
+        return one == other
     if plain_id(one) != plain_id(other):
         return False
     return parse_name(one).arguments == parse_name(other).arguments

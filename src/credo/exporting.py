@@ -88,6 +88,7 @@ def _chosen(source: Run | Policy | str | Path, seed: int | None, which: str) -> 
             raise CredoError(f"export: {path} is neither a run folder nor a policy file")
         source = Run(path)
     if isinstance(source, Policy):
+        only_policy("this", seed, which)
         return source, "policy", _about(source)
     if not isinstance(source, Run):
         raise CredoError(f"export: {source!r} is neither a run, its folder, a policy nor a policy file")

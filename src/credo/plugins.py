@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from credo.config import LearnerName, RegulariserName, RewardName, RunConfig
 from credo.config.codec import to_dict
-from credo.config.names import PLUGIN_NAME, REGISTERED, Kind, Registered
+from credo.config.names import PLUGIN_NAME, REGISTERED, Kind, Registered, plain_name
 from credo.config.own import check_settings
 from credo.types import CredoError, one_line
 
@@ -122,7 +122,8 @@ def register_learner(
     ``credo.learners.interface``; one that learns from rollouts is also given how many environments a seed steps.
 
     ``settings`` is an instance of a frozen dataclass with at least ``discount`` and, for a learner that learns from the
-    replay, ``batch_size``; its fields are part of a run's identity, and ``learner_settings`` changes them.
+    replay, ``batch_size``; its fields are part of a run's identity, and ``learner_settings`` changes them. Where it has
+    a ``cloning_weight`` above 0, as the built-in learners may, ``Transition.demonstrated`` holds demonstrated pairs.
     ``experience`` is that of the ``Learner``.
     """
     if experience not in ("replay", "rollout"):
@@ -175,6 +176,17 @@ def load_installed() -> None:
     from importlib.metadata import entry_points
 
     load([entry.value for entry in entry_points(group=GROUP)])
+
+
+def load_needed(config: RunConfig) -> None:
+    """``load_installed``, where ``config`` names a learner, reward or regulariser that nobody has registered yet."""
+    regularisers = getattr(config.discriminator, "regularisers", ())
+    named: list[tuple[Kind, Any]] = [("learner", config.learner), ("reward", config.reward)]
+    named += [("regulariser", text) for text in (regularisers if isinstance(regularisers, tuple | list) else ())]
+    known = {kind: (*typing.get_args(_BUILT_IN[kind]), *REGISTERED[kind]) for kind in REGISTERED}
+    # What is of another type is refused with the other settings.
+    if any(isinstance(text, str) and plain_name(text) not in known[kind] for kind, text in named):
+        load_installed()
 
 
 def used_by(config: RunConfig) -> dict[str, Registered]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -9,9 +10,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from credo import plugins
 from credo.config import RunConfig, check_action_free, run_id, typed, validate
 from credo.demonstrations import Demonstrations, check_loggable, fitted, load_demonstrations
-from credo.environments import EnvironmentSource, specification, viewed
+from credo.environment_name import canonical
+from credo.environments import EnvironmentSource, as_view, specification, viewed
 from credo.types import CredoError, EnvironmentSpec
 
 
@@ -57,9 +60,14 @@ def prepare(
     """Check and load what a run of ``config`` needs; ``environment`` and ``demonstrations`` stand for those that the
     settings name. ``reading`` is called before data are read, after all that is refused without them. CredoError, in
     one line, for whatever cannot work."""
+    plugins.load_needed(config)
     config = typed(config)
+    given = config.environment if environment is None else environment
+    view = as_view(viewed(given, config.observation_keys, config.frame_stack))
+    # What ``viewed`` was asked for is a setting like any other: policies and the run's identity tell it.
+    config = typed(dataclasses.replace(config, observation_keys=view.keys, frame_stack=view.frames))
     validate(config)
-    source = source_of(config, environment)
+    source = source_of(config, view.source)
     spec = specification(source)
     if config.imitates or config.seed_replay is not None:
         reading()
@@ -71,6 +79,7 @@ def prepare(
 def source_of(config: RunConfig, environment: EnvironmentSource | None = None) -> EnvironmentSource:
     """The environment as the policy sees it; ``environment`` stands for the one that the settings name."""
     named = config.environment if environment is None else environment
+    named = canonical(named) if isinstance(named, str) else named
     return viewed(named, config.observation_keys, config.frame_stack)
 
 
@@ -96,7 +105,10 @@ def read_log(config: RunConfig, spec: EnvironmentSpec) -> Demonstrations | None:
     """What each replay begins with, which fits the environment; None for nothing. CredoError as ``prepare``."""
     if config.seed_replay is None:
         return None
-    return fitted(load_demonstrations(config.seed_replay, fitting=spec), spec, config.frame_stack)
+    try:
+        return fitted(load_demonstrations(config.seed_replay, fitting=spec), spec, config.frame_stack)
+    except CredoError as error:
+        raise CredoError(f"seed_replay: {str(error).removeprefix('demonstrations: ')}") from None
 
 
 def check_data(prepared: Prepared) -> None:

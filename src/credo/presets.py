@@ -224,7 +224,9 @@ EXPERT = RunConfig(
     steps=300_000,
     random_steps=5_000,
 )
-"""What ``credo expert`` starts from."""
+"""What ``credo expert`` and ``credo.train_expert`` start from."""
+EXPERT_NAME = "expert"
+"""Its name, as a preset of these alone."""
 
 DEFAULT = "robust"
 """What ``credo imitate``, ``credo.imitate`` and studies start from."""
@@ -276,3 +278,8 @@ def preset(name: str) -> RunConfig:
     if not isinstance(name, str) or name not in PRESETS:
         raise CredoError(f"preset: {name!r} is not one of {', '.join(PRESETS)}")
     return PRESETS[name]
+
+
+def expert_preset(name: str) -> RunConfig:
+    """What an expert is trained by: ``EXPERT`` by its name, or a preset's settings on the environment's reward."""
+    return EXPERT if name == EXPERT_NAME else replace(preset(name), demonstrations="", reward="environment")

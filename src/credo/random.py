@@ -11,7 +11,8 @@ import enum
 import numpy as np
 
 EVALUATION_SEED = 1_000_000
-"""Of the initial states on which finished policies are played; not one that training evaluates on."""
+"""Of the initial states on which finished policies are played; not one that training evaluates on, since no run has a
+seed of this number."""
 
 
 class Purpose(enum.IntEnum):

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from credo import run_folder
+from credo import plugins, run_folder
 from credo.config import RunConfig, typed, validate
 from credo.discriminator.logits import perceptron
 from credo.discriminator.regularisers import chosen_regularisers, regularised_network
@@ -123,7 +123,9 @@ def learned_reward(folder: Path, seed: int) -> LearnedReward:
     if isinstance(seed, bool) or not isinstance(seed, numbers.Integral):
         raise CredoError(f"seed: {seed!r} is not possible; a whole number expected")
     seed = int(seed)
-    config = typed(run_folder.read_config(folder)[0])
+    config = run_folder.read_config(folder)[0]
+    plugins.load_needed(config)
+    config = typed(config)
     validate(config)
     if not config.adversarial:
         raise CredoError(

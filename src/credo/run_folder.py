@@ -4,7 +4,7 @@ config.json            the settings, the identity, the command and the versions
 metrics/*.parquet      one row per seed and round
 evaluations/*.parquet  one row per seed and evaluation
 checkpoints/           whole states to go on from
-policies/seed-K/       best.safetensors (chosen by occupancy distance, or by return) and last.safetensors
+policies/seed-K/       best.safetensors (by success where that is told, then distance or return) and last.safetensors
 frozen/seed-K.*        what a seed that was frozen had before it
 summary.json           state, verdict material per seed, wall-clock
 curves.png, curves.html, video.mp4
@@ -184,6 +184,12 @@ def recognise(
                 told = _with_sources(changed[0], stored.get("demonstrations"), demonstrations).partition(": ")[2]
                 raise CredoError(
                     f"demonstrations: not what {folder} was trained on ({told}); give those again (--demos)"
+                )
+            if resumed and all(line.startswith("seed_replay_sha256") for line in changed):
+                hashes = ", not ".join(each[:12] or "none" for each in (before[1], _hashes(demonstrations)[1]))
+                raise CredoError(
+                    f"seed_replay: not what the replay of {folder} began with ({hashes}); give that again "
+                    "(--seed-replay)"
                 )
             named = [_with_sources(line, stored.get("demonstrations"), demonstrations) for line in changed]
             raise CredoError(

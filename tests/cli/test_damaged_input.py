@@ -233,9 +233,9 @@ def test_a_learner_named_like_a_setting_hides_no_other_run(runs, name, capsys):
         ("study list nothere", ["folder", "nothere"]),
         ("study report threshold-small --out nothere", ["credo study run threshold-small --out nothere"]),
         ("demos subsample hopper-expert:1 a.npz --every 100000000000000000000", ["subsample", "100000000000000000000"]),
-        ("evaluate hopper-expert --seed 3", ["seed 3", "hopper-expert is one policy"]),
-        ("evaluate hopper-expert --policy last", ["last", "hopper-expert is one policy"]),
-        ("video hopper-expert --seed 3", ["seed 3", "hopper-expert is one policy"]),
+        ("evaluate hopper-expert --seed 3", ["seed: 3", "hopper-expert is one policy"]),
+        ("evaluate hopper-expert --policy last", ["policy: last", "hopper-expert is one policy"]),
+        ("video hopper-expert --seed 3", ["seed: 3", "hopper-expert is one policy"]),
         (
             "demos generate --expert hopper-expert --out a.npz --observation-keys a",
             ["Hopper-v5", "--observation-keys"],

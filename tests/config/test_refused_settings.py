@@ -103,6 +103,8 @@ def test_refused_together(changes):
     "changes",
     [
         {"steps": 64},
+        {"first_seed": 1_000_001, "seeds": 2},
+        {"first_seed": 999_998, "seeds": 2},
         {"updates_per_round": 0},
         {"credo__threshold_unit": "probability", "credo__threshold": 0.9933},
         {"credo__threshold_unit": "logit", "credo__threshold": -2.0},
@@ -130,6 +132,13 @@ def test_refused_together(changes):
 )
 def test_possible(changes):
     validate(changed(**changes))
+
+
+@pytest.mark.parametrize(("first", "seeds"), [(1_000_000, 1), (999_990, 11)])
+def test_no_seed_is_the_one_that_finished_policies_are_played_from(first, seeds):
+    with pytest.raises(CredoError) as error:
+        validate(changed(first_seed=first, seeds=seeds))
+    one_line(error, "first_seed", first)
 
 
 AIRL = {"discriminator__kind": "airl-state"}

@@ -3,6 +3,8 @@
 import dataclasses
 import functools
 import json
+import sys
+import types
 from types import SimpleNamespace
 from typing import Optional
 
@@ -19,10 +21,11 @@ from credo.cli.study_cells import check_environments
 from credo.config import to_dict
 from credo.config.run import from_dict
 from credo.environment_name import canonical, gymnasium_json, needs_trust, parse_name, plain_id, same_environment
-from credo.environments import make_environment, specification
+from credo.environments import EnvironmentBatch, make_environment, specification
 from credo.environments.arguments import check_arguments
 from credo.environments.probes import PointMass
 from credo.policies import save_policy
+from credo.preparation import prepare
 from credo.reports.clips import _clip
 from credo.studies.settings import configure
 from credo.types import CredoError
@@ -166,6 +169,26 @@ def test_a_factorys_name_has_no_arguments():
     assert needs_trust(name) is None
 
 
+def shape(reward):
+    return reward
+
+
+class Marker:
+    """Two of them are told apart by their place in memory alone."""
+
+
+def test_a_factorys_name_is_the_same_in_every_process():
+    def named(*values, **more):
+        return credo.environments.source_name(functools.partial(PointMass, *values, **more))
+
+    assert named(shape, limit=2) == "PointMass(shape, limit=2)"
+    assert named({"shape": shape}, len) == "PointMass({'shape': <function shape>}, <built-in function len>)"
+    assert named(Marker()) == named(Marker()) == f"PointMass(<{__name__}.Marker object>)"
+    assert named(lambda: 1) == named(lambda: 1) != named(lambda: 2)
+    assert named({"b", "a"}, {2, 1}) == "PointMass({'a', 'b'}, {1, 2})"
+    assert named("lies at 0x7f", (1.5, None)) == "PointMass(lies at 0x7f, (1.5, None))"
+
+
 @pytest.mark.parametrize(
     ("name", "doubt"),
     [
@@ -236,6 +259,26 @@ def test_names_are_of_one_environment_by_id_and_arguments():
     assert not same_environment("Arm-v0,x=1", "Leg-v0,x=1")
     assert same_environment("make(a=1, b=2)", "make(a=1, b=2)")
     assert not same_environment("make(a=1, b=2)", "make(a=1, b=3)")
+    assert not same_environment("make(file=/here/x)", "make(file=/there/x)")
+
+
+def test_a_checkpoint_is_of_the_environment_however_its_name_is_spelt(monkeypatch):
+    monkeypatch.setitem(sys.modules, "arms", types.ModuleType("arms"))
+    began = EnvironmentBatch("Pendulum-v1,max_episode_steps=9,g=2.50", 0)
+    began.step(np.zeros((1, 1)))
+    again = EnvironmentBatch("arms:Pendulum-v1,g=2.5,max_episode_steps=9", 0)
+    assert again.restore(began.state()) == []
+    np.testing.assert_array_equal(again.observation, began.observation)
+    other = EnvironmentBatch("Pendulum-v1,g=3,max_episode_steps=9", 0)
+    with pytest.raises(CredoError, match=r"environment: the stored environments have 'Pendulum-v1,max_epi.*g=2.50'"):
+        other.restore(began.state())
+
+
+def test_a_run_knows_its_environment_by_one_spelling():
+    config = dataclasses.replace(credo.preset("fast"), reward="environment")
+    assert (
+        prepare(config, "Pendulum-v1,max_episode_steps=9,g=2.50").spec.name == "Pendulum-v1,g=2.5,max_episode_steps=9"
+    )
 
 
 def test_gymnasiums_own_description_has_the_arguments():

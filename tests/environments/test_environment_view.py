@@ -1,14 +1,17 @@
 """Dict observations by keys, stacked frames, and environments that take no seed."""
 
+import dataclasses
 import functools
 
 import gymnasium
 import numpy as np
 import pytest
 
+import credo
 from credo.environments import EnvironmentBatch, environment_spec, make_environment, source_name, viewed
 from credo.environments.probes import AutoresetProbe, PointMass, TimeLimitProbe
 from credo.policies.view import describe_view, described_view
+from credo.preparation import prepare
 from credo.types import CredoError
 
 Box = gymnasium.spaces.Box
@@ -125,8 +128,25 @@ def test_the_plain_view_is_the_source_itself():
     assert viewed(view, (), 2) is view
     assert source_name(view) == "Hopper-v5"
     assert environment_spec(make_environment(view), "x").max_episode_steps == 1000
+    assert viewed(view) is view
+    assert viewed(view, ("goal",)) == viewed("Hopper-v5", ("goal",), 2) == viewed(viewed("Hopper-v5", ("goal",)), (), 2)
     with pytest.raises(CredoError, match="frame_stack: 0"):
         viewed("Hopper-v5", (), 0)
+
+
+def test_a_view_that_is_given_is_a_setting_of_the_run():
+    config = dataclasses.replace(credo.preset("fast"), reward="environment")
+    prepared = prepare(config, viewed(Arm, ("goal", "joints"), 3))
+    assert (prepared.config.observation_keys, prepared.config.frame_stack) == (("goal", "joints"), 3)
+    assert prepared.spec.observation_size == 15
+    asked = dataclasses.replace(config, observation_keys=("goal", "joints"), frame_stack=3)
+    assert prepared.config == prepare(asked, Arm).config == prepare(asked, viewed(Arm, ("goal", "joints"))).config
+    with pytest.raises(CredoError, match=r"^frame_stack: 3: the environment given stacks 2 already; leave one out$"):
+        prepare(asked, viewed(Arm, ("goal", "joints"), 2))
+    with pytest.raises(CredoError, match=r"^observation_keys: goal joints: the environment given is of goal already$"):
+        prepare(asked, viewed(Arm, ("goal",), 3))
+    with pytest.raises(CredoError, match=r"settings.observation_keys"):
+        prepare(config, viewed(Arm, (1, 2)))
 
 
 @pytest.mark.parametrize("view", [((), 1), (("a", "b c"), 1), ((), 4), (("ö",), 7)])

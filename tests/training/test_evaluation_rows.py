@@ -44,6 +44,9 @@ def test_success_comes_before_the_distance_where_the_environment_tells_it():
     # Where no episode of an evaluation told of it, none is known to have succeeded.
     assert badness(measured(30.0, 1.0, success=0.2)) < badness(measured(0.1, 5.0))
     assert badness(measured(0.1, 5.0)) < badness(measured(0.2, 5.0, success=0.0))
+    # Nor without demonstrations.
+    assert badness(measured(np.nan, -40.0, success=1.0)) < badness(measured(np.nan, -10.0, success=0.0))
+    assert badness(measured(np.nan, -10.0, success=1.0)) < badness(measured(np.nan, -40.0, success=1.0))
 
 
 def test_how_far_demonstrations_are_from_each_other():

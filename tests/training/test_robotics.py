@@ -96,13 +96,26 @@ def test_a_replay_begins_with_the_log(log, tmp_path):
     save_demonstrations(path, log.select_episodes([0, 1]), overwrite=True)
     with pytest.raises(CredoError, match="seed_replay_sha256"):
         credo.imitate(config, environment=PointMass, out=run.folder)
+    with pytest.raises(CredoError, match=rf"^seed_replay: not what .* began with \({log.sha256[:12]}, not .{{12}}\); "):
+        credo.resume(run.folder, environment=PointMass)
+    path.unlink()
+    with pytest.raises(
+        CredoError, match=r"^seed_replay: .*log.safetensors, which its replay .* is not there .*--seed-r"
+    ):
+        credo.resume(run.folder, environment=PointMass)
+    moved = tmp_path / "moved.safetensors"
+    save_demonstrations(moved, log)
+    again = credo.resume(run.folder, environment=PointMass, seed_replay=moved)
+    assert again.config.seed_replay == str(moved)
 
 
 def test_logs_and_demonstrations_that_do_not_fit_are_refused_before_anything_is_written(log, tmp_path):
     path = tmp_path / "log.safetensors"
     save_demonstrations(path, log)
-    with pytest.raises(CredoError, match="observation has 4 dimensions, but Pendulum-v1 has 3"):
+    with pytest.raises(CredoError, match=r"^seed_replay: .*observation has 4 dimensions, but Pendulum-v1 has 3"):
         credo.imitate(changed(REWARDED, seed_replay=str(path)), out=tmp_path / "run")
+    with pytest.raises(CredoError, match=r"^seed_replay: 'nofile' is neither a file nor a shipped expert"):
+        credo.imitate(changed(REWARDED, seed_replay="nofile"), out=tmp_path / "run")
     unknown = dataclasses.replace(log, action=log.action[:, :0], action_bounds=None)
     with pytest.raises(CredoError, match="have no actions"):
         credo.imitate(SMALL, environment=PointMass, demonstrations=unknown, out=tmp_path / "run")

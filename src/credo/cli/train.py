@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,12 +17,9 @@ from credo.config import RunConfig, other_learners_settings
 from credo.config.limits import Count
 from credo.config.names import REGISTERED
 from credo.config.own import LEARNER_SETTINGS, described
-from credo.presets import DEFAULT, EXPERT, PRESETS, preset
+from credo.presets import DEFAULT, EXPERT_NAME, PRESETS, expert_preset, preset
 from credo.reports.loggers import LoggerName
 from credo.types import CredoError
-
-EXPERT_NAME = "expert"
-"""As ``--preset`` of ``credo expert``: its own settings."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +57,8 @@ class ResumeOptions:
     """The environment again, where the run names one of a module: a stored name alone imports no code."""
     demonstrations: Annotated[str | None, tyro.conf.arg(name="demos")] = None
     """The demonstrations again, where they have moved."""
+    seed_replay: str | None = None
+    """The log of transitions that each replay began with again, where it has moved."""
     plugin: tuple[str, ...] = ()
     """Modules to import that register the rewards, regularisers or learners of the run."""
     video: bool = False
@@ -78,7 +76,8 @@ def resume(words: Sequence[str]) -> None:
     load_plugins(words)
     about = "Go on with a run by its folder alone: to its end, or to more steps or seeds."
     options = parse(ResumeOptions, words, "resume", about)
-    config = api.going_on(options.run, options.steps, options.seeds, options.environment, options.demonstrations)
+    again = (options.environment, options.demonstrations, options.seed_replay)
+    config = api.going_on(options.run, options.steps, options.seeds, *again)
     told = {name: getattr(options, name) for name in ("plugin", "video", "quiet", "log")}
     _train(TrainOptions(config, out=options.run, **told), config, options.environment, resumed=True)
 
@@ -95,7 +94,7 @@ def expert(words: Sequence[str]) -> None:
     """Train from the environment's reward."""
     words = _gathered(words)
     about = "Train an expert from the environment's own reward, in the same loop as imitators."
-    default = TrainOptions(config=_expert_settings(_preset_name(words, EXPERT_NAME)), preset=EXPERT_NAME)
+    default = TrainOptions(config=expert_preset(_preset_name(words, EXPERT_NAME)), preset=EXPERT_NAME)
     options = parse(TrainOptions, words, "expert", about + _own_settings(words), default)
     if options.config.imitates:
         raise CredoError(f"reward: {options.config.reward!r} needs demonstrations; use credo imitate")
@@ -132,13 +131,6 @@ def _own_settings(words: Sequence[str]) -> str:
         entries = [(name, entry.settings) for name, entry in REGISTERED[kind].items() if entry.settings is not None]
         lines += [f"{kind} {name}: {name},{described(own).replace(' ', ',')}" for name, own in entries]
     return "".join(f"\n\n{line}" for line in lines)
-
-
-def _expert_settings(name: str) -> RunConfig:
-    """What ``credo expert`` starts from: its own settings, or a preset's on the environment's reward."""
-    if name == EXPERT_NAME:
-        return EXPERT
-    return dataclasses.replace(preset(name), demonstrations="", reward="environment")
 
 
 def _preset_name(words: Sequence[str], default: str = DEFAULT) -> str:

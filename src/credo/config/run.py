@@ -19,7 +19,7 @@ from credo.config.limits import Count, Frames, Positive, Seeds, Share, Steps, Wh
 from credo.config.names import REGISTERED, Choice, Kind, Names, plain_name
 from credo.config.own import applied, named_settings, one_spelling
 from credo.environment_name import canonical
-from credo.types import CredoError
+from credo.types import CredoError, is_number
 
 LearnerName = Literal["ddpg", "td3", "sd3", "sac", "ppo", "bc"]
 ON_POLICY: tuple[LearnerName, ...] = ("ppo",)
@@ -132,9 +132,10 @@ class RunConfig:
 
     @property
     def cloning_weight(self) -> float:
-        """Weight of the cloning loss in the actor's; 0 for a learner without one, and without demonstrations."""
-        cloning = self.imitates and not self.on_policy
-        return (getattr(self.learner_config, "cloning_weight", None) or 0.0) if cloning else 0.0
+        """Weight of the cloning loss in the actor's; 0 for a learner without one, and without demonstrations. A
+        plug-in's may have one, too (``credo.plugins.register_learner``)."""
+        weight = getattr(self.learner_config, "cloning_weight", 0.0) if self.imitates and not self.on_policy else 0.0
+        return weight if is_number(weight) else 0.0
 
     @property
     def on_policy(self) -> bool:
@@ -218,7 +219,8 @@ class RunConfig:
         settings = self.learner_config
         assert not self.on_policy, "such a learner replays nothing"
         assert not isinstance(settings, PPOConfig)
-        return settings.batch_size * getattr(settings, "minibatches", 1)
+        # A plug-in's may have settings of that name that mean something else.
+        return settings.batch_size * (settings.minibatches if isinstance(settings, SD3Config) else 1)
 
 
 # Settings that do not change a seed's numbers, or stand elsewhere: learner_settings in what they make of the learner's.

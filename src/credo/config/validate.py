@@ -11,6 +11,7 @@ from credo.config.limits import check_limits, refuse
 from credo.config.names import REGISTERED, plain_name
 from credo.config.own import LEARNER_SETTINGS, check_settings
 from credo.config.run import LearnerName, RunConfig
+from credo.random import EVALUATION_SEED
 from credo.types import CredoError
 
 DETERMINISTIC = ("ddpg", "td3", "sd3")
@@ -121,6 +122,9 @@ def _check_run(config: RunConfig) -> None:
     last_seed = config.first_seed + config.seeds - 1
     if last_seed >= 2**31:
         refuse("first_seed", config.first_seed, "so small that every seed is below 2**31, or two would share keys")
+    if config.first_seed <= EVALUATION_SEED <= last_seed:
+        right = f"such that no seed is {EVALUATION_SEED:,}, from whose initial states finished policies are played"
+        refuse("first_seed", config.first_seed, right)
     one_round = f"at least one round of {config.steps_per_round} steps"
     if config.steps < config.steps_per_round:
         refuse("steps", config.steps, one_round)

@@ -10,19 +10,19 @@ import numpy as np
 from credo.types import is_number
 
 _FAR = 1e6
-"""More than any distance between standardised observations, which are clipped."""
+"""More than any distance between standardised observations, which are clipped, and than returns of a task that one
+succeeds in mostly are apart."""
 _MEASURES = {"return": "return_mean", "distance": "occupancy_distance", "success": "success_rate"}
 
 
 def badness(row: Mapping[str, float]) -> float:
     """What the kept policy has least of: the distance to the expert's state-action distribution, which needs no
     reward; minus the return where there are no demonstrations. Where the environment tells success, the share of the
-    episodes without one comes first, and the distance decides among equals."""
+    episodes without one comes first, and distance or return decides among equals."""
     distance = row["occupancy_distance"]
-    if np.isnan(distance):
-        return -row["return_mean"]
+    far = -row["return_mean"] if np.isnan(distance) else distance
     success = row.get("success_rate", np.nan)
-    return distance if np.isnan(success) else distance - _FAR * success
+    return far if np.isnan(success) else far - _FAR * success
 
 
 def selected(row: Mapping[str, float] | None) -> dict[str, float | None]:

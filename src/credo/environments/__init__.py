@@ -11,7 +11,7 @@ from credo.environments.errors import (
 )
 from credo.environments.lane import told_success
 from credo.environments.rollout import Episode, EpisodeRunner, Policy, rollout_episodes
-from credo.environments.source import EnvironmentSource, source_name, viewed
+from credo.environments.source import EnvironmentSource, as_view, source_name, viewed
 from credo.environments.workers import Workers
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "Policy",
     "Step",
     "Workers",
+    "as_view",
     "environment_spec",
     "make_environment",
     "rollout_episodes",

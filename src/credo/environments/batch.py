@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from credo.environment_name import same_environment
 from credo.environments.errors import EnvironmentFaultError
 from credo.environments.lane import EpisodeStart, Sums, clip_action
 from credo.environments.lanes import Running
@@ -154,7 +155,8 @@ class EnvironmentBatch:
             "count": self._count,
         }
         for field, value in own.items():
-            if state[field] != value:
+            named = field == "environment" and same_environment(str(state[field]), str(value))
+            if not named and state[field] != value:
                 raise CredoError(f"{field}: the stored environments have {state[field]!r}; it must be {value!r}")
         lines = []
         observation = np.empty_like(self.observation)

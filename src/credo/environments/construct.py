@@ -20,7 +20,7 @@ import numpy as np
 
 from credo.environment_name import parse_name
 from credo.environments.arguments import check_arguments, named_arguments
-from credo.environments.source import EnvironmentSource, ObservationView, source_name
+from credo.environments.source import EnvironmentSource, as_view, source_name
 from credo.environments.view import SelectedKeys, StackedFrames
 from credo.types import CredoError, EnvironmentSpec, one_line
 
@@ -45,7 +45,7 @@ def make_environment(source: EnvironmentSource, render_mode: str | None = None) 
         CredoError: the id or module is unknown, a dependency is missing, a factory raised, or the spaces cannot be
             used.
     """
-    name, view = source_name(source), source if isinstance(source, ObservationView) else ObservationView(source, (), 1)
+    name, view = source_name(source), as_view(source)
     source = view.source
     if not isinstance(source, str) and not callable(source):
         raise CredoError(

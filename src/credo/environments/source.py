@@ -8,6 +8,7 @@ import functools
 import hashlib
 import inspect
 import os
+import re
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -34,18 +35,31 @@ EnvironmentSource = str | Callable[..., gymnasium.Env] | ObservationView
 such an argument, and without arguments otherwise. ``viewed`` gives one of them as a policy is shown it."""
 
 _MAKING = ("__init__", "__post_init__", "__new__", "__setstate__")
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 _PLAIN = str | bytes | int | float | complex | None
 
 
 def viewed(source: EnvironmentSource, keys: Sequence[str] = (), frames: int = 1) -> EnvironmentSource:
     """``source`` with the entries ``keys`` of its Dict observations joined in this order, and the last ``frames``
     observations stacked, oldest first; the first of an episode fills the stack. CredoError for a number of frames that
-    is not possible; what does not suit the environment is refused when it is built."""
+    is not possible, or for other keys or frames than ``source`` has already; what does not suit the environment is
+    refused when it is built."""
     if not 1 <= frames <= MAXIMUM_FRAMES:
         raise CredoError(f"frame_stack: {frames} is not possible; it must be from 1 to {MAXIMUM_FRAMES}")
-    if (not keys and frames == 1) or isinstance(source, ObservationView):
-        return source
-    return ObservationView(source, tuple(keys), frames)
+    shown = as_view(source)
+    if keys and shown.keys and tuple(keys) != shown.keys:
+        raise CredoError(
+            f"observation_keys: {' '.join(keys)}: the environment given is of {' '.join(shown.keys)} already"
+        )
+    if 1 not in (frames, shown.frames) and frames != shown.frames:
+        raise CredoError(f"frame_stack: {frames}: the environment given stacks {shown.frames} already; leave one out")
+    both = shown.keys or tuple(keys), max(frames, shown.frames)
+    return source if both == (shown.keys, shown.frames) else ObservationView(shown.source, *both)
+
+
+def as_view(source: EnvironmentSource) -> ObservationView:
+    """What ``source`` shows, and of what; the plain observation of one that ``viewed`` has not made."""
+    return source if isinstance(source, ObservationView) else ObservationView(source, (), 1)
 
 
 def source_name(source: EnvironmentSource) -> str:
@@ -56,8 +70,8 @@ def source_name(source: EnvironmentSource) -> str:
     if isinstance(source, str):
         return source
     if isinstance(source, functools.partial):
-        bound = [str(value) for value in source.args]
-        bound += [f"{name}={value}" for name, value in source.keywords.items()]
+        bound = [_bound(value) for value in source.args]
+        bound += [f"{name}={_bound(value)}" for name, value in source.keywords.items()]
         return f"{source_name(source.func)}({', '.join(bound)})"
     name = getattr(source, "__qualname__", None) or type(source).__qualname__
     held: Any
@@ -73,6 +87,18 @@ def source_name(source: EnvironmentSource) -> str:
         values |= _globals_read(called)
     inner = called if held is not source and isinstance(called, types.FunctionType) and "<" in name else None
     return f"{name}#{_digest(inner, values)}" if inner is not None or values else name
+
+
+def _bound(value: Any) -> str:
+    """A bound argument as text that is the same in every process: of what would tell where it lies in memory, the name
+    or the type alone."""
+    if isinstance(value, types.FunctionType):
+        return source_name(value)
+    if isinstance(value, str):
+        return value
+    # The order of a set of text is another in every process.
+    text = f"{{{', '.join(sorted(map(repr, value)))}}}" if isinstance(value, set | frozenset) else str(value)
+    return _ADDRESS.sub("", text)
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:

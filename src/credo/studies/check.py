@@ -41,9 +41,9 @@ class Checked(NamedTuple):
 def check_cells(
     store: Store, placed: Sequence[Placed], line: Callable[[str], None] = lambda line: None
 ) -> tuple[Checked, ...]:
-    """Try every cell, in the order given, with its run as far as that is known. Each environment is built, reset and stepped once, all that cells are trained
-    on is read once for those that share it and its environment; nothing is written in the store. ``line`` tells what is
-    being done."""
+    """Try every cell, in the order given, with its run as far as that is known. Each environment is built, reset and
+    stepped once, all that cells are trained on is read once for those that share it and its environment; nothing is
+    written in the store. ``line`` tells what is being done."""
     specs: dict[EnvironmentSource, EnvironmentSpec | str] = {}
     found: dict[str, Checked] = {}
     for together in _sharing(placed):
