@@ -350,8 +350,10 @@ def test_a_run_is_not_resumed_on_other_demonstrations(tmp_path):
 
 def test_plug_ins_of_installed_packages_are_found_where_they_are_needed(tmp_path, monkeypatch, forgotten_plugins):
     (tmp_path / "afar.py").write_text(
-        "import credo\n\n@credo.register_reward('from-afar', bounds=(-99, 99), inverse=float)\n"
-        "def reward(logit):\n    return logit\n"
+        "import credo\n\n"
+        "@credo.register_reward('from-afar', bounds=(-99, 99), inverse=float)\n"
+        "def reward(logit):\n"
+        "    return logit\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     asked = []

@@ -243,7 +243,12 @@ def going_on(
     done = 0 if config.clones else run_folder.read_summary(folder).get("steps")
     if steps is not None and is_number(done) and steps < done:
         raise CredoError(f"steps: {steps:,} asked for, but the run in {folder} has done {done:,} already; give more")
-    changes = {"steps": steps, "seeds": seeds, "demonstrations": demonstrations, "seed_replay": seed_replay}
+    changes: dict[str, Any] = {
+        "steps": steps,
+        "seeds": seeds,
+        "demonstrations": demonstrations,
+        "seed_replay": seed_replay,
+    }
     return dataclasses.replace(config, **{name: value for name, value in changes.items() if value is not None})
 
 

@@ -188,8 +188,7 @@ def recognise(
             if resumed and all(line.startswith("seed_replay_sha256") for line in changed):
                 hashes = ", not ".join(each[:12] or "none" for each in (before[1], _hashes(demonstrations)[1]))
                 raise CredoError(
-                    f"seed_replay: not what the replay of {folder} began with ({hashes}); give that again "
-                    "(--seed-replay)"
+                    f"seed_replay: not what the replay of {folder} began with ({hashes}); give that (--seed-replay)"
                 )
             named = [_with_sources(line, stored.get("demonstrations"), demonstrations) for line in changed]
             raise CredoError(

@@ -276,9 +276,8 @@ def test_a_checkpoint_is_of_the_environment_however_its_name_is_spelt(monkeypatc
 
 def test_a_run_knows_its_environment_by_one_spelling():
     config = dataclasses.replace(credo.preset("fast"), reward="environment")
-    assert (
-        prepare(config, "Pendulum-v1,max_episode_steps=9,g=2.50").spec.name == "Pendulum-v1,g=2.5,max_episode_steps=9"
-    )
+    prepared = prepare(config, "Pendulum-v1,max_episode_steps=9,g=2.50")
+    assert prepared.spec.name == "Pendulum-v1,g=2.5,max_episode_steps=9"
 
 
 def test_gymnasiums_own_description_has_the_arguments():

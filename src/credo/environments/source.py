@@ -48,8 +48,9 @@ def viewed(source: EnvironmentSource, keys: Sequence[str] = (), frames: int = 1)
         raise CredoError(f"frame_stack: {frames} is not possible; it must be from 1 to {MAXIMUM_FRAMES}")
     shown = as_view(source)
     if keys and shown.keys and tuple(keys) != shown.keys:
+        held = " ".join(shown.keys)
         raise CredoError(
-            f"observation_keys: {' '.join(keys)}: the environment given is of {' '.join(shown.keys)} already"
+            f"observation_keys: {' '.join(keys)}: the environment given shows {held} already; leave one out"
         )
     if 1 not in (frames, shown.frames) and frames != shown.frames:
         raise CredoError(f"frame_stack: {frames}: the environment given stacks {shown.frames} already; leave one out")

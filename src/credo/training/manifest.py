@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from credo.config.limits import MAXIMUM_STEPS
+from credo.diagnostics.selection import badness
 from credo.files import read_json, write_atomically
 from credo.run_folder import EVALUATIONS, METRICS, check_version
-from credo.diagnostics.selection import badness
 from credo.training.faults import LONGEST
 from credo.training.seed import Frozen
 from credo.types import CredoError, is_number, one_line
