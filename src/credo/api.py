@@ -356,7 +356,7 @@ def _trained(
 ) -> tuple[Run, str]:
     """The run, and how its training ended, as ``training.loop.train`` says."""
     from credo.reports.curves import write_curves
-    from credo.training.checks import check_learner, check_memory, check_rewards, doubts
+    from credo.training.checks import check_start, doubts
     from credo.training.loop import train
     from credo.training.watching import Watcher
 
@@ -364,9 +364,7 @@ def _trained(
     if not isinstance(out, str | Path | None):
         raise CredoError(f"out: {type(out).__name__} found; the path of a folder expected")
     config, spec, logged = prepared.config, prepared.spec, prepared.logged
-    check_rewards(config)
-    check_learner(config, spec)
-    check_memory(config, spec, logged=0 if logged is None else len(logged))
+    check_start(config, spec, logged)
     folder = Path(out) if out is not None else prepared.default_folder
     with run_folder.opened(folder, config, prepared.described, command or _command(), resumed) as known:
         if known:

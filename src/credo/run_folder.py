@@ -83,7 +83,7 @@ def opened(
     folder: Path, config: RunConfig, demonstrations: dict[str, Any], command: str, resumed: bool = False
 ) -> Iterator[bool]:
     """``create`` under the run's lock. Who is refused changes nothing; a CredoError before there are rows neither."""
-    _recognise(folder, config, demonstrations, resumed)
+    recognise(folder, config, demonstrations, resumed)
     made = not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -118,7 +118,7 @@ def create(
     something else, or a run whose identity differs, naming the settings that do; nothing in it is touched then.
     ``resumed``: the command names the folder alone, so that what the run began with stays its command.
     """
-    stored = _recognise(folder, config, demonstrations, resumed)
+    stored = recognise(folder, config, demonstrations, resumed)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name in _FOLDERS:
@@ -160,7 +160,7 @@ def changed_plugins(folder: Path, config: RunConfig) -> list[str]:
     return [name for name, code in now.items() if isinstance(before, dict) and before.get(name, code) != code]
 
 
-def _recognise(
+def recognise(
     folder: Path, config: RunConfig, demonstrations: dict[str, Any], resumed: bool = False
 ) -> dict[str, Any] | None:
     """config.json of the run that is there; None for a new one; CredoError for what is not to be touched."""

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import credo
 from credo import api, run_folder
-from credo.cli.study import _check_environments
+from credo.cli.study_cells import check_environments
 from credo.config import to_dict
 from credo.config.run import from_dict
 from credo.environment_name import canonical, gymnasium_json, needs_trust, parse_name, plain_id, same_environment
@@ -198,8 +198,8 @@ def test_files_that_give_text_to_an_environment_are_refused_everywhere(tmp_path)
         api.going_on(tmp_path / "number", None, None, "Pendulum-v1,g=3", None)
     study = SimpleNamespace(path="s.toml", cells=[SimpleNamespace(config=config)])
     with pytest.raises(CredoError, match=r"s.toml names 'Pendulum-v1,g=x', which gives text to the environment \(g\)"):
-        _check_environments(study, [number])
-    _check_environments(study, [text])
+        check_environments(study, [number])
+    check_environments(study, [text])
     seed = SimpleNamespace(environment=text, row=SimpleNamespace(seed=0), folder=tmp_path)
     with pytest.raises(CredoError, match=r"Pendulum-v1,g=x gives text to the environment \(g\); if you trust it"):
         _clip(seed, "", tmp_path / "clip.mp4", [number])

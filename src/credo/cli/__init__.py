@@ -35,6 +35,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "report": ("credo.cli.report:report", "report on any set of runs: one page with verdicts and figures"),
     "presets": ("credo.cli.presets:presets", "print the presets side by side"),
     "study run": ("credo.cli.study:run", "run a study, or go on with it: methods x environments x seeds"),
+    "study check": ("credo.cli.study_check:check", "try every cell of a study before it runs, without training"),
     "study status": ("credo.cli.study:status", "show how far the cells of a study are, and their verdicts so far"),
     "study report": ("credo.cli.study:report", "compute the tables of a study: rates, tests, samples, scores"),
     "study list": ("credo.cli.study:list_studies", "list the studies that come with Credo"),

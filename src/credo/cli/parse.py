@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import tyro
+from rich.text import Text
 
 from credo.config import RunConfig
 from credo.config.elsewhere import meant
@@ -47,9 +48,9 @@ def parse(kind: type[Options], words: Sequence[str], command: str, about: str, d
     return options
 
 
-def say(console: Any, text: str) -> None:
+def say(console: Any, text: str, style: str = "") -> None:
     """Print one line as it is: no markup, no control characters from a file's name, no breaks."""
-    console.print(printable(text), soft_wrap=True, highlight=False, markup=False)
+    console.print(Text(printable(text), style=style), soft_wrap=True, highlight=False)
 
 
 def find_local_modules(environment: str) -> None:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import fnmatch
 import os
 import shlex
 import subprocess
 import sys
-from collections import Counter
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -23,13 +20,14 @@ from rich.text import Text
 
 from credo import run_folder
 from credo.cli.parse import find_local_modules, load_plugins, parse
-from credo.cli.study_progress import Telling, duration, log_of
+from credo.cli.parse import say as _line
+from credo.cli.study_cells import FILE_WIDTH as _FILE_WIDTH
+from credo.cli.study_cells import STYLES, asked_for, check_environments, grid, headline, same_runs, verdicts
+from credo.cli.study_progress import Telling, log_of
 from credo.config import validate
 from credo.config.limits import Count, Limit, NotNegative
-from credo.diagnostics.divergence import KINDS
-from credo.environment_name import canonical, needs_trust
+from credo.environment_name import canonical
 from credo.studies import store as stores
-from credo.studies.estimate import seconds_left
 from credo.studies.execute import Ended, run_study
 from credo.studies.lease import STALE_AFTER
 from credo.studies.shipped import FOLDER, find_study, shipped_names
@@ -37,12 +35,7 @@ from credo.studies.store import Placed, Progress, Store
 from credo.studies.study import Cell, Study, load_study
 from credo.types import CredoError, printable
 
-_CELL_WIDTH = 30
-"""Columns that a cell's name gets before it is folded: it is there to be copied."""
-_STYLES = {stores.DONE: "green", stores.RUNNING: "cyan", stores.FAILED: "red", stores.STOPPED: "yellow"}
 _Positional = tyro.conf.Positional
-_FILE_WIDTH = 160
-"""Columns of what is printed to a file or a pipe, which has no width of its own."""
 Seconds = Annotated[float, Limit(least=0, most=31_536_000)]
 """Up to a year."""
 
@@ -110,16 +103,14 @@ def run(words: Sequence[str]) -> None:
     """Run a study, or go on with it."""
     load_plugins(words)
     about = "Run the cells of a study that are not done; the same command goes on after an interruption."
-    options = parse(RunOptions, words, "study run", about)
-    if "--only" in words and not options.only:
-        raise CredoError("only: no cell is named; give names (* stands for any text), or leave it out for all cells")
+    options = parse(RunOptions, words, "study run", f"{about} credo study check FILE tries every cell first.")
     if options.on == "local" and (options.address is not None or options.gpus):
         raise CredoError(f"{'gpus' if options.address is None else 'address'}: used with --on ray alone")
     console = Console()
     study = load_study(find_study(options.file))
-    asked = _asked_for(study, options.only)
+    asked = asked_for(study, options.only, words)
     shortened = _shortened(study, options, asked)
-    _check_environments(study, options.env)
+    check_environments(study, options.env)
     store = Store(options.out, options.stale_after)
     placed = _begin(console, study, store, asked)
     chosen = tuple(p._replace(cell=shortened[p.cell.name]) for p in placed if p.cell.name in asked)
@@ -129,16 +120,16 @@ def run(words: Sequence[str]) -> None:
         if cell.problem:
             _line(console, f"{cell.cell.name}: {cell.problem}", "red")
     progress = [store.progress(p) for p in chosen]
-    _line(console, _headline(study, chosen, progress))
+    _line(console, headline(study, chosen, progress))
     for line in _changed_code(store, chosen, progress):
         _line(console, line)
 
     def tell(cell: Placed, how: Ended) -> None:
         names = ", ".join(p.cell.name for p in chosen if p.run == cell.run)
         if how.state == stores.DONE:
-            _line(console, f"{names}: done, {_kinds(store, cell)}", "green")
+            _line(console, f"{names}: done, {verdicts(store, cell)}", "green")
         else:
-            _line(console, f"{names}: {how.state} {how.about}".rstrip(), _STYLES[how.state])
+            _line(console, f"{names}: {how.state} {how.about}".rstrip(), STYLES[how.state])
 
     try:
         if options.on == "ray":
@@ -152,7 +143,7 @@ def run(words: Sequence[str]) -> None:
         _line(console, "stopped; the same command goes on from here")
         sys.exit(130)
     progress = [store.progress(p) for p in chosen]
-    console.print(_grid(study, store, chosen, progress))
+    console.print(grid(study, store, chosen, progress))
     if any(now.state != stores.DONE for now in progress):
         sys.exit(1)
 
@@ -180,8 +171,8 @@ def status(words: Sequence[str]) -> None:
         _line(console, f"edited: {line}")
     placed = stores.place(study, stores.known_data(store, study), reads=())
     progress = [store.progress(p) for p in placed]
-    console.print(_grid(study, store, placed, progress))
-    _line(console, _headline(study, placed, progress))
+    console.print(grid(study, store, placed, progress))
+    _line(console, headline(study, placed, progress))
 
 
 def report(words: Sequence[str]) -> None:
@@ -226,14 +217,10 @@ def _run_command(options: ReportOptions) -> str:
 
 def _once(console: Console, placed: Sequence[Placed]) -> list[Placed]:
     """Cells whose seeds are others': the same seeds of one run are no independent ones."""
-    kept: dict[tuple[Any, ...], Placed] = {}
-    for p in placed:
-        first = kept.setdefault((p.run, p.cell.config.steps, p.cell.config.seed_numbers), p)
-        if first is not p:
-            _line(
-                console, f"{p.cell.name} is the same run as {first.cell.name} and is left out of the tables", "yellow"
-            )
-    return list(kept.values())
+    again = same_runs(placed)
+    for p, first in again:
+        _line(console, f"{p.cell.name} is the same run as {first.cell.name} and is left out of the tables", "yellow")
+    return [p for p in placed if all(p is not later for later, _ in again)]
 
 
 def list_studies(words: Sequence[str]) -> None:
@@ -255,15 +242,6 @@ def list_studies(words: Sequence[str]) -> None:
     Console().print(table)
 
 
-def _check_environments(study: Study, trusted: Sequence[str]) -> None:
-    """A study may be somebody else's: what it names is imported where the command line names it, too."""
-    named = {canonical(cell.config.environment) for cell in study.cells} - {canonical(name) for name in trusted}
-    doubts = {environment: doubt for environment in sorted(named) if (doubt := needs_trust(environment)) is not None}
-    for environment, doubt in doubts.items():
-        every = " ".join(shlex.quote(each) for each in (*sorted(trusted), *doubts))
-        raise CredoError(f"env: {study.path} names {environment!r}, which {doubt}; if you trust it, give --env {every}")
-
-
 def _shortened(study: Study, options: RunOptions, asked: Container[str]) -> dict[str, Cell]:
     """The cells by name, those that are asked for with the steps that are asked for. What is remembered of the study
     stays as it is: another process may run other cells of it."""
@@ -279,15 +257,6 @@ def _shortened(study: Study, options: RunOptions, asked: Container[str]) -> dict
             except CredoError as error:
                 raise CredoError(f"cell {name}: {error}") from None
     return cells
-
-
-def _asked_for(study: Study, only: Sequence[str]) -> frozenset[str]:
-    """The names of the cells that are asked for; CredoError for a pattern that is none of them."""
-    names = [cell.name for cell in study.cells]
-    for pattern in only:
-        if not fnmatch.filter(names, pattern):
-            raise CredoError(f"only: {pattern!r} is no cell of this study; the cells are {', '.join(names)}")
-    return frozenset(name for name in names if not only or any(fnmatch.fnmatchcase(name, each) for each in only))
 
 
 def _begin(console: Console, study: Study, store: Store, asked: Container[str]) -> tuple[Placed, ...]:
@@ -340,50 +309,3 @@ def _on_ray(study: Study, store: Store, chosen: Sequence[Placed], options: RunOp
     shared = Store(store.root.resolve(), store.stale_after)
     begin = partial(train, command=_command(study, options), modules=options.plugin)
     run_on_ray(shared, chosen, begin, options.address, int(options.cores) or 1, options.gpus, tell)
-
-
-def _headline(study: Study, placed: Sequence[Placed], progress: Sequence[Progress]) -> str:
-    states = Counter(now.state for now in progress)
-    parts = ", ".join(f"{states[state]} {state}" for state in stores.STATES if states[state])
-    text = f"{study.name}: {len(placed)} cells ({parts})"
-    seconds, guessed = seconds_left(placed, progress)
-    if not seconds:
-        return text
-    source = "a documented speed on two cores" if guessed else "the speed of what has run"
-    return f"{text}; about {duration(seconds)} left on one machine, by {source}"
-
-
-def _grid(study: Study, store: Store, placed: Sequence[Placed], progress: Sequence[Progress]) -> Table:
-    table = Table(title=Text(study.name), title_justify="left", caption_justify="left")
-    longest = max((len(p.cell.name) for p in placed), default=0)
-    table.add_column("cell", overflow="fold", width=min(_CELL_WIDTH, longest))
-    for name in ("state", "progress", "verdicts", "left"):
-        table.add_column(name, overflow="fold", no_wrap=name in ("progress", "left"))
-    for p, now in zip(placed, progress, strict=True):
-        share = now.steps / now.steps_wanted
-        left, guessed = seconds_left([p], [now])
-        state = Text(now.state, style=_STYLES.get(now.state, ""))
-        if now.about:
-            state.append(f"\n{printable(now.about)}", style="dim")
-        about = Text("-") if not now.steps else Text(_kinds(store, p))
-        table.add_row(
-            Text(p.cell.name),
-            state,
-            f"{share:.0%}",
-            about,
-            f"{'~' if guessed else ''}{duration(left)}" if left else "-",
-        )
-    return table
-
-
-def _kinds(store: Store, placed: Placed) -> str:
-    from credo.studies.read import read_curves
-
-    kinds: Counter[str] = Counter()
-    with contextlib.suppress(CredoError):
-        kinds.update(curve.verdict.kind for curve in read_curves(stores.part_of(store, placed)))
-    return ", ".join(f"{kinds[kind]} {kind}" for kind in KINDS if kinds[kind]) or "-"
-
-
-def _line(console: Console, text: str, style: str = "") -> None:
-    console.print(Text(printable(text), style=style), soft_wrap=True, highlight=False)

@@ -52,10 +52,8 @@ def run_cell(store: Store, placed: Placed, train: Train, lost: Callable[[], None
         store.forget_failure(placed.run)
         try:
             train(store.wanted(placed), folder, placed.cell.name)
-        except CredoError as error:
-            return _failed(store, placed.run, str(error))
         except Exception as error:
-            return _failed(store, placed.run, " ".join(f"{type(error).__name__}: {error}".split()))
+            return _failed(store, placed.run, cause_of(error))
         return Ended(DONE if _complete(store, placed) else STOPPED)
 
 
@@ -117,6 +115,11 @@ def run_study(
                 if cell.run is not None:  # it may have ended before it could release it
                     lease.release_of(store.leases(cell.run), process.pid)
     return ended
+
+
+def cause_of(error: Exception) -> str:
+    """In one line, why a cell does not start or go on."""
+    return str(error) if isinstance(error, CredoError) else " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def by_run(placed: Sequence[Placed]) -> dict[str, list[Placed]]:

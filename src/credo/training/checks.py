@@ -19,9 +19,17 @@ from credo.experience import bytes_needed
 from credo.plugins import failure
 from credo.presets import PRESETS
 from credo.storage import available_memory
-from credo.training.seed import replay_slots
-from credo.training.state import initial_state, make_parts
+from credo.training.seed import replay_slots, shape_of_experience
+from credo.training.state import initial_state, make_constants, make_parts
+from credo.training.step import in_full_precision, make_round
 from credo.types import CredoError, EnvironmentSpec
+
+
+def check_start(config: RunConfig, spec: EnvironmentSpec, logged: Demonstrations | None = None) -> None:
+    """All that refuses a run (CredoError) once what it needs is there; ``logged``: what each replay begins with."""
+    check_rewards(config)
+    check_learner(config, spec)
+    check_memory(config, spec, logged=0 if logged is None else len(logged))
 
 
 def check_memory(config: RunConfig, spec: EnvironmentSpec, available: int | None = None, logged: int = 0) -> None:
@@ -122,6 +130,26 @@ def check_learner(config: RunConfig, spec: EnvironmentSpec) -> None:
                 f"learner: {config.learner!r} ({entry.source}): {name} makes {_told(given)} of observations "
                 f"{_told(observation)}; actions {_told(action)} expected"
             )
+
+
+def check_round(config: RunConfig, spec: EnvironmentSpec) -> None:
+    """Refuse (CredoError) plug-ins that would fail where the run learns: a round that learns is traced, not computed.
+    Nothing of a run without plug-ins, whose own parts are tested, is looked at."""
+    if not config.plugins or config.clones or not (config.on_policy or config.updates_per_round):
+        return
+    try:
+        parts = make_parts(config, spec)
+        blank = np.zeros((2, spec.observation_size), np.float32)
+        ahead = (blank, np.array([False, True])) if config.looks_ahead else ()
+        constants = make_constants(parts, None, blank, np.zeros((2, spec.action_size), np.float32), *ahead)
+        # What cannot be traced of a beginning may be sound, so that it is made.
+        state, key = initial_state(parts, 0), jax.random.key(0)
+        experience = shape_of_experience(config, spec)
+        jax.eval_shape(in_full_precision(make_round(parts)), state, constants, experience, key, key)
+    except CredoError:
+        raise
+    except Exception as error:  # a stranger's code may fail in any way
+        raise failure(config, error) from error
 
 
 def _told(given: Any) -> str:

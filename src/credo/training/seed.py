@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -17,7 +17,7 @@ from credo.random import Purpose, device_key, host_generator
 from credo.training.faults import NON_FINITE, NoEnvironments, environment_fault
 from credo.training.state import TrainState
 from credo.training.step import Experience
-from credo.types import Array, Rollout, Transition
+from credo.types import Array, EnvironmentSpec, Rollout, Transition
 
 
 class Frozen(NamedTuple):
@@ -218,3 +218,27 @@ def draw_experience(config: RunConfig, seed: Seed, fresh: Transition | Rollout, 
     return Experience(
         batches, sampled.observation, sampled.action, sampled.next_observation, sampled.terminated, absorbing
     )
+
+
+def shape_of_experience(config: RunConfig, spec: EnvironmentSpec) -> Experience:
+    """The shapes and types of what ``draw_experience`` draws."""
+
+    def array(*shape: int, kind: type = np.float32) -> Any:
+        return jax.ShapeDtypeStruct(shape, kind)
+
+    def steps(*shape: int) -> Transition:
+        observation, action = array(*shape, spec.observation_size), array(*shape, spec.action_size)
+        return Transition(observation, action, array(*shape), observation, array(*shape, kind=bool))
+
+    batches: Transition | Rollout
+    if config.on_policy:
+        lanes = config.environments_per_seed
+        made = steps(config.steps_per_round // lanes, lanes)
+        batches = Rollout(*made[:5], raw_action=made.action, ended=made.terminated)
+    else:
+        batches = steps(config.updates_per_round, config.transitions_per_update)
+    settings = config.discriminator
+    judged = steps(settings.updates_per_round if config.adversarial else 0, settings.batch_size)
+    ahead = (judged.next_observation, judged.terminated) if config.looks_ahead else ()
+    absorbing = {"policy_absorbing": judged.terminated} if ahead and settings.absorbing_states else {}
+    return Experience(batches, judged.observation, judged.action, *ahead, **absorbing)
