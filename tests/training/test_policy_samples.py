@@ -7,8 +7,9 @@ import jax
 import numpy as np
 import pytest
 
-from credo.environments.probes import TimeLimitProbe
-from credo.training.seed import draw_experience, make_seed
+from credo.config import RunConfig
+from credo.environments.probes import PointMass, TimeLimitProbe
+from credo.training.seed import Recorder, draw_experience, make_seed, shape_of_experience
 from credo.types import Transition
 from training.linear_discriminator import settings
 
@@ -29,3 +30,31 @@ def test_samples_are_of_the_round_or_of_the_replay_and_each_update_has_its_own(s
     assert (found < 100).all() == (samples == "fresh")
     assert not np.array_equal(found[0], found[1])
     assert not np.array_equal(found[1], found[2])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"inputs": "ss", "policy_samples": "fresh"},
+        {"inputs": "sas", "absorbing_states": True},
+        {"learner": "ppo"},
+        {"learner": "ppo", "inputs": "ss", "absorbing_states": True},
+        {"learner": "sac", "reward": "environment", "demonstrations": ""},
+    ],
+)
+def test_the_shape_of_experience_is_that_of_what_is_drawn(changes):
+    outer = {name: changes[name] for name in changes if name in ("learner", "reward", "demonstrations")}
+    judged = {name: changes[name] for name in changes if name not in outer}
+    discriminator = dataclasses.replace(RunConfig().discriminator, updates_per_round=3, batch_size=20, **judged)
+    config = RunConfig(**outer, steps=256, environments_per_seed=2, updates_per_round=5, discriminator=discriminator)
+    seed = make_seed(config, PointMass, 0, None)
+    recorder = Recorder(config, seed)
+    for index in range(config.steps_per_round // 2):
+        recorder.take(seed, index, np.zeros((2, 2), np.float32))
+    seed.replay.add(recorder.steps, recorder.ended)
+    drawn = draw_experience(config, seed, recorder.fresh, 0)
+    seed.environments.close()
+    seed.evaluator.close()
+    shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), drawn)
+    assert shape_of_experience(config, seed.evaluator.spec) == shapes

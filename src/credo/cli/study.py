@@ -19,10 +19,8 @@ from rich.table import Table
 from rich.text import Text
 
 from credo import run_folder
-from credo.cli.parse import find_local_modules, load_plugins, parse
-from credo.cli.parse import say as _line
-from credo.cli.study_cells import FILE_WIDTH as _FILE_WIDTH
-from credo.cli.study_cells import STYLES, asked_for, check_environments, grid, headline, same_runs, verdicts
+from credo.cli.parse import find_local_modules, load_plugins, parse, say
+from credo.cli.study_cells import FILE_WIDTH, STYLES, asked_for, check_environments, grid, headline, same_runs, verdicts
 from credo.cli.study_progress import Telling, log_of
 from credo.config import validate
 from credo.config.limits import Count, Limit, NotNegative
@@ -120,18 +118,18 @@ def run(words: Sequence[str]) -> None:
         raise CredoError(f"cell {chosen[0].cell.name}: {chosen[0].problem}")
     for cell in chosen:
         if cell.problem:
-            _line(console, f"{cell.cell.name}: {cell.problem}", "red")
+            say(console, f"{cell.cell.name}: {cell.problem}", "red")
     progress = [store.progress(p) for p in chosen]
-    _line(console, headline(study, chosen, progress))
+    say(console, headline(study, chosen, progress))
     for line in _changed_code(store, chosen, progress):
-        _line(console, line)
+        say(console, line)
 
     def tell(cell: Placed, how: Ended) -> None:
         names = ", ".join(p.cell.name for p in chosen if p.run == cell.run)
         if how.state == stores.DONE:
-            _line(console, f"{names}: done, {verdicts(store, cell)}", "green")
+            say(console, f"{names}: done, {verdicts(store, cell)}", "green")
         else:
-            _line(console, f"{names}: {how.state} {how.about}".rstrip(), STYLES[how.state])
+            say(console, f"{names}: {how.state} {how.about}".rstrip(), STYLES[how.state])
 
     try:
         if options.on == "ray":
@@ -139,10 +137,10 @@ def run(words: Sequence[str]) -> None:
         else:
             cores = int(options.cores) or max(len(os.sched_getaffinity(0)) // options.jobs, 1)
             begin = partial(_start, store, study, cores=cores, command=_command(study, options), modules=options.plugin)
-            telling = Telling(store, partial(_line, console))
+            telling = Telling(store, partial(say, console))
             run_study(store, chosen, begin, options.jobs, tell, telling)
     except KeyboardInterrupt:
-        _line(console, "stopped; the same command goes on from here")
+        say(console, "stopped; the same command goes on from here")
         sys.exit(130)
     progress = [store.progress(p) for p in chosen]
     console.print(grid(study, store, chosen, progress))
@@ -171,11 +169,11 @@ def status(words: Sequence[str]) -> None:
     store = Store(options.out, options.stale_after)
     record = stores.read_record(store.study(study.name))
     for line in stores.edits(record, study.cells):
-        _line(console, f"edited: {line}")
+        say(console, f"edited: {line}")
     placed = stores.place(study, stores.known_data(store, study), reads=())
     progress = [store.progress(p) for p in placed]
     console.print(grid(study, store, placed, progress))
-    _line(console, headline(study, placed, progress))
+    say(console, headline(study, placed, progress))
 
 
 def report(words: Sequence[str]) -> None:
@@ -188,7 +186,7 @@ def report(words: Sequence[str]) -> None:
 
     console = Console()
     if not console.is_terminal:
-        console.width = max(console.width, _FILE_WIDTH)
+        console.width = max(console.width, FILE_WIDTH)
     study = load_study(find_study(options.file))
     store = Store(options.out)
     placed = stores.place(study, stores.known_data(store, study), reads=())
@@ -210,8 +208,8 @@ def report(words: Sequence[str]) -> None:
     made = write_report(parts, folder, figures=drawn, statistics=tables, command=command, tex=tex)
     unfinished = sum(store.progress(p).state != stores.DONE for p in placed)
     if unfinished:
-        _line(console, f"{unfinished} of {len(placed)} cells are not done: the tables are of what there is", "yellow")
-    _line(console, f"tables: {folder}; the page is {made.page}")
+        say(console, f"{unfinished} of {len(placed)} cells are not done: the tables are of what there is", "yellow")
+    say(console, f"tables: {folder}; the page is {made.page}")
 
 
 def _run_command(options: ReportOptions) -> str:
@@ -223,7 +221,7 @@ def _once(console: Console, placed: Sequence[Placed]) -> list[Placed]:
     """Cells whose seeds are others': the same seeds of one run are no independent ones."""
     again = same_runs(placed)
     for p, first in again:
-        _line(console, f"{p.cell.name} is the same run as {first.cell.name} and is left out of the tables", "yellow")
+        say(console, f"{p.cell.name} is the same run as {first.cell.name} and is left out of the tables", "yellow")
     return [p for p in placed if all(p is not later for later, _ in again)]
 
 
@@ -269,22 +267,22 @@ def _begin(console: Console, study: Study, store: Store, asked: Container[str]) 
     folder = store.study(study.name)
     record = stores.read_record(folder)
     for line in stores.edits(record, study.cells):
-        _line(console, f"edited: {line}")
+        say(console, f"edited: {line}")
     for environment in {cell.config.environment for cell in study.cells}:
         find_local_modules(environment)
     # Files may have changed since they were last read.
     afresh = {name for c in study.cells if c.name in asked for name in stores.trained_on(c.config).values()}
     known = {name: sha for name, sha in stores.known_data(store, study).items() if name not in afresh}
-    placed = stores.place(study, known, lambda text: _line(console, text), asked)
+    placed = stores.place(study, known, lambda text: say(console, text), asked)
     before = {name: told["run"] for name, told in record.get("cells", {}).items()}
     for p in placed:
         if p.run and before.get(p.cell.name) not in (None, p.run) and not stores.edits(record, [p.cell]):
-            _line(console, f"edited: cell {p.cell.name} has other demonstrations under the same name")
+            say(console, f"edited: cell {p.cell.name} has other demonstrations under the same name")
     comparisons = stores.newly_declared(store, study, placed)
     stores.write_record(folder, placed, known, comparisons)
     for comparison, steps in comparisons.items():
         fixed = f"after {steps:,} steps of its cells" if steps else "beforehand"
-        _line(console, f"fixed {fixed}: {comparison}")
+        say(console, f"fixed {fixed}: {comparison}")
     return placed
 
 

@@ -13,7 +13,7 @@ from credo import run_folder
 from credo.environments import EnvironmentBatch, EnvironmentFaultError, EnvironmentSource, source_name
 from credo.preparation import Prepared, check_data, read_demonstrations, read_log, source_of
 from credo.studies.execute import cause_of
-from credo.studies.store import DONE, Placed, Store, trained_on
+from credo.studies.store import DONE, RUNNING, Placed, Store, trained_on
 from credo.studies.study import Cell
 from credo.types import EnvironmentSpec
 
@@ -42,7 +42,7 @@ def check_cells(
     store: Store, placed: Sequence[Placed], line: Callable[[str], None] = lambda line: None
 ) -> tuple[Checked, ...]:
     """Try every cell, in the order given, with its run as far as that is known. Each environment is built, reset and
-    stepped once, all that cells are trained on is read once for those that share it and its environment; nothing is
+    stepped once, and what cells are trained on is read once for those that share it and the environment; nothing is
     written in the store. ``line`` tells what is being done."""
     specs: dict[EnvironmentSource, EnvironmentSpec | str] = {}
     found: dict[str, Checked] = {}
@@ -114,7 +114,7 @@ def _started(store: Store, cell: Cell, prepared: Prepared) -> Checked:
     placed = Placed(cell, prepared.identity)
     try:
         check_data(prepared)
-        if store.progress(placed).state == DONE:
+        if store.progress(placed).state in (DONE, RUNNING):
             return Checked(placed, read)
         config = store.wanted(placed)
         run_folder.recognise(store.folder(prepared.identity), config, prepared.described)
