@@ -116,11 +116,11 @@ short-log = { seed_replay = "demos.safetensors@subsample=100", environments_per_
     assert line_of(text, "problem 2: missing.safetensors: no such file (cell missing)")
     line = line_of(text, "problem 3: demonstrations (hand-written expert): observation has 4 dimensions")
     assert "but Pendulum-v1 has 3" in line
-    assert "TypeError" in line_of(text, "problem 4: environment: ")
+    assert "g=[1] is not a number" in line_of(text, "problem 4: environment: ")
     assert "has no argument 'gravity'" in line_of(text, "problem 5: environment: 'Pendulum-v1,gravity=2'")
     stuck = line_of(text, "problem 6: environment: environment 0 (check_probe:Stuck-v0)")
     assert "step 1 of episode 0: raised RuntimeError: the motor is off (cell stuck)" in stuck
-    assert line_of(text, "problem 7: log.safetensors: no such file (cell no-log)")
+    assert line_of(text, "problem 7: seed_replay: log.safetensors: no such file (cell no-log)")
     assert "6 transitions; at least one for each of 64 environments" in line_of(text, "problem 8: seed_replay (")
     assert line_of(text, "again is the same run as good")
     headline = line_of(text, "mine: 12 cells, 10 distinct runs, 0% of the steps done (12 waiting)")
