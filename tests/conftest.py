@@ -44,10 +44,13 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="session", autouse=True)
 def _compiled_once(tmp_path_factory):
-    """Programs compiled by one test serve the others: most of the time of a short run is compilation."""
-    place = str(tmp_path_factory.mktemp("compiled"))
+    """Programs compiled by one test serve the others, those of other workers too: most of the time of a short run is
+    compilation. A limit of size brings the lock with which processes may share them."""
+    base = tmp_path_factory.getbasetemp()
+    place = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "compiled"
     for name, value in (
-        ("compilation_cache_dir", place),
+        ("compilation_cache_dir", str(place)),
+        ("compilation_cache_max_size", 4 << 30),
         ("persistent_cache_min_compile_time_secs", 0.1),
         ("persistent_cache_min_entry_size_bytes", 0),
     ):
