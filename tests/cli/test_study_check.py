@@ -207,3 +207,9 @@ def test_what_is_done_is_told_and_not_asked_to_fit_again(check, place, tmp_path,
     monkeypatch.setattr(checks, "available_memory", lambda: 1000)
     checked = check_cells(store, [Placed(cell, None) for cell in cells])
     assert [each.placed.problem and each.placed.problem.split(":")[0] for each in checked][:2] == [None, "hidden"]
+
+
+def test_short_names_leave_the_heading_whole(check):
+    status, text = check("a = {}\n", f"--only a --env {TRUSTED}")
+    assert status == 0
+    assert line_of(text, "┃ cell ┃")

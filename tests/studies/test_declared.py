@@ -61,7 +61,7 @@ def test_a_comparison_is_what_its_table_says(tmp_path):
     ("text", "line", "message"),
     [
         ('[[compare]]\nmethod = "sac"', 16, "compare: no method to compare with"),
-        ('[[compare]]\nagainst = "plan"', 17, "compare.against: 'plan' is none of this study's; did you mean 'plain'"),
+        ('[[compare]]\nagainst = "plan"', 17, "compare.against: 'plan' is unknown here; did you mean 'plain'"),
         ('[[compare]]\nagainst = "plain"\n[[compare]]\nagainst = "sac"\nmethod = "penal"', 20, "'penalty'"),
         ('[[compare]]\nagainst = "plain"\nmethod = ["plain"]', 16, "compare: 'plain' has no other method"),
         ('[[compare]]\nagainst = "plain"\nmethod = []', 18, "compare.method: []; each once"),

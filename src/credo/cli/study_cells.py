@@ -75,7 +75,7 @@ def headline(study: Study, placed: Sequence[Placed], progress: Sequence[Progress
 def empty_grid(study: Study, placed: Sequence[Placed]) -> Table:
     """A table of cells with the column of their names, empty."""
     table = Table(title=Text(study.name), title_justify="left", caption_justify="left")
-    longest = max((len(p.cell.name) for p in placed), default=0)
+    longest = max([len("cell"), *(len(p.cell.name) for p in placed)])
     table.add_column("cell", overflow="fold", width=min(CELL_WIDTH, longest))
     return table
 

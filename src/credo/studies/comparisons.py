@@ -73,7 +73,7 @@ def _pairs(
         for value in values:
             if value not in known:
                 near = nearest(str(value), known, "credo study report")
-                refuse([_TABLE, key], f"{_TABLE}.{key}: {value!r} is none of this study's; {near}", index)
+                refuse([_TABLE, key], f"{_TABLE}.{key}: {value!r} is unknown here; {near}", index)
         if len(set(values)) != len(values) or not values:
             refuse([_TABLE, key], f"{_TABLE}.{key}: {values!r}; each once was expected, and at least one", index)
         return values
