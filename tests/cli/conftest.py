@@ -2,6 +2,7 @@
 
 import pytest
 
+from credo.cli import main
 from credo.demonstrations import from_episodes, save_demonstrations
 from credo.environments import rollout_episodes
 from credo.environments.probes import PointMass, point_mass_expert
@@ -13,6 +14,23 @@ def demonstrations(tmp_path_factory):
     episodes = rollout_episodes(PointMass, point_mass_expert, 6, seed=0)
     save_demonstrations(path, from_episodes(episodes, environment="PointMass", source="hand-written expert"))
     return path
+
+
+@pytest.fixture
+def called(monkeypatch, capsys):
+    """Runs a command in this process, its output 200 columns wide; its exit status and all that it printed."""
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def called(*words):
+        status = 0
+        try:
+            main([*words])
+        except SystemExit as stop:
+            status = stop.code
+        printed = capsys.readouterr()
+        return status, printed.out + printed.err
+
+    return called
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ import jax.numpy as jnp
 import pytest
 
 from credo import run_folder
-from credo.cli import main
 from credo.plugins import register_regulariser, register_reward
 from credo.preparation import prepare
 from credo.studies.check import check_cells
@@ -47,20 +46,13 @@ def place(tmp_path_factory, demonstrations):
 
 
 @pytest.fixture
-def check(place, monkeypatch, capsys):
+def check(place, monkeypatch, called):
     """Checks a study of these methods; the status and what was printed."""
     monkeypatch.chdir(place)
-    monkeypatch.setenv("COLUMNS", "200")
 
     def check(methods, words=f"--env {TRUSTED}"):
         (place / "mine.toml").write_text(BASE + methods)
-        status = 0
-        try:
-            main(["study", "check", "mine.toml", *words.split()])
-        except SystemExit as stop:
-            status = stop.code
-        printed = capsys.readouterr()
-        return status, printed.out + printed.err
+        return called("study", "check", "mine.toml", *words.split())
 
     return check
 

@@ -6,7 +6,6 @@ import sys
 
 import pytest
 
-from credo.cli import main
 from credo.cli import study as study_commands
 from credo.demonstrations import from_episodes, save_demonstrations
 from credo.environments import rollout_episodes
@@ -54,21 +53,10 @@ def place(tmp_path_factory):
 
 
 @pytest.fixture
-def study(place, monkeypatch, capsys):
+def study(place, monkeypatch, called):
     """Runs a command in the folder of the study; its status and what it printed."""
     monkeypatch.chdir(place)
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def study(words):
-        status = 0
-        try:
-            main(["study", *words.split()])
-        except SystemExit as stop:
-            status = stop.code
-        printed = capsys.readouterr()
-        return status, printed.out + printed.err
-
-    return study
+    return lambda words: called("study", *words.split())
 
 
 def test_a_study_from_beginning_to_end(study, place):

@@ -268,7 +268,7 @@ def write_record(
     comparisons: Mapping[Comparison, int] = MappingProxyType({}),
 ) -> None:
     """Remember the cells: an edit of the study is told by them. What was read for other cells meanwhile stays, and so
-    do comparisons that were declared before: one that is taken out and put in again is no older for it."""
+    do comparisons that were declared before: one that is taken out and put in again is as old as it was."""
     folder.mkdir(parents=True, exist_ok=True)
     cells = {p.cell.name: {"run": p.run, "config": to_dict(p.cell.config)} for p in placed}
     before = read_record(folder)
