@@ -11,7 +11,8 @@ from typing import Any
 
 from credo.types import CredoError, one_line
 
-_MAXIMUM_JSON_BYTES = 64 << 20
+MAXIMUM_JSON_BYTES = 64 << 20
+"""Statistics of a large dataset take a few megabytes."""
 
 
 def as_path(name: str, value: object) -> Path:
@@ -48,18 +49,29 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Parse a JSON object; CredoError names the file where it is not one, or no regular file, or larger than 64 MB."""
+def read_json(path: Path, maximum: int = MAXIMUM_JSON_BYTES) -> dict[str, Any]:
+    """The JSON object in a file; CredoError names the file where it is none, or no regular file, or larger than
+    ``maximum`` bytes."""
     try:
         status = os.stat(path)
         if not stat.S_ISREG(status.st_mode):
             raise CredoError(f"{path}: is not a regular file; JSON was expected")
-        if status.st_size > _MAXIMUM_JSON_BYTES:
-            raise CredoError(f"{path}: larger than {_MAXIMUM_JSON_BYTES} bytes; not what Credo writes")
-        tree = json.loads(path.read_bytes())
-    # ValueError: no JSON, no UTF-8, or a number of thousands of digits.
-    except (OSError, ValueError, RecursionError) as error:
-        raise CredoError(f"{path}: not readable as JSON ({one_line(error, 200)})") from None
+        if status.st_size > maximum:
+            raise CredoError(f"{path}: larger than {maximum:,} bytes; not the JSON that was expected")
+        raw = path.read_bytes()
+    except (OSError, ValueError) as error:  # ValueError: no name of a file
+        raise CredoError(f"{path}: cannot be read as JSON ({one_line(error, 200)})") from None
+    return parse_json(str(path), raw)
+
+
+def parse_json(where: str, raw: str | bytes) -> dict[str, Any]:
+    """The object that ``raw`` holds, bare Infinity and NaN included; CredoError, ``where`` first, where it is none."""
+    try:
+        tree = json.loads(raw)
+    except RecursionError:
+        raise CredoError(f"{where}: not readable as JSON (nested too deeply)") from None
+    except ValueError as error:  # no JSON, no UTF-8, or a number of thousands of digits
+        raise CredoError(f"{where}: not readable as JSON ({one_line(error, 200)})") from None
     if not isinstance(tree, dict):
-        raise CredoError(f"{path}: expected a JSON object")
+        raise CredoError(f"{where}: expected a JSON object")
     return tree

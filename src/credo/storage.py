@@ -134,13 +134,6 @@ def write_text(path: str | Path, text: str, *, overwrite: bool) -> None:
             temporary.unlink(missing_ok=True)
 
 
-def available_memory() -> int:
-    """Bytes of memory that are free, or all there are where the system does not say."""
-    with contextlib.suppress(OSError, ValueError, StopIteration), open("/proc/meminfo") as file:
-        return int(next(line for line in file if line.startswith("MemAvailable")).split()[1]) * 1024
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-
-
 def check_replaceable(path: Path) -> None:
     """CredoError where something is there that is no regular file: a new file would take the place of a device, a pipe
     or a link, and what is written would not go where it leads."""

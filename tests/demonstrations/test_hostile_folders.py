@@ -131,7 +131,7 @@ def metadata(folder, change):
             put("observation_space", '{"type": "Box", "shape": [4], "low": 0, "high": 1}'),
             r"observations: shape \(5, 3\)",
         ),
-        (put("action_space", "[" * 100_000), "action_space: nested too deeply|not valid JSON"),
+        (put("action_space", "[" * 100_000), "action_space: not readable as JSON"),
         (put("action_space", '{"type": "Box", "shape": [2], "low": [0, 0], "high": [0, 1]}'), "low is not below high"),
         (put("action_space", '{"type": "Box", "shape": [2], "low": [0], "high": [1]}'), "low and high of 2 numbers"),
     ],
@@ -156,7 +156,7 @@ def test_unbounded_actions_are_not_scaled(minari):
 
 def test_json_bombs(minari):
     (minari / "data" / "metadata.json").write_text('{"a":' * 200_000)
-    with pytest.raises(CredoError, match=r"metadata\.json: nested too deeply"):
+    with pytest.raises(CredoError, match=r"metadata\.json: not readable as JSON \(nested too deeply"):
         read_file(minari)
 
 

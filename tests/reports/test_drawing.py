@@ -11,7 +11,7 @@ from credo.types import CredoError
 @pytest.mark.parametrize("few", [0, 12], ids=["processes", "here"])
 def test_figures_are_drawn_here_or_by_processes(tmp_path, monkeypatch, few):
     monkeypatch.setattr(draw, "_FEW", few)
-    monkeypatch.setattr(draw.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(draw, "usable_cores", lambda: 2)
     bar = {"data": {"values": [{"x": 1}]}, "mark": "bar", "encoding": {"x": {"field": "x", "type": "quantitative"}}}
     with draw.drawing(tmp_path, {"one": bar, "two": bar}):
         pass
@@ -29,7 +29,7 @@ def test_figures_are_drawn_here_or_by_processes(tmp_path, monkeypatch, few):
 
 def test_processes_that_draw_end_with_a_failure_beside_them(tmp_path, monkeypatch):
     monkeypatch.setattr(draw, "_FEW", 0)
-    monkeypatch.setattr(draw.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(draw, "usable_cores", lambda: 2)
     started, popen = [], draw.subprocess.Popen
     monkeypatch.setattr(draw.subprocess, "Popen", lambda *a, **k: started.append(popen(*a, **k)) or started[-1])
     with pytest.raises(ZeroDivisionError), draw.drawing(tmp_path, {"one": {}}):

@@ -20,7 +20,7 @@ CONFIG = changed(
 
 @contextlib.contextmanager
 def prepared(monkeypatch, stopped=lambda: False, cores=2):
-    monkeypatch.setattr(execution, "_cores", lambda: cores)
+    monkeypatch.setattr(execution, "usable_cores", lambda: cores)
     environment = make_environment("Pendulum-v1")
     parts = make_parts(CONFIG, environment_spec(environment, "Pendulum-v1"))
     environment.close()

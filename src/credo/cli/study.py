@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import shlex
 import subprocess
 import sys
@@ -25,6 +24,7 @@ from credo.cli.study_progress import Telling, log_of
 from credo.config import validate
 from credo.config.limits import Count, Limit, NotNegative
 from credo.environment_name import canonical
+from credo.machine import usable_cores
 from credo.studies import store as stores
 from credo.studies.execute import Ended, run_study
 from credo.studies.lease import STALE_AFTER
@@ -135,7 +135,7 @@ def run(words: Sequence[str]) -> None:
         if options.on == "ray":
             _on_ray(study, store, chosen, options, tell)
         else:
-            cores = int(options.cores) or max(len(os.sched_getaffinity(0)) // options.jobs, 1)
+            cores = int(options.cores) or max(usable_cores() // options.jobs, 1)
             begin = partial(_start, store, study, cores=cores, command=_command(study, options), modules=options.plugin)
             telling = Telling(store, partial(say, console))
             run_study(store, chosen, begin, options.jobs, tell, telling)

@@ -11,12 +11,12 @@ import math
 import multiprocessing
 import os
 import sys
-import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from functools import partial
 from multiprocessing.reduction import ForkingPickler
 
 import numpy as np
@@ -31,6 +31,7 @@ from credo.environments import (
     source_name,
 )
 from credo.environments.source import EnvironmentSource
+from credo.machine import end_with_parent, usable_cores
 from credo.policies import Policy
 from credo.random import Purpose
 from credo.types import CredoError, one_line
@@ -244,16 +245,8 @@ _worker_noise = 0.0
 def _start_worker(source: EnvironmentSource, policy: Callable[[np.ndarray], np.ndarray], noise: float) -> None:
     # Environments take longer to build than a short chunk to run, so each worker process keeps its own.
     global _worker_runner, _worker_policy, _worker_noise
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent(partial(os._exit, 1))
     _worker_runner, _worker_policy, _worker_noise = EpisodeRunner(source, LANES), policy, noise
-
-
-def _end_with_parent() -> None:
-    """A parent that is killed shuts no pool down, and its workers would wait for work for ever."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
 
 
 def _run_in_worker(episodes: int, seed: int, chunk: int) -> list[Episode]:
@@ -281,8 +274,7 @@ def _process_count(
                 f"sent to another process ({type(error).__name__}); use processes=1"
             ) from None
         return 1
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(MOST_PROCESSES, cores) if asked is None else asked
+    return min(MOST_PROCESSES, usable_cores()) if asked is None else asked
 
 
 @contextmanager

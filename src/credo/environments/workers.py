@@ -20,6 +20,7 @@ import multiprocessing
 import os
 import signal
 import threading
+from functools import partial
 from multiprocessing import connection, util
 from multiprocessing.reduction import ForkingPickler
 from typing import Any, NamedTuple, NoReturn
@@ -35,6 +36,7 @@ from credo.environments.errors import (
 from credo.environments.lane import EpisodeStart, LaneStep, Sums
 from credo.environments.lanes import Lanes, Running
 from credo.environments.source import EnvironmentSource, source_name
+from credo.machine import end_with_parent
 from credo.types import CredoError, EnvironmentSpec
 
 START_SECONDS = 120.0
@@ -338,7 +340,7 @@ def _serve(pipe: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     os.setsid()
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent(partial(os.killpg, 0, signal.SIGKILL))
     groups: dict[int, Lanes] = {}
     while True:
         try:
@@ -375,11 +377,3 @@ def _answer(groups: dict[int, Lanes], group: int, request: str, arguments: tuple
     assert request in _REQUESTS
     lanes = groups.pop(group) if request == "close" else groups[group]
     return getattr(lanes, request)(*arguments)
-
-
-def _end_with_parent() -> None:
-    """A parent that is killed closes nothing, and an environment that hangs would never see that it is gone."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    connection.wait([parent.sentinel])
-    os.killpg(0, signal.SIGKILL)

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from credo.files import read_json
 from credo.policies import Policy, load_policy, save_policy
 from credo.storage import file_sha256, write_text
 from credo.types import CredoError
@@ -125,19 +126,9 @@ def nearest(name: str, names: list[str]) -> str:
 
 
 def _read_card(path: Path) -> ExpertCard:
-    try:
-        with open(path, "rb") as file:
-            raw = file.read(MAXIMUM_CARD_BYTES + 1)
-        if len(raw) > MAXIMUM_CARD_BYTES:
-            raise CredoError(f"{path}: larger than {MAXIMUM_CARD_BYTES} bytes, not an expert's card")
-        values = json.loads(raw)
-    except OSError as error:
-        raise CredoError(f"{path}: cannot be read ({error.strerror or error})") from None
-    except (ValueError, RecursionError):
-        raise CredoError(f"{path}: not valid JSON, an expert's card expected") from None
+    values = read_json(path, MAXIMUM_CARD_BYTES)
     names = {known.name: str(known.type) for known in fields(ExpertCard)}
-    if not isinstance(values, dict) or set(values) != set(names):
-        odd = sorted(set(values) ^ set(names)) if isinstance(values, dict) else ["not an object"]
+    if odd := sorted(set(values) ^ set(names)):
         raise CredoError(f"{path}: fields missing or unknown: {', '.join(odd)[:80]}")
     for name, kind in names.items():
         accepted = _KINDS.get(kind, (dict,))

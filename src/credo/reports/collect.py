@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +14,7 @@ import numpy as np
 
 from credo import run_folder
 from credo.diagnostics.divergence import Verdict
+from credo.machine import usable_cores
 from credo.reports.figures import DISTANCE, FIGURES, PHASES, RETURN, Figure
 from credo.reports.load import Columns, LoadedRun, envelope, find_runs, load_run
 from credo.reports.methods import Member, name_methods
@@ -170,7 +170,7 @@ class Reader:
         def read(member: Member) -> tuple[LoadedRun, dict[int, SeedResult]] | str:
             return self._read(member.part, spans[member.environment], buckets)
 
-        with ThreadPoolExecutor(min(os.cpu_count() or 1, 4)) as pool:
+        with ThreadPoolExecutor(min(usable_cores(), 4)) as pool:
             found = list(pool.map(read, members))
         cells: dict[tuple[str, str], Cell] = {}
         for member, name, result in zip(members, names_of, found, strict=True):

@@ -20,6 +20,7 @@ from typing import Any
 import vl_convert
 
 from credo.files import write_atomically
+from credo.machine import usable_cores
 from credo.reports.charts import VEGA_LITE
 from credo.types import CredoError
 
@@ -41,7 +42,7 @@ def drawing(folder: Path, figures: Mapping[str, dict[str, Any]]) -> Iterator[Non
     Raises:
         CredoError: a figure could not be drawn.
     """
-    cores = min(os.cpu_count() or 1, 8)
+    cores = min(usable_cores(), 8)
     if cores == 1 or len(figures) <= _FEW:
         for name, specification in figures.items():
             _draw(folder, name, json.dumps(specification))

@@ -16,9 +16,9 @@ from credo.demonstrations.inspect import beyond_bounds, doubtful_ends
 from credo.discriminator.credo import room_warning, threshold_warning
 from credo.discriminator.rewards import Reward, absorbing_warning, find_reward, sign_warning
 from credo.experience import bytes_needed
+from credo.machine import available_memory
 from credo.plugins import failure
 from credo.presets import PRESETS
-from credo.storage import available_memory
 from credo.training.seed import replay_slots, shape_of_experience
 from credo.training.state import initial_state, make_constants, make_parts
 from credo.training.step import in_full_precision, make_round

@@ -10,7 +10,6 @@ nothing on a GPU, and every step would wait for it, the longer the more processe
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any, NamedTuple
@@ -21,6 +20,7 @@ import numpy as np
 
 from credo.diagnostics.frozen import NON_FINITE
 from credo.environments import EnvironmentBatch
+from credo.machine import usable_cores
 from credo.random import Purpose
 from credo.training.acting import actor_beside, host_actor, learner_act
 from credo.training.faults import Fault, check_experience, evidence_of
@@ -39,11 +39,6 @@ class Execution(NamedTuple):
     state: Callable[[Seed], TrainState]
     each: Callable[[Callable[[Seed], None], Sequence[Seed]], None]
     close: Callable[[], None]
-
-
-def _cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _cpu() -> jax.Device:
@@ -160,7 +155,7 @@ def _threads(parts: Parts, constants: Constants, seeds: Sequence[Seed], stopped:
     vector_round, names = _stacked(in_full_precision(make_round(parts)))
     compiled_round = jax.jit(vector_round, donate_argnums=0)
     act = jax.jit(learner_act(parts))
-    workers = min(len(seeds), _cores())
+    workers = min(len(seeds), usable_cores())
     pool = ThreadPoolExecutor(max_workers=workers)
     traced: list[bool] = []
 

@@ -17,9 +17,9 @@ import numpy as np
 import pyarrow as pa
 
 from credo.demonstrations.formats import arrow
-from credo.demonstrations.formats.json_file import read_json
 from credo.demonstrations.formats.npz import read_arrays
 from credo.demonstrations.formats.recording import ReadOptions, RecordedEpisode, Recording, check_numeric, flags
+from credo.files import read_json
 from credo.types import CredoError
 
 STATE = "state.json"

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from credo.demonstrations.formats import arrow
-from credo.demonstrations.formats.json_file import read_json
 from credo.demonstrations.formats.recording import ReadOptions, RecordedEpisode, Recording
+from credo.files import read_json
 from credo.types import CredoError
 
 INFO = "meta/info.json"

@@ -23,7 +23,6 @@ import numpy as np
 
 from credo.demonstrations.dataset import Demonstrations
 from credo.demonstrations.formats import arrow, hdf5
-from credo.demonstrations.formats.json_file import read_json
 from credo.demonstrations.formats.recording import (
     ReadOptions,
     RecordedEpisode,
@@ -34,6 +33,7 @@ from credo.demonstrations.formats.recording import (
     unscaled_action,
 )
 from credo.environment_name import gymnasium_json
+from credo.files import parse_json, read_json
 from credo.types import CredoError
 
 MAIN = "main_data.hdf5"
@@ -231,10 +231,7 @@ def _space(place: Path, metadata: dict[str, Any], name: str) -> dict[str, Any]:
     text = metadata.get(name)
     if not isinstance(text, str):
         raise CredoError(f"{place}: field {name}: missing (datasets of minari before 0.5 are not read)")
-    space = read_json(place, text.encode(), name)
-    if not isinstance(space, dict):
-        raise CredoError(f"{place}: field {name}: an object expected")
-    return space
+    return parse_json(f"{place}: field {name}", text)
 
 
 def _leaves(place: Path, name: str, space: Any, keys: tuple[str, ...] = ()) -> list[Leaf]:

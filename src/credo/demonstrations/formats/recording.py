@@ -20,7 +20,7 @@ import numpy as np
 
 from credo.demonstrations import validate
 from credo.demonstrations.dataset import Demonstrations, subsample_offsets
-from credo.storage import available_memory
+from credo.machine import available_memory
 from credo.types import CredoError, EnvironmentSpec, one_line
 
 _logger = logging.getLogger(__name__)

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
-from credo.demonstrations.formats.json_file import read_json
 from credo.demonstrations.formats.npz import checked_members
 from credo.demonstrations.formats.recording import check_declared, reading
 from credo.demonstrations.formats.torch_tensors import read_tensors
+from credo.files import parse_json
 from credo.policies import Layer, Policy
 from credo.types import CredoError, EnvironmentSpec
 
@@ -57,7 +57,7 @@ def load_stable_baselines3(path: Path, spec: EnvironmentSpec) -> Policy | Callab
                     raise CredoError(f"{path}: field {name}: missing; a policy saved by stable-baselines3 expected")
                 check_declared(path, name, members[name].file_size, members[name].compress_size)
             tensors = read_tensors(path, _POLICY, io.BytesIO(archive.read(_POLICY)))
-            data = read_json(path, archive.read(_DATA), _DATA)
+            data = parse_json(f"{path}: field {_DATA}", archive.read(_DATA))
         kind = _kind(path, tensors)
         layers = _layers(path, tensors, kind)
         activation = _activation(path, data.get("policy_kwargs"), "tanh" if kind == "on-policy" else "relu")
