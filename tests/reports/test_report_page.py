@@ -114,6 +114,24 @@ def test_the_axis_can_be_logarithmic(opened):
 
 
 @needs_chromium
+def test_gradients_that_vanish_are_told_apart(opened):
+    assert opened.run("document.querySelectorAll('#figure-return button.small').length") == 0
+    buttons = "[...document.querySelectorAll('#figure-actor-gradient button')].map(node => node.ariaPressed)"
+    assert opened.run(buttons) == ["true", "false"]
+    opened.run("document.querySelector('#figure-actor-gradient').scrollIntoView({behavior: 'instant'})")
+    click(opened, "#figure-actor-gradient button.small")
+    opened.wait("document.querySelectorAll('#figure-actor-gradient .chart')[0].dataset.drawn === 'yes'")
+    assert opened.run(buttons) == ["false", "true"]
+    labels = opened.run(
+        "[...document.querySelectorAll('#figure-actor-gradient .chart')[0].querySelectorAll('.role-axis-label text')]"
+        ".map(node => node.textContent)"
+    )
+    assert {"0", "1e-8", "1e-6", "1e-4", "0.01"} <= set(labels), labels
+    click(opened, "#figure-actor-gradient button.small")
+    assert opened.run(buttons) == ["false", "false"]
+
+
+@needs_chromium
 def test_pointing_at_a_curve_shows_its_seed_alone(opened):
     opened.run("document.querySelector('#figure-return').scrollIntoView({behavior: 'instant', block: 'center'})")
     assert lines(opened) == 3

@@ -24,6 +24,7 @@ from credo.reports.style import (
     VERDICTS,
     colours,
     symmetric_log_ticks,
+    ticks_from,
 )
 
 VEGA_LITE = "6.1"
@@ -40,6 +41,10 @@ class Axis(NamedTuple):
     log: tuple[float, float]
     ticks: tuple[float, ...]
     """Of the log(x + 1) axis."""
+    small: tuple[float, float] | None
+    """Of the logarithmic axis from the figure's smallest value on, with ..."""
+    small_ticks: tuple[float, ...]
+    """... its ticks."""
 
 
 def axis_of(figure: Figure, cells: Sequence[Cell]) -> Axis:
@@ -58,7 +63,11 @@ def axis_of(figure: Figure, cells: Sequence[Cell]) -> Axis:
         room = 0.1 * (high - low) or 1.0
         linear = (low - room if low < 0 else low, high + room if high > 0 else high)
     log = (1.2 * low, max(1.2 * high, 1.0 if low == 0 else 0.0))
-    return Axis(linear, log, tuple(symmetric_log_ticks(*log)))
+    axis = Axis(linear, log, tuple(symmetric_log_ticks(*log)), None, ())
+    if figure.smallest is None:
+        return axis
+    top = 2 * max(high, figure.smallest)
+    return axis._replace(small=(0.0, top), small_ticks=tuple(ticks_from(figure.smallest, top)))
 
 
 def events(seed: SeedResult, figure: Figure) -> Rows:

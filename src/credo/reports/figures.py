@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
+from credo.diagnostics.criteria import Criteria
 from credo.diagnostics.critics import OVER_REFERENCE
 
 Scale = Literal["linear", "log", "share"]
 """log: log(x + 1), mirrored for negative values; share: from 0 to 1."""
+
+VANISHING = Criteria().vanishing_gradient
 
 
 class Figure(NamedTuple):
@@ -24,6 +27,8 @@ class Figure(NamedTuple):
     """One or two sentences on how to read it."""
     paper: str = ""
     """Which of the paper's figures show the same."""
+    smallest: float | None = None
+    """Of a second logarithmic axis, on which values that vanish are told apart down to this one; None for none."""
 
 
 RETURN = Figure(
@@ -76,8 +81,10 @@ FIGURES = (
             f"{network}_gradient_max",
             "log",
             f"The largest absolute entry of the {network}'s gradient in each round, before any clipping. Peaks survive "
-            "the thinning of the curve.",
+            "the thinning of the curve. On the log axis from 1e-9 on, 0 lies at the bottom; an actor with 1e-9 or less "
+            "hardly moves.",
             paper,
+            VANISHING,
         )
         for network, paper in (("actor", "Figures 3 and 8"), ("critic", ""), ("discriminator", ""))
     ),

@@ -11,6 +11,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from importlib import resources
+from math import log10
 from typing import Any, NamedTuple
 
 import vl_convert
@@ -30,6 +31,7 @@ from credo.studies.tables import Share, Table
 
 TITLE = "Credo report"
 _LONG = 40
+_LOG_BUTTON = '<button type="button" class="switch log">log(x+1) axis</button>'
 """A table of more rows is folded."""
 _PAGE = {"light": "#F4F6F8", "dark": "#0D1117"}
 _LINK = {"light": "#0757A8", "dark": "#6CB6FF"}
@@ -133,7 +135,9 @@ def page(
 
 
 def _figure_section(figure: Figure) -> str:
-    log = "" if figure.scale == "share" else '<button type="button" class="switch log">log(x+1) axis</button>'
+    log = "" if figure.scale == "share" else _LOG_BUTTON
+    if figure.smallest is not None:
+        log += f'<button type="button" class="switch small">log axis from 1e{log10(figure.smallest):.0f} on</button>'
     paper = f" As the paper's {html.escape(figure.paper)}." if figure.paper else ""
     return _section(figure.key, figure.title, f"{html.escape(figure.about)}{paper}", log)
 
@@ -143,15 +147,14 @@ def _boxes_section() -> str:
         "Each point is a seed's mean over the evaluations of a phase; a box spans the middle half of the seeds and "
         f"the whiskers all. A seed without an evaluation in a phase has no point there. As the paper's {BOXES_PAPER}."
     )
-    return _section(
-        BOXES_KEY, "Phases of training", about, '<button type="button" class="switch log">log(x+1) axis</button>'
-    )
+    return _section(BOXES_KEY, "Phases of training", about, _LOG_BUTTON)
 
 
-def _section(key: str, title: str, about: str, button: str) -> str:
+def _section(key: str, title: str, about: str, buttons: str) -> str:
     return (
         f'<section id="figure-{key}" data-figure="{key}" aria-labelledby="title-{key}"><div class="figure-head">'
-        f'<div><h2 id="title-{key}">{html.escape(title)}</h2><p class="about">{about}</p></div>{button}</div>'
+        f'<div><h2 id="title-{key}">{html.escape(title)}</h2><p class="about">{about}</p></div>'
+        f"<div>{buttons}</div></div>"
         f'<div class="panels{" wide" if key == BOXES_KEY else ""}"></div>'
         '<details class="fold numbers"><summary>The numbers as a table</summary></details>'
         '<p class="files"></p></section>'

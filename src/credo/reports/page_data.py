@@ -27,8 +27,11 @@ def page_data(collection: Collection, files: Files) -> dict[str, Any]:
         "phases": list(PHASES),
         "themes": themes,
         "figures": {
-            **{f.key: {"title": f.title, "scale": f.scale, "axis": f.axis, "template": f.kind} for f in FIGURES},
-            BOXES_KEY: {"title": "Phases of training", "scale": "linear", "template": BOXES_KEY},
+            **{
+                f.key: {"title": f.title, "scale": f.scale, "axis": f.axis, "smallest": f.smallest, "template": f.kind}
+                for f in FIGURES
+            },
+            BOXES_KEY: {"title": "Phases of training", "scale": "linear", "smallest": None, "template": BOXES_KEY},
         },
         "templates": charts.templates(),
         "environments": [_environment_data(collection, name, files) for name in collection.environments],

@@ -49,8 +49,11 @@ GRID = {"light": "#E4E7EB", "dark": "#2C333B"}
 SURFACE = {"light": "#FFFFFF", "dark": "#161B22"}
 FONT = "Liberation Sans, Helvetica, Arial, sans-serif"
 
-# 20k for 20,000 and 0.2 for 0.2: the axis' own format would say 0.1k, or 200m.
-SHORT_NUMBER = "abs(datum.value) < 1000 ? format(datum.value, '~g') : format(datum.value, '~s')"
+# 20k for 20,000, 0.2 for 0.2 and 1e-6 for 0.000001: the axis' own format would say 0.1k, or 200m.
+SHORT_NUMBER = (
+    "abs(datum.value) >= 1000 ? format(datum.value, '~s') : "
+    "datum.value !== 0 && abs(datum.value) < 1e-3 ? format(datum.value, '~e') : format(datum.value, '~g')"
+)
 
 
 def colours(count: int, theme: str = "light") -> list[str]:
@@ -71,6 +74,12 @@ def log_ticks(top: float) -> list[float]:
     elif len(powers) > 7:
         powers = powers[::2]
     return [0.0, *(tick for tick in powers if tick <= top)]
+
+
+def ticks_from(smallest: float, top: float) -> list[float]:
+    """0 and at most seven powers of ten up to ``top``, ``smallest`` not among them: its label would touch that of 0."""
+    lowest, highest = round(np.log10(smallest)) + 1, int(np.floor(np.log10(top)))
+    return [0.0, *(10.0**k for k in range(lowest, highest + 1, 1 + (highest - lowest) // 6))]
 
 
 def symmetric_log_ticks(low: float, high: float) -> list[float]:

@@ -11,7 +11,7 @@
 
   // What is shown; it outlives a reload of the page.
   const storage = `credo-report ${location.pathname}`;
-  const state = { environment: 0, methods: [], seeds: [], verdicts: [], log: {}, bySeed: false, theme: null };
+  const state = { environment: 0, methods: [], seeds: [], verdicts: [], axes: {}, bySeed: false, theme: null };
   try {
     Object.assign(state, JSON.parse(sessionStorage.getItem(storage)) ?? {});
   } catch {
@@ -31,7 +31,8 @@
   };
   const environment = () => data.environments[state.environment];
   const figureOf = (key) => environment().figures.find((figure) => figure.key === key);
-  const isLog = (key) => state.log[key] ?? data.figures[key].scale === "log";
+  // "linear", "log" (of x + 1) or "small" (logarithmic down to the figure's smallest value).
+  const axisOf = (key) => state.axes[key] ?? (data.figures[key].scale === "log" ? "log" : "linear");
 
   // Theme.
   const system = matchMedia("(prefers-color-scheme: dark)");
@@ -111,13 +112,18 @@
     });
   };
   const scaleOf = (spec, name) => spec.scales.find((scale) => scale.name === name);
-  const setAxis = (spec, axis, title, log) => {
-    const scale = scaleOf(spec, "y");
-    scale.domain = log ? axis.log : axis.linear;
-    if (log) Object.assign(scale, { type: "symlog", constant: 1 });
+  const setAxis = (spec, axis, title, key) => {
+    const scale = scaleOf(spec, "y"), kind = axisOf(key), smallest = data.figures[key].smallest;
+    scale.domain = axis[kind];
+    if (kind !== "linear") Object.assign(scale, { type: "symlog", constant: kind === "log" ? 1 : smallest });
+    const words = { linear: "", log: ", log(x+1) axis", small: `, log axis from ${smallest} on` }[kind];
     for (const one of spec.axes.filter((other) => other.scale === "y")) {
-      if (log) one.values = axis.ticks;
-      if (one.title) one.title = log ? `${title}, log(x+1) axis` : title;
+      if (kind === "log") one.values = axis.ticks;
+      if (kind === "small") {
+        one.values = axis.small_ticks;
+        delete one.tickCount; // or Vega would leave out every other one
+      }
+      if (one.title) one.title = title + words;
     }
   };
   const seedColours = () => {
@@ -130,7 +136,7 @@
     const figure = figureOf(key), method = environment().methods[panel.method];
     const spec = structuredClone(data.templates[data.figures[key].template]);
     const verdicts = theme().verdicts;
-    setAxis(spec, figure.axis, data.figures[key].axis, isLog(key));
+    setAxis(spec, figure.axis, data.figures[key].axis, key);
     scaleOf(spec, "x").domain = [0, environment().extent];
     const colours = state.bySeed ? seedColours() : { domain: Object.keys(verdicts), range: Object.values(verdicts) };
     Object.assign(scaleOf(spec, "color"), colours);
@@ -145,7 +151,7 @@
     const spec = structuredClone(data.templates.phases);
     const names = methods.map((method) => method.name), shown = names.filter((_, i) => !hidden("methods", i));
     const palette = theme().methods;
-    setAxis(spec, boxes.axis, boxes.title_of_axis, isLog("phases"));
+    setAxis(spec, boxes.axis, boxes.title_of_axis, "phases");
     scaleOf(spec, "xOffset").domain = shown;
     Object.assign(scaleOf(spec, "color"), { domain: names, range: names.map((_, i) => palette[i % palette.length]) });
     spec.height = 260;
@@ -265,8 +271,9 @@
       if (!figure) continue;
       const panels = section.querySelector(".panels");
       panels.replaceChildren();
-      const button = section.querySelector("button.log");
-      if (button) button.setAttribute("aria-pressed", String(isLog(key)));
+      for (const kind of ["log", "small"]) {
+        section.querySelector(`button.${kind}`)?.setAttribute("aria-pressed", String(axisOf(key) === kind));
+      }
       links(section, figure.files);
       if (isBoxes) {
         section.querySelector("h2").textContent = figure.title;
@@ -363,10 +370,12 @@
   });
   for (const section of document.querySelectorAll("section[data-figure]")) {
     const key = section.dataset.figure;
-    section.querySelector("button.log")?.addEventListener("click", () => {
-      state.log[key] = !isLog(key);
-      render();
-    });
+    for (const kind of ["log", "small"]) {
+      section.querySelector(`button.${kind}`)?.addEventListener("click", () => {
+        state.axes[key] = axisOf(key) === kind ? "linear" : kind;
+        render();
+      });
+    }
     section.querySelector("details.numbers").addEventListener("toggle", () => fillTable(section));
   }
   byId("theme").addEventListener("click", () => {
