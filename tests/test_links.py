@@ -1,4 +1,4 @@
-"""Links between the pages of the repository lead to files and headings that exist."""
+"""Links between the pages of the repository lead to files and headings that exist, and its tables have their lines."""
 
 from __future__ import annotations
 
@@ -50,6 +50,31 @@ def test_a_broken_link_is_found(tmp_path):
         "[a](other.md#a-heading-of-sorts) [b](other.md#nothing) [c](missing.md) [d](https://example.org/x) [e](#here)\n"
     )
     assert broken(page) == ["other.md#nothing", "missing.md", "#here"]
+
+
+def odd_rows(page: Path) -> list[str]:
+    """Lines of a page's tables with another number of columns than their heading, or that a reflow has joined."""
+    found, columns = [], 0
+    for line in CODE.sub("", page.read_text()).splitlines():
+        row = re.sub(r"`[^`]*`|\\\|", "", line.strip())
+        if re.fullmatch(r"\|(:?-+:?\|)+", row):
+            columns = row.count("|")
+        elif not row.startswith("|"):
+            columns = 0
+        if ("|---" in row and not re.fullmatch(r"\|(:?-+:?\|)+", row)) or (columns and row.count("|") != columns):
+            found.append(line)
+    return found
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))
+def test_tables_have_a_line_for_each_row(page):
+    assert odd_rows(page) == []
+
+
+def test_a_joined_table_is_found(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("| a | b |\n|---|---|\n| 1 | 2 |\n| `x|y` | 3 |\n| 1 |\n\n| a | b | |---|---| | 1 | 2 |\n")
+    assert odd_rows(page) == ["| 1 |", "| a | b | |---|---| | 1 | 2 |"]
 
 
 def test_the_citation_is_of_this_version():
