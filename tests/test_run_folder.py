@@ -1,6 +1,7 @@
 """The run folder: what is refused, what is written whole, and what comes back."""
 
 import dataclasses
+import hashlib
 import os
 import re
 from pathlib import Path
@@ -337,9 +338,22 @@ def test_a_run_says_what_computed_it_and_whether_that_has_changed(tmp_path):
     run_folder.write_json(tmp_path / run_folder.CONFIG, stored)
     (line,) = run_folder.changed_versions(tmp_path)
     assert line.startswith('device: "a GPU", not')
-    del stored["versions"]["device"]
+    del stored["versions"]["device"], stored["versions"]["credo-source"]
     run_folder.write_json(tmp_path / run_folder.CONFIG, stored)
     assert run_folder.changed_versions(tmp_path) == []
+
+
+def test_a_run_says_which_source_computed_it(tmp_path):
+    created(tmp_path)
+    stored = read_json(tmp_path / run_folder.CONFIG)
+    package, digest = Path(run_folder.__file__).parent, hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        digest.update(repr((path.relative_to(package).as_posix(), path.read_bytes())).encode())
+    assert stored["versions"]["credo-source"] == digest.hexdigest()[:12]
+    stored["versions"]["credo-source"] = "0" * 12
+    run_folder.write_json(tmp_path / run_folder.CONFIG, stored)
+    (line,) = run_folder.changed_versions(tmp_path)
+    assert line.startswith('credo-source: "000000000000", not')
 
 
 def test_a_part_opens_in_any_reader_of_parquet(tmp_path):

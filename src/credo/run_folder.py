@@ -15,6 +15,8 @@ lock                   held by the process that trains
 from __future__ import annotations
 
 import contextlib
+import functools
+import hashlib
 import json
 import os
 import platform
@@ -43,6 +45,7 @@ _NUMBERS = (
 )
 CONFIG, SUMMARY, DONE = "config.json", "summary.json", "DONE"
 _FOLDERS = (METRICS, EVALUATIONS, CHECKPOINTS, POLICIES)
+_SOURCE = "credo-source"
 _VERSIONED = ("credo-imitation", "jax", "jaxlib", "numpy", "gymnasium", "mujoco", "optax")
 
 
@@ -78,13 +81,23 @@ def check_links(folder: Path) -> None:
 
 def versions() -> dict[str, str]:
     """Versions of what determines a run's numbers; in a process that trains, what computes them, too ("cpu")."""
-    found = {"python": platform.python_version(), "machine": platform.machine()}
+    found = {"python": platform.python_version(), "machine": platform.machine(), _SOURCE: _source()}
     for name in _VERSIONED:
         with contextlib.suppress(metadata.PackageNotFoundError):
             found[name] = metadata.version(name)
     if "jax" in sys.modules:
         found["device"] = sys.modules["jax"].devices()[0].device_kind
     return found
+
+
+@functools.cache
+def _source() -> str:
+    """Twelve hex digits of SHA-256 over Credo's own modules: of a checkout the version number says little."""
+    package = Path(__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        digest.update(repr((path.relative_to(package).as_posix(), path.read_bytes())).encode())
+    return digest.hexdigest()[:12]
 
 
 @contextlib.contextmanager
@@ -258,8 +271,9 @@ def check_version(path: Path, found: Any, newest: int) -> None:
 def changed_versions(folder: Path) -> list[str]:
     """Lines "jax: 0.9, not 0.10" for what determines numbers and is not as it was when the run began."""
     stored, now = read_json(folder / CONFIG).get("versions", {}), versions()
-    if "device" not in stored:
-        now.pop("device", None)
+    for name in ("device", _SOURCE):  # which runs of older versions do not tell
+        if name not in stored:
+            now.pop(name, None)
     return differences(stored, now)
 
 

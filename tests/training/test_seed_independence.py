@@ -76,9 +76,9 @@ def in_another_process(call, before="", **environment):
     subprocess.run([sys.executable, "-c", script], check=True, timeout=300, env=os.environ | environment)
 
 
-@pytest.mark.parametrize("learner", ["td3", "sd3", "sac", "ppo"])
+@pytest.mark.parametrize("learner", ["sd3", "sac", "ppo"])
 def test_vmap_acts_on_the_cpu_and_learns_elsewhere(learner, tmp_path):
-    """The state lies on another device, as on a GPU; here on a second one that JAX makes of the CPU."""
+    """The state lies on another device, as on a GPU; here on a second that JAX makes of the CPU. TD3 acts as SD3."""
     settings = {"steps": 64, "seeds": 2, "checkpoint_interval": 64, "evaluation_interval": 64, "learner": learner}
     run(tmp_path / "here", changed(**settings, execution="vmap"), data=demonstrations())
     in_another_process(
