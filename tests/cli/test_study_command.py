@@ -10,6 +10,8 @@ from credo.cli import study as study_commands
 from credo.demonstrations import from_episodes, save_demonstrations
 from credo.environments import rollout_episodes
 from credo.environments.probes import PointMass, point_mass_expert
+from credo.studies.shipped import FOLDER
+from credo.studies.study import load_study
 
 STUDY = """\
 [study]
@@ -130,6 +132,19 @@ def test_a_study_from_beginning_to_end(study, place):
     status, text = study("run tiny.toml --only works --env my_probe:Point-v0")
     assert status == 0
     assert summary.stat().st_mtime_ns == before
+
+
+def test_a_shipped_study_is_shown_to_make_ones_own_of(study, place):
+    status, text = study("show threshold-small")
+    assert status == 0
+    assert text == (FOLDER / "threshold-small.toml").read_text(encoding="utf-8")
+    (place / "mine.toml").write_text(text, encoding="utf-8")
+    own, shipped = (load_study(path).cells for path in (place / "mine.toml", FOLDER / "threshold-small.toml"))
+    assert [cell.name for cell in own] == [cell.name for cell in shipped]
+    (place / "wrong.toml").write_text("no study\n")
+    status, text = study("show wrong.toml")
+    assert status == 2
+    assert "wrong.toml" in text
 
 
 def test_wrong_input_is_one_line(study, place):

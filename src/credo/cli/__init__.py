@@ -39,6 +39,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "study status": ("credo.cli.study:status", "show how far the cells of a study are, and their verdicts so far"),
     "study report": ("credo.cli.study:report", "compute the tables of a study: rates, tests, samples, scores"),
     "study list": ("credo.cli.study:list_studies", "list the studies that come with Credo"),
+    "study show": ("credo.cli.study:show", "print the file of a study, to make your own of"),
     "theory": (
         "credo.cli.theory:theory",
         "compute the paper's theory exactly: figures and a page of findings",

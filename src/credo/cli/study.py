@@ -94,6 +94,12 @@ class ReportOptions:
 
 
 @dataclass(frozen=True)
+class ShowOptions:
+    file: Annotated[str, _Positional]
+    """A study file, or a shipped study's name (credo study list)."""
+
+
+@dataclass(frozen=True)
 class ListOptions:
     folder: Annotated[Path, _Positional] = FOLDER
     """A folder of study files; default: those that come with Credo."""
@@ -223,6 +229,14 @@ def _once(console: Console, placed: Sequence[Placed]) -> list[Placed]:
     for p, first in again:
         say(console, f"{p.cell.name} is the same run as {first.cell.name} and is left out of the tables", "yellow")
     return [p for p in placed if all(p is not later for later, _ in again)]
+
+
+def show(words: Sequence[str]) -> None:
+    """A study's file as it stands."""
+    about = "Print the file of a study as it stands: credo study show threshold-small > mine.toml, and change that."
+    path = find_study(parse(ShowOptions, words, "study show", about).file)
+    load_study(path)  # what is no study is refused, and not poured into a terminal
+    print(*map(printable, path.read_text(encoding="utf-8").splitlines()), sep="\n")
 
 
 def list_studies(words: Sequence[str]) -> None:
