@@ -31,6 +31,7 @@ from credo.reports.methods import Member, name_methods
 from credo.reports.page_data import pack
 from credo.reports.report import watch_report, write_report
 from credo.reports.stills import slug_of, slugs
+from credo.reports.style import ticks_from
 from credo.reports.summaries import headline, overview, tables
 from credo.studies import analysis
 from credo.studies.read import MethodRun
@@ -389,3 +390,10 @@ def test_names_with_control_characters_are_escaped_everywhere(make_run, tmp_path
     said = capsys.readouterr().out
     assert "\x1b[31mred" not in said
     assert "x1b[31mred" in said
+
+
+def test_ticks_of_gradients_that_vanish():
+    assert ticks_from(1e-9, 2.0) == pytest.approx([0, 1e-8, 1e-6, 1e-4, 1e-2, 1])
+    assert ticks_from(1e-9, 5e-8) == pytest.approx([0, 1e-8])
+    # No gradient at all, or none that is above the smallest.
+    assert ticks_from(1e-9, 2e-9) == [0]

@@ -31,8 +31,8 @@ from credo.studies.tables import Share, Table
 
 TITLE = "Credo report"
 _LONG = 40
-_LOG_BUTTON = '<button type="button" class="switch log">log(x+1) axis</button>'
 """A table of more rows is folded."""
+_LOG_BUTTON = '<button type="button" class="switch log">log(x+1) axis</button>'
 _PAGE = {"light": "#F4F6F8", "dark": "#0D1117"}
 _LINK = {"light": "#0757A8", "dark": "#6CB6FF"}
 _EDGE = {"light": "#8A94A0", "dark": "#6E7A87"}

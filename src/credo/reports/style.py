@@ -79,7 +79,7 @@ def log_ticks(top: float) -> list[float]:
 def ticks_from(smallest: float, top: float) -> list[float]:
     """0 and at most seven powers of ten up to ``top``, ``smallest`` not among them: its label would touch that of 0."""
     lowest, highest = round(np.log10(smallest)) + 1, int(np.floor(np.log10(top)))
-    return [0.0, *(10.0**k for k in range(lowest, highest + 1, 1 + (highest - lowest) // 6))]
+    return [0.0, *(10.0**k for k in range(lowest, highest + 1, 1 + max(highest - lowest, 0) // 6))]
 
 
 def symmetric_log_ticks(low: float, high: float) -> list[float]:

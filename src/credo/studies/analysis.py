@@ -66,5 +66,5 @@ def analyse_digests(
         verdict_tables.criteria_table(curves, criteria),
     ]
     # A declared comparison is told of also where there is nothing to compare.
-    first = [declared_table(curves, measure, declared, seed, criteria.late_evaluations)] if declared else []
+    first = [declared_table(curves, declared, seed, criteria.late_evaluations)] if declared else []
     return (*first, *(table for table in tables if table.rows))

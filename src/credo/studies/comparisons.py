@@ -33,6 +33,10 @@ class Comparison(NamedTuple):
         """Whether it compares the seeds of a method in an environment."""
         return method in (self.method, self.against) and environment in self.environments
 
+    def reversed(self) -> Comparison:
+        """The same test, told from the other side."""
+        return self._replace(method=self.against, against=self.method)
+
     def __str__(self) -> str:
         return f"{self.method} against {self.against} by {self.measure} in {', '.join(self.environments)}"
 
@@ -59,7 +63,7 @@ def read_comparisons(
     found: dict[Comparison, None] = {}
     for index, table in enumerate(tables):
         for comparison in _pairs(table, where, refuse, index):
-            if comparison in found:
+            if comparison in found or comparison.reversed() in found:
                 refuse([_TABLE], f"{_TABLE}: {comparison} stands there twice", index)
             found[comparison] = None
     return tuple(found)
@@ -96,7 +100,7 @@ def _pairs(
     environments = named("environments", table.get("environments", every), every)
     found = []
     for method in chosen:
-        shared = tuple(e for e in environments if e in where[method] and e in where[against])
+        shared = tuple(e for e in every if e in environments and e in where[method] and e in where[against])
         if not shared:
             refuse([_TABLE], f"{_TABLE}: {method!r} and {against!r} share no environment there", index)
         found.append(Comparison(method, against, measure, shared))

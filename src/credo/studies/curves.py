@@ -151,19 +151,37 @@ def final_score(curve: SeedDigest, measure: Measure, late_evaluations: int = 3) 
     return _share_of_mean(returns[np.isfinite(returns)][-late_evaluations:], curve.expert_return)
 
 
-def mean_score(curve: SeedDigest, measure: Measure, last_step: int | None = None) -> float | None:
-    """The measure of the mean over all evaluations up to ``last_step`` (None: all); None where nothing was evaluated.
-    Those that a frozen seed would have had count as the worst score, as in ``final_score``."""
-    within = column(curve.evaluations, "step") <= (np.inf if last_step is None else last_step)
-    value, failed = values(curve, measure)[within], column(curve.evaluations, "failed")[within] > 0
-    value = np.where(failed, value[np.isfinite(value)].min(initial=measure.worst), value)
+def lowest_scores(curves: Sequence[SeedDigest], measure: Measure, late_evaluations: int = 3) -> dict[str, float]:
+    """Of each environment the lowest final score that any of its seeds has: what a frozen seed counts as."""
+    lowest: dict[str, float] = {}
+    for curve in curves:
+        score = final_score(curve, measure, late_evaluations)
+        if score is not None:
+            lowest[curve.environment] = min(score, lowest.get(curve.environment, score))
+    return lowest
+
+
+def mean_score(
+    curve: SeedDigest, measure: Measure, last_step: float = np.inf, lowest: float = np.inf, lost: int = 0
+) -> float | None:
+    """The measure of the mean over the evaluations up to ``last_step``; None where nothing was evaluated.
+
+    Those that a frozen seed would have had count as the worst score: ``lowest``, or what ``final_score`` says where
+    that is less. ``lost``: so many of them are not in its curve.
+    """
+    within = column(curve.evaluations, "step") <= last_step
+    value = values(curve, measure)[within]
     known = value[np.isfinite(value)]
-    if not len(known):
+    lost += int((column(curve.evaluations, "failed")[within] > 0).sum())
+    if not len(known) + lost:
         return None
-    if not measure.of_expert or curve.expert_return is None or failed.any():
-        return float(known.mean())
-    returns = column(curve.evaluations, "return_mean")[within]
-    return _share_of_mean(returns[np.isfinite(returns)], curve.expert_return)
+    total = lost * min(known.min(initial=measure.worst), lowest) if lost else 0.0
+    if len(known) and measure.of_expert and curve.expert_return is not None:
+        returns = column(curve.evaluations, "return_mean")[within]
+        total += len(known) * _share_of_mean(returns[np.isfinite(returns)], curve.expert_return)
+    else:
+        total += known.sum()
+    return float(total / (len(known) + lost))
 
 
 def _share_of_mean(returns: np.ndarray, expert_return: float) -> float:

@@ -7,17 +7,22 @@ from scipy import stats
 
 from credo.studies.scores import RESAMPLES, Estimate, Strata
 
+_ROUNDING = 1e-9
+"""Of the largest score: differences below half of it, or as near to each other, are not told apart."""
 _EXACT = 300
 """Up to so many differences the distribution is computed exactly."""
 
 
-def signed_rank_test(differences: np.ndarray) -> float:
-    """Two-sided p-value that differences are as often and as far above 0 as below: Wilcoxon's signed-rank test,
-    given the sizes of the differences, exact also where sizes are equal (up to 300 differences, then normal).
+def signed_rank_test(one: np.ndarray, other: np.ndarray) -> float:
+    """Two-sided p-value that scores differ as often and as far in one direction as in the other: Wilcoxon's signed-rank
+    test of pairs, given the sizes of the differences, exact also where sizes are equal (up to 300 differences, then
+    normal). What differs by rounding alone is equal.
 
     Args:
-        differences: [n] float64, finite; those of 0 say nothing and are left out.
+        one, other: [n] float64, finite; pairs without a difference say nothing and are left out.
     """
+    grid = _ROUNDING * max(np.abs([one, other]).max(initial=0.0), np.finfo(np.float64).tiny)
+    differences = np.rint((one - other) / grid)
     differences = differences[differences != 0]
     if not len(differences):
         return 1.0

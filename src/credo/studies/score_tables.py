@@ -15,6 +15,7 @@ from credo.studies.curves import (
     environments_of,
     final_score,
     frozen,
+    lowest_scores,
     methods_of,
     select,
 )
@@ -58,16 +59,14 @@ def sample_efficiency(curves: Sequence[SeedDigest], seed: int = 0) -> Table:
 
 def final_scores(curves: Sequence[SeedDigest], measure: Measure, late_evaluations: int = 3) -> Scores:
     """Of every seed that was evaluated at all; a frozen one's is the lowest that any has in its environment."""
-    scored = [(curve, final_score(curve, measure, late_evaluations)) for curve in curves]
-    known = [(curve, score) for curve, score in scored if score is not None]
-    lowest: dict[str, float] = {}
-    for curve, score in known:
-        lowest[curve.environment] = min(score, lowest.get(curve.environment, score))
+    lowest = lowest_scores(curves, measure, late_evaluations)
     found: Scores = {}
-    for curve, score in known:
-        of_method = found.setdefault(curve.method, {})
-        value = lowest[curve.environment] if frozen(curve) else score
-        of_method[curve.environment] = np.append(of_method.get(curve.environment, ()), value)
+    for curve in curves:
+        score = final_score(curve, measure, late_evaluations)
+        if score is not None:
+            of_method = found.setdefault(curve.method, {})
+            value = lowest[curve.environment] if frozen(curve) else score
+            of_method[curve.environment] = np.append(of_method.get(curve.environment, ()), value)
     return found
 
 

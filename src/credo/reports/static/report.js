@@ -9,9 +9,9 @@
   };
   const byId = (id) => document.getElementById(id);
 
-  // What is shown; it outlives a reload of the page.
+  // What is shown; it outlives a reload of the page, which may hold more environments and methods then: all by name.
   const storage = `credo-report ${location.pathname}`;
-  const state = { environment: 0, methods: [], seeds: [], verdicts: [], axes: {}, bySeed: false, theme: null };
+  const state = { environment: null, methods: [], seeds: [], verdicts: [], axes: {}, bySeed: false, theme: null };
   try {
     Object.assign(state, JSON.parse(sessionStorage.getItem(storage)) ?? {});
   } catch {
@@ -24,12 +24,11 @@
       // As above.
     }
   };
-  if (state.environment >= data.environments.length) state.environment = 0;
   const hidden = (list, value) => state[list].includes(value);
   const flip = (list, value) => {
     state[list] = hidden(list, value) ? state[list].filter((other) => other !== value) : [...state[list], value];
   };
-  const environment = () => data.environments[state.environment];
+  const environment = () => data.environments.find(({ name }) => name === state.environment) ?? data.environments[0];
   const figureOf = (key) => environment().figures.find((figure) => figure.key === key);
   // "linear", "log" (of x + 1) or "small" (logarithmic down to the figure's smallest value).
   const axisOf = (key) => state.axes[key] ?? (data.figures[key].scale === "log" ? "log" : "linear");
@@ -149,7 +148,7 @@
   const drawBoxes = (node) => {
     const { boxes, methods } = environment();
     const spec = structuredClone(data.templates.phases);
-    const names = methods.map((method) => method.name), shown = names.filter((_, i) => !hidden("methods", i));
+    const names = methods.map((method) => method.name), shown = names.filter((name) => !hidden("methods", name));
     const palette = theme().methods;
     setAxis(spec, boxes.axis, boxes.title_of_axis, "phases");
     scaleOf(spec, "xOffset").domain = shown;
@@ -157,7 +156,7 @@
     spec.height = 260;
     const values = boxes.rows.filter((row) => {
       const method = methods[row.method];
-      return !hidden("methods", row.method) && visible(method.seeds.find((seed) => seed.n === row.seed));
+      return !hidden("methods", method.name) && visible(method.seeds.find((seed) => seed.n === row.seed));
     });
     show(node, spec, { boxes: values.map((row) => ({ ...row, method: names[row.method] })) });
   };
@@ -282,7 +281,7 @@
         chart.setAttribute("aria-label", `${figure.title} on ${environment().name}; its numbers are in the table below.`);
         const legend = element("ul", { className: "legend" });
         environment().methods.forEach((method, i) => {
-          if (hidden("methods", i)) return;
+          if (hidden("methods", method.name)) return;
           const swatch = element("i");
           swatch.style.background = theme().methods[i % theme().methods.length];
           legend.append(element("li", {}, swatch, method.name));
@@ -291,8 +290,8 @@
         queue(chart, () => drawBoxes(chart));
       } else {
         for (const panel of figure.panels) {
-          if (hidden("methods", panel.method)) continue;
           const method = environment().methods[panel.method];
+          if (hidden("methods", method.name)) continue;
           const chart = element("div", { className: "chart" });
           chart.setAttribute("role", "img");
           const label = `${data.figures[key].title} of ${method.seeds.length} seeds of ${method.name} on ${environment().name}: ${method.counts}. The numbers are in the table below.`;
@@ -335,7 +334,7 @@
       place.querySelectorAll("button").forEach((node) => node.remove());
       place.append(...buttons);
     };
-    fill("methods", methods.map((method, i) => chip(method.name, "methods", i)));
+    fill("methods", methods.map(({ name }) => chip(name, "methods", name)));
     const seeds = [...new Set(methods.flatMap((method) => method.seeds.map((seed) => seed.n)))].sort((a, b) => a - b);
     fill("seeds", seeds.map((seed) => {
       const button = chip(String(seed), "seeds", seed);
@@ -349,11 +348,11 @@
   };
 
   const chooser = byId("environment");
-  data.environments.forEach((entry, i) => chooser.append(element("option", { value: String(i), textContent: entry.name })));
-  chooser.value = String(state.environment);
+  for (const { name } of data.environments) chooser.append(element("option", { value: name, textContent: name }));
+  chooser.value = environment().name;
   chooser.closest(".group").hidden = data.environments.length < 2;
   chooser.addEventListener("change", () => {
-    Object.assign(state, { environment: Number(chooser.value), methods: [] });
+    Object.assign(state, { environment: chooser.value, methods: [] });
     fillControls();
     render();
   });
