@@ -3,7 +3,8 @@
     python examples/own_demonstrations.py [FOLDER]
 
 The arrays stand for whatever a recorder gives: here a controller drives a pendulum. The actions are in the
-environment's own units (torques of -2 to 2). The file is then ready for ``credo imitate --demos FILE``.
+environment's own units (torques of -2 to 2). The file is then ready for
+``credo imitate --env Pendulum-v1 --demos FILE``.
 """
 
 import sys

@@ -207,6 +207,22 @@ def test_without_a_reward_the_report_stands_on_the_distance(make_run, tmp_path):
     assert "median last return" not in text
 
 
+@pytest.mark.parametrize(("told", "outcome"), [(np.nan, "distance"), (0.5, "success")])
+def test_an_environment_that_pays_nothing_is_judged_by_what_it_tells(told, outcome, make_run, tmp_path):
+    """Its returns of 0 say nothing where no expert's return is known."""
+    folder = make_run("runs/a", ("healthy",), expert=None)
+    (part,) = (folder / "evaluations").iterdir()
+    columns = run_rows.read_parts(folder, "evaluations")
+    columns |= {"return_mean": np.zeros(10, np.float32), "success_rate": np.full(10, told, np.float32)}
+    part.unlink()
+    run_rows.write_part(
+        folder, "evaluations", 0, [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    )
+    collection = write_report([folder], tmp_path / "out", figures=False).collection
+    assert "return" in {figure.key for figure in collection.figures("Hopper-v5")}
+    assert collection.outcome("Hopper-v5").key == outcome
+
+
 def test_incomplete_runs_are_reported_with_what_there_is(make_run, tmp_path):
     make_run("runs/empty", ())
     make_run("runs/good", ("healthy",), credo=OFF)

@@ -15,13 +15,15 @@ from rich.table import Table
 
 from credo.cli.parse import parse
 from credo.config import LearnerName, RunConfig
-from credo.presets import DESCRIPTIONS, PRESETS, preset
+from credo.presets import DESCRIPTIONS, EXPERT, EXPERT_NAME, PRESETS, preset
+
+_OF_EXPERTS = "what credo expert starts from; no preset of credo imitate"
 
 
 @dataclass(frozen=True)
 class PresetOptions:
     names: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
-    """Presets to compare; default: all."""
+    """Presets to compare; default: all. expert: what credo expert starts from."""
     changed_only: bool = True
     """Only the settings in which they differ; of one preset, all."""
 
@@ -29,14 +31,14 @@ class PresetOptions:
 def presets(words: Sequence[str]) -> None:
     """The presets, side by side: as many beside one another as the terminal holds."""
     options = parse(PresetOptions, words, "presets", "Print the presets side by side.")
-    trees = {name: _settings(preset(name)) for name in options.names or PRESETS}
+    trees = {name: _settings(EXPERT if name == EXPERT_NAME else preset(name)) for name in options.names or PRESETS}
     names = list(dict.fromkeys(setting for tree in trees.values() for setting in tree))
     cells = {name: {setting: _cell(tree.get(setting)) for setting in names} for name, tree in trees.items()}
     everything = not options.changed_only or len(cells) == 1
     shown = [s for s in names if everything or len({tree[s] for tree in cells.values()}) > 1]
     console = Console()
     for name in trees:
-        console.print(f"[bold]{name}[/]: {DESCRIPTIONS[name]}", highlight=False)
+        console.print(f"[bold]{name}[/]: {DESCRIPTIONS.get(name, _OF_EXPERTS)}", highlight=False)
     first = max(map(len, shown), default=0) + 4
     widths = {name: 3 + max(len(name), *(len(tree[s]) for s in shown), 0) for name, tree in cells.items()}
     for group in _groups(widths, console.width - first):

@@ -15,7 +15,7 @@ import numpy as np
 from credo import run_folder
 from credo.diagnostics.divergence import Verdict
 from credo.machine import usable_cores
-from credo.reports.figures import DISTANCE, FIGURES, PHASES, RETURN, Figure
+from credo.reports.figures import DISTANCE, FIGURES, PHASES, RETURN, SUCCESS, Figure
 from credo.reports.load import Columns, LoadedRun, envelope, find_runs, load_run
 from credo.reports.methods import Member, name_methods
 from credo.reports.tables import SeedRow, seed_rows
@@ -135,9 +135,12 @@ class Collection:
         return max([1, *(seed.steps_done for seed in seeds)]) if seeds else self.spans[environment]
 
     def outcome(self, environment: str) -> Figure | None:
-        """The measure that verdicts and phases stand on there: the return, else the distance; None: neither."""
+        """The measure that verdicts and phases stand on there: the return where the expert's is known, else success,
+        distance, or the bare return; None: nothing of this is there."""
         keys = {figure.key for figure in self.figures(environment)}
-        return next((figure for figure in (RETURN, DISTANCE) if figure.key in keys), None)
+        known = all(cell.expert_return is not None for cell in self.of(environment))
+        order = (RETURN,) if known else (SUCCESS, DISTANCE, RETURN)
+        return next((figure for figure in order if figure.key in keys), None)
 
 
 class Reader:

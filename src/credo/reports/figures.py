@@ -51,18 +51,19 @@ DISTANCE = Figure(
     "Sliced Wasserstein distance between the policy's states and actions and held-out demonstrations; it needs no "
     "reward. Lower is better.",
 )
+SUCCESS = Figure(
+    "success",
+    "Success",
+    "share of evaluation episodes",
+    "evaluations",
+    "success_rate",
+    "share",
+    "Share of the evaluation episodes that the environment calls a success.",
+)
 FIGURES = (
     RETURN,
     DISTANCE,
-    Figure(
-        "success",
-        "Success",
-        "share of evaluation episodes",
-        "evaluations",
-        "success_rate",
-        "share",
-        "Share of the evaluation episodes that the environment calls a success.",
-    ),
+    SUCCESS,
     Figure(
         "action-error",
         "Action error on expert states",
