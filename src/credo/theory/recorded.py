@@ -8,8 +8,8 @@ Reads the Parquet parts of a run's metrics. What the theory says about them:
   and discriminator slope are uncorrelated over a batch;
 - the future part has no bound in these columns. The ratio ``q_action_slope`` / direct part shows what the critic adds;
   1/(1 - discount) stands beside it as the size that coherent accumulation over a horizon would have;
-- the actor's gradient is grad_a Q through the actor's Jacobian, whose tanh has no slope at saturation: the gradient
-  must fall to zero as ``action_saturation`` rises to one;
+- the actor's gradient is grad_a Q through the actor's Jacobian, whose tanh has next to no slope at a bound: what
+  action components there give vanishes, what the others give does not;
 - Theorem 1's route would tie large gradients to P(expert) near one; the columns ``at_peak`` show what was there.
 """
 
@@ -29,7 +29,7 @@ from credo.theory.limits import fit_line
 from credo.types import CredoError
 
 SATURATED = 0.9
-"""Share of actions at a bound past which a round counts as saturated."""
+"""Share of action components at a bound past which a round counts as saturated."""
 OUTLIER_PROBABILITY = 1.0 - float(np.exp(-5.0))
 """The paper's alpha at c = 5."""
 PREDICTORS = (
