@@ -65,7 +65,7 @@ WITHOUT_JAX = (
     "cli",
     "theory",
 )
-THEORY_MAY_KNOW = {"theory", "types", "random", "storage", "files", "run_rows"}
+THEORY_MAY_KNOW = {"theory", "types", "random", "storage", "files", "machine", "run_rows"}
 
 
 def module_name(path):

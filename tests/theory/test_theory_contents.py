@@ -81,8 +81,7 @@ def test_every_reward_has_its_row_with_the_lost_side_first():
 def test_discriminators_are_told_at_the_last_step_on_both_sides():
     def row(side, step):
         columns = {f"shift_q{q}": float(i) for i, q in enumerate(("00", "05", "50", "95", "100"))}
-        for index, name in enumerate(("e1_if_e2_zero", "e2_if_e1_zero", "symmetric")):
-            columns |= {f"{name}_q05": index + 0.25, f"{name}_q95": index + 0.75}
+        columns |= {"symmetric_q05": 2.25, "symmetric_q95": 2.75}
         return {
             "case": "wide", "side": side, "step": step, "expert_probability": 0.25,
             "slope_q95": 7.0, "exact_slope_q95": 9.0, **columns,
@@ -92,7 +91,7 @@ def test_discriminators_are_told_at_the_last_step_on_both_sides():
     found = table_of(contents._discriminators({"discriminators": rows})).rows
     assert [cells[0] for cells in found] == ["wide, expert", "wide, policy"]
     assert found[0][1:] == (
-        "0.250", "0 | 1 | 2 | 3 | 4", "0.25 to 0.75", "1.25 to 1.75", "2.2500 to 2.7500", "7 (9)",
+        "0.250", "0 | 1 | 2 | 3 | 4", "2.2500 to 2.7500", "7 (9)",
     )  # fmt: skip
 
 

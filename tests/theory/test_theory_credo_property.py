@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from theory_problems import random_problem
 
-from credo.theory import credo_property, findings_credo, limits, policies, tabular, theorem
+from credo.theory import credo_property, discriminators, findings_credo, limits, policies, tabular, theorem
 from credo.theory.discriminators import log_ratio_bound, optimal_logit, reward
 from credo.types import CredoError
 
@@ -23,7 +23,8 @@ def test_ratio_bound_holds_at_equation_9_and_is_tight(pair, name, c):
     found = credo_property.check_property(expert, policy, distances, 0.2, c, name)
     assert found.smallest_log_ratio > found.log_bound
     assert found.smallest_log_ratio < found.log_bound + 0.1
-    assert found.log_bound == log_ratio_bound(c, name)
+    assert found.log_bound == pytest.approx(log_ratio_bound(c, name), rel=1e-12)
+    np.testing.assert_array_equal(found.kept, reward(name).value(optimal_logit(expert, policy)) < c)
     assert 0 < found.retained_mass < 1
     assert found.disparity_retained < found.disparity_all
 
@@ -68,7 +69,12 @@ def test_filtered_optimum_maximises_the_filtered_objective(reading):
 
 def test_rescored_filter_slides_to_the_smaller_of_optimum_and_threshold():
     for expert_mass, policy_mass in ((0.9, 0.01), (0.3, 0.2), (0.01, 0.5)):
-        path = credo_property.logit_flow(expert_mass, policy_mass, 2.0, 40_000, 0.02, start=-1.0)
+        # Gradient ascent on one pair's logit, the filter re-scored at every step.
+        path, logit = [], -1.0
+        for _ in range(40_000):
+            pull = expert_mass / (1 + np.exp(logit)) if logit < 2.0 else 0.0
+            logit += 0.02 * (pull - policy_mass / (1 + np.exp(-logit)))
+            path.append(logit)
         expected = min(np.log(expert_mass / policy_mass), 2.0)
         assert np.mean(path[-500:]) == pytest.approx(expected, abs=0.02)
     problem = random_problem(1)
@@ -106,6 +112,22 @@ def test_the_filter_keeps_the_samples_that_carry_the_estimator(pair):
     kept = optimal_logit(expert, score.occupancy) < np.log(np.expm1(5.0))
     assert row["share_of_mean_norm_kept"] == pytest.approx(norms[kept].sum() / norms.sum(), rel=1e-12)
     assert row["share_of_mean_norm_kept"] < 0.9999
+
+
+def test_a_bound_that_does_not_hold_is_seen(pair, monkeypatch):
+    expert, policy, task = pair
+    distances = np.abs(task.mdp.actions[None, :, 0] - task.policy_means)
+    # A reward that falls with the logit keeps the samples that the filter is to remove.
+    rising = reward("plr")
+    monkeypatch.setitem(discriminators.REWARDS, "plr", rising._replace(value=lambda x: rising.value(-x)))
+    found = credo_property.check_property(expert, policy, distances, 0.2, 2.0)
+    assert found.smallest_log_ratio < found.log_bound
+
+
+def test_only_rewards_that_the_paper_bounds_are_checked(pair):
+    expert, policy, _ = pair
+    with pytest.raises(CredoError, match=r"reward 'r4' has no bound in E\.2; one of plr, cr is needed"):
+        credo_property.check_property(expert, policy, expert.log_pair, 0.2, 0.5, "r4")
 
 
 def test_nothing_retained():

@@ -27,7 +27,9 @@ def test_gradient_is_the_derivative_of_the_objective(name, dimensions):
     logit = smooth_logit(2, 4, dimensions)
 
     def objective(x):
-        return deterministic.objective_at(smooth, x, reward(name).value(logit(x).logit))
+        probability, _ = tabular.transition_at(smooth, x)
+        visits = np.linalg.solve((np.eye(4) - 0.9 * probability).T, smooth.start)
+        return 0.1 * visits @ reward(name).value(logit(x).logit)
 
     found = deterministic.deterministic_gradient(smooth, actions, logit(actions), name)
     assert found.objective == pytest.approx(objective(actions), rel=1e-12)
@@ -129,18 +131,18 @@ def test_growth_with_steepness_of_each_reward(task):
 
 
 def test_growth_as_the_expert_narrows(task):
-    rows = findings_deterministic.narrow_expert_sweep(task, np.geomspace(0.1, 0.02, 6), np.linspace(0, 1.5, 61))
-    fits = findings_deterministic.growth_fits(rows, ("reward",), "expert_deviation", ("direct",), (0.01, 1), -2)
-    found = {f["reward"]: f for f in fits}
+    rows = findings_deterministic.narrow_expert_sweep(task, np.geomspace(0.1, 0.02, 6), np.linspace(0, 1, 61))
+    fits = findings_deterministic.narrow_expert_fits(rows, (0.01, 1))
+    found = {f["reward"]: f for f in fits if f["of"] == "direct"}
     assert found["cr"]["power_law_alone"] == pytest.approx(-2.0, abs=0.01)
     assert -1.5 < found["plr"]["power_law_alone"] < -1.0
     widest = float(np.max(np.abs(task.expert_means - task.policy_means)))
     assert found["r6"]["rate"] == pytest.approx(0.5 * widest**2, rel=0.02)
     plr = [r for r in rows if r["reward"] == "plr"]
     assert plr[-1]["total_at_policy"] < 1e-20 < 1.0 < plr[-1]["total"]
-    # Largest where the logit crosses zero, a few of the expert's deviations short of it or past it; r6 at the policy.
-    assert 0.5 < plr[-1]["share_of_largest"] <= 1.5
-    assert {r["share_of_largest"] for r in rows if r["reward"] == "r6"} == {0.0}
+    # Largest where the logit crosses zero, a few of the expert's deviations short of it; r6 at the policy.
+    assert 0.5 < plr[-1]["share_of_largest_total"] < 1.0
+    assert {r["share_of_largest_total"] for r in rows if r["reward"] == "r6"} == {0.0}
 
 
 def test_exploration_noise_leaves_the_slope_at_the_mean_alone():
@@ -167,7 +169,7 @@ def test_noise_changes_the_events_as_their_exact_sums_say():
 
 
 def test_what_credos_variants_do_between_policy_and_expert(task):
-    rows = findings_deterministic.credo_effect(task, 0.1, 0.1, np.array([5.0]), 0.02, np.linspace(0, 1.5, 31))
+    rows = findings_deterministic.credo_effect(task, 0.1, 0.1, np.array([5.0]), 0.02, np.linspace(0, 1, 31))
     by = {(r["variant"], r["reward"]): r for r in rows}
     assert by[("none", "plr")]["towards"] == 1.0
     assert by[("filter, retained", "plr")]["towards"] < 0.95
@@ -180,6 +182,23 @@ def test_what_credos_variants_do_between_policy_and_expert(task):
     assert by[("both", "cr")]["rough"] == by[("filter, retained", "cr")]["rough"]
     # Scored anew the optimum keeps what its own logit leaves below the threshold: as Eq. 9's does in the first round.
     assert by[("filter, rescored", "cr")]["retained_mass"] == by[("filter, retained", "cr")]["retained_mass"] < 1.0
+
+
+def test_growth_is_fitted_where_the_largest_gradient_is_at_a_place_of_one_kind():
+    def row(deviation, share, value):
+        parts = dict.fromkeys(findings_deterministic.PARTS, value)
+        places = {f"share_of_largest_{part}": share for part in findings_deterministic.PARTS}
+        return {"reward": "plr", "expert_deviation": deviation, **parts, **places}
+
+    # At the policy, on the way, and at the end of the scan, where it would be larger still beyond.
+    rows = [row(0.4, 0.0, 50.0)]
+    rows += [row(d, 0.5, d**-3.0) for d in (0.32, 0.16, 0.08, 0.04)]
+    rows += [row(0.02, 1.0, 1.0)]
+    for fit in findings_deterministic.narrow_expert_fits(rows, (0.0, 1.0)):
+        assert (fit["points"], fit["power_law_alone"]) == (4, pytest.approx(-3.0))
+    assert findings_deterministic.narrow_expert_fits(rows[-1:], (0.0, 1.0)) == []
+    rows = [row(d, 0.0, d**-2.0) for d in (0.32, 0.16, 0.08, 0.04)] + [row(0.4, 0.5, 9.0)]
+    assert {f["points"] for f in findings_deterministic.narrow_expert_fits(rows, (0.0, 1.0))} == {4}
 
 
 def test_the_share_that_points_to_the_expert_is_counted_short_of_it(task):

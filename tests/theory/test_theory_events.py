@@ -41,8 +41,8 @@ def test_exact_sums_equal_loops_and_lie_in_monte_carlo_intervals(event, dimensio
 @pytest.mark.parametrize("gap", [0.0, 0.3])
 def test_chi_squared_closed_form_on_a_fine_grid(event, gap):
     # One state, so that the expert is one Gaussian, narrow enough for the grid's range.
-    actions, volume = tabular.action_grid(1501)
-    mdp = tabular.make_mdp(np.ones((1, 1501, 1)), np.ones(1), 0.5, actions, volume)
+    actions = tabular.action_grid(1501)
+    mdp = tabular.make_mdp(np.ones((1, 1501, 1)), np.ones(1), 0.5, actions)
     policy = policies.make_policy(np.zeros((1, 1)), np.eye(1), 0.15**2 * np.eye(1))
     expert_policy = policies.make_policy(np.full((1, 1), gap), np.eye(1), 0.1**2 * np.eye(1))
     expert = tabular.occupancy(mdp, policies.log_grid_policy(expert_policy, actions))
@@ -86,8 +86,8 @@ def test_the_perfect_imitator_meets_xi_with_probability_tending_to_one():
 
 def test_a_disparity_equal_to_the_threshold_counts():
     # Actions +-0.25 and +-0.75, Sigma = 0.25, C = 1: the threshold is 0.25 exactly.
-    actions, volume = tabular.action_grid(4)
-    mdp = tabular.make_mdp(np.ones((1, 4, 1)), np.ones(1), 0.5, actions, volume)
+    actions = tabular.action_grid(4)
+    mdp = tabular.make_mdp(np.ones((1, 4, 1)), np.ones(1), 0.5, actions)
     policy = policies.make_policy(np.zeros((1, 1)), np.eye(1), 0.25 * np.eye(1))
     expert = tabular.occupancy(mdp, np.log(np.full((1, 4), 0.25)))
     assert events.exact_probability("xi", mdp, policy, expert, np.array([1.0]))[0] == 1.0
@@ -107,8 +107,8 @@ def test_the_exact_sum_is_the_same_in_any_blocks(monkeypatch):
 
 
 def test_sampled_noise_is_that_of_the_states_own_policy():
-    actions, volume = tabular.action_grid(101)
-    mdp = tabular.make_mdp(np.full((2, 101, 2), 0.5), np.array([0.5, 0.5]), 0.5, actions, volume)
+    actions = tabular.action_grid(101)
+    mdp = tabular.make_mdp(np.full((2, 101, 2), 0.5), np.array([0.5, 0.5]), 0.5, actions)
     means = np.array([[0.6], [-0.6]])
     policy = policies.policy_with_means(means, np.eye(2), 0.01 * np.eye(1))
     expert = tabular.occupancy(mdp, policies.log_grid_policy(policy, actions))

@@ -193,6 +193,32 @@ def test_a_perfect_imitators_probabilities_are_those_of_its_own_gaussian():
     assert row["probability_bound"] == pytest.approx(row["probability_xi"], abs=1e-12)
 
 
+def test_a_perfect_imitators_gradient_is_measured(monkeypatch):
+    task = limits.make_task(0, states=2, grid=401)
+    args = (np.array([0.1]), np.array([1.0]))
+    (none,) = findings_events.perfect_imitator(task, *args)
+    assert none["exact_gradient_norm"] < 1e-12
+    # With another expert in its place the same column is that expert's gradient.
+    expert = limits.expert_occupancy(task, 0.1)
+    monkeypatch.setattr(findings_events, "occupancy", lambda *_: expert)
+    (other,) = findings_events.perfect_imitator(task, *args)
+    assert other["exact_gradient_norm"] == pytest.approx(limits.measure(task, 0.1, expert).exact, rel=1e-12)
+    assert other["exact_gradient_norm"] > 0.01
+
+
+def test_both_events_under_a_full_covariance_by_loops():
+    task = limits.make_task(0, states=2, grid=21, dimensions=2)
+    shape, sigma, c = np.array([[1.0, 0.3], [0.3, 0.25]]), 0.4, 2.0
+    (row,) = findings_events.full_covariance_events(task, 0.15, shape, np.array([sigma]), np.array([c]))
+    expert, covariance = np.exp(limits.expert_occupancy(task, 0.15).log_pair), sigma**2 * shape
+    gaps = task.mdp.actions[None] - task.policy_means[:, None]
+    lengths = np.linalg.norm(gaps, axis=-1)
+    assert row["xi"] == pytest.approx(expert[lengths >= c * np.linalg.norm(covariance, 2)].sum(), rel=1e-9)
+    solved = np.linalg.norm(gaps @ np.linalg.inv(covariance), axis=-1)
+    assert row["bound"] == pytest.approx(expert[solved >= c].sum(), rel=1e-9)
+    assert row["bound"] > row["xi"] + 0.1
+
+
 def test_remark_1s_columns_are_the_measurements_they_name(task):
     (row,) = findings_limits.remark1_fixed_sigma(task, 0.2, np.array([0.1]))
     expert = limits.expert_occupancy(task, 0.1)

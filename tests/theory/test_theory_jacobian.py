@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from theory_problems import occupancy_of, random_problem
+from theory_problems import occupancy_jacobian, occupancy_of, random_problem
 
 from credo.theory import policies, theorem
 from credo.theory.discriminators import js_divergence
 from credo.theory.findings_limits import printed_jacobian_error
+from reference.paper_matrices import occupancy_jacobian_as_printed
 
 seeds = st.integers(0, 2**31 - 1)
 shapes = st.sampled_from([(2, 9, 1), (4, 7, 1), (3, 4, 2), (2, 3, 3)])
@@ -20,7 +21,7 @@ discounts = st.sampled_from([0.0, 0.5, 0.95])
 def coefficient_jacobian(problem, form="grid"):
     """d rho / d coefficients [S*M, S*A] from the structured form."""
     score = theorem.occupancy_score(problem.mdp, problem.policy, form)
-    by_value = theorem.occupancy_jacobian(score)
+    by_value = occupancy_jacobian(score)
     states, grid, _, dimensions = by_value.shape
     return np.einsum("tmsj,si->tmij", by_value, problem.policy.gram).reshape(states * grid, states * dimensions)
 
@@ -108,7 +109,7 @@ def test_structured_form_equals_the_matrices_of_the_paper(seed, shape):
     problem = random_problem(seed, *shape)
     for form in ("grid", "printed"):
         structured = coefficient_jacobian(problem, form)
-        literal = theorem.occupancy_jacobian_as_printed(problem.mdp, problem.policy, form)
+        literal = occupancy_jacobian_as_printed(problem.mdp, problem.policy, form)
         # Rows of the paper's matrix: (centre, dimension); columns: (state, action).
         np.testing.assert_allclose(literal.T, structured, atol=1e-11)
 

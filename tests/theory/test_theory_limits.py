@@ -149,6 +149,8 @@ def test_the_standard_error_of_a_slope_by_hand():
     slope, error = limits.fit_line(np.arange(4.0), np.array([0.0, 1.0, 1.0, 2.0]))
     assert slope == pytest.approx(0.6, rel=1e-12)
     assert error == pytest.approx(np.sqrt(0.2 / 2 / 5), rel=1e-12)
+    with pytest.raises(CredoError, match="4 points with one and the same x"):
+        limits.fit_line(np.full(4, 0.1), np.arange(4.0))
     with pytest.raises(CredoError, match="more points are needed"):
         limits.fit_line(np.arange(2.0), np.arange(2.0))
 

@@ -78,9 +78,11 @@ def test_a_recorded_run_beside_the_theory(tmp_path):
 def test_other_rewards_change_the_prediction(tmp_path):
     folder = write_run(tmp_path / "run", reward="cr")
     assert recorded.compare_run(folder)[0]["predicted_direct_slope_max"] == pytest.approx(4.0, rel=1e-9)
-    given = recorded.compare_run(folder, reward="r4", discount=0.5)[0]
-    assert given["predicted_direct_slope_max"] == pytest.approx(4.0 * 0.25 * 0.75, rel=1e-9)
-    assert given["horizon"] == 2.0
+    told = {"reward": "r4", "learner": {"discount": 0.5}}
+    (folder / "config.json").write_text(json.dumps(told))
+    row = recorded.compare_run(folder)[0]
+    assert row["predicted_direct_slope_max"] == pytest.approx(4.0 * 0.25 * 0.75, rel=1e-9)
+    assert row["horizon"] == 2.0
 
 
 def test_the_prediction_is_in_the_units_that_the_critic_learns_in(tmp_path):
@@ -101,15 +103,30 @@ def test_the_discount_is_that_of_the_runs_own_learner(tmp_path):
     told = {"learner": "td3", "reward": "plr", "ddpg": {"discount": 0.5}, "td3": {"discount": 0.9}}
     (folder / "config.json").write_text(json.dumps({"config": told}))
     assert recorded.compare_run(folder)[0]["horizon"] == pytest.approx(10.0)
+    told["td3"]["discount"] = 1.0
+    (folder / "config.json").write_text(json.dumps({"config": told}))
     with pytest.raises(CredoError, match=r"a discount of 1\.0 is not possible"):
-        recorded.compare_run(folder, discount=1.0)
+        recorded.compare_run(folder)
+
+
+def test_whole_numbers_count_and_truths_do_not(tmp_path):
+    folder = write_run(tmp_path / "run")
+    told = {"reward": "plr", "learner": "td3", "td3": {"discount": 0}, "discriminator": {"reward_factor": 2}}
+    (folder / "config.json").write_text(json.dumps({"config": told}))
+    assert recorded.recorded_settings(folder) == ("plr", 0, 2)
+    row = recorded.compare_run(folder)[0]
+    assert (row["horizon"], row["predicted_direct_slope_max"]) == (1.0, pytest.approx(2.0, rel=1e-9))
+    told["td3"]["discount"] = told["discriminator"]["reward_factor"] = True
+    (folder / "config.json").write_text(json.dumps({"config": told}))
+    assert recorded.recorded_settings(folder) == ("plr", None, None)
 
 
 def test_rounds_beyond_the_horizon_are_those_of_a_larger_ratio(tmp_path):
     folder = write_run(tmp_path / "run")
-    # The ratio is 1 + n/10 in round n of 40: past 1/(1 - 0.55) = 2.22 from round 13 on.
-    assert recorded.compare_run(folder, discount=0.55)[0]["share_of_rounds_beyond_horizon"] == pytest.approx(27 / 40)
     assert recorded.compare_run(folder)[0]["share_of_rounds_beyond_horizon"] == 0.0
+    # The ratio is 1 + n/10 in round n of 40: past 1/(1 - 0.55) = 2.22 from round 13 on.
+    (folder / "config.json").write_text(json.dumps({"reward": "plr", "learner": {"discount": 0.55}}))
+    assert recorded.compare_run(folder)[0]["share_of_rounds_beyond_horizon"] == pytest.approx(27 / 40)
 
 
 def test_the_literal_reward_has_the_slope_of_plr(tmp_path):
@@ -126,17 +143,32 @@ def test_a_sure_discriminator_gives_a_finite_prediction():
     np.testing.assert_allclose(found, [4e12, 4e-12], rtol=1e-3)
 
 
-def test_an_infinite_gradient_is_no_peak(tmp_path):
-    folder = write_run(tmp_path / "run", parts=1)
-    path = folder / "metrics" / "part-000000.parquet"
+def with_gradients(folder, given):
+    """A run in one part whose seed 0 has these gradients (step: value)."""
+    path = write_run(folder, parts=1) / "metrics" / "part-000000.parquet"
     table = parquet.read_table(path)
     values = table["actor_gradient_norm"].to_numpy().copy()
-    values[np.flatnonzero((table["seed"].to_numpy() == 0) & (table["step"].to_numpy() == 5000))] = np.inf
+    for step, value in given.items():
+        values[(table["seed"].to_numpy() == 0) & (table["step"].to_numpy() == step)] = value
     index = table.column_names.index("actor_gradient_norm")
     parquet.write_table(table.set_column(index, "actor_gradient_norm", pa.array(values)), path)
-    row = recorded.compare_run(folder)[0]
+    return folder
+
+
+def test_a_gradient_past_every_number_is_no_peak_and_is_told(tmp_path):
+    # Before learning starts there is no gradient: that NaN is no explosion.
+    given = {1000: np.nan, 2000: np.nan, 5000: np.inf, 6000: np.nan}
+    row, other = recorded.compare_run(with_gradients(tmp_path / "run", given))
     assert row["peak_gradient"] == pytest.approx(4.9)
     assert row["peak_step"] == 40_000
+    assert (row["first_non_finite_step"], row["non_finite_rounds"]) == (5000, 2)
+    assert (other["first_non_finite_step"], other["non_finite_rounds"]) == (None, 0)
+    every = dict.fromkeys(range(1000, 1000 * (ROUNDS + 1), 1000), np.inf)
+    row = recorded.compare_run(with_gradients(tmp_path / "all", every))[0]
+    assert (row["first_non_finite_step"], row["non_finite_rounds"]) == (1000, ROUNDS)
+    assert "peak_gradient" not in row
+    bare = recorded.compare_run(write_run(tmp_path / "bare", missing={"actor_gradient_norm", "actor_gradient_max"}))[0]
+    assert (bare["first_non_finite_step"], bare["non_finite_rounds"]) == (None, None)
 
 
 def test_missing_columns_are_tolerated(tmp_path):
@@ -171,7 +203,12 @@ def test_not_numbers_in_a_run_are_tolerated(tmp_path):
 
 
 def test_folders_that_are_no_runs(tmp_path):
-    with pytest.raises(CredoError, match=r"has no metrics/\*\.parquet"):
+    with pytest.raises(CredoError, match=r"runs: .*absent does not exist; the folder of a run is needed"):
+        recorded.compare_run(tmp_path / "absent")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CredoError, match=r"runs: .*file is not a folder"):
+        recorded.compare_run(tmp_path / "file")
+    with pytest.raises(CredoError, match=r"runs: .* has no metrics/\*\.parquet"):
         recorded.compare_run(tmp_path)
     (tmp_path / "metrics").mkdir()
     (tmp_path / "metrics" / "part-000000.parquet").write_bytes(b"not parquet")
@@ -193,5 +230,5 @@ def test_what_is_no_regular_file_is_refused_and_not_waited_for(tmp_path):
 @pytest.mark.parametrize("reward", ["fairl", "environment"])
 def test_a_reward_without_a_known_slope_is_named_with_its_run(tmp_path, reward):
     folder = write_run(tmp_path / "run", reward=reward)
-    with pytest.raises(CredoError, match=f"run: {folder}: no slope is known of reward '{reward}'; one of plr"):
+    with pytest.raises(CredoError, match=f"runs: {folder}: no slope is known of reward '{reward}'; one of plr"):
         recorded.compare_run(folder)

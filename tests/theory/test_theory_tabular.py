@@ -4,10 +4,11 @@ import tracemalloc
 import numpy as np
 import pytest
 from scipy import sparse
-from theory_problems import random_problem
+from theory_problems import random_problem, random_sparse_mdp
 
 from credo.theory import policies, tabular, theorem
 from credo.types import CredoError
+from reference.paper_matrices import expanded_policy_matrix, marginalisation_matrix
 
 
 def test_occupancy_is_the_discounted_sum_of_state_distributions():
@@ -27,7 +28,7 @@ def test_a_chain_by_hand():
     # State 0 moves to state 1 for good: d = (1 - g, g).
     transition = np.zeros((2, 3, 2))
     transition[:, :, 1] = 1.0
-    mdp = tabular.make_mdp(transition, np.array([1.0, 0.0]), 0.25, tabular.action_grid(3)[0])
+    mdp = tabular.make_mdp(transition, np.array([1.0, 0.0]), 0.25, tabular.action_grid(3))
     found = tabular.state_occupancy(mdp, np.full((2, 3), 1 / 3))
     np.testing.assert_allclose(found, [0.75, 0.25], rtol=1e-14)
 
@@ -47,8 +48,8 @@ def test_paper_matrices_of_equations_1_and_2():
     policy = np.exp(policies.log_grid_policy(problem.policy, problem.mdp.actions))
     rho = np.exp(tabular.occupancy(problem.mdp, np.log(policy)).log_pair)
     state = tabular.state_occupancy(problem.mdp, policy)
-    marginal = tabular.marginalisation_matrix(4, 7)
-    expanded = tabular.expanded_policy_matrix(policy)
+    marginal = marginalisation_matrix(4, 7)
+    expanded = expanded_policy_matrix(policy)
     assert marginal.shape == expanded.shape == (4, 28)
     np.testing.assert_allclose(marginal @ rho.ravel(), state, rtol=1e-12)
     np.testing.assert_allclose(expanded.T @ state, rho.ravel(), rtol=1e-12)
@@ -58,10 +59,8 @@ def test_paper_matrices_of_equations_1_and_2():
 
 def test_sparse_and_dense_transitions_agree():
     generator = np.random.default_rng(0)
-    thin = tabular.random_sparse_mdp(generator, 6, 9, successors=3)
-    thick = tabular.make_mdp(
-        thin.transition.toarray().reshape(6, 9, 6), thin.start, thin.discount, thin.actions, thin.cell_volume
-    )
+    thin = random_sparse_mdp(generator, 6, 9, successors=3)
+    thick = tabular.make_mdp(thin.transition.toarray().reshape(6, 9, 6), thin.start, thin.discount, thin.actions)
     weights, values = generator.normal(size=(6, 9)), generator.normal(size=6)
     np.testing.assert_allclose(tabular.weighted_next(thin, weights), tabular.weighted_next(thick, weights), atol=1e-13)
     np.testing.assert_allclose(tabular.expected_next(thin, values), tabular.expected_next(thick, values), atol=1e-13)
@@ -77,14 +76,13 @@ def test_smooth_transition_derivative_against_central_differences():
         moved = step * np.eye(2)[axis]
         high, low = (tabular.transition_at(smooth, actions + sign * moved)[0] for sign in (1, -1))
         np.testing.assert_allclose(derivative[..., axis], (high - low) / (2 * step), atol=1e-8)
-    table = tabular.discretise(smooth, actions, 1.0)
+    table = tabular.discretise(smooth, actions)
     np.testing.assert_allclose(table.transition[np.arange(4), np.arange(4)], probability, rtol=1e-13)
 
 
 def test_grid_points_are_midpoints_and_cells_fill_the_box():
-    actions, volume = tabular.action_grid(4, 2)
+    actions = tabular.action_grid(4, 2)
     assert actions.shape == (16, 2)
-    assert volume * 16 == pytest.approx(4.0)
     assert sorted(set(np.round(actions[:, 0], 12))) == [-0.75, -0.25, 0.25, 0.75]
 
 
@@ -92,14 +90,6 @@ def test_grid_points_are_midpoints_and_cells_fill_the_box():
 def test_grids_that_are_none_are_refused(wrong):
     with pytest.raises(CredoError, match="needs at least 2 points"):
         tabular.action_grid(*wrong)
-
-
-@pytest.mark.parametrize("successors", [0, 4])
-def test_a_sparse_problem_has_from_one_to_all_states_as_successors(successors):
-    with pytest.raises(CredoError, match=f"successors is {successors}"):
-        tabular.random_sparse_mdp(np.random.default_rng(0), 3, 5, successors)
-    every = tabular.random_sparse_mdp(np.random.default_rng(0), 3, 5, 3)
-    assert every.transition.nnz == 3 * 5 * 3
 
 
 def test_kernel_by_hand():
@@ -113,8 +103,38 @@ def test_means_that_no_coefficients_give_are_refused():
         policies.policy_with_means(np.array([[0.0], [1.0]]), np.ones((2, 2)), np.eye(1))
 
 
+def test_means_that_the_coefficients_miss_are_refused():
+    # Two states 1e-6 apart: the Gram matrix can still be solved, and far from well.
+    gram = policies.gaussian_gram(np.array([[0.0], [1e-6], [1.0]]), 0.7)
+    means = np.array([[0.3], [-0.3], [0.1]])
+    with pytest.raises(CredoError, match=r"gram is near-singular: .* off by .* more than 1e-09; use fewer states"):
+        policies.policy_with_means(means, gram, np.eye(1))
+    near = policies.policy_with_means(means, policies.gaussian_gram(np.array([[0.0], [0.5], [1.0]]), 0.7), np.eye(1))
+    np.testing.assert_allclose(near.means, means, atol=1e-12)
+
+
+@pytest.mark.parametrize("bandwidth", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_kernel_needs_a_positive_bandwidth(bandwidth):
+    with pytest.raises(CredoError, match=f"bandwidth is {bandwidth}; it must be positive and finite"):
+        policies.gaussian_gram(np.zeros((2, 1)), bandwidth)
+
+
+def test_numbers_that_are_none_are_named():
+    bad = np.array([[0.1], [np.nan]])
+    with pytest.raises(CredoError, match="coordinates has an entry that is not finite"):
+        policies.gaussian_gram(bad, 1.0)
+    with pytest.raises(CredoError, match="coefficients has an entry that is not finite"):
+        policies.make_policy(bad, np.eye(2), np.eye(1))
+    with pytest.raises(CredoError, match="gram has an entry that is not finite"):
+        policies.make_policy(np.zeros((2, 1)), np.full((2, 2), np.inf), np.eye(1))
+    with pytest.raises(CredoError, match="means has an entry that is not finite"):
+        policies.policy_with_means(bad, np.eye(2), np.eye(1))
+    with pytest.raises(CredoError, match="gram has an entry that is not finite"):
+        policies.policy_with_means(np.zeros((2, 1)), np.full((2, 2), np.nan), np.eye(1))
+
+
 def _good():
-    return np.full((2, 3, 2), 0.5), np.array([0.5, 0.5]), 0.9, tabular.action_grid(3)[0]
+    return np.full((2, 3, 2), 0.5), np.array([0.5, 0.5]), 0.9, tabular.action_grid(3)
 
 
 def _bad_row(t, s, g, a):
@@ -140,8 +160,7 @@ def _negative(t, s, g, a):
         (lambda t, s, g, a: (np.full_like(t, np.nan), s, g, a), "transition has an entry"),
         (lambda t, s, g, a: (sparse.csr_matrix(t.reshape(6, 2) * 0.9), s, g, a), "sums to 0.9"),
         (lambda *parts: (sparse.csr_matrix(_negative(*parts)[0].reshape(6, 2)), *parts[1:]), r"smallest -0\.2"),
-        (lambda t, s, g, a: (t, s, g, a, 0.0), r"cell_volume is 0\.0"),
-        (lambda t, s, g, a: (t, s, g, a, float("inf")), "cell_volume is inf"),
+        (lambda t, s, g, a: (t, s, g, np.full_like(a, np.nan)), "actions has an entry that is not finite"),
     ],
 )
 def test_bad_mdps_are_named_in_one_line(change, message):
@@ -173,7 +192,7 @@ def test_asymmetric_covariance_and_indefinite_kernel_are_refused():
 
 def test_two_hundred_states_and_a_thousand_actions_fit_in_bounded_memory_and_time():
     # The (S*M) by (S*M) inverse would hold 3.2e11 bytes; S*M floats are 1.6e6.
-    mdp = tabular.random_sparse_mdp(np.random.default_rng(0), 200, 1000)
+    mdp = random_sparse_mdp(np.random.default_rng(0), 200, 1000)
     generator = np.random.default_rng(1)
     gram = policies.gaussian_gram(generator.normal(size=(200, 3)), 0.5)
     policy = policies.make_policy(0.1 * generator.normal(size=(200, 1)), gram, np.eye(1) * 0.01)

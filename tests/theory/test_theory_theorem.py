@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from theory_problems import random_problem
+from theory_problems import occupancy_jacobian, random_problem
 
-from credo.theory import policies, tabular, theorem
+from credo.theory import limits, policies, tabular, theorem
 from credo.theory.discriminators import logit_shift
 from credo.theory.tabular import Occupancy
 from credo.types import CredoError
@@ -14,7 +14,7 @@ seeds = st.integers(0, 2**31 - 1)
 
 def parts(problem, form="printed"):
     score = theorem.occupancy_score(problem.mdp, problem.policy, form)
-    jacobian = theorem.occupancy_jacobian(score)
+    jacobian = occupancy_jacobian(score)
     return score, jacobian, np.exp(score.occupancy.log_pair), np.exp(problem.expert.log_pair)
 
 
@@ -137,12 +137,12 @@ def test_the_bound_over_experts_is_half_the_root_mean_square_of_the_score():
 def test_the_score_of_a_rarely_visited_state_is_not_lost():
     # State 1 is entered from state 0 with probability 1e-6 (1 + a)/2 and never left: d(1) is proportional to
     # E[1 + a] nearly, so that d log d(1)/dh(0) is E[(1 + a) score]/E[1 + a] however rare it is; state 2 is unreachable.
-    actions, volume = tabular.action_grid(9)
+    actions = tabular.action_grid(9)
     transition = np.zeros((3, 9, 3))
     transition[0, :, 1] = 1e-6 * (1 + actions[:, 0]) / 2
     transition[0, :, 0] = 1 - transition[0, :, 1]
     transition[1:, :, 1] = 1.0
-    mdp = tabular.make_mdp(transition, np.array([1.0, 0.0, 0.0]), 0.5, actions, volume)
+    mdp = tabular.make_mdp(transition, np.array([1.0, 0.0, 0.0]), 0.5, actions)
     policy = policies.policy_with_means(np.array([[0.1], [0.0], [0.0]]), np.eye(3), 0.09 * np.eye(1))
     score = theorem.occupancy_score(mdp, policy)
     probability = np.exp(policies.log_grid_policy(policy, actions))[0]
@@ -178,6 +178,63 @@ def test_an_expert_pair_of_occupancy_zero_is_refused():
     norms = theorem.theorem1_log_norms(score, expert, problem.policy.gram)
     assert norms[1, 2] == np.inf
     assert np.sum(norms == np.inf) == 1
+
+
+@pytest.mark.parametrize("shift", [0.0, np.log(1.5 / 1.3), np.log(0.2)])
+def test_weights_where_one_occupancy_is_zero_are_their_limits(shift):
+    ends = np.array([-np.inf, np.inf])
+    np.testing.assert_allclose(theorem.corollary1_weight(ends, shift), [0.0, -1.0], atol=1e-12)
+    assert theorem.corollary1_log_weight(ends, shift)[0] == -np.inf
+    np.testing.assert_array_equal(theorem.theorem1_log_weight(ends), ends)
+    assert theorem.theorem1_weight(np.array(-np.inf)) == 0.0
+    log_u = np.array([-50.0, -1.0, 0.5, 30.0])
+    u = np.exp(log_u)
+    np.testing.assert_allclose(theorem.theorem1_weight(log_u), u / 2 * np.log(2 * u / (1 + u)), rtol=1e-10)
+
+
+def unreachable_problem(policy_states, expert_states):
+    """Two states that stay as they start, each occupied as the start distributions [2] say; the policy's score."""
+    actions, transition = tabular.action_grid(9), np.zeros((2, 9, 2))
+    transition[0, :, 0] = transition[1, :, 1] = 1.0
+    policy = policies.policy_with_means(np.array([[0.1], [-0.2]]), np.eye(2), 0.09 * np.eye(1))
+    expert = policies.policy_with_means(np.array([[0.2], [0.0]]), np.eye(2), 0.16 * np.eye(1))
+    mine, its = (
+        tabular.make_mdp(transition, np.array(start), 0.5, actions) for start in (policy_states, expert_states)
+    )
+    score = theorem.occupancy_score(mine, policy)
+    return score, tabular.occupancy(its, policies.log_grid_policy(expert, actions))
+
+
+def test_a_state_that_the_policy_never_visits_gives_nothing():
+    score, expert = unreachable_problem([1.0, 0.0], [0.5, 0.5])
+    for norms in (theorem.theorem1_log_norms, theorem.corollary1_log_norms):
+        found = norms(score, expert, np.eye(2))
+        assert np.all(found[1] == -np.inf)
+        assert np.isfinite(limits.log_expert_mean(found, expert))
+    np.testing.assert_array_equal(theorem.theorem1_estimator(score, expert, 1, 3), 0.0)
+    np.testing.assert_array_equal(theorem.corollary1_estimator(score, expert, 1, 3), 0.0)
+    exact = theorem.exact_gradient(score, expert)
+    # What is left is state 0 alone: the divergence's gradient there, by definition.
+    rho, log_expert = np.exp(score.occupancy.log_pair[0]), expert.log_pair[0]
+    expected = 0.5 * np.sum(rho * np.log(2 * rho / (rho + np.exp(log_expert))) * score.action[0, :, 0])
+    np.testing.assert_allclose(exact[:, 0], [expected, 0.0], atol=1e-12)
+    assert abs(expected) > 0.01
+
+
+def test_a_state_that_the_expert_never_visits_counts_in_no_mean_over_it():
+    score, expert = unreachable_problem([0.5, 0.5], [1.0, 0.0])
+    norms = theorem.theorem1_log_norms(score, expert, np.eye(2))
+    assert np.all(norms[1] == np.inf)
+    found = limits.log_expert_mean(norms, expert)
+    assert found == pytest.approx(np.log(np.exp(expert.log_pair[0]) @ np.exp(norms[0])), rel=1e-12)
+    assert np.isfinite(theorem.corollary1_log_norms(score, expert, np.eye(2))[1]).all()
+    assert np.isfinite(theorem.exact_gradient(score, expert)).all()
+
+
+def test_a_pair_that_neither_visits_is_infinite_whatever_its_norm():
+    score, expert = unreachable_problem([1.0, 0.0], [1.0, 0.0])
+    score.action[1] = 0.0
+    assert np.all(theorem.theorem1_log_norms(score, expert, np.eye(2))[1] == np.inf)
 
 
 def test_errors_outside_equation_13_are_refused():

@@ -12,6 +12,7 @@ def point(quantity, sigma, log_value, parameter, regime="exceedance"):
 
 
 ALMOST_SURE, RARE = -0.01, -5.0
+NEARLY_NONE = {"largest_estimator_norm": 1e-12, "probability_gaussian": 0.5, "probability_bound": 0.5}
 
 
 def limits_table(estimator, level, small_bound=ALMOST_SURE, small_large=RARE):
@@ -28,16 +29,17 @@ def limits_table(estimator, level, small_bound=ALMOST_SURE, small_large=RARE):
     ("bound", "large", "word"), [(ALMOST_SURE, RARE, "no"), (ALMOST_SURE, ALMOST_SURE, "yes"), (RARE, RARE, "yes")]
 )
 def test_theorem_1_and_its_corollary_are_refuted_by_a_likely_bound_and_a_rare_estimator(bound, large, word):
-    perfect = [{"largest_estimator_norm": 3e-11, "probability_gaussian": 0.75}]
+    perfect = [{"largest_estimator_norm": 3e-11, "probability_gaussian": 0.75, "probability_bound": 0.625}]
     tables = {
         "limits": limits_table("theorem 1", 100.0, bound, large),
         "exponents": [],
-        "perfect_imitator": [*perfect, {"largest_estimator_norm": 1e-12, "probability_gaussian": 0.5}],
+        "perfect_imitator": [*perfect, NEARLY_NONE],
     }
     found = verdicts.theorem1(tables)
     assert found.agrees == word
     assert "At σ = 0.01 " in found.measured
-    assert "largest norm is 3e-11 (round-off) and the probability up to 0.7500" in found.measured
+    assert "largest norm is 3e-11 (round-off) and the probability up to 0.625 on the grid" in found.measured
+    assert "up to 0.7500 by the Gaussian's closed form" in found.measured
     tables["limits"] = limits_table("corollary 1", 10.0, bound, large)
     tables["relation"] = [{"largest_relative_gap": 1e-16}, {"largest_relative_gap": 2e-15}]
     found = verdicts.corollary1(tables)
@@ -58,7 +60,7 @@ def test_fits_are_told_with_their_errors():
     tables = {
         "limits": limits_table("theorem 1", 100.0),
         "exponents": rows,
-        "perfect_imitator": [{"largest_estimator_norm": 0.0, "probability_gaussian": 1.0}],
+        "perfect_imitator": [NEARLY_NONE],
     }
     told = verdicts.theorem1(tables).measured
     assert "Mean norm over expert samples σ^(-1.50 ± 0.25)" in told
@@ -87,11 +89,17 @@ def event_rows(bound):
     ]
 
 
-@pytest.mark.parametrize(("bound", "word"), [(0.5, "in part"), (0.9, "in part"), (0.4, "no")])
-def test_equation_12_must_hold_at_every_point(bound, word):
-    found = verdicts.events({"events": event_rows(bound)})
+@pytest.mark.parametrize(
+    ("bound", "full", "word"), [(0.5, 0.7, "in part"), (0.9, 0.7, "in part"), (0.4, 0.7, "no"), (0.9, 0.2, "no")]
+)
+def test_equation_12_must_hold_at_every_point_of_either_covariance(bound, full, word):
+    tables = {"events": event_rows(bound)}
+    tables["events_full_covariance"] = [{"sigma": 0.1, "c": c, "xi": 0.3, "bound": b} for c, b in ((1, full), (2, 0.3))]
+    found = verdicts.events(tables)
     assert found.agrees == word
-    assert ("holds at all" if word == "in part" else "fails at some of") + " 2 grid points" in found.measured
+    assert ("holds at all" if word == "in part" else "fails at some of") + " 4 points (C, Σ): 2 of Σ" in found.measured
+    if full == 0.7:
+        assert "and 2 of a full covariance in two dimensions, where they differ at 1, by up to 0.40." in found.measured
     assert "in 100% of cases" in found.measured
 
 
@@ -102,7 +110,7 @@ def test_remark_2_falls_with_theorem_1_where_noise_changes_no_probability():
     tables = {
         "limits": limits_table("theorem 1", 100.0),
         "exponents": [],
-        "perfect_imitator": [{"largest_estimator_norm": 0.0, "probability_gaussian": 1.0}],
+        "perfect_imitator": [NEARLY_NONE],
         "events": event_rows(0.5),
         "noise": noise,
     }
@@ -130,17 +138,22 @@ def test_proposition_1_is_judged_by_the_signs_of_both_logits(largest, smallest, 
     assert verdicts.proposition1({"proposition1": rows}).agrees == word
 
 
-@pytest.mark.parametrize(("difference", "word"), [(1e-5, "in part"), (0.0, "no")])
+@pytest.mark.parametrize(("difference", "word"), [(1e-5, "in part"), (0.0, "no"), (-1e-5, "no")])
 def test_proposition_2_is_judged_at_c_5(difference, word):
+    # The formula's difference decides nothing: it is positive whatever alpha and beta are.
     outliers = [
-        {"c": c, "alpha": 0.9, "beta": 0.9 + d, "difference": d} for c, d in ((1.0, 0.5), (5.0, difference), (9.0, 0.5))
+        {"c": c, "alpha": 0.9, "beta": 0.9 + d, "difference": 1.0}
+        for c, d in ((1.0, 0.5), (5.0, difference), (9.0, 0.5))
     ]
     mass = [{"c": c, "between": b, "past_alpha": 0.25} for c, b in ((2.0, 0.7), (5.0, 0.002), (8.0, 0.001))]
-    slopes = [{"reward": name, "slope": s} for name, s in (("plr", 0.001), ("plr", 0.9), ("cr", 1.0))]
+    slopes = [
+        {"reward": name, "slope": s, "logit": x}
+        for name, s, x in (("plr", 0.001, -7.0), ("plr", 0.9, 3.0), ("cr", 1, 9))
+    ]
     found = verdicts.proposition2({"outliers": outliers, "outlier_mass": mass, "rewards": slopes})
     assert found.agrees == word
     assert "at most 0.002 for c ≥ 5, where up to 0.25" in found.measured
-    assert "(0.001 to 0.90000 at" in found.measured
+    assert "(0.001 to 0.90000 at logits -7 to 3)" in found.measured
 
 
 @pytest.mark.parametrize(("ratio", "word"), [(-0.9, "in part"), (-1.1, "no")])
@@ -170,6 +183,16 @@ def test_property_e2_needs_every_smallest_ratio_above_its_bound(ratio, word):
     assert "10^2.00 before and 10^1.00 after" in found.measured
     assert "goes 0 → 12 over rounds" in found.measured
     assert "5 without, 40 with the filter" in found.measured
+
+
+def test_nothing_is_corrected_where_the_numbers_agree(monkeypatch):
+    names = ("theorem1", "corollary1", "remark1", "events", "remark2", "proposition1", "proposition2", "property_e2")
+    for index, name in enumerate(names):
+        given = verdicts.Verdict(name, "", "", ("yes", "no", "in part")[index % 3], "another statement")
+        monkeypatch.setattr(verdicts, name, lambda tables, given=given: given)
+    found = [v.correct for v in verdicts.all_verdicts({})]
+    assert found[:3] == ["As claimed, by these numbers.", "another statement", "another statement"]
+    assert found.count("As claimed, by these numbers.") == 3
 
 
 def test_a_row_is_found_by_all_its_values():

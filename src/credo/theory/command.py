@@ -6,29 +6,35 @@ import csv
 import io
 import json
 import platform
-import sys
+import shlex
 import time
 import zlib
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from credo.files import write_atomically
+from credo.files import as_path
+from credo.machine import available_memory
+from credo.theory.folder import RECORD, earlier_files, make_folders, write_findings
 from credo.types import CredoError
+
+if TYPE_CHECKING:
+    from credo.theory.measure import Sizes
 
 TITLE = "Exploding gradients in adversarial imitation: the theory, computed exactly"
 VERSIONED = ("credo-imitation", "numpy", "scipy", "altair", "vl-convert-python", "pyarrow")
+MEMORY_SHARE = 0.9
 
 
 _POSSIBLE = {
     "seed": (0, 2**31 - 1),
-    "states": (2, 200),
+    # Of more states the Gram matrix is near-singular on some seeds, and its coefficients no longer give the means.
+    "states": (2, 20),
     "grid": (1001, 10_000_001),
     "samples": (100, 10_000_000),
     "training_steps": (10, 1_000_000),
 }
-_WRITTEN = ("findings.md", "findings.html", "findings.json", "data", "figures")
 
 
 @dataclass(frozen=True)
@@ -36,11 +42,12 @@ class TheoryOptions:
     """Compute the paper's theory exactly on finite MDPs and write figures, tables and a page of findings."""
 
     out: Path = Path("theory")
-    """Folder to write to: findings.md, findings.html, findings.json, data/*.csv, figures/*.png."""
+    """Folder to write to, empty, new, or of an earlier ``credo theory``, whose files are then replaced: findings.md,
+    findings.html, findings.json, data/*.csv, figures/*.png."""
     seed: int = 0
     """Seed of the random MDPs, samples and discriminators."""
     states: int = 5
-    """States of the random MDPs."""
+    """States of the random MDPs, 2 to 20."""
     grid: int = 100_001
     """Grid points of the action in the limits Sigma -> 0; the smallest standard deviation is four spacings."""
     samples: int = 20_000
@@ -48,12 +55,13 @@ class TheoryOptions:
     training_steps: int = 3_000
     """Training steps of the small discriminators whose e1 and e2 are estimated."""
     quick: bool = False
-    """Coarse grids and short training: a check that everything works, in seconds; its numbers are rough."""
+    """Coarse grids and short training, at most 4,001 grid points, 500 samples and 30 training steps: a check that
+    everything works, in seconds; its numbers are rough."""
     runs: tuple[Path, ...] = field(default_factory=tuple)
     """Run folders whose recorded metrics are set beside the theory."""
 
 
-def _sizes(options: TheoryOptions) -> Any:
+def _sizes(options: TheoryOptions) -> Sizes:
     from credo.theory.measure import Sizes
 
     for name, (smallest, largest) in _POSSIBLE.items():
@@ -67,15 +75,51 @@ def _sizes(options: TheoryOptions) -> Any:
     return Sizes(options.seed, options.states, options.grid, 2001, 14, options.samples, options.training_steps, 5, 151)
 
 
-def _command() -> str:
-    """The command line; of folders only their names, since where they lay is of no use to anyone who repeats it."""
-    words = sys.argv[1:]
-    return " ".join(["credo theory", *map(_told, words[1:] if words[:1] == ["theory"] else words)])
+def bytes_needed(sizes: Sizes) -> int:
+    """About the most memory that the measurements hold at once, a little more than was seen."""
+    squared, states = sizes.states**2, sizes.states
+    # While transitions are made their softmax holds four arrays of them; later there is one, and norms by the pair.
+    return 8 * (sizes.fine_grid * max(4 * squared, squared + 20 * states) + 8 * sizes.samples)
 
 
-def _told(word: str) -> str:
-    option, equals, value = word.rpartition("=")
-    return f"{option}{equals}{Path(value).name}" if Path(value).is_absolute() else word
+def _check_memory(sizes: Sizes) -> None:
+    needed, available = bytes_needed(sizes), available_memory()
+    if needed > MEMORY_SHARE * available:
+        raise CredoError(
+            f"grid: {sizes.states} states on {sizes.fine_grid:,} grid points and {sizes.samples:,} samples need "
+            f"{needed / 2**30:.1f} GiB, {available / 2**30:.1f} GiB are free; lower --grid, --states or --samples"
+        )
+
+
+def _told(value: Any) -> str:
+    """A value as it is told; of a folder that was given from the root on only its name, since where it lay is of no use
+    to anyone who repeats the command."""
+    return value.name if isinstance(value, Path) and value.is_absolute() else str(value)
+
+
+def _command(options: TheoryOptions) -> str:
+    """The command line of these options, without those that are at their default."""
+    words = ["credo", "theory"]
+    for option in fields(options):
+        value = getattr(options, option.name)
+        if value != getattr(TheoryOptions(), option.name):
+            words.append(f"--{option.name.replace('_', '-')}")
+            words += [] if value is True else map(_told, value) if isinstance(value, tuple) else [_told(value)]
+    return shlex.join(words)
+
+
+def _used(options: TheoryOptions, sizes: Sizes) -> dict[str, Any]:
+    """The options as they were used: ``quick`` lowers some."""
+    return {
+        "out": _told(options.out),
+        "seed": sizes.seed,
+        "states": sizes.states,
+        "grid": sizes.fine_grid,
+        "samples": sizes.samples,
+        "training_steps": sizes.training_steps,
+        "quick": options.quick,
+        "runs": [_told(folder) for folder in options.runs],
+    }
 
 
 def run(options: TheoryOptions) -> Path:
@@ -89,42 +133,39 @@ def run(options: TheoryOptions) -> Path:
     from credo.theory.verdicts import all_verdicts
 
     started = time.process_time()
-    sizes = _sizes(options)
-    there = sorted(path.name for path in options.out.iterdir()) if options.out.is_dir() else []
-    if strange := [name for name in there if name not in _WRITTEN and not name.startswith(".")]:
-        raise CredoError(f"out: {options.out} holds {strange[0]!r}, which is no finding; give another folder")
+    sizes, out = _sizes(options), as_path("out", options.out)
+    _check_memory(sizes)
+    earlier = earlier_files(out)
     # What may be wrong comes before what takes long.
-    rows = [row | {"run": folder.name} for folder in options.runs for row in recorded.compare_run(folder)]
-    for folder in (options.out, options.out / "data", options.out / "figures"):
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise CredoError(f"out: {folder} cannot be made ({error.strerror})") from None
+    rows = [row | {"run": folder.resolve().name} for folder in options.runs for row in recorded.compare_run(folder)]
+    make_folders(out)
     tables = measure_all(sizes)
     if rows:
         tables["recorded"] = rows
     verdicts = all_verdicts(tables)
-    charts = contents.charts(tables)
-    for name, table in tables.items():
-        write_csv(options.out / "data" / f"{name}.csv", table)
+    files = {f"data/{name}.csv": csv_text(table).encode() for name, table in tables.items()}
     drawings = {}
-    for name, chart in charts.items():
+    for name, chart in contents.charts(tables).items():
         drawing = chart.to_json()
-        picture = small_png(vl_convert.vegalite_to_png(drawing, ppi=72))
-        write_atomically(options.out / "figures" / f"{name}.png", picture)
+        files[f"figures/{name}.png"] = small_png(vl_convert.vegalite_to_png(drawing, ppi=72))
         drawings[name] = vl_convert.vegalite_to_svg(drawing)
+    pages = ("findings.md", "findings.html", RECORD)
     record = {
-        "command": _command(),
-        "options": {k: str(v) if isinstance(v, Path) else v for k, v in asdict(options).items() if k != "runs"},
+        "command": _command(options),
+        "options": _used(options, sizes),
         "versions": _versions(),
         "processor_seconds": round(time.process_time() - started, 1),
         "findings": [v._asdict() for v in verdicts],
+        "files": sorted([*files, *pages]),
     }
     blocks = contents.blocks(tables, verdicts, record)
-    write_atomically(options.out / "findings.md", markdown(TITLE, blocks).encode())
-    write_atomically(options.out / "findings.html", page(TITLE, blocks, drawings).encode())
-    write_atomically(options.out / "findings.json", f"{json.dumps(record, indent=2, ensure_ascii=False)}\n".encode())
-    return options.out
+    texts = (
+        markdown(TITLE, blocks),
+        page(TITLE, blocks, drawings),
+        f"{json.dumps(record, indent=2, ensure_ascii=False)}\n",
+    )
+    write_findings(out, files | {name: text.encode() for name, text in zip(pages, texts, strict=True)}, earlier)
+    return out
 
 
 def small_png(png: bytes) -> bytes:
@@ -159,11 +200,11 @@ def _number(value: Any) -> Any:
     return f"{value:.8g}" if isinstance(value, float) else value
 
 
-def write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
+def csv_text(rows: list[dict[str, Any]]) -> str:
     """Rows as CSV with every key of any row as a column; floats to eight digits, None empty."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     text = io.StringIO()
     writer = csv.DictWriter(text, names, lineterminator="\n")
     writer.writeheader()
     writer.writerows({k: _number(v) for k, v in row.items()} for row in rows)
-    write_atomically(path, text.getvalue().encode())
+    return text.getvalue()

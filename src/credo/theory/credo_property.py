@@ -13,16 +13,23 @@ loss is another one, and which depends on the reading of "update with D_clip":
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import numpy as np
-from scipy import special
 
-from credo.theory.discriminators import log_ratio_bound, optimal_logit, reward
+from credo.theory.discriminators import optimal_logit, reward
 from credo.theory.tabular import Occupancy
+from credo.theory.theorem import log_ratio
 from credo.types import CredoError
 
 Reading = Literal["retained", "batch", "rescored"]
+PAPER_BOUNDS: dict[str, Callable[[float], float]] = {
+    "plr": lambda c: math.exp(-c) / (1.0 - math.exp(-c)),
+    "cr": lambda c: math.exp(-c),
+}
+"""E.2's lower bound of rho_h/rho_E at threshold c > 0, by reward."""
 
 
 class Filtered(NamedTuple):
@@ -51,7 +58,11 @@ def filtered_optimum(
         return Filtered(kept, float(np.exp(expert.log_pair)[kept].sum()), logit)
     if reading not in ("retained", "batch"):
         raise CredoError(f"reading is {reading!r}; 'retained', 'batch' or 'rescored' is needed")
-    kept = scoring_logit < threshold_logit
+    return _optimum_on(scoring_logit < threshold_logit, expert, optimum, reading)
+
+
+def _optimum_on(kept: np.ndarray, expert: Occupancy, optimum: np.ndarray, reading: Reading) -> Filtered:
+    """The optimum where D_clip is ``kept`` [S, M] for the whole round."""
     mass = float(np.exp(expert.log_pair)[kept].sum())
     if mass == 0.0:
         return Filtered(kept, 0.0, np.full_like(optimum, -np.inf))
@@ -77,10 +88,12 @@ def rounds_of_filtering(
 class PropertyCheck(NamedTuple):
     """E.2 at one threshold, for one reward, on exact occupancies."""
 
+    kept: np.ndarray
+    """[S, M] bool: pairs of reward below c at Eq. 9's optimum."""
     c: float
     threshold_logit: float
     log_bound: float
-    """log of the claimed lower bound of rho_h/rho_E among retained samples."""
+    """log of the claimed lower bound of rho_h/rho_E among retained samples, as the paper writes it."""
     smallest_log_ratio: float
     """The smallest log(rho_h/rho_E) that a retained pair has at Eq. 9's optimum; inf if none is retained."""
     retained_mass: float
@@ -95,38 +108,29 @@ class PropertyCheck(NamedTuple):
 def check_property(
     expert: Occupancy, policy: Occupancy, distances: np.ndarray, distance: float, c: float, name: str = "plr"
 ) -> PropertyCheck:
-    """Test E.2 at threshold ``c`` of reward ``name``; ``distances`` [S, M] are ||h(s) - a||."""
+    """Test E.2 at threshold ``c`` of reward ``name``, 'plr' or 'cr'; ``distances`` [S, M] are ||h(s) - a||.
+
+    What is kept is decided by rewards, and the bound is the paper's formula: neither is taken from the other.
+    """
+    if name not in PAPER_BOUNDS:
+        raise CredoError(f"reward {name!r} has no bound in E.2; one of {', '.join(PAPER_BOUNDS)} is needed")
     threshold = reward(name).logit_of(c)
     optimum = optimal_logit(expert, policy)
-    result = filtered_optimum(expert, policy, optimum, threshold, "retained")
+    result = _optimum_on(reward(name).value(optimum) < c, expert, optimum, "retained")
+    ratio = log_ratio(expert, policy)[result.kept]
     weights = np.exp(expert.log_pair)
     far = distances >= distance
     kept_weights = np.where(result.kept, weights, 0.0)
     mass = result.retained_mass
     again = kept_weights[result.logit >= threshold].sum()
     return PropertyCheck(
+        kept=result.kept,
         c=c,
         threshold_logit=threshold,
-        log_bound=log_ratio_bound(c, name),
-        smallest_log_ratio=float(np.min(-optimum[result.kept])) if result.kept.any() else np.inf,
+        log_bound=float(np.log(PAPER_BOUNDS[name](c))),
+        smallest_log_ratio=float(np.min(ratio)) if ratio.size else np.inf,
         retained_mass=mass,
         past_threshold_after=float(again / mass) if mass > 0 else 0.0,
         disparity_all=float(weights[far].sum()),
         disparity_retained=float(kept_weights[far].sum() / mass) if mass > 0 else np.nan,
     )
-
-
-def logit_flow(
-    expert_mass: float, policy_mass: float, threshold_logit: float, steps: int, rate: float, start: float = 0.0
-) -> np.ndarray:
-    """Gradient ascent on one pair's logit with the filter re-scored at every step; the path [steps].
-
-    Step: rate * (rho_E 1{l < l_c} sigmoid(-l) - rho_h sigmoid(l)).
-    """
-    path = np.empty(steps)
-    logit = start
-    for step in range(steps):
-        pull = expert_mass * special.expit(-logit) if logit < threshold_logit else 0.0
-        logit += rate * (pull - policy_mass * special.expit(logit))
-        path[step] = logit
-    return path

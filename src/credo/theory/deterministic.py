@@ -161,12 +161,3 @@ def resolved_table(task: Task, log_expert: np.ndarray, log_behaviour: np.ndarray
         logit = blurred(log_expert) - blurred(log_behaviour)
     logit = np.clip(np.nan_to_num(logit, nan=0.0, posinf=LOGIT_RANGE, neginf=-LOGIT_RANGE), -LOGIT_RANGE, LOGIT_RANGE)
     return LogitTable(task.mdp.actions[:, 0], logit)
-
-
-def objective_at(smooth: SmoothMDP, actions: np.ndarray, rewards: np.ndarray) -> float:
-    """J = sum_s d_h(s) r(s) for h(s) = ``actions`` [S, A] and rewards [S]; for finite-difference checks."""
-    probability, _ = transition_at(smooth, actions)
-    visits = (1.0 - smooth.discount) * np.linalg.solve(
-        (np.eye(len(rewards)) - smooth.discount * probability).T, smooth.start
-    )
-    return float(visits @ rewards)

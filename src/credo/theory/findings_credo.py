@@ -8,7 +8,7 @@ import numpy as np
 from scipy import special
 
 from credo.theory import estimation, limits
-from credo.theory.credo_property import check_property, filtered_optimum, rounds_of_filtering
+from credo.theory.credo_property import check_property, rounds_of_filtering
 from credo.theory.discriminators import log_ratio_bound, optimal_logit, outliers, reward, solve_errors
 from credo.theory.policies import log_grid_policy
 from credo.theory.tabular import occupancy
@@ -73,17 +73,15 @@ def property_rows(task: limits.Task, expert_deviation: float, sigma: float, c: n
     rows: Rows = []
     for name in ("plr", "cr"):
         for value in c:
-            found = check_property(expert, score.occupancy, distances, distance, float(value), name)
-            kept = filtered_optimum(
-                expert, score.occupancy, optimal_logit(expert, score.occupancy), found.threshold_logit, "retained"
-            ).kept
+            found = check_property(expert, score.occupancy, distances, distance, float(value), name)._asdict()
+            kept = found.pop("kept")
             rows.append(
                 {
                     "reward": name,
                     "sigma": sigma,
                     "expert_deviation": expert_deviation,
                     "distance": distance,
-                    **found._asdict(),
+                    **found,
                     "share_of_mean_norm_kept": float(np.sum((weights * np.exp(norms))[kept]) / whole),
                     "log10_largest_norm_all": float(norms[weights > 0].max() / np.log(10)),
                     "log10_largest_norm_kept": float(norms[kept & (weights > 0)].max() / np.log(10))

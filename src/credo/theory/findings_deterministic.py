@@ -16,6 +16,8 @@ from credo.theory.tabular import Occupancy, action_values
 from credo.theory.theorem import occupancy_score, weighted_gradient
 
 Rows = list[dict[str, Any]]
+PARTS = ("direct", "future", "total")
+"""Of the deterministic gradient."""
 REPLAY_DEVIATION = 0.3
 """Spread of the replay's actions where nothing else is said, of an action range of 2."""
 
@@ -27,7 +29,7 @@ def on_path(task: limits.Task, share: float) -> np.ndarray:
 
 def norms(task: limits.Task, found: dpg.DeterministicGradient) -> dict[str, float]:
     """RKHS norms of the direct part, the future part and their sum."""
-    return {name: gradient_norm(getattr(found, name), task.gram, "rkhs") for name in ("direct", "future", "total")}
+    return {name: gradient_norm(getattr(found, name), task.gram, "rkhs") for name in PARTS}
 
 
 def rewards_against_logit(logits: np.ndarray) -> Rows:
@@ -87,13 +89,14 @@ def growth_fits(
                 dict(zip(by, key, strict=True))
                 | {"of": value, "in": x, "rate": float(slopes[0]), "rate_error": float(errors[0])}
                 | {"exponent": float(slopes[1]), "exponent_error": float(errors[1])}
-                | {"power_law_alone": power.exponent, "power_law_error": power.standard_error}
+                | {"power_law_alone": power.exponent, "power_law_error": power.standard_error, "points": power.points}
             )
     return fits
 
 
 def narrow_expert_sweep(task: limits.Task, expert_deviations: np.ndarray, shares: np.ndarray) -> Rows:
-    """The largest gradients along the path from policy to expert, under the optimal discriminator, by expert spread.
+    """The largest gradients at ``shares`` (0 to 1) of the way from policy to expert, under the optimal discriminator,
+    by expert spread.
 
     The replay is Gaussian round the policy's means with REPLAY_DEVIATION.
     """
@@ -107,19 +110,37 @@ def narrow_expert_sweep(task: limits.Task, expert_deviations: np.ndarray, shares
                 norms(task, dpg.deterministic_gradient(task.smooth, actions, at, name))
                 for actions, at in zip(points, logits, strict=True)
             ]
-            largest = {part: max(f[part] for f in found) for part in ("direct", "future", "total")}
-            where = int(np.argmax([f["total"] for f in found]))
+            largest = {part: max(f[part] for f in found) for part in PARTS}
+            where = {part: float(shares[np.argmax([f[part] for f in found])]) for part in PARTS}
             rows.append(
                 {
                     "expert_deviation": float(deviation),
                     "reward": name,
                     "total_at_policy": found[0]["total"],
                     **largest,
-                    "share_of_largest": float(shares[where]),
+                    **{f"share_of_largest_{part}": share for part, share in where.items()},
                     "smallest_logit_at_policy": float(np.min(logits[0].logit)),
                 }
             )
     return rows
+
+
+def narrow_expert_fits(rows: Rows, window: tuple[float, float]) -> Rows:
+    """Growth of the largest gradients with the expert's spread, fitted where their place is of one kind.
+
+    Kept are spreads whose largest value lies short of the expert, since one at the end of the scan would grow further
+    outside it, and, as at the smallest spread kept, at the policy itself or on the way.
+    """
+    fits: Rows = []
+    for name in REWARDS:
+        for part in PARTS:
+            place = f"share_of_largest_{part}"
+            inside = [r for r in rows if r["reward"] == name and r[place] < 1.0]
+            if inside:
+                at_policy = min(inside, key=lambda r: r["expert_deviation"])[place] == 0.0
+                kept = [r for r in inside if (r[place] == 0.0) == at_policy]
+                fits += growth_fits(kept, ("reward",), "expert_deviation", (part,), window, -2)
+    return fits
 
 
 def shift_sweep(task: limits.Task, shifts: np.ndarray) -> Rows:
@@ -213,9 +234,9 @@ def credo_effect(
 ) -> Rows:
     """Deterministic gradients with no remedy, CREDO's filter (three readings), its clip, and both, per reward.
 
-    The discriminator is the optimum on what is kept, seen at ``resolution`` (action units). ``largest`` is the largest
-    total norm along the path, ``towards`` the share of its points short of the expert at which the direct part points
-    to the expert, ``rough`` the largest slope of the logit along it.
+    The discriminator is the optimum on what is kept, seen at ``resolution`` (action units). At ``shares`` (0 to 1) of
+    the way from policy to expert, ``largest`` is the largest total norm, ``towards`` the share of points short of the
+    expert at which the direct part points to the expert, ``rough`` the largest slope of the logit.
     """
     table, log_expert, log_behaviour = dpg.optimal_table(task, expert_deviation, task.policy_means, behaviour_deviation)
     expert = Occupancy(np.log(np.exp(log_expert).sum(axis=1)), log_expert)

@@ -9,9 +9,9 @@ import numpy as np
 from credo.theory import limits
 from credo.theory.discriminators import js_divergence, optimal_logit
 from credo.theory.events import exact_probability, gaussian_probability, monte_carlo_probability
-from credo.theory.policies import gradient_norm, log_grid_policy
+from credo.theory.policies import gradient_norm, log_grid_policy, policy_with_means
 from credo.theory.tabular import occupancy
-from credo.theory.theorem import occupancy_score, theorem1_log_factor, theorem1_log_norms, weighted_gradient
+from credo.theory.theorem import exact_gradient, occupancy_score, theorem1_log_norms
 
 Rows = list[dict[str, Any]]
 
@@ -19,7 +19,8 @@ Rows = list[dict[str, Any]]
 def perfect_imitator(task: limits.Task, sigmas: np.ndarray, c: np.ndarray) -> Rows:
     """The expert IS the policy: D_JS = 0 and every estimator is 0, yet Pr(Xi) and the bound's probability rise to 1.
 
-    On the grid the point a = h(s) keeps a probability of spacing/(2.5 sigma); ``probability_gaussian`` has no grid.
+    On the grid the point a = h(s) keeps a probability of spacing/(2.5 sigma); ``probability_gaussian`` is the closed
+    form without a grid.
     """
     rows: Rows = []
     for sigma in sigmas:
@@ -27,13 +28,7 @@ def perfect_imitator(task: limits.Task, sigmas: np.ndarray, c: np.ndarray) -> Ro
         expert = occupancy(task.mdp, log_grid_policy(policy, task.mdp.actions))
         score = occupancy_score(task.mdp, policy, "printed")
         largest = float(np.exp(np.max(theorem1_log_norms(score, expert, task.gram))))
-        grid_score = occupancy_score(task.mdp, policy)
-        exact = gradient_norm(
-            weighted_gradient(
-                grid_score, 0.5 * np.exp(expert.log_pair) * theorem1_log_factor(np.zeros_like(expert.log_pair))
-            ),
-            task.gram,
-        )
+        exact = gradient_norm(exact_gradient(occupancy_score(task.mdp, policy), expert), task.gram)
         for value in c:
             xi, bound = (
                 exact_probability(event, task.mdp, policy, expert, np.array([value]))[0] for event in ("xi", "bound")
@@ -84,6 +79,25 @@ def event_probabilities(
                         "gaussian": float(closed),
                     }
                 )
+    return rows
+
+
+def full_covariance_events(
+    task: limits.Task, expert_deviation: float, shape: np.ndarray, sigmas: np.ndarray, c: np.ndarray
+) -> Rows:
+    """Pr(Xi) and Pr(bound), exact sums over (C, sigma), for policies of covariance sigma^2 ``shape`` [A, A].
+
+    With an isotropic covariance the two are one event; here Eq. 12 can fail.
+    """
+    expert = limits.expert_occupancy(task, expert_deviation)
+    rows: Rows = []
+    for sigma in sigmas:
+        policy = policy_with_means(task.policy_means, task.gram, float(sigma) ** 2 * shape)
+        xi, bound = (exact_probability(event, task.mdp, policy, expert, c) for event in ("xi", "bound"))
+        rows += [
+            {"sigma": float(sigma), "c": float(value), "xi": float(xi[i]), "bound": float(bound[i])}
+            for i, value in enumerate(c)
+        ]
     return rows
 
 

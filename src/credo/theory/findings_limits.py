@@ -24,8 +24,8 @@ from credo.theory.theorem import (
     gradient_bound,
     log_ratio,
     occupancy_score,
-    theorem1_log_factor,
     theorem1_log_norms,
+    theorem1_weight,
     weighted_gradient,
 )
 
@@ -181,7 +181,7 @@ def printed_jacobian_error(seed: int, ratios: np.ndarray, edges: np.ndarray, spa
     One state, actions in [-1, 1]; error in the Frobenius norm over the action grid. ``edges`` are distances of the mean
     from the edge in standard deviations (inf: in the middle). The mean is not on a grid point.
     """
-    actions, _ = action_grid(round(2 / spacing))
+    actions = action_grid(round(2 / spacing))
     offset = np.random.default_rng(seed).uniform(0.2, 0.4) * spacing
     rows: Rows = []
     for ratio in ratios:
@@ -210,7 +210,7 @@ def theorem_against_corollary(task: limits.Task, expert_deviation: float, sigmas
         log_u = log_ratio(expert, score.occupancy)
         weights = np.exp(expert.log_pair)
         seen = weights > 0
-        first = np.where(seen, 0.5 * np.exp(np.minimum(log_u, 600.0)) * theorem1_log_factor(log_u), 0.0)
+        first = np.where(seen, theorem1_weight(np.minimum(log_u, 600.0)), 0.0)
         second = corollary1_weight(log_u)
         gap = np.abs(second - (2 * first - np.log(2) * np.exp(np.minimum(log_u, 600.0))))
         relative = gap / np.maximum(1.0, np.exp(np.minimum(log_u, 600.0)))

@@ -59,14 +59,14 @@ def make_task(
     """A random task; the expert's mean is between 0.5 and 1.5 times ``gap`` away from the policy's along each axis."""
     generator = np.random.default_rng(seed)
     smooth = random_smooth_mdp(generator, states, dimensions, discount, persistence=persistence)
-    actions, volume = action_grid(grid, dimensions)
+    actions = action_grid(grid, dimensions)
     spacing = 2.0 / grid
     gram = gaussian_gram(generator.normal(size=(states, 2)), bandwidth=0.7)
     means = generator.uniform(-0.4, 0.4, size=(states, dimensions))
     means = (np.floor((means + 1.0) / spacing) + 0.5) * spacing - 1.0
     shift = gap * generator.choice([-1.0, 1.0], size=means.shape) * generator.uniform(0.5, 1.5, size=means.shape)
     shift = np.round(shift / spacing) * spacing
-    return Task(smooth, discretise(smooth, actions, volume), gram, means, means + shift, spacing)
+    return Task(smooth, discretise(smooth, actions), gram, means, means + shift, spacing)
 
 
 def isotropic(task: Task, means: np.ndarray, deviation: float) -> GaussianPolicy:
@@ -96,6 +96,8 @@ def fit_plane(columns: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarra
     centred = columns - columns.mean(axis=0)
     # Columns as different as 1/sigma^2 and log sigma need a common scale for a well-conditioned solve.
     scale = np.linalg.norm(centred, axis=0)
+    if not np.all(np.ptp(columns, axis=0) > 0):
+        raise CredoError(f"a fit was asked of {len(y)} points with one and the same x; different ones are needed")
     scaled = centred / scale
     slopes, *_ = np.linalg.lstsq(scaled, y - y.mean(), rcond=None)
     residual = y - y.mean() - scaled @ slopes
@@ -169,8 +171,10 @@ def at_disparity(task: Task, log_norms: np.ndarray, disparity: float) -> float:
 
 
 def log_expert_mean(log_norms: np.ndarray, expert: Occupancy, power: float = 1.0) -> float:
-    """log of (E over expert pairs of norm^power)^(1/power)."""
-    return float(special.logsumexp(expert.log_pair + power * log_norms) / power)
+    """log of (E over expert pairs of norm^power)^(1/power); pairs of no probability do not count, whatever their
+    norm."""
+    sampled = expert.log_pair > -np.inf
+    return float(special.logsumexp(expert.log_pair[sampled] + power * log_norms[sampled]) / power)
 
 
 def exceedance(log_norms: np.ndarray, expert: Occupancy, level: float) -> float:

@@ -14,15 +14,18 @@ They differ by at most the square roots of K's extreme eigenvalues, so they shar
 
 from __future__ import annotations
 
+import warnings
 from typing import Literal, NamedTuple
 
 import numpy as np
-from scipy import linalg, sparse, special
+from scipy import linalg, special
 
 from credo.types import CredoError
 
 Form = Literal["grid", "printed"]
 Norm = Literal["rkhs", "coefficients"]
+MEAN_TOLERANCE = 1e-9
+"""Largest error of a mean, in action units: 200 times below the finest grid spacing that ``credo theory`` takes."""
 
 
 class GaussianPolicy(NamedTuple):
@@ -43,6 +46,10 @@ class GaussianPolicy(NamedTuple):
 
 def gaussian_gram(coordinates: np.ndarray, bandwidth: float) -> np.ndarray:
     """Gram matrix of k(x, y) = exp(-||x - y||^2 / (2 bandwidth^2)) at ``coordinates`` [S, K] -> [S, S]."""
+    if not (np.isfinite(bandwidth) and bandwidth > 0):
+        raise CredoError(f"bandwidth is {bandwidth}; it must be positive and finite")
+    if not np.all(np.isfinite(coordinates)):
+        raise CredoError("coordinates has an entry that is not finite; numbers are needed")
     squared = np.sum((coordinates[:, None, :] - coordinates[None, :, :]) ** 2, axis=-1)
     return np.exp(-0.5 * squared / bandwidth**2)
 
@@ -76,6 +83,9 @@ def make_policy(coefficients: np.ndarray, gram: np.ndarray, covariance: np.ndarr
             f"gram {gram.shape}, coefficients {coefficients.shape} and covariance {covariance.shape} do not fit: "
             "[S, S], [S, A], [A, A] are needed"
         )
+    for name, values in (("coefficients", coefficients), ("gram", gram)):
+        if not np.all(np.isfinite(values)):
+            raise CredoError(f"{name} has an entry that is not finite; numbers are needed")
     smallest = np.linalg.eigvalsh(gram)[0]
     if not np.allclose(gram, gram.T) or smallest < -1e-10:
         raise CredoError(f"gram is not a kernel matrix: smallest eigenvalue {smallest:.3g}, symmetry needed too")
@@ -83,12 +93,27 @@ def make_policy(coefficients: np.ndarray, gram: np.ndarray, covariance: np.ndarr
 
 
 def policy_with_means(means: np.ndarray, gram: np.ndarray, covariance: np.ndarray) -> GaussianPolicy:
-    """The policy of this kernel whose mean at each state is ``means`` [S, A]; needs an invertible Gram matrix."""
-    try:
-        coefficients = linalg.solve(gram, means, assume_a="pos")
-    except linalg.LinAlgError:
-        raise CredoError("gram is singular: no coefficients give these means; use distinct states") from None
-    return make_policy(coefficients, gram, covariance)
+    """The policy of this kernel whose mean at each state is ``means`` [S, A], to MEAN_TOLERANCE; CredoError where the
+    Gram matrix is too near singular for that."""
+    means = np.asarray(means, dtype=np.float64)
+    if not np.all(np.isfinite(means)):
+        raise CredoError("means has an entry that is not finite; numbers are needed")
+    if not np.all(np.isfinite(gram)):
+        raise CredoError("gram has an entry that is not finite; numbers are needed")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", linalg.LinAlgWarning)  # what comes of it is looked at below
+        try:
+            coefficients = linalg.solve(gram, means, assume_a="pos")
+        except linalg.LinAlgError:
+            raise CredoError("gram is singular: no coefficients give these means; use distinct states") from None
+    policy = make_policy(coefficients, gram, covariance)
+    error = float(np.max(np.abs(policy.means - means)))
+    if not error <= MEAN_TOLERANCE:
+        raise CredoError(
+            f"gram is near-singular: the coefficients found give means that are off by {error:.1g}, more than "
+            f"{MEAN_TOLERANCE:g}; use fewer states, or states further apart"
+        )
+    return policy
 
 
 def log_density(policy: GaussianPolicy, actions: np.ndarray) -> np.ndarray:
@@ -123,17 +148,6 @@ def policy_score(policy: GaussianPolicy, actions: np.ndarray, form: Form = "grid
     difference = actions[None, :, :] - centre[:, None, :]
     solved = linalg.solve(policy.covariance, difference.reshape(-1, actions.shape[1]).T, assume_a="pos")
     return np.ascontiguousarray(solved.T.reshape(difference.shape))
-
-
-def policy_jacobian_matrix(policy: GaussianPolicy, actions: np.ndarray, form: Form = "grid") -> sparse.csr_matrix:
-    """H_h of Eq. 19 with respect to the coefficients, sparse-built [S*A, S*M]; for small S only.
-
-    Column (s, m) is pi(a_m|s) k(s_i, s) score(s, a_m), rows (i, j) = centre and action dimension.
-    """
-    weighted = np.exp(log_grid_policy(policy, actions))[..., None] * policy_score(policy, actions, form)
-    states, grid, dimensions = weighted.shape
-    matrix = np.einsum("is,smj->ijsm", policy.gram, weighted)
-    return sparse.csr_matrix(matrix.reshape(states * dimensions, states * grid))
 
 
 def norm_matrix(gram: np.ndarray, norm: Norm) -> np.ndarray:

@@ -44,9 +44,12 @@ PREDICTORS = (
 
 def read_metrics(run: Path) -> dict[str, np.ndarray]:
     """All metrics of a run folder as float64 columns, ordered by seed and step; CredoError where there are none."""
+    if not run.is_dir():
+        wrong = "is not a folder" if run.exists() else "does not exist"
+        raise CredoError(f"runs: {run} {wrong}; the folder of a run is needed")
     columns = read_parts(run, "metrics")
     if not columns:
-        raise CredoError(f"run: {run} has no metrics/*.parquet")
+        raise CredoError(f"runs: {run} has no metrics/*.parquet; the folder of a run is needed")
     return {name: values.astype(np.float64) for name, values in columns.items()}
 
 
@@ -56,9 +59,10 @@ def recorded_settings(run: Path) -> tuple[str | None, float | None, float | None
         return None, None, None
     tree = read_json(run / "config.json")
 
-    def find(node: Any, key: str, kind: type) -> Any:
+    def find(node: Any, key: str, kind: Any) -> Any:
         if isinstance(node, dict):
-            if isinstance(node.get(key), kind):
+            # JSON writes whole numbers without a point, and Python takes true for one.
+            if isinstance(node.get(key), kind) and not isinstance(node[key], bool):
                 return node[key]
             for child in node.values():
                 found = find(child, key, kind)
@@ -68,7 +72,7 @@ def recorded_settings(run: Path) -> tuple[str | None, float | None, float | None
 
     learner = find(tree, "learner", str)
     used = find(tree, str(learner), dict) or tree
-    return find(tree, "reward", str), find(used, "discount", float), find(tree, "reward_factor", float)
+    return find(tree, "reward", str), find(used, "discount", int | float), find(tree, "reward_factor", int | float)
 
 
 def predicted_direct_slope(columns: dict[str, np.ndarray], reward: str, factor: float = 1.0) -> np.ndarray:
@@ -101,22 +105,27 @@ def _statistic(function: Any, values: np.ndarray) -> float | None:
     return float(function(finite)) if len(finite) else None
 
 
-def compare_run(run: Path, reward: str | None = None, discount: float | None = None) -> list[dict[str, Any]]:
+def _lost_rounds(gradient: np.ndarray) -> np.ndarray:
+    """Whether the gradient was infinite or no number, by round; NaN counts once there has been a number, since before
+    learning starts there is none."""
+    return ~np.isfinite(gradient) & np.maximum.accumulate(~np.isnan(gradient))
+
+
+def compare_run(run: Path) -> list[dict[str, Any]]:
     """One row per seed: observed slopes, logit growth and saturation beside what the exact theory predicts.
 
-    Columns missing from the run give None. ``reward`` and ``discount`` default to the run's config.json, then to
-    ``plr`` and 0.99. Keys: see ``docs/theory.md``, section "Recorded runs".
+    Columns missing from the run give None. A run whose config.json does not say has the reward ``plr`` and the discount
+    0.99. Keys: see ``docs/theory.md``, section "Recorded runs".
     """
     columns = read_metrics(run)
-    stored_reward, stored_discount, stored_factor = recorded_settings(run)
-    name = reward or stored_reward or "plr"
-    name = "plr" if name == "plr-literal" else name
+    reward, discount, factor = recorded_settings(run)
+    name = "plr" if reward in (None, "plr-literal") else str(reward)
     if name not in REWARDS:
-        raise CredoError(f"run: {run}: no slope is known of reward {name!r}; one of {', '.join(REWARDS)} expected")
-    gamma = discount if discount is not None else (stored_discount if stored_discount is not None else 0.99)
+        raise CredoError(f"runs: {run}: no slope is known of reward {name!r}; one of {', '.join(REWARDS)} expected")
+    gamma = 0.99 if discount is None else discount
     if not 0 <= gamma < 1:
-        raise CredoError(f"run: {run}: a discount of {gamma} is not possible; it must be at least 0 and below 1")
-    factor = 1.0 if stored_factor is None else stored_factor
+        raise CredoError(f"runs: {run}: a discount of {gamma} is not possible; it must be at least 0 and below 1")
+    factor = 1.0 if factor is None else factor
     columns["predicted_direct_slope"] = predicted_direct_slope(columns, name, factor)
     return [_seed_row(columns, columns["seed"] == seed, name, gamma) for seed in np.unique(columns["seed"])]
 
@@ -128,7 +137,7 @@ def _seed_row(columns: dict[str, np.ndarray], mine: np.ndarray, reward: str, dis
         return columns[name][mine] if name in columns else absent
 
     step, gradient = column("step"), column("actor_gradient_norm")
-    if not np.isfinite(gradient).any():
+    if np.isnan(gradient).all():
         gradient = column("actor_gradient_max")
     direct, critic_slope = column("predicted_direct_slope"), column("q_action_slope")
     saturation = column("action_saturation")
@@ -157,6 +166,9 @@ def _seed_row(columns: dict[str, np.ndarray], mine: np.ndarray, reward: str, dis
     row["share_of_rounds_beyond_horizon"] = _statistic(
         np.mean, np.where(np.isfinite(ratio), ratio > row["horizon"], np.nan)
     )
+    lost = _lost_rounds(gradient)
+    row["non_finite_rounds"] = None if np.isnan(gradient).all() else int(lost.sum())
+    row["first_non_finite_step"] = int(step[np.argmax(lost)]) if lost.any() else None
     row["actor_gradient_max"] = _statistic(np.max, column("actor_gradient_max"))
     if np.isfinite(gradient).any():
         peak = int(np.nanargmax(np.where(np.isfinite(gradient), gradient, -np.inf)))

@@ -1,8 +1,7 @@
 """Finite Markov decision processes whose occupancies are exact: one linear solve in the number of states.
 
 Shapes: S states, M discretised actions of dimension A. The matrices of Eqs. 1-2 of the paper live in S*M
-dimensions; here they are only built on request (``marginalisation_matrix``, ``expanded_policy_matrix``), for
-checking. Everything else uses the identity
+dimensions and are never built here, by the identity
 
     (I - g P Pi)^-1 = I + g P (I - g Pi P)^-1 Pi,
 
@@ -11,7 +10,6 @@ whose inner inverse is S by S.
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import numpy as np
@@ -33,8 +31,6 @@ class MDP(NamedTuple):
     """In [0, 1)."""
     actions: np.ndarray
     """[M, A] the action that each grid index stands for."""
-    cell_volume: float
-    """Volume of action space that one grid point stands for: density * cell_volume = probability."""
 
 
 class Occupancy(NamedTuple):
@@ -61,11 +57,9 @@ class SmoothMDP(NamedTuple):
     discount: float
 
 
-def action_grid(points: int, dimensions: int = 1, low: float = -1.0, high: float = 1.0) -> tuple[np.ndarray, float]:
-    """Midpoints of ``points`` equal cells along each of ``dimensions`` axes of [low, high].
-
-    Returns ([points**dimensions, dimensions] actions, volume of a cell).
-    """
+def action_grid(points: int, dimensions: int = 1, low: float = -1.0, high: float = 1.0) -> np.ndarray:
+    """Midpoints of ``points`` equal cells along each of ``dimensions`` axes of [low, high]: [points**dimensions,
+    dimensions]."""
     if points < 2 or dimensions < 1 or not high > low:
         raise CredoError(
             f"action grid of {points} points in {dimensions} dimensions on [{low}, {high}]: "
@@ -74,7 +68,7 @@ def action_grid(points: int, dimensions: int = 1, low: float = -1.0, high: float
     spacing = (high - low) / points
     axis = low + spacing * (np.arange(points) + 0.5)
     axes = np.meshgrid(*([axis] * dimensions), indexing="ij")
-    return np.stack([a.ravel() for a in axes], axis=-1), spacing**dimensions
+    return np.stack([a.ravel() for a in axes], axis=-1)
 
 
 def check_distribution(name: str, rows: np.ndarray) -> None:
@@ -91,19 +85,17 @@ def check_distribution(name: str, rows: np.ndarray) -> None:
         raise CredoError(f"{name} row {tuple(int(i) for i in worst)} sums to {sums[worst]:.12g}, not 1")
 
 
-def make_mdp(
-    transition: Array, start: np.ndarray, discount: float, actions: np.ndarray, cell_volume: float = 1.0
-) -> MDP:
+def make_mdp(transition: Array, start: np.ndarray, discount: float, actions: np.ndarray) -> MDP:
     """Check and build an :class:`MDP`; raises CredoError naming what is wrong (rows, discount, shapes)."""
     start = np.asarray(start, dtype=np.float64)
     actions = np.asarray(actions, dtype=np.float64)
     if actions.ndim != 2 or start.ndim != 1:
         raise CredoError(f"start must be [S] and actions [M, A], got shapes {start.shape} and {actions.shape}")
+    if not np.all(np.isfinite(actions)):
+        raise CredoError("actions has an entry that is not finite; numbers are needed")
     states, grid = start.shape[0], actions.shape[0]
     if not 0.0 <= discount < 1.0:
         raise CredoError(f"discount is {discount}; it must lie in [0, 1), or the occupancy does not exist")
-    if not (math.isfinite(cell_volume) and cell_volume > 0):
-        raise CredoError(f"cell_volume is {cell_volume}; it must be positive")
     if sparse.issparse(transition):
         transition = sparse.csr_matrix(transition, dtype=np.float64)
         if transition.shape != (states * grid, states):
@@ -122,7 +114,7 @@ def make_mdp(
     if abs(sums[s, m] - 1.0) > ROW_SUM_TOLERANCE:
         raise CredoError(f"transition row (state {s}, action {m}) sums to {sums[s, m]:.12g}, not 1")
     check_distribution("start", start)
-    return MDP(transition, start, float(discount), actions, float(cell_volume))
+    return MDP(transition, start, float(discount), actions)
 
 
 def weighted_next(mdp: MDP, weights: np.ndarray) -> np.ndarray:
@@ -168,16 +160,6 @@ def occupancy(mdp: MDP, log_policy: np.ndarray) -> Occupancy:
     return Occupancy(log_state, log_state[:, None] + log_policy)
 
 
-def marginalisation_matrix(states: int, grid: int) -> sparse.csr_matrix:
-    """T of Eq. 2, sparse [S, S*M]: d = T rho."""
-    return sparse.csr_matrix(sparse.kron(sparse.identity(states), np.ones((1, grid))))
-
-
-def expanded_policy_matrix(policy: np.ndarray) -> sparse.csr_matrix:
-    """Pi of Eq. 1, sparse [S, S*M] from pi(a|s) [S, M]: block diagonal, so that rho = Pi^T d."""
-    return sparse.csr_matrix(sparse.block_diag([row[None, :] for row in policy]))
-
-
 def random_smooth_mdp(
     generator: np.random.Generator,
     states: int,
@@ -198,10 +180,10 @@ def random_smooth_mdp(
     )
 
 
-def discretise(smooth: SmoothMDP, actions: np.ndarray, cell_volume: float) -> MDP:
+def discretise(smooth: SmoothMDP, actions: np.ndarray) -> MDP:
     """The :class:`MDP` of a :class:`SmoothMDP` on a grid of actions [M, A]."""
     logits = smooth.bias[:, None, :] + np.einsum("stj,mj->smt", smooth.weight, actions)
-    return make_mdp(special.softmax(logits, axis=-1), smooth.start, smooth.discount, actions, cell_volume)
+    return make_mdp(special.softmax(logits, axis=-1), smooth.start, smooth.discount, actions)
 
 
 def transition_at(smooth: SmoothMDP, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -209,21 +191,3 @@ def transition_at(smooth: SmoothMDP, actions: np.ndarray) -> tuple[np.ndarray, n
     probability = special.softmax(smooth.bias + np.einsum("stj,sj->st", smooth.weight, actions), axis=-1)
     mean_weight = np.einsum("st,stj->sj", probability, smooth.weight)
     return probability, probability[..., None] * (smooth.weight - mean_weight[:, None, :])
-
-
-def random_sparse_mdp(
-    generator: np.random.Generator, states: int, grid: int, successors: int = 5, discount: float = 0.99
-) -> MDP:
-    """A random MDP in which each state-action pair has ``successors`` successors: memory S*M*successors."""
-    if not 1 <= successors <= states:
-        raise CredoError(f"successors is {successors}; it must lie between 1 and the {states} states")
-    actions, volume = action_grid(grid)
-    columns = np.stack([generator.choice(states, successors, replace=False) for _ in range(states)])
-    logits = generator.normal(size=(states, 1, successors)) + 2.0 * actions[None] * generator.normal(
-        size=(states, 1, successors)
-    )
-    data = special.softmax(logits, axis=-1).ravel()
-    indices = np.broadcast_to(columns[:, None, :], (states, grid, successors)).ravel()
-    pointers = np.arange(states * grid + 1) * successors
-    matrix = sparse.csr_matrix((data, indices, pointers), (states * grid, states))
-    return make_mdp(matrix, generator.dirichlet(np.ones(states)), discount, actions, volume)

@@ -14,7 +14,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy import sparse
 
 from credo.theory.discriminators import logit_shift, softplus
 from credo.theory.policies import (
@@ -23,18 +22,19 @@ from credo.theory.policies import (
     Norm,
     log_grid_policy,
     norm_matrix,
-    policy_jacobian_matrix,
     policy_score,
 )
 from credo.theory.tabular import (
     MDP,
     Occupancy,
-    expanded_policy_matrix,
-    marginalisation_matrix,
     resolvent,
     weighted_next,
 )
 from credo.types import CredoError
+
+LARGE = 1e6
+"""A logarithm of u past which both weights are at their limits to the last digit; at infinity itself they would be
+computed as infinity less infinity, or as nothing times infinity."""
 
 
 class OccupancyScore(NamedTuple):
@@ -78,30 +78,6 @@ def pair_gradient(score: OccupancyScore, state: int, action: int) -> np.ndarray:
     return gradient
 
 
-def occupancy_jacobian(score: OccupancyScore) -> np.ndarray:
-    """d rho_h(t, b) / d h(s), [S, M, S, A]; S*M*S*A numbers, for small problems and checks."""
-    states, grid, _ = score.action.shape
-    log_gradient = np.repeat(score.state[:, None], grid, axis=1)
-    log_gradient[np.arange(states), :, np.arange(states)] += score.action
-    return np.exp(score.occupancy.log_pair)[..., None, None] * log_gradient
-
-
-def occupancy_jacobian_as_printed(mdp: MDP, policy: GaussianPolicy, form: Form = "printed") -> np.ndarray:
-    """Upsilon^T = H_h Delta(T^T d_h) (I - g P Pi_h)^-1 built literally, [S*A, S*M], with respect to the coefficients.
-
-    Holds an (S*M) by (S*M) matrix: for checking on small MDPs only.
-    """
-    probability = np.exp(log_grid_policy(policy, mdp.actions))
-    states, grid = probability.shape
-    transition = mdp.transition if sparse.issparse(mdp.transition) else mdp.transition.reshape(states * grid, states)
-    product = transition @ expanded_policy_matrix(probability)
-    product = product.toarray() if sparse.issparse(product) else np.asarray(product)
-    inverse = np.linalg.inv(np.eye(states * grid) - mdp.discount * product)
-    state = (1.0 - mdp.discount) * mdp.start @ resolvent(mdp, probability)
-    spread = marginalisation_matrix(states, grid).T @ state
-    return np.asarray(policy_jacobian_matrix(policy, mdp.actions, form) @ (spread[:, None] * inverse))
-
-
 def weighted_gradient(score: OccupancyScore, weights: np.ndarray) -> np.ndarray:
     """Sum over pairs of weights[t, b] * d log rho_h(t, b)/d h, [S, M] -> [S, A]."""
     return np.einsum("t,tsj->sj", weights.sum(axis=1), score.state) + np.einsum("sm,smj->sj", weights, score.action)
@@ -121,7 +97,8 @@ def log_pair_norms(score: OccupancyScore, gram: np.ndarray, norm: Norm = "rkhs")
 
 def log_ratio(expert: Occupancy, policy: Occupancy) -> np.ndarray:
     """log u = log rho_h - log rho_E, [S, M]; -log_ratio is the optimal logit. inf where rho_E is zero."""
-    return np.where(expert.log_pair > -np.inf, policy.log_pair - expert.log_pair, np.inf)
+    sampled = expert.log_pair > -np.inf
+    return np.subtract(policy.log_pair, expert.log_pair, out=np.full_like(policy.log_pair, np.inf), where=sampled)
 
 
 def theorem1_log_factor(log_u: np.ndarray) -> np.ndarray:
@@ -137,17 +114,25 @@ def _log_absolute(x: np.ndarray) -> np.ndarray:
 def theorem1_log_weight(log_u: np.ndarray) -> np.ndarray:
     """log |1/2 u log(2u/(1 + u))|, elementwise: Theorem 1's weight of grad log rho_h.
 
-    Tends to -inf at both u -> 0 (u log u) and u = 1 (nothing to learn), grows like u for u -> inf.
+    Tends to -inf at both u -> 0 (u log u) and u = 1 (nothing to learn), grows like u for u -> inf; both ends included.
     """
-    return np.log(0.5) + log_u + _log_absolute(theorem1_log_factor(log_u))
+    log_u = np.asarray(log_u, dtype=float)
+    with np.errstate(invalid="ignore"):  # at u = 0 the sum is infinity less infinity
+        return np.where(log_u > -np.inf, np.log(0.5) + log_u + _log_absolute(theorem1_log_factor(log_u)), -np.inf)
+
+
+def theorem1_weight(log_u: np.ndarray) -> np.ndarray:
+    """1/2 u log(2u/(1 + u)), elementwise; 0 at u = 0."""
+    log_u = np.maximum(log_u, -LARGE)
+    return 0.5 * np.exp(log_u) * theorem1_log_factor(log_u)
 
 
 def corollary1_weight(log_u: np.ndarray, shift: float | np.ndarray = 0.0) -> np.ndarray:
     """u log(u/(k + u)) + u (k - 1)/(k + u) with log k = ``shift``, elementwise: Corollary 1's weight.
 
-    Depends on (e1, e2) through k alone. Tends to -1 as u -> inf and to 0 as u -> 0, for every k.
+    Depends on (e1, e2) through k alone. Tends to -1 as u -> inf and to 0 as u -> 0, for every k; both ends included.
     """
-    log_u = np.asarray(log_u, dtype=float)
+    log_u = np.clip(np.asarray(log_u, dtype=float), shift - LARGE, shift + LARGE)
     gap = shift - log_u  # the logit, log(k/u)
     second = np.exp(shift - softplus(gap)) - np.exp(-softplus(gap))
     return second - np.exp(log_u + _log_softplus(gap))
@@ -187,8 +172,7 @@ def theorem1_estimator(score: OccupancyScore, expert: Occupancy, state: int, act
     """
     _check_sampled(expert, state, action)
     log_u = log_ratio(expert, score.occupancy)[state, action]
-    weight = 0.5 * np.exp(log_u) * theorem1_log_factor(log_u)
-    return weight * pair_gradient(score, state, action)
+    return float(theorem1_weight(log_u)) * pair_gradient(score, state, action)
 
 
 def corollary1_estimator(
@@ -206,14 +190,20 @@ def corollary1_estimator(
 
 def theorem1_log_norms(score: OccupancyScore, expert: Occupancy, gram: np.ndarray, norm: Norm = "rkhs") -> np.ndarray:
     """log norm of Theorem 1's estimator at every pair, [S, M]; +inf where rho_E is zero (never sampled)."""
-    return theorem1_log_weight(log_ratio(expert, score.occupancy)) + log_pair_norms(score, gram, norm)
+    return _times(theorem1_log_weight(log_ratio(expert, score.occupancy)), log_pair_norms(score, gram, norm))
 
 
 def corollary1_log_norms(
     score: OccupancyScore, expert: Occupancy, gram: np.ndarray, shift: float | np.ndarray = 0.0, norm: Norm = "rkhs"
 ) -> np.ndarray:
     """log norm of Corollary 1's estimator at every pair, [S, M]; ``shift`` = log((1 + e1)/(1 - e2))."""
-    return corollary1_log_weight(log_ratio(expert, score.occupancy), shift) + log_pair_norms(score, gram, norm)
+    return _times(corollary1_log_weight(log_ratio(expert, score.occupancy), shift), log_pair_norms(score, gram, norm))
+
+
+def _times(log_weight: np.ndarray, log_norm: np.ndarray) -> np.ndarray:
+    """log of the product; an infinite weight stays infinite where the norm is zero."""
+    with np.errstate(invalid="ignore"):
+        return np.where(np.isinf(log_weight), log_weight, log_weight + log_norm)
 
 
 def exact_gradient(score: OccupancyScore, expert: Occupancy) -> np.ndarray:
@@ -223,7 +213,8 @@ def exact_gradient(score: OccupancyScore, expert: Occupancy) -> np.ndarray:
     it would drown the rest in round-off once u is large. Also the expectation of Theorem 1's estimator over expert
     pairs wherever rho_E > 0 on the support of rho_h.
     """
-    log_u = log_ratio(expert, score.occupancy)
+    visited = score.occupancy.log_pair > -np.inf
+    log_u = np.where(visited, log_ratio(expert, score.occupancy), 0.0)
     return weighted_gradient(score, -0.5 * np.exp(score.occupancy.log_pair) * softplus(-log_u))
 
 
