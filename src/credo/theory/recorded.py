@@ -8,8 +8,8 @@ Reads the Parquet parts of a run's metrics. What the theory says about them:
   and discriminator slope are uncorrelated over a batch;
 - the future part has no bound in these columns. The ratio ``q_action_slope`` / direct part shows what the critic adds;
   1/(1 - discount) stands beside it as the size that coherent accumulation over a horizon would have;
-- the actor's gradient is grad_a Q through the actor's Jacobian, whose tanh has next to no slope at a bound: what
-  action components there give vanishes, what the others give does not;
+- the actor's gradient is grad_a Q through the actor's Jacobian, whose tanh has a slope of at most 0.02 where an action
+  component counts as at a bound: what those give is small and dies out further on, what the others give does not;
 - Theorem 1's route would tie large gradients to P(expert) near one; the columns ``at_peak`` show what was there.
 """
 
