@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from credo.theory import command, folder
+from credo.theory import command, folder, measure
 from credo.types import CredoError
 
 
@@ -31,13 +31,14 @@ def test_a_second_run_replaces_the_first_and_leaves_nothing_of_it(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "data/limits.csv", "figures/mine.png", "findings.json", "data/deep/x"])
-def test_a_folder_with_a_file_of_somebody_elses_is_refused(tmp_path, name):
+def test_a_folder_with_a_file_of_somebody_elses_is_refused(tmp_path, name, monkeypatch):
     out = tmp_path / "theory"
     (out / name).parent.mkdir(parents=True)
     (out / name).write_text("{}")
     told = "data/deep" if name == "data/deep/x" else name
     with pytest.raises(CredoError, match=f"out: .*holds '{told}', which credo theory did not write"):
         folder.earlier_files(out)
+    monkeypatch.setattr(measure, "measure_all", lambda sizes: pytest.fail("it was not refused"))
     with pytest.raises(CredoError, match="which credo theory did not write"):
         command.run(command.TheoryOptions(out=out, quick=True))
     assert (out / name).read_text() == "{}"

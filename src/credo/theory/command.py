@@ -9,7 +9,7 @@ import platform
 import shlex
 import time
 import zlib
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -133,7 +133,9 @@ def run(options: TheoryOptions) -> Path:
     from credo.theory.verdicts import all_verdicts
 
     started = time.process_time()
-    sizes, out = _sizes(options), as_path("out", options.out)
+    runs = tuple(as_path("runs", folder) for folder in options.runs)
+    options = replace(options, out=as_path("out", options.out), runs=runs)
+    sizes, out = _sizes(options), options.out
     _check_memory(sizes)
     earlier = earlier_files(out)
     # What may be wrong comes before what takes long.
