@@ -122,6 +122,10 @@ def test_values_are_json_or_pythons_words_or_text(text, value):
         ("Hopper-v5,reset_noise_scale=abc", 'reset_noise_scale="abc" is not a number .its default is 0.005'),
         ("Hopper-v5,frame_skip=1.5", "frame_skip=1.5 is not a whole number .its default is 4"),
         ("Hopper-v5,terminate_when_unhealthy=no", 'terminate_when_unhealthy="no" is not true or false'),
+        ("Hopper-v5,terminate_when_unhealthy=5", "terminate_when_unhealthy=5 is not true or false"),
+        ("Hopper-v5,terminate_when_unhealthy=0.5", "terminate_when_unhealthy=0.5 is not true or false"),
+        ("Hopper-v5,reset_noise_scale=true", "reset_noise_scale=true is not a number .its default is 0.005"),
+        ("Hopper-v5,max_episode_steps=true", "max_episode_steps=true is not a whole number"),
         ("Hopper-v5,healthy_z_range=0.7", "healthy_z_range=0.7 is not a list of values, as "),
         ("Hopper-v5,max_episode_steps=abc", 'max_episode_steps="abc" is not a whole number$'),
         ("Pendulum-v1,g=[9.81]", "g=.9.81. is not a number .its default is 10.0"),
@@ -160,6 +164,12 @@ def test_only_what_a_constructor_declares_is_held_to_a_type(monkeypatch):
     for argument, wanted in {"size=large": "a whole number", "least=small": "a number"}.items():
         with pytest.raises(CredoError, match=f"is not {wanted}"):
             check_arguments("Arm-v0", "Arm-v0", parse_name(f"Arm-v0,{argument}").arguments)
+
+
+def test_a_truth_value_may_be_a_number_as_in_python():
+    for value in ("true", "false", "0", "1", "null"):
+        name = f"Hopper-v5,terminate_when_unhealthy={value}"
+        check_arguments(name, "Hopper-v5", parse_name(name).arguments)
 
 
 def test_a_factorys_name_has_no_arguments():

@@ -67,6 +67,8 @@ def _is_of(kind: str, value: Any) -> bool:
         return True
     if kind == "list":
         return isinstance(value, list)
-    if kind == "int" and isinstance(value, float):
-        return value.is_integer()
-    return isinstance(value, bool | int | float)
+    if kind == "bool":
+        return isinstance(value, bool) or (isinstance(value, int) and value in (0, 1))
+    if isinstance(value, bool):
+        return False
+    return isinstance(value, int) or (isinstance(value, float) and (kind == "float" or value.is_integer()))
