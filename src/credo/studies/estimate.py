@@ -54,26 +54,28 @@ def seconds_left(placed: Sequence[Placed], progress: Sequence[Progress]) -> tupl
     """(seconds until all cells are done, whether any of it rests on the documented speed alone).
 
     The speed of a cell is its own so far, else that of the cells that have run, scaled by ``work``, else the documented
-    one. Cells that run side by side on one machine share its cores, and are no faster together.
+    one. Cells that run side by side on one machine share its cores, and are no faster together. Of cells that share a
+    run the one that has most left counts.
     """
     pairs = list(zip(placed, progress, strict=True))
     measured = [(p.cell.config, now) for p, now in pairs if now.seconds > 0 and now.run_steps > 0]
     rates = sorted(now.run_steps / now.seconds * work(config) for config, now in measured)
     typical = rates[len(rates) // 2] if rates else None
-    left, guessed = 0.0, False
-    counted = set()
+    left: dict[str, float] = {}
+    guessed = False
     for p, now in pairs:
-        if now.state == DONE or p.problem or p.run in counted:
+        if now.state == DONE or p.problem:
             continue
-        counted.add(p.run or p.cell.name)
         if now.seconds > 0 and now.run_steps > 0:
             rate = now.run_steps / now.seconds
         elif typical is not None:
             rate = typical / work(p.cell.config)
         else:
             rate, guessed = MEASURED / work(p.cell.config), True
-        left += (0.0 if now.state == RUNNING else START_UP) + (now.steps_wanted - now.steps) / rate
-    return left, guessed
+        seconds = (0.0 if now.state == RUNNING else START_UP) + (now.steps_wanted - now.steps) / rate
+        run = p.run or p.cell.name
+        left[run] = max(left.get(run, 0.0), seconds)
+    return sum(left.values(), 0.0), guessed
 
 
 def _weights(hidden: Sequence[int]) -> float:
