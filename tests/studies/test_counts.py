@@ -2,7 +2,6 @@
 
 from itertools import product
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,7 +14,6 @@ from credo.studies.counts import (
     exact_test,
     holm,
     least_significant_failures,
-    power,
 )
 
 
@@ -90,23 +88,10 @@ def test_holm_by_hand():
     assert holm([]) == []
 
 
-def test_power_is_the_share_of_simulated_experiments():
-    generator = np.random.default_rng(0)
-    one, other = generator.binomial(11, 0.1, 1500), generator.binomial(11, 0.7, 1500)
-    found = [stats.fisher_exact([[a, 11 - a], [b, 11 - b]]).pvalue <= 0.05 for a, b in zip(one, other, strict=True)]
-    assert power(0.1, 0.7, 11, 11) == pytest.approx(np.mean(found), abs=0.04)
-
-
 def test_what_eleven_seeds_can_show():
     assert least_significant_failures(0, 11) == 5
     assert least_significant_failures(0, 3) is None
     found = detectable_rate(0.0, 11)
-    assert power(0.0, found, 11, 11) >= 0.8 > power(0.0, found - 0.001, 11, 11)
     # Against no failure five of eleven are needed.
     assert stats.binom.sf(4, 11, found) >= 0.8 > stats.binom.sf(4, 11, found - 0.001)
     assert detectable_rate(0.5, 4) is None
-
-
-def test_a_test_of_equal_rates_errs_no_more_than_it_says():
-    for rate in (0.1, 0.36, 0.5):
-        assert power(rate, rate, 11, 11) <= 0.05

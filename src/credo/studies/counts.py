@@ -65,18 +65,10 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return [float(value) for value in adjusted]
 
 
-def power(rate: float, other_rate: float, seeds: int, other_seeds: int, level: float = 0.05) -> float:
-    """Probability that Fisher's exact test finds two true failure rates to differ at ``level`` (two-sided, exact)."""
-    significant = _p_values(seeds, other_seeds) <= level
-    likely = stats.binom.pmf(np.arange(seeds + 1), seeds, rate)
-    other = stats.binom.pmf(np.arange(other_seeds + 1), other_seeds, other_rate)
-    return float(likely @ significant @ other)
-
-
 def detectable_rate(rate: float, seeds: int, wanted: float = 0.8, level: float = 0.05) -> float | None:
     """The least failure rate above ``rate`` that ``seeds`` seeds of each method tell from it with probability
     ``wanted``, to 0.001; None where even failing always would not show."""
-    significant = _p_values(seeds, seeds) <= level
+    significant = _p_values(seeds) <= level
     counts = np.arange(seeds + 1)
     given = stats.binom.pmf(counts, seeds, rate) @ significant
     rates = np.arange(int(np.ceil(rate * 1000)) + 1, 1001) / 1000
@@ -88,7 +80,7 @@ def detectable_rate(rate: float, seeds: int, wanted: float = 0.8, level: float =
 def least_significant_failures(failed: int, seeds: int, level: float = 0.05) -> int | None:
     """How many of ``seeds`` must fail beside ``failed`` of as many for Fisher's p to reach ``level``; None: all of them
     would not do."""
-    above = np.flatnonzero(_p_values(seeds, seeds)[failed, failed:] <= level)
+    above = np.flatnonzero(_p_values(seeds)[failed, failed:] <= level)
     return failed + int(above[0]) if above.size else None
 
 
@@ -103,12 +95,12 @@ def _two_sided(distribution: np.ndarray, seen: int) -> float:
     return min(1.0, float(distribution[distribution <= distribution[seen] * _TIES].sum()))
 
 
-def _p_values(seeds: int, other_seeds: int) -> np.ndarray:
-    """[seeds + 1, other_seeds + 1] Fisher's p of every outcome."""
-    table = np.ones((seeds + 1, other_seeds + 1))
-    for total in range(seeds + other_seeds + 1):
-        first = max(0, total - other_seeds)
-        stratum = Stratum(first, seeds, total - first, other_seeds)
+def _p_values(seeds: int) -> np.ndarray:
+    """[seeds + 1, seeds + 1] Fisher's p of every outcome."""
+    table = np.ones((seeds + 1, seeds + 1))
+    for total in range(2 * seeds + 1):
+        first = max(0, total - seeds)
+        stratum = Stratum(first, seeds, total - first, seeds)
         counts, probability = _conditional(stratum)
         table[counts, total - counts] = [_two_sided(probability, index) for index in range(len(counts))]
     return table
