@@ -33,7 +33,10 @@ def claim_cores(count: int) -> tuple[int, ...]:
     for core in sorted(os.sched_getaffinity(0)):
         if len(claimed) == count:
             break
-        file = os.open(folder / str(core), os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600)
+        try:
+            file = os.open(folder / str(core), os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600)
+        except OSError:
+            continue
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
