@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import stat
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,19 @@ def as_path(name: str, value: object) -> Path:
     return Path(value)
 
 
+def make_folder(folder: Path) -> None:
+    """With those above it, where they are not there yet; CredoError where that cannot be done."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CredoError(f"{folder}: the folder cannot be made ({error.strerror or error})") from None
+
+
 def write_atomically(path: Path, content: bytes) -> None:
     """Write beside, flush to disk, rename, flush the folder: a reader sees the old file or the new one, never a part.
     CredoError where that cannot be done (a full disk, a folder that may not be written to)."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # Not by the process's number: on other machines, and in containers, others have the same.
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
         with open(temporary, "wb") as file:
             file.write(content)
