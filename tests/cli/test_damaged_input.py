@@ -131,6 +131,7 @@ def test_rows_that_may_not_be_read_are_told(runs, monkeypatch):
         ({"format": 1, "cells": {"a": {"run": 7, "config": {}}}}, "field cells"),
         ({"format": 1, "cells": {}, "demonstrations": {"a": 3}}, "field demonstrations"),
         ({"format": 1, "cells": {}, "demonstrations": []}, "field demonstrations"),
+        ({"format": 1, "cells": {}, "declared": {"a": 0}, "declared_runs": {"a": 0}}, "field declared_runs"),
     ],
 )
 def test_a_damaged_record_of_a_study_is_one_line(record, expected, tmp_path, capsys):

@@ -10,6 +10,7 @@ from credo.cli import study as study_commands
 from credo.demonstrations import from_episodes, save_demonstrations
 from credo.environments import rollout_episodes
 from credo.environments.probes import PointMass, point_mass_expert
+from credo.studies.execute import run_study
 from credo.studies.shipped import FOLDER
 from credo.studies.study import load_study
 
@@ -61,7 +62,7 @@ def study(place, monkeypatch, called):
     return lambda words: called("study", *words.split())
 
 
-def test_a_study_from_beginning_to_end(study, place):
+def test_a_study_from_beginning_to_end(study, place, monkeypatch):
     status, text = study("status tiny.toml")
     assert status == 0
     assert "2 waiting" in text
@@ -75,13 +76,29 @@ def test_a_study_from_beginning_to_end(study, place):
     status, text = study("run tiny.toml --env my_probe:Point-v0 --steps 5")
     assert status == 2
     assert text.startswith("credo: cell works: steps: ")
+    status, text = study("run tiny.toml --env my_probe:Point-v0 --only cannot")
+    assert status == 2
+    assert text.splitlines()[-1] == "credo: cell cannot: missing.safetensors: no such file"
     assert not (place / "runs").exists()
-    status, text = study("run tiny.toml --env my_probe:Point-v0 --only works --steps 128")
+
+    def beside_another(store, *rest):
+        """Another process records another edit of the study."""
+        path = store.study("tiny") / "cells.json"
+        recorded = path.read_text()
+        theirs = json.loads(recorded)
+        theirs["cells"]["works"] = {"run": None, "config": theirs["cells"]["works"]["config"] | {"steps": 512}}
+        path.write_text(json.dumps(theirs))
+        run_study(store, *rest)
+        path.write_text(recorded)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(study_commands, "run_study", beside_another)
+        status, text = study("run tiny.toml --env my_probe:Point-v0 --only works --steps 128")
     assert status == 0, text
     assert "a documented speed" in text
-    assert f"fixed beforehand: {COMPARED}" in text
+    assert f"not fixed yet, since what a cell of theirs is trained on has not been read: {COMPARED}" in text
     assert f"reading {place / 'demos.safetensors'}" in text
-    assert "missing" not in text
+    assert "reading missing" not in text
     (summary,) = (place / "runs" / "store").glob("*/summary.json")
     assert [told["steps"] for told in json.loads(summary.read_text())["seeds"].values()] == [128, 128]
     command = json.loads((summary.parent / "config.json").read_text())["command"]
@@ -94,7 +111,7 @@ def test_a_study_from_beginning_to_end(study, place):
     assert status == 1, text
     assert "edited" not in text
     assert "the speed of what has run" in text
-    assert "fixed " not in text
+    assert f"has not been read: {COMPARED}" in text
     assert "works: done" in text
     assert "cannot: " in text
     assert "missing.safetensors" in text
@@ -166,6 +183,22 @@ def test_wrong_input_is_one_line(study, place):
     assert not (place / "runs" / "store" / "b").exists()
 
 
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("--stale-after 4", ["stale_after: 4", "at least 5"]),
+        ("--cores 0.5", ["cores: '0.5'", "a whole number"]),
+        ("--on ray --jobs 2", ["jobs: 2", "--cores"]),
+    ],
+)
+def test_what_a_study_cannot_be_run_with_is_refused(study, monkeypatch, words, expected):
+    monkeypatch.setattr(study_commands, "asked_for", lambda *arguments: pytest.fail("it begins"))
+    status, text = study(f"run tiny.toml {words}")
+    assert status == 2
+    assert len(text.splitlines()) == 1
+    assert all(part in text for part in expected), text
+
+
 @pytest.mark.parametrize(("refused", "expected"), [((True, True), 2), ((True, False), 1)])
 def test_the_status_tells_whether_nothing_of_what_was_asked_can_work(
     study, place, tmp_path, monkeypatch, refused, expected
@@ -177,9 +210,13 @@ def test_the_status_tells_whether_nothing_of_what_was_asked_can_work(
     monkeypatch.setattr(study_commands, "run_study", run_study)
     (place / "two.toml").write_text(
         '[base]\nreward = "environment"\n[axes]\nlearner = ["td3", "sac"]\nenvironment = ["A-v0"]\n'
+        '[[compare]]\nagainst = "td3"\n'
     )
     status, text = study(f"run two.toml --out {tmp_path}")
     assert status == expected, text
+    assert "fixed beforehand: sac against td3 by diverged in A-v0" in text
+    status, text = study(f"run two.toml --out {tmp_path}")
+    assert "fixed" not in text
 
 
 def test_the_shipped_studies_are_listed(study):

@@ -58,7 +58,7 @@ from credo.policies import save_policy
         ("demos generate --expert hopper-expert --out a.npz --seed -1", ["seed", "-1", "at least 0"]),
         ("theory --seed -1", ["seed", "-1", "at least 0"]),
         ("report . --interval -1", ["interval", "-1", "above 0"]),
-        ("study status threshold-small --stale-after -1", ["stale_after", "-1", "at least 0"]),
+        ("study status threshold-small --stale-after -1", ["stale_after", "-1", "at least 5"]),
         ("imitate --stepss 3", ["--stepss", "did you mean --steps?", "credo imitate --help"]),
         ("imitate --stepss 3 --sedes 4", ["did you mean --steps and --seeds?"]),
         ("imitate --seed 3", ["did you mean --first-seed?"]),

@@ -11,7 +11,6 @@ from credo.studies.analysis import analyse_digests
 from credo.studies.comparisons import Comparison
 from credo.studies.curves import RETURN, mean_score
 from credo.studies.paired import mean_difference, signed_rank_test
-from credo.studies.store import Store, declared, newly_declared, place, write_record
 from credo.studies.study import load_study
 from credo.types import CredoError
 
@@ -286,25 +285,3 @@ def test_seeds_of_unequal_length_are_compared_up_to_where_both_are():
 
 def test_without_declared_comparisons_there_is_no_table():
     assert table(group("plain", "hopper", healthy=2), None) is None
-
-
-def test_a_comparison_is_as_old_as_its_first_record(tmp_path):
-    """One that is added after steps were done says so, and taking it out and in again makes it no younger or older."""
-    store = Store(tmp_path / "runs")
-    first = load(tmp_path, '[[compare]]\nagainst = "plain"\nmethod = "penalty"\n')
-    placed = place(first, {"hopper-expert:5": "1" * 64, "walker2d-expert-2:5": "2" * 64})
-    (penalty,) = first.comparisons
-    assert declared(store, first) == {penalty: None}
-    assert newly_declared(store, first, placed) == {penalty: 0}
-    write_record(store.study(first.name), placed, {}, {penalty: 0})
-    run = store.folder(next(p.run for p in placed if p.cell.name == "sac/hopper"))
-    run.mkdir(parents=True)
-    (run / "summary.json").write_text('{"state": "running", "seeds": {"0": {"steps": 640}, "1": {"steps": 64}}}')
-    second = load(tmp_path, '[[compare]]\nagainst = "plain"\n')
-    sac = second.comparisons[1]
-    assert newly_declared(store, second, placed) == {sac: 704}
-    write_record(store.study(first.name), placed, {}, {sac: 704})
-    assert declared(store, second) == {penalty: 0, sac: 704}
-    write_record(store.study(first.name), placed, {})
-    assert declared(store, second) == {penalty: 0, sac: 704}
-    assert newly_declared(store, second, placed) == {}

@@ -1,11 +1,11 @@
 """Running the cells: once each, whoever dies, however many work on them."""
 
 import dataclasses
+import json
 import os
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from pathlib import Path
@@ -15,13 +15,13 @@ import pytest
 from study_worker import CONFIG, placed, pretend, write
 
 from credo import run_folder
+from credo.config import to_dict
 from credo.run_lock import locked
 from credo.studies import lease
 from credo.studies import store as stores
-from credo.studies.cores import claim_cores
-from credo.studies.estimate import START_UP, seconds_left, work
+from credo.studies.estimate import work
 from credo.studies.execute import Ended, run_cell, run_study
-from credo.studies.store import DONE, FAILED, RUNNING, STOPPED, WAITING, Placed, Store, write_record
+from credo.studies.store import DONE, FAILED, RUNNING, STOPPED, WAITING, Placed, Store
 from credo.studies.study import Cell, Study
 from credo.types import CredoError
 
@@ -252,6 +252,30 @@ def test_a_cell_that_another_holds_is_waited_for_and_told_once(store):
     assert "waited for" in told[0].about
 
 
+def test_a_process_that_dies_at_once_is_not_told_with_an_older_failure(store):
+    store.write_failure("run-one", "demos.safetensors: no such file", refused=True)
+
+    def start(cell):
+        return subprocess.Popen([sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"])
+
+    assert "SIGKILL" in run_study(store, [placed("one")], start)["run-one"].about
+    assert not store.refused(placed("one"))
+
+
+def test_a_process_whose_parent_has_gone_before_it_looks_ends(tmp_path):
+    gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
+    script = f"import time; from credo.studies.execute import stop_without; stop_without({gone.stdout}); time.sleep(60)"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == -signal.SIGTERM
+
+
+def test_a_store_that_takes_no_lease_is_told(store):
+    store.leases("run-one").parent.parent.mkdir()
+    store.leases("run-one").parent.write_text("")
+    ended = run_cell(store, placed("one"), pretend(0))
+    assert ended == Ended(FAILED, f"{store.leases('run-one')}: the folder cannot be made (Not a directory)")
+    assert store.progress(placed("one")).about == ended.about
+
+
 def test_ctrl_c_ends_the_processes(store):
     processes = []
 
@@ -271,65 +295,45 @@ def test_ctrl_c_ends_the_processes(store):
     assert not lease.current(store.leases("run-one")).holds()
 
 
-def test_time_left_rests_on_what_has_run(store):
-    cells = [placed("one"), placed("two")]
-    guess, guessed = seconds_left(cells, [store.progress(p) for p in cells])
-    assert guessed
-    assert guess > 2 * 5  # to start and to compile takes seconds, however short the run
-    run_folder.create(store.folder("run-one"), CONFIG, {}, "test")
-    write(store.folder("run-one"), CONFIG, 5)
-    # 320 steps in 2 seconds: as long again for the rest, and twice that for the other.
-    assert seconds_left(cells, [store.progress(p) for p in cells]) == (pytest.approx(6.0 + 2 * START_UP), False)
-    heavy = cells[1]._replace(cell=cells[1].cell._replace(config=dataclasses.replace(CONFIG, updates_per_round=128)))
-    scaled, _ = seconds_left([cells[0], heavy], [store.progress(p) for p in cells])
-    assert scaled == pytest.approx(2 + 2 * START_UP + 4 * work(heavy.cell.config) / work(CONFIG))
-
-
-def test_cores_are_claimed_by_one_process_at_a_time(tmp_path):
-    # A folder of claims of its own: trainings beside the tests have theirs.
-    own = os.environ | {"TMPDIR": str(tmp_path)}
-    script = (
-        "from credo.studies.cores import claim_cores; import time; print(claim_cores(1), flush=True); time.sleep(30)"
-    )
-    first = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, env=own)
-    one = first.stdout.readline()
-    second = subprocess.run(
-        [sys.executable, "-c", script.replace("30", "0")], capture_output=True, text=True, check=True, env=own
-    ).stdout
-    first.kill()
-    first.wait()
-    first.stdout.close()
-    assert len(eval_numbers(one)) == 1
-    assert second == "()\n" or not set(eval_numbers(one)) & set(eval_numbers(second))
-    assert claim_cores(0) == ()
-
-
-def test_a_folder_of_cores_that_is_somebody_elses_is_left_alone(monkeypatch, tmp_path):
-    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path))
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
-    (tmp_path / f"credo-cores-{os.getuid()}").symlink_to(elsewhere)
-    assert claim_cores(1) == ()
-    assert list(elsewhere.iterdir()) == []
-
-
-def test_a_cell_that_cannot_be_read_is_told_of_in_one_line(tmp_path, monkeypatch):
-    """Its plug-in may be gone, or its settings be those of another version."""
+@pytest.fixture
+def trained(store, monkeypatch):
+    """Calls the process of a cell here, with a pretended training; the settings that it trained."""
     from credo.cli import cell
 
-    monkeypatch.setattr(cell, "end_with_parent", lambda: None)
-    store = Store(tmp_path)
-    write_record(store.study("tiny"), [placed("one")], {})
-    cell.main([str(tmp_path), "tiny", "one", "640", "0", "60.0", "credo study run tiny", "no_such_plugin"])
-    told = store.progress(placed("one"))
-    assert told.state == FAILED
-    assert "no_such_plugin" in told.about
-    with pytest.raises(CredoError, match="cell: 'two' is not in"):
-        cell.main([str(tmp_path), "tiny", "two", "640", "0", "60.0", "credo study run tiny"])
+    found = []
+    monkeypatch.setattr(cell, "stop_without", lambda parent: None)
+    monkeypatch.setattr(cell, "train", lambda config, folder, name, command: found.append((folder.name, config)))
+
+    def call(settings, *plugins):
+        words = [str(store.root), "one", "run-one", "0", "60.0", "1", "credo study run tiny", *plugins]
+        cell.main(words, settings)
+        return found
+
+    return call
 
 
-def eval_numbers(text):
-    return [int(part) for part in text.strip("()\n ").split(",") if part.strip()]
+def test_a_cell_that_cannot_be_read_is_told_of_in_one_line(store, trained):
+    """Its plug-in may be gone, or its settings be those of another version."""
+    settings = json.dumps(to_dict(CONFIG))
+    for words, told in (
+        ((settings, "no_such_plugin"), "no_such_plugin"),
+        ((settings.replace("reward", "rewart"),), "rewart"),
+        (("",), "cell one: not readable as JSON"),
+    ):
+        assert trained(*words) == []
+        assert store.progress(placed("one")).state == FAILED
+        assert told in store.progress(placed("one")).about
+    assert trained(settings) == [("run-one", CONFIG)]
+
+
+def test_a_cell_trains_no_other_run_than_was_asked_for(tmp_path):
+    """What it is trained on may have changed since the study began."""
+    from credo.cli.cell import train
+
+    config = dataclasses.replace(CONFIG, environment="Pendulum-v1")
+    with pytest.raises(CredoError, match=r"cell one: run .*, not run-one: .* run the study again"):
+        train(config, tmp_path / "run-one", "one", "credo study run tiny")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_time_passes_between_polls_only(store, monkeypatch):

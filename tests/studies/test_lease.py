@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import pathlib
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,7 @@ import pytest
 
 from credo.studies import lease
 from credo.studies.lease import acquire, current, held, release_of
+from credo.types import CredoError
 
 
 def aged(lease, seconds):
@@ -94,7 +96,7 @@ def test_of_many_who_ask_at_once_one_gets_it(tmp_path, before):
 
 def test_a_held_lease_is_renewed_and_then_released(tmp_path):
     mine = acquire(tmp_path, stale_after=0.6)
-    with held(mine, stale_after=0.6):
+    with held(mine):
         time.sleep(1.0)
         assert current(tmp_path).holds(0.6)
     assert current(tmp_path).released
@@ -103,7 +105,7 @@ def test_a_held_lease_is_renewed_and_then_released(tmp_path):
 def test_losing_a_lease_is_told_once(tmp_path):
     lost = []
     mine = acquire(tmp_path, stale_after=0.3)
-    with held(mine, 0.3, lambda: lost.append(True)):
+    with held(mine, lambda: lost.append(True)):
         other = tmp_path / "000002.json"
         other.write_text(mine.path.read_text().replace(mine.token, "another"))
         time.sleep(0.5)
@@ -139,3 +141,53 @@ def test_another_machines_process_of_the_same_number_keeps_its_lease(tmp_path):
     mine.path.write_text(json.dumps(told | {"host": "elsewhere"}))
     release_of(tmp_path, told["process"])
     assert current(tmp_path).holds()
+
+
+@pytest.mark.parametrize(("holders", "others"), [(60.0, 3.0), (3.0, 60.0), (None, 3.0)])
+def test_of_two_times_the_longer_one_counts(tmp_path, holders, others):
+    """Its holder may rightly renew it every ten seconds. One of an older version does not say its time: the usual."""
+    mine = acquire(tmp_path, stale_after=holders or 60.0)
+    if holders is None:
+        told = json.loads(mine.path.read_text())
+        del told["stale_after"]
+        mine.path.write_text(json.dumps(told))
+    aged(mine, 40)
+    assert current(tmp_path).holds(others)
+    assert acquire(tmp_path, stale_after=others) is None
+    aged(mine, 61)
+    assert not current(tmp_path).holds(others)
+    assert acquire(tmp_path, stale_after=others) is not None
+
+
+def test_a_lease_whose_age_cannot_be_learned_holds(tmp_path, monkeypatch):
+    mine = acquire(tmp_path)
+    aged(mine, 1_000)
+
+    def failing(*arguments, **options):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(pathlib.Path, "touch", failing)
+        assert current(tmp_path).holds()
+    assert not current(tmp_path).holds()
+
+
+def test_who_looks_at_a_released_lease_writes_nothing(tmp_path):
+    acquire(tmp_path).release()
+    os.utime(tmp_path, (1, 1))
+    assert not current(tmp_path).holds()
+    assert tmp_path.stat().st_mtime == 1
+
+
+def test_a_folder_that_takes_no_lease_is_told_in_one_line(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CredoError, match=r"file.inside: the folder cannot be made \(Not a directory\)"):
+        acquire(tmp_path / "file" / "inside")
+
+    def failing(*arguments):
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", failing)
+    with pytest.raises(CredoError, match=r"a lease cannot be made there \(Operation not permitted\)"):
+        acquire(tmp_path / "leases")
+    assert list((tmp_path / "leases").iterdir()) == []

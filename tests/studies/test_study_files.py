@@ -10,8 +10,9 @@ from credo.demonstrations import from_episodes, save_demonstrations
 from credo.environments import rollout_episodes
 from credo.presets import DEFAULT, preset
 from credo.studies.estimate import seconds_left
+from credo.studies.record import edits, known_data, write_record
 from credo.studies.shipped import FOLDER, find_study, shipped_names
-from credo.studies.store import Placed, Store, edits, known_data, place, write_record
+from credo.studies.store import Placed, Store, place
 from credo.studies.study import load_study
 from credo.studies.toml_lines import find_line
 from credo.types import CredoError

@@ -1,13 +1,12 @@
-"""One cell of a study in a process: ``python -m credo.cli.cell ROOT STUDY CELL STEPS CORES STALE_AFTER COMMAND``, then
-the modules of plug-ins.
+"""One cell of a study in a process: ``python -m credo.cli.cell ROOT CELL RUN CORES STALE_AFTER PARENT COMMAND``, then
+the modules of plug-ins, with the cell's settings as JSON on standard input.
 
-Started by ``credo study run``, which has written the cells. Exit status 0, whatever became of the cell: files tell; 1
-where there is no such cell.
+Started by ``credo study run``, whose process PARENT is: what the cell is comes from there alone, since the study's file
+and its record may be of another edit by now. Exit status 0, whatever became of the cell: files tell.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import shlex
 import sys
@@ -18,15 +17,17 @@ from pathlib import Path
 from credo.cli import print_anything
 from credo.cli.parse import find_local_modules, import_plugins
 from credo.config import RunConfig, from_dict
+from credo.files import parse_json
 from credo.studies.cores import claim_cores
-from credo.studies.execute import end_with_parent, run_cell
-from credo.studies.store import Placed, Store, read_record
+from credo.studies.execute import run_cell, stop_without
+from credo.studies.store import Placed, Store
 from credo.studies.study import Cell
 from credo.types import CredoError
 
 
 def train(config: RunConfig, folder: Path, cell: str, command: str, modules: Sequence[str] = ()) -> None:
-    """Train a run as ``credo imitate`` does; ``command`` is what a user runs its study with, ``modules`` plug-ins."""
+    """Train a run as ``credo imitate`` does; ``command`` is what a user runs its study with, ``modules`` plug-ins.
+    CredoError where it is another run than the folder is of."""
     import_plugins(modules)
     from credo.api import start
     from credo.preparation import prepare
@@ -34,31 +35,32 @@ def train(config: RunConfig, folder: Path, cell: str, command: str, modules: Seq
 
     find_local_modules(config.environment)
     watcher = Watcher(line=lambda text: print(text, flush=True))
-    start(prepare(config), folder, watcher, f"{command} --only {shlex.quote(cell)}")
+    prepared = prepare(config)
+    if prepared.identity != folder.name:
+        what = "what it is trained on has changed since the study began"
+        raise CredoError(f"cell {cell}: run {prepared.identity}, not {folder.name}: {what}; run the study again")
+    start(prepared, folder, watcher, f"{command} --only {shlex.quote(cell)}")
 
 
-def main(words: Sequence[str]) -> None:
-    """Run one cell of the record."""
-    root, study, name, steps, cores, stale_after, command, *modules = words
-    end_with_parent()
+def main(words: Sequence[str], settings: str) -> None:
+    """Run one cell."""
+    root, name, run, cores, stale_after, parent, command, *modules = words
+    stop_without(int(parent))
     claim_cores(int(cores))
     store = Store(Path(root), float(stale_after))
-    told = read_record(store.study(study)).get("cells", {}).get(name)
-    if told is None:
-        raise CredoError(f"cell: {name!r} is not in {store.study(study)}")
     try:
         import_plugins(modules)
-        config = dataclasses.replace(from_dict(told["config"], name), steps=int(steps))
+        config = from_dict(parse_json(f"cell {name}", settings), name)
     except CredoError as error:
-        store.write_failure(told["run"], str(error))
+        store.write_failure(run, str(error))
         return
-    ended = run_cell(store, Placed(Cell(name, "", "", config), told["run"]), partial(train, command=command))
+    ended = run_cell(store, Placed(Cell(name, "", "", config), run), partial(train, command=command))
     print(f"process {os.getpid()}: {ended.state} {ended.about}".rstrip(), flush=True)
 
 
 if __name__ == "__main__":
     print_anything()
     try:
-        main(sys.argv[1:])
+        main(sys.argv[1:], sys.stdin.read())
     except CredoError as error:
         sys.exit(f"credo: {error}")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import json
+import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,21 +24,24 @@ from credo import run_folder
 from credo.cli.parse import find_local_modules, load_plugins, parse, say
 from credo.cli.study_cells import FILE_WIDTH, STYLES, asked_for, check_environments, grid, headline, same_runs, verdicts
 from credo.cli.study_progress import Telling, log_of
-from credo.config import validate
-from credo.config.limits import Count, Limit, NotNegative
+from credo.config import to_dict, validate
+from credo.config.limits import Count, Limit, NotNegative, WholeNumber
 from credo.environment_name import canonical
+from credo.files import make_folder
 from credo.machine import usable_cores
+from credo.studies import record as records
 from credo.studies import store as stores
 from credo.studies.execute import Ended, run_study
 from credo.studies.lease import STALE_AFTER
+from credo.studies.on_ray import find_ray, run_on_ray
 from credo.studies.shipped import FOLDER, find_study, shipped_names
 from credo.studies.store import Placed, Progress, Store
 from credo.studies.study import Cell, Study, load_study
 from credo.types import CredoError, printable
 
 _Positional = tyro.conf.Positional
-Seconds = Annotated[float, Limit(least=0, most=31_536_000)]
-"""Up to a year."""
+Seconds = Annotated[float, Limit(least=5, most=31_536_000)]
+"""Up to a year; a file that is touched several times in less than five seconds says little over a network."""
 
 
 @dataclass(frozen=True)
@@ -57,14 +63,14 @@ class RunOptions:
     """Where: this machine, or a Ray cluster."""
     address: str | None = None
     """ray: the running cluster (HOST:PORT, or auto); default: Ray on this machine alone."""
-    cores: NotNegative = 0
+    cores: WholeNumber = 0
     """Cores for each cell; 0: all of the machine, shared among --jobs (on ray: 1)."""
     gpus: NotNegative = 0.0
     """ray: GPUs for each cell; 0.5 lets two share one."""
     plugin: tuple[str, ...] = ()
     """Modules to import that register what the study names; in the current folder, or installed."""
     stale_after: Seconds = STALE_AFTER
-    """Seconds without a sign of life after which another process's cell is taken over."""
+    """Seconds without a sign of life after which another process's cell is taken over; longer where that has more."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +82,7 @@ class StatusOptions:
     plugin: tuple[str, ...] = ()
     """Modules to import that register what the study names; in the current folder, or installed."""
     stale_after: Seconds = STALE_AFTER
-    """Seconds without a sign of life after which a cell counts as stopped."""
+    """Seconds without a sign of life after which a cell counts as stopped; longer where its process has more."""
 
 
 @dataclass(frozen=True)
@@ -112,13 +118,17 @@ def run(words: Sequence[str]) -> None:
     options = parse(RunOptions, words, "study run", f"{about} credo study check FILE tries every cell first.")
     if options.on == "local" and (options.address is not None or options.gpus):
         raise CredoError(f"{'gpus' if options.address is None else 'address'}: used with --on ray alone")
+    if options.on == "ray":
+        if options.jobs > 1:
+            raise CredoError(f"jobs: {options.jobs} with --on ray; Ray starts as many cells as it has --cores for")
+        find_ray()
     console = Console()
     study = load_study(find_study(options.file))
     asked = asked_for(study, options.only, words)
     shortened = _shortened(study, options, asked)
     check_environments(study, options.env)
     store = Store(options.out, options.stale_after)
-    placed = _begin(console, study, store, asked)
+    placed, known = _place(console, study, store, asked)
     chosen = tuple(p._replace(cell=shortened[p.cell.name]) for p in placed if p.cell.name in asked)
     if all(cell.problem for cell in chosen):
         raise CredoError(f"cell {chosen[0].cell.name}: {chosen[0].problem}")
@@ -129,6 +139,7 @@ def run(words: Sequence[str]) -> None:
     say(console, headline(study, chosen, progress))
     for line in _changed_code(store, chosen, progress):
         say(console, line)
+    _remember(console, study, store, placed, known)
 
     def tell(cell: Placed, how: Ended) -> None:
         names = ", ".join(p.cell.name for p in chosen if p.run == cell.run)
@@ -141,8 +152,8 @@ def run(words: Sequence[str]) -> None:
         if options.on == "ray":
             _on_ray(study, store, chosen, options, tell)
         else:
-            cores = int(options.cores) or max(usable_cores() // options.jobs, 1)
-            begin = partial(_start, store, study, cores=cores, command=_command(study, options), modules=options.plugin)
+            cores = options.cores or max(usable_cores() // options.jobs, 1)
+            begin = partial(_start, store, cores=cores, command=_command(study, options), modules=options.plugin)
             telling = Telling(store, partial(say, console))
             run_study(store, chosen, begin, options.jobs, tell, telling)
     except KeyboardInterrupt:
@@ -173,10 +184,9 @@ def status(words: Sequence[str]) -> None:
     console = Console()
     study = load_study(find_study(options.file))
     store = Store(options.out, options.stale_after)
-    record = stores.read_record(store.study(study.name))
-    for line in stores.edits(record, study.cells):
+    for line in records.edits(records.read_record(store.study(study.name)), study.cells):
         say(console, f"edited: {line}")
-    placed = stores.place(study, stores.known_data(store, study), reads=())
+    placed = stores.place(study, records.known_data(store, study), reads=())
     progress = [store.progress(p) for p in placed]
     console.print(grid(study, store, placed, progress))
     say(console, headline(study, placed, progress))
@@ -195,13 +205,13 @@ def report(words: Sequence[str]) -> None:
         console.width = max(console.width, FILE_WIDTH)
     study = load_study(find_study(options.file))
     store = Store(options.out)
-    placed = stores.place(study, stores.known_data(store, study), reads=())
+    placed = stores.place(study, records.known_data(store, study), reads=())
     begun = [p for p in placed if p.run is not None and (store.folder(p.run) / "config.json").exists()]
     if not begun:
         raise CredoError(f"study: nothing of {study.name} has run in {options.out}; {_run_command(options)} runs it")
     begun = _once(console, begun)
     parts = [stores.part_of(store, p) for p in begun]
-    tables = analyse(parts, declared=stores.declared(store, study))
+    tables = analyse(parts, declared=records.declared(store, study, placed))
     folder = store.study(study.name) / "report"
     folder.mkdir(parents=True, exist_ok=True)
     for table in tables:
@@ -275,41 +285,51 @@ def _shortened(study: Study, options: RunOptions, asked: Container[str]) -> dict
     return cells
 
 
-def _begin(console: Console, study: Study, store: Store, asked: Container[str]) -> tuple[Placed, ...]:
-    """Place the cells, say what an edit changes, and remember them. Only what the cells asked for are trained on is
-    read: of the others' it may be minutes of demonstrations."""
-    folder = store.study(study.name)
-    record = stores.read_record(folder)
-    for line in stores.edits(record, study.cells):
+def _place(
+    console: Console, study: Study, store: Store, asked: Container[str]
+) -> tuple[tuple[Placed, ...], dict[str, str]]:
+    """Place the cells and say what an edit changes; the SHA-256 of what they are trained on, too. Only what the cells
+    asked for are trained on is read: of the others' it may be minutes of demonstrations."""
+    record = records.read_record(store.study(study.name))
+    for line in records.edits(record, study.cells):
         say(console, f"edited: {line}")
     for environment in {cell.config.environment for cell in study.cells}:
         find_local_modules(environment)
     # Files may have changed since they were last read.
     afresh = {name for c in study.cells if c.name in asked for name in stores.trained_on(c.config).values()}
-    known = {name: sha for name, sha in stores.known_data(store, study).items() if name not in afresh}
+    known = {name: sha for name, sha in records.known_data(store, study).items() if name not in afresh}
     placed = stores.place(study, known, lambda text: say(console, text), asked)
-    before = {name: told["run"] for name, told in record.get("cells", {}).items()}
-    for p in placed:
-        if p.run and before.get(p.cell.name) not in (None, p.run) and not stores.edits(record, [p.cell]):
-            say(console, f"edited: cell {p.cell.name} has other demonstrations under the same name")
-    comparisons = stores.newly_declared(store, study, placed)
-    stores.write_record(folder, placed, known, comparisons)
-    for comparison, steps in comparisons.items():
-        fixed = f"after {steps:,} steps of its cells" if steps else "beforehand"
-        say(console, f"fixed {fixed}: {comparison}")
-    return placed
+    for line in records.other_data(record, placed, known):
+        say(console, f"edited: {line}")
+    return placed, known
 
 
-def _start(
-    store: Store, study: Study, cell: Placed, cores: int, command: str, modules: Sequence[str]
-) -> subprocess.Popen[Any]:
+def _remember(console: Console, study: Study, store: Store, placed: Sequence[Placed], known: Mapping[str, str]) -> None:
+    """Record the cells and the declared comparisons, which are fixed now: nothing is refused any more."""
+    folder = store.study(study.name)
+    before = records.declared(store, study, placed)
+    comparisons = records.newly_declared(store, study, placed)
+    records.write_record(folder, placed, known, comparisons)
+    for comparison, (steps, _) in comparisons.items():
+        if before[comparison] is None:
+            say(console, f"fixed {f'after {steps:,} steps of its cells' if steps else 'beforehand'}: {comparison}")
+    open_still = [str(each) for each, steps in before.items() if steps is None and each not in comparisons]
+    if open_still:
+        why = "what a cell of theirs is trained on has not been read"
+        say(console, f"not fixed yet, since {why}: {'; '.join(open_still)}", "yellow")
+
+
+def _start(store: Store, cell: Placed, cores: int, command: str, modules: Sequence[str]) -> subprocess.Popen[Any]:
     path = log_of(store, cell)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    steps = cell.cell.config.steps
-    words = [str(store.root), study.name, cell.cell.name, str(steps), str(cores), str(store.stale_after), command]
-    words += modules
+    make_folder(path.parent)
+    words = [str(store.root), cell.cell.name, str(cell.run), str(cores), str(store.stale_after), str(os.getpid())]
+    words = [sys.executable, "-m", "credo.cli.cell", *words, command, *modules]
     with path.open("ab") as log:
-        return subprocess.Popen([sys.executable, "-m", "credo.cli.cell", *words], stdout=log, stderr=log)
+        process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=log, stderr=log)
+    assert process.stdin is not None
+    with contextlib.suppress(BrokenPipeError), process.stdin:  # one that has ended is told by its exit status
+        process.stdin.write(json.dumps(to_dict(cell.cell.config)).encode())
+    return process
 
 
 def _command(study: Study, options: RunOptions) -> str:
@@ -324,8 +344,7 @@ def _command(study: Study, options: RunOptions) -> str:
 
 def _on_ray(study: Study, store: Store, chosen: Sequence[Placed], options: RunOptions, tell: Any) -> None:
     from credo.cli.cell import train
-    from credo.studies.on_ray import run_on_ray
 
     shared = Store(store.root.resolve(), store.stale_after)
     begin = partial(train, command=_command(study, options), modules=options.plugin)
-    run_on_ray(shared, chosen, begin, options.address, int(options.cores) or 1, options.gpus, tell)
+    run_on_ray(shared, chosen, begin, options.address, options.cores or 1, options.gpus, tell)

@@ -18,8 +18,9 @@ from credo.cli.parse import find_local_modules, load_plugins, parse, say
 from credo.cli.study_cells import FILE_WIDTH, asked_for, check_environments, empty_grid, headline, same_runs, state_of
 from credo.config import RunConfig
 from credo.studies.check import Checked, check_cells
+from credo.studies.record import known_data
 from credo.studies.shipped import find_study
-from credo.studies.store import Placed, Progress, Store, known_data, place
+from credo.studies.store import Placed, Progress, Store, place
 from credo.studies.study import Study, load_study
 from credo.types import printable
 

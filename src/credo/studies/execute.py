@@ -40,10 +40,13 @@ def run_cell(store: Store, placed: Placed, train: Train, lost: Callable[[], None
     the cell over while this one trains; by default this process ends at once, since the run is another's now."""
     if placed.run is None:
         return Ended(FAILED, placed.problem or "its demonstrations are not known")
-    mine = lease.acquire(store.leases(placed.run), store.stale_after)
+    try:
+        mine = lease.acquire(store.leases(placed.run), store.stale_after)
+    except CredoError as error:
+        return _failed(store, placed.run, str(error))
     if mine is None:
         return Ended(RUNNING)
-    with lease.held(mine, store.stale_after, lost or (lambda: os._exit(1))):
+    with lease.held(mine, lost or (lambda: os._exit(1))):
         if store.progress(placed).state == DONE:
             return Ended(DONE)
         folder = store.folder(placed.run)
@@ -101,6 +104,8 @@ def run_study(
                     if unmet is None:
                         end(run, Ended(DONE))
                     elif (now := store.progress(unmet)).state != RUNNING:
+                        # Else one that dies before it takes its lease would be told with the failure before it.
+                        store.forget_failure(run)
                         active[run] = start(unmet), unmet
                     elif run not in waited:
                         waited.add(run)
@@ -132,9 +137,8 @@ def by_run(placed: Sequence[Placed]) -> dict[str, list[Placed]]:
     return cells
 
 
-def end_with_parent(interval: float = 1.0) -> None:
-    """Ask this process to end at its next checkpoint once the process that started it is gone."""
-    parent = os.getppid()
+def stop_without(parent: int, interval: float = 1.0) -> None:
+    """Ask this process to end at its next checkpoint once ``parent``, which started it, is gone. It may be by now."""
 
     def watch() -> None:
         while os.getppid() == parent:

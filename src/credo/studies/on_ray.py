@@ -47,7 +47,7 @@ def run_on_ray(
         # Whoever else is on this machine must not give orders to it.
         os.environ.setdefault("RAY_AUTH_MODE", "token")
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-    ray = _ray()
+    ray = find_ray()
     started = not ray.is_initialized()
     if started:
         options: dict[str, Any] = {"include_dashboard": False} if address is None else {}
@@ -87,7 +87,8 @@ def _task(store: Store, cells: Sequence[Placed], train: Train, cores: int) -> tu
     return how.state, how.about
 
 
-def _ray() -> Any:
+def find_ray() -> Any:
+    """Ray, where it is installed; CredoError where it is not."""
     # Ray would otherwise tell its makers of every use.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:

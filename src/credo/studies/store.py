@@ -3,33 +3,30 @@
 ROOT/store/ID/               one run folder per identity: studies share it
 ROOT/store/leases/ID/        who works on it
 ROOT/store/failures/ID.json  why its last start failed
-ROOT/studies/NAME/cells.json the cells when the study was last run
+ROOT/studies/NAME/           what its study is remembered by (``credo.studies.record``)
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from credo import run_folder
-from credo.config import RunConfig, run_id, to_dict
-from credo.files import read_json
+from credo.config import RunConfig, run_id
+from credo.files import make_folder, read_json
 from credo.preparation import prepare
 from credo.run_folder import write_json
 from credo.studies import lease
-from credo.studies.comparisons import Comparison
 from credo.studies.read import MethodRun
 from credo.studies.study import Cell, Study
 from credo.types import CredoError
 
 DONE, RUNNING, FAILED, STOPPED, WAITING = "done", "running", "failed", "stopped", "waiting"
 STATES = (DONE, RUNNING, FAILED, STOPPED, WAITING)
-_FORMAT = 1
 _HASHES = ("sha256", "seed_replay_sha256")
 
 
@@ -88,11 +85,14 @@ class Store:
         return self.root / "studies" / name
 
     def write_failure(self, run: str, line: str, refused: bool = False) -> None:
-        self.failure(run).parent.mkdir(parents=True, exist_ok=True)
+        make_folder(self.failure(run).parent)
         write_json(self.failure(run), {"error": line, "refused": refused})
 
     def forget_failure(self, run: str) -> None:
-        self.failure(run).unlink(missing_ok=True)
+        try:
+            self.failure(run).unlink(missing_ok=True)
+        except OSError as error:
+            raise CredoError(f"{self.failure(run)}: cannot be removed ({error.strerror or error})") from None
 
     def refused(self, placed: Placed) -> bool:
         """Whether a failed cell was given what cannot work: its last start was refused, and did not break."""
@@ -115,10 +115,9 @@ class Store:
         told = summary.get("seeds") or {}
         run_steps = sum(int(seed.get("steps") or 0) for seed in told.values() if isinstance(seed, dict))
         seconds = float(summary.get("wall_seconds") or 0.0)
-        holder = lease.current(self.leases(run))
         if complete:
             state, about = DONE, ""
-        elif holder is not None and holder.holds(self.stale_after):
+        elif (holder := lease.current(self.leases(run))) is not None and holder.holds(self.stale_after):
             state, about = RUNNING, str(holder)
         elif self.failure(run).exists():
             state, about = FAILED, _failure(self.failure(run))
@@ -205,102 +204,6 @@ def trained_on(config: RunConfig) -> dict[str, str]:
         "seed_replay_sha256": f"logged transitions {config.seed_replay}" if config.seed_replay else "",
     }
     return {what: name + (view if config.view else "") for what, name in names.items() if name}
-
-
-def read_record(folder: Path) -> dict[str, Any]:
-    """What was written when the study was last run; empty where it never was."""
-    if not (folder / "cells.json").exists():
-        return {}
-    path = folder / "cells.json"
-    record = read_json(path)
-    if record.get("format") != _FORMAT:
-        raise CredoError(f"{path}: format {record.get('format')!r}; this version reads {_FORMAT}")
-    cells, data = record.get("cells"), record.get("demonstrations", {})
-    if not (isinstance(cells, dict) and all(map(_is_told, cells.values()))):
-        raise CredoError(f"{path}: field cells: of every cell its run and its settings expected; the file is damaged")
-    if not (isinstance(data, dict) and all(isinstance(sha, str) for sha in data.values())):
-        raise CredoError(f"{path}: field demonstrations: a SHA-256 of each expected; the file is damaged")
-    declared = record.get("declared", {})
-    if not (isinstance(declared, dict) and all(isinstance(steps, int) for steps in declared.values())):
-        raise CredoError(f"{path}: field declared: of each comparison a number of steps expected; the file is damaged")
-    return record
-
-
-def _is_told(cell: Any) -> bool:
-    if not (isinstance(cell, dict) and isinstance(cell.get("config"), dict)):
-        return False
-    return "run" in cell and isinstance(cell["run"], str | None)
-
-
-def known_data(store: Store, study: Study) -> dict[str, str]:
-    """SHA-256 of what cells are trained on, as the studies of this store last read it: a study that shares runs with
-    others is told of them before it has run itself. Its own record goes before theirs, later ones before earlier."""
-    own = store.study(study.name)
-    others = [path.parent for path in own.parent.glob("*/cells.json") if path.parent != own]
-    known: dict[str, str] = {}
-    for folder in sorted(others, key=lambda folder: (folder / "cells.json").stat().st_mtime):
-        with contextlib.suppress(CredoError):
-            known |= read_record(folder).get("demonstrations", {})
-    return known | read_record(own).get("demonstrations", {})
-
-
-def newly_declared(store: Store, study: Study, placed: Sequence[Placed]) -> dict[Comparison, int]:
-    """The declared comparisons that are not in the study's record, and how many environment steps their cells have
-    done by now, in whatever study."""
-    recorded = read_record(store.study(study.name)).get("declared", {})
-    return {
-        each: sum(store.progress(p).steps for p in placed if each.concerns(p.cell.method, p.cell.environment))
-        for each in study.comparisons
-        if str(each) not in recorded
-    }
-
-
-def declared(store: Store, study: Study) -> dict[Comparison, int | None]:
-    """To each declared comparison the steps that its cells had done when it was recorded; None where it was not."""
-    recorded = read_record(store.study(study.name)).get("declared", {})
-    return {each: recorded.get(str(each)) for each in study.comparisons}
-
-
-def write_record(
-    folder: Path,
-    placed: Sequence[Placed],
-    demonstrations: dict[str, str],
-    comparisons: Mapping[Comparison, int] = MappingProxyType({}),
-) -> None:
-    """Remember the cells: an edit of the study is told by them. What was read for other cells meanwhile stays, and so
-    do comparisons that were declared before: one that is taken out and put in again is as old as it was."""
-    folder.mkdir(parents=True, exist_ok=True)
-    cells = {p.cell.name: {"run": p.run, "config": to_dict(p.cell.config)} for p in placed}
-    before = read_record(folder)
-    data = before.get("demonstrations", {}) | demonstrations
-    told = {str(each): steps for each, steps in comparisons.items()} | before.get("declared", {})
-    record = {"format": _FORMAT, "demonstrations": data, "cells": cells}
-    write_json(folder / "cells.json", record | ({"declared": told} if told else {}))
-
-
-def edits(record: dict[str, Any], cells: Iterable[Cell]) -> list[str]:
-    """One line for each cell that is new, gone or has other settings since the record was written; a setting that is
-    younger than the record had its default value then."""
-    if not record:
-        return []
-    before = record["cells"]
-    now = {cell.name: cell for cell in cells}
-    lines = [f"cell {name} is new" for name in now if name not in before]
-    lines += [f"cell {name} is gone (its run is kept)" for name in before if name not in now]
-    for name, cell in now.items():
-        if name in before:
-            now_set = to_dict(cell.config)
-            changed = run_folder.differences(now_set, _completed(before[name]["config"], to_dict(RunConfig())))
-            if changed:
-                lines.append(f"cell {name} changes: {'; '.join(changed)}")
-    return lines
-
-
-def _completed(settings: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
-    """The settings, with the defaults of those that they lack."""
-    pairs = {name: (value, defaults.get(name)) for name, value in settings.items()}
-    inside = {n: _completed(v, d) for n, (v, d) in pairs.items() if isinstance(v, dict) and isinstance(d, dict)}
-    return defaults | settings | inside
 
 
 def _failure(path: Path) -> str:
