@@ -5,6 +5,7 @@ import os
 import numpy as np
 import pytest
 
+from credo.cli.study_cells import asked_for
 from credo.config import run_id, to_dict
 from credo.demonstrations import from_episodes, save_demonstrations
 from credo.environments import rollout_episodes
@@ -96,6 +97,31 @@ def test_a_cell_has_the_settings_of_preset_base_and_axes_in_this_order(write):
     assert penalty.td3.hidden == (8, 8)
     assert (plain.reward, other.reward) == ("plr", "cr")
     assert plain.demonstrations == "hopper-expert:2"
+
+
+def test_methods_that_would_have_one_name_are_refused(refused):
+    """They would be compared as one."""
+    text = '[axes.one]\n"a b" = { credo = "off" }\na = { credo = "filter" }\n'
+    text += '[axes.two]\nc = { steps = 1000 }\n"b c" = { steps = 2000 }\n'
+    message = refused(text)
+    assert message.startswith("study.toml:1: axes: cells 'a b/c' and 'a/b c' are both method 'a b c' in ")
+
+
+def test_a_cell_is_asked_for_by_its_whole_name_or_by_a_part(write):
+    """Brackets are those of a list; the name of a cell is no pattern, even if it looks like one."""
+    text = '[base]\nreward = "environment"\n[axes]\nenvironment = ["Ant-v5,healthy_z_range=[0.3,1.0]", "Ant-v5"]\n'
+    study = load_study(write(text + '[axes.method]\n"a*" = { learner = "sac" }\nab = {}\n'))
+    limited, plain = "Ant-v5,healthy_z_range=[0.3,1.0]", "Ant-v5"
+    for only, expected in {
+        (f"{limited}/ab",): {f"{limited}/ab"},
+        (f"{limited}/*",): {f"{limited}/a*", f"{limited}/ab"},
+        (f"{plain}/a*",): {f"{plain}/a*"},
+        (f"{plain}/*", f"{limited}/a*"): {f"{plain}/a*", f"{plain}/ab", f"{limited}/a*"},
+        (): {cell.name for cell in study.cells},
+    }.items():
+        assert asked_for(study, only, ()) == expected
+    with pytest.raises(CredoError, match="only: 'Ant-v5,healthy_z_range=0/ab' is no cell of this study"):
+        asked_for(study, ("Ant-v5,healthy_z_range=0/ab",), ())
 
 
 def test_a_preset_on_an_axis_replaces_that_of_the_base(write):

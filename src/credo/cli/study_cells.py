@@ -43,10 +43,15 @@ def asked_for(study: Study, only: Sequence[str], words: Sequence[str]) -> frozen
     if "--only" in words and not only:
         raise CredoError("only: no cell is named; give names (* stands for any text), or leave it out for all cells")
     names = [cell.name for cell in study.cells]
+    found: set[str] = set()
     for pattern in only:
-        if not fnmatch.filter(names, pattern):
+        # The whole name of a cell is that cell, and brackets are a list's in what an environment is given.
+        plain = pattern.replace("[", "[[]")
+        chosen = [pattern] if pattern in names else [name for name in names if fnmatch.fnmatchcase(name, plain)]
+        if not chosen:
             raise CredoError(f"only: {pattern!r} is no cell of this study; the cells are {', '.join(names)}")
-    return frozenset(name for name in names if not only or any(fnmatch.fnmatchcase(name, each) for each in only))
+        found.update(chosen)
+    return frozenset(found if only else names)
 
 
 def same_runs(placed: Sequence[Placed]) -> list[tuple[Placed, Placed]]:

@@ -153,8 +153,13 @@ class _Reader:
         description = " ".join(about.get("description", "").split())
         if not description.isprintable():
             self.refuse(["study", "description"], f"study.description: {description[:100]!r} is not all printable")
-        places = [(cell.method, cell.environment) for cell in cells]
-        comparisons = read_comparisons(self.tables("compare"), places, self.refuse)
+        places: dict[tuple[str, str], str] = {}
+        for cell in cells:
+            other = places.setdefault((cell.method, cell.environment), cell.name)
+            if other != cell.name:
+                both = f"cells {other!r} and {cell.name!r} are both method {cell.method!r} in {cell.environment!r}"
+                self.refuse(["axes"], f"axes: {both}; other names for their values would tell them apart")
+        comparisons = read_comparisons(self.tables("compare"), list(places), self.refuse)
         return Study(self.path, name, description, axes, cells, comparisons)
 
     def table(self, name: str) -> dict[str, Any]:
