@@ -132,7 +132,7 @@ def test_a_study_from_beginning_to_end(study, place, monkeypatch):
 
     status, text = study("report tiny.toml --latex")
     assert status == 0, text
-    assert f"Without seeds to compare: {COMPARED}" in " ".join(text.split())
+    assert f"Without seeds to compare (p counts as 1): {COMPARED}" in " ".join(text.split())
     tables = place / "runs" / "studies" / "tiny" / "report"
     assert (tables / "tables" / "verdicts.csv").read_text().splitlines()[1].startswith("works,my_probe:Point-v0,2,")
     assert r"\toprule" in (tables / "tables" / "verdicts.tex").read_text()
