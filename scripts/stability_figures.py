@@ -230,7 +230,7 @@ def robust(results: Path) -> alt.Chart | None:
     title = heading(
         "The presets robust: of each learner one setting for all",
         "one line a seed, thick: their median; five demonstrated episodes; dashed: 0.9 of the expert's return; "
-        "SD3 was stopped early",
+        "SD3 was stopped early on HalfCheetah",
     )
     return alt.concat(*panels, columns=3, spacing=22).properties(title=title)
 
