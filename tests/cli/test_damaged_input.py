@@ -223,9 +223,9 @@ def test_a_learner_named_like_a_setting_hides_no_other_run(runs, name, capsys):
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        ("theory --states 100000", ["states", "100000", "at most 200"]),
+        ("theory --states 100000", ["states", "100000", "at most 20 "]),
         ("theory --grid 100000000000", ["grid", "at most 10,000,001"]),
-        ("theory --out . --quick", ["out", "no finding"]),
+        ("theory --out . --quick", ["out", "mine.txt", "did not write"]),
         ("study run threshold-small --stale-after 1e300", ["stale_after", "at most 31,536,000"]),
         ("study run threshold-small --only", ["only", "no cell is named"]),
         ("study run threshold-small --gpus 1", ["gpus", "--on ray"]),
