@@ -151,6 +151,15 @@ def test_a_study_from_beginning_to_end(study, place, monkeypatch):
     assert summary.stat().st_mtime_ns == before
 
 
+def test_ray_is_not_imported_before_it_is_told_how_to_start(study, tmp_path, monkeypatch):
+    """As it is imported it reads whether others need a token."""
+    (tmp_path / "ray.py").write_text("raise RuntimeError('too early')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    status, text = study("run tiny.toml --on ray --only nothing")
+    assert status == 2
+    assert "the cells are works, cannot" in text
+
+
 def test_a_shipped_study_is_shown_to_make_ones_own_of(study, place):
     status, text = study("show threshold-small")
     assert status == 0

@@ -33,7 +33,7 @@ from credo.studies import record as records
 from credo.studies import store as stores
 from credo.studies.execute import Ended, run_study
 from credo.studies.lease import STALE_AFTER
-from credo.studies.on_ray import find_ray, run_on_ray
+from credo.studies.on_ray import check_ray, run_on_ray
 from credo.studies.shipped import FOLDER, find_study, shipped_names
 from credo.studies.store import Placed, Progress, Store
 from credo.studies.study import Cell, Study, load_study
@@ -121,7 +121,7 @@ def run(words: Sequence[str]) -> None:
     if options.on == "ray":
         if options.jobs > 1:
             raise CredoError(f"jobs: {options.jobs} with --on ray; Ray starts as many cells as it has --cores for")
-        find_ray()
+        check_ray()
     console = Console()
     study = load_study(find_study(options.file))
     asked = asked_for(study, options.only, words)

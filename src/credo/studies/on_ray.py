@@ -7,6 +7,7 @@ goes on from the run's newest checkpoint. Ray is the extra ``[ray]`` and importe
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 import secrets
 import time
@@ -47,7 +48,10 @@ def run_on_ray(
         # Whoever else is on this machine must not give orders to it.
         os.environ.setdefault("RAY_AUTH_MODE", "token")
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-    ray = find_ray()
+    check_ray()
+    # Ray would otherwise tell its makers of every use.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    ray = importlib.import_module("ray")
     started = not ray.is_initialized()
     if started:
         options: dict[str, Any] = {"include_dashboard": False} if address is None else {}
@@ -87,11 +91,7 @@ def _task(store: Store, cells: Sequence[Placed], train: Train, cores: int) -> tu
     return how.state, how.about
 
 
-def find_ray() -> Any:
-    """Ray, where it is installed; CredoError where it is not."""
-    # Ray would otherwise tell its makers of every use.
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    try:
-        return importlib.import_module("ray")
-    except ImportError:
-        raise CredoError("on: ray is not installed; pip install ray") from None
+def check_ray() -> None:
+    """CredoError where Ray is not installed. It is not imported: as it is, it reads how it is to be started."""
+    if importlib.util.find_spec("ray") is None:
+        raise CredoError("on: ray is not installed; pip install ray")
