@@ -58,7 +58,7 @@ def test_a_robot_is_imitated_from_keys_and_frames(tmp_path):
 def test_credo_acts_beside_a_run_without_it(tmp_path):
     module = load("credo_acts")
     module.SEEDS = 1
-    module.main(tmp_path, 1664)
+    module.main(tmp_path, 1280)
     from credo.api import Run
 
     with_credo, without = (Run(tmp_path / mode).metrics() for mode in ("filter", "off"))
