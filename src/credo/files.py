@@ -23,12 +23,13 @@ def as_path(name: str, value: object) -> Path:
     return Path(value)
 
 
-def make_folder(folder: Path) -> None:
-    """With those above it, where they are not there yet; CredoError where that cannot be done."""
+def make_folder(folder: Path, name: str = "folder") -> None:
+    """With those above it, where they are not there yet; CredoError, which begins with ``name``, where that cannot be
+    done."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise CredoError(f"{folder}: the folder cannot be made ({error.strerror or error})") from None
+        raise CredoError(f"{name}: {folder} cannot be made ({error.strerror or error})") from None
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -13,6 +13,10 @@ from pathlib import Path
 _PROCESS, _GROUPS = Path("/proc"), Path("/sys/fs/cgroup")
 
 
+MEMORY_SHARE = 0.9
+"""Of the memory that is free, what one thing may ask for: nothing is refused for the last tenth alone."""
+
+
 def usable_cores() -> int:
     """Cores that this process may use; all there are where the system knows no affinity."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

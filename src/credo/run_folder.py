@@ -31,7 +31,7 @@ from typing import Any
 from credo.config import LearnerName, RunConfig, from_dict, identity, recorded_identity, run_id, to_dict
 from credo.config.limits import MAXIMUM_SEEDS, MAXIMUM_STEPS, check_limits
 from credo.config.names import REGISTERED, Kind
-from credo.files import read_json, write_atomically
+from credo.files import make_folder, read_json, write_atomically
 from credo.run_lock import LOCK, locked
 from credo.types import CredoError, check_unicode, is_number, printable
 
@@ -107,10 +107,7 @@ def opened(
     """``create`` under the run's lock. Who is refused changes nothing; a CredoError before there are rows neither."""
     recognise(folder, config, demonstrations, resumed)
     made = not folder.exists()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise CredoError(f"out: {folder} cannot be made ({error.strerror})") from None
+    make_folder(folder, "out")
     with locked(folder):
         remove_temporaries(folder)
         before = {name: (folder / name).read_bytes() for name in (CONFIG, SUMMARY) if (folder / name).is_file()}
@@ -141,12 +138,8 @@ def create(
     ``resumed``: the command names the folder alone, so that what the run began with stays its command.
     """
     stored = recognise(folder, config, demonstrations, resumed)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in _FOLDERS:
-            (folder / name).mkdir(exist_ok=True)
-    except OSError as error:
-        raise CredoError(f"out: {folder} cannot be made ({error.strerror})") from None
+    for place in (folder, *(folder / name for name in _FOLDERS)):
+        make_folder(place, "out")
     if stored is not None:
         told = {"resumed": command} if resumed else {"command": command}
         kept = stored if resumed else {name: value for name, value in stored.items() if name != "resumed"}

@@ -8,21 +8,27 @@ import os
 import platform
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 from credo.types import CredoError
 
 LOCK = "lock"
 
 
-@contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold the run's lock; CredoError if another process holds it. The system drops it when its holder dies."""
+def open_lock(folder: Path) -> TextIO:
+    """The file to lock a folder by, made where it is not there yet; CredoError where that cannot be done."""
     try:
         # Not through a link: what it points to would be emptied.
         descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
     except OSError as error:
         raise CredoError(f"out: {folder} cannot be written to ({error.strerror})") from None
-    with open(descriptor, "r+") as file:
+    return open(descriptor, "r+")
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the run's lock; CredoError if another process holds it. The system drops it when its holder dies."""
+    with open_lock(folder) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from credo import run_folder, run_rows
 from credo.files import read_json
 from credo.reports.collect import Reader
-from credo.reports.load import find_runs, load_run, thin
+from credo.reports.load import envelope, find_runs, load_run, thin
 from credo.run_lock import locked
 from credo.studies.read import MethodRun
 from credo.types import CredoError
@@ -172,3 +172,21 @@ def test_thinning_by_maxima_keeps_true_points_and_the_peak(values, points):
     assert np.all(np.diff(kept_step) > 0)
     assert np.array_equal(value[kept_step // 64], kept_value)
     assert kept_value.max() == value.max()
+
+
+@given(
+    st.lists(st.floats(allow_nan=True, allow_infinity=True, width=32), max_size=300),
+    st.integers(1, 20),
+)
+def test_an_envelope_keeps_extremes_where_they_were(values, buckets):
+    value = np.array(values, np.float64)
+    step = np.arange(len(value)) * 64
+    thin_step, thin_value = envelope(step, value, buckets)
+    known = np.isfinite(value)
+    assert len(thin_step) <= 2 * buckets + 1
+    assert np.all(np.diff(thin_step) > 0)
+    assert np.array_equal(thin_value, value[thin_step // 64])
+    if known.any():
+        assert thin_value.max() == value[known].max()
+        assert thin_value.min() == value[known].min()
+        assert thin_step[-1] == step[known][-1]

@@ -13,8 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from made_runs import STEPS
 
 from credo import run_folder, run_rows
@@ -26,12 +24,10 @@ from credo.reports.charts import axis_of, still_boxes
 from credo.reports.clips import chosen_seeds
 from credo.reports.collect import Reader
 from credo.reports.figures import FIGURES, RETURN
-from credo.reports.load import envelope
 from credo.reports.methods import Member, name_methods
 from credo.reports.page_data import pack
 from credo.reports.report import watch_report, write_report
 from credo.reports.stills import slug_of, slugs
-from credo.reports.style import ticks_from
 from credo.reports.summaries import headline, overview, tables
 from credo.studies import analysis
 from credo.studies.read import MethodRun
@@ -96,24 +92,6 @@ def test_demonstrations_are_named_by_episodes_else_by_source():
 
 def test_another_learners_settings_do_not_matter():
     assert names({}, {"sac": SACConfig(discount=0.5)}) == ["td3", "td3"]
-
-
-@given(
-    st.lists(st.floats(allow_nan=True, allow_infinity=True, width=32), max_size=300),
-    st.integers(1, 20),
-)
-def test_an_envelope_keeps_extremes_where_they_were(values, buckets):
-    value = np.array(values, np.float64)
-    step = np.arange(len(value)) * 64
-    thin_step, thin_value = envelope(step, value, buckets)
-    known = np.isfinite(value)
-    assert len(thin_step) <= 2 * buckets + 1
-    assert np.all(np.diff(thin_step) > 0)
-    assert np.array_equal(thin_value, value[thin_step // 64])
-    if known.any():
-        assert thin_value.max() == value[known].max()
-        assert thin_value.min() == value[known].min()
-        assert thin_step[-1] == step[known][-1]
 
 
 def test_a_packed_curve_unpacks_to_itself(make_run):
@@ -406,10 +384,3 @@ def test_names_with_control_characters_are_escaped_everywhere(make_run, tmp_path
     said = capsys.readouterr().out
     assert "\x1b[31mred" not in said
     assert "x1b[31mred" in said
-
-
-def test_ticks_of_gradients_that_vanish():
-    assert ticks_from(1e-9, 2.0) == pytest.approx([0, 1e-8, 1e-6, 1e-4, 1e-2, 1])
-    assert ticks_from(1e-9, 5e-8) == pytest.approx([0, 1e-8])
-    # No gradient at all, or none that is above the smallest.
-    assert ticks_from(1e-9, 2e-9) == [0]

@@ -272,7 +272,7 @@ def test_a_store_that_takes_no_lease_is_told(store):
     store.leases("run-one").parent.parent.mkdir()
     store.leases("run-one").parent.write_text("")
     ended = run_cell(store, placed("one"), pretend(0))
-    assert ended == Ended(FAILED, f"{store.leases('run-one')}: the folder cannot be made (Not a directory)")
+    assert ended == Ended(FAILED, f"folder: {store.leases('run-one')} cannot be made (Not a directory)")
     assert store.progress(placed("one")).about == ended.about
 
 

@@ -181,7 +181,7 @@ def test_who_looks_at_a_released_lease_writes_nothing(tmp_path):
 
 def test_a_folder_that_takes_no_lease_is_told_in_one_line(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
-    with pytest.raises(CredoError, match=r"file.inside: the folder cannot be made \(Not a directory\)"):
+    with pytest.raises(CredoError, match=r"file.inside cannot be made \(Not a directory\)"):
         acquire(tmp_path / "file" / "inside")
 
     def failing(*arguments):

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -15,7 +14,7 @@ from credo import run_folder
 from credo.config import RunConfig, to_dict
 from credo.files import make_folder, read_json
 from credo.run_folder import write_json
-from credo.run_lock import LOCK
+from credo.run_lock import open_lock
 from credo.studies.comparisons import Comparison
 from credo.studies.store import Placed, Store, trained_on
 from credo.studies.study import Cell, Study
@@ -173,11 +172,7 @@ def _steps_before(store: Store, record: Mapping[str, Any], comparison: Compariso
 @contextlib.contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """Let others that write the same record wait; where the file system knows no locks, they do not."""
-    try:
-        descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
-    except OSError as error:
-        raise CredoError(f"{folder}: cannot be written in ({error.strerror or error})") from None
-    with open(descriptor) as file:
+    with open_lock(folder) as file:
         with contextlib.suppress(OSError):
             fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from credo.files import as_path
-from credo.machine import available_memory
+from credo.machine import MEMORY_SHARE, available_memory
 from credo.theory.folder import RECORD, earlier_files, make_folders, write_findings
 from credo.types import CredoError
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 TITLE = "Exploding gradients in adversarial imitation: the theory, computed exactly"
 VERSIONED = ("credo-imitation", "numpy", "scipy", "altair", "vl-convert-python", "pyarrow")
-MEMORY_SHARE = 0.9
 
 
 _POSSIBLE = {

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from credo.files import read_json, write_atomically
+from credo.files import make_folder, read_json, write_atomically
 from credo.types import CredoError
 
 RECORD = "findings.json"
@@ -51,10 +51,7 @@ def _entries(out: Path) -> Iterator[tuple[str, bool]]:
 def make_folders(out: Path) -> None:
     """Make the folder and those inside; CredoError where one cannot be made or written to."""
     for folder in (out, *(out / name for name in _FOLDERS)):
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise CredoError(f"out: {folder} cannot be made ({error.strerror})") from None
+        make_folder(folder, "out")
         if not os.access(folder, os.W_OK | os.X_OK):
             raise CredoError(f"out: {folder} may not be written to; give another folder")
 

@@ -16,7 +16,7 @@ from credo.demonstrations.inspect import beyond_bounds, doubtful_ends
 from credo.discriminator.credo import room_warning, threshold_warning
 from credo.discriminator.rewards import Reward, absorbing_warning, find_reward, sign_warning
 from credo.experience import bytes_needed
-from credo.machine import available_memory
+from credo.machine import MEMORY_SHARE, available_memory
 from credo.plugins import failure
 from credo.presets import PRESETS
 from credo.training.seed import replay_slots, shape_of_experience
@@ -38,7 +38,7 @@ def check_memory(config: RunConfig, spec: EnvironmentSpec, available: int | None
         available = available_memory()
     network = 0 if config.plugins else state_bytes(config, spec)
     # An update holds the state before it and the one after.
-    if 2 * config.seeds * network > 0.9 * available:
+    if 2 * config.seeds * network > MEMORY_SHARE * available:
         raise CredoError(
             f"hidden: networks of {config.seeds} seeds x {network / 2**30:.1f} GiB, twice while they are updated, "
             f"do not fit in the {available / 2**30:.1f} GiB that are free; lower --{config.learner}.hidden"
@@ -48,7 +48,7 @@ def check_memory(config: RunConfig, spec: EnvironmentSpec, available: int | None
     slots = replay_slots(config, logged)
     each = bytes_needed(slots, spec.observation_size, spec.action_size)
     needed = each * config.seeds
-    if needed > 0.9 * available:
+    if needed > MEMORY_SHARE * available:
         raise CredoError(
             f"replay_capacity: {config.seeds} seeds x {slots:,} transitions x {each / slots:.0f} bytes = "
             f"{needed / 2**30:.1f} GiB does not fit in the {available / 2**30:.1f} GiB that are free; "

@@ -20,7 +20,7 @@ import numpy as np
 
 from credo.demonstrations import validate
 from credo.demonstrations.dataset import Demonstrations, subsample_offsets
-from credo.machine import available_memory
+from credo.machine import MEMORY_SHARE, available_memory
 from credo.types import CredoError, EnvironmentSpec, one_line
 
 _logger = logging.getLogger(__name__)
@@ -30,8 +30,6 @@ PLAIN_BYTES = 256 << 20
 """A field may declare this much whatever its file's size: all-zero rewards compress a thousandfold."""
 LARGEST_RATIO = 100
 """Beyond ``PLAIN_BYTES``, a field may declare at most so many times the bytes that are stored."""
-MEMORY_SHARE = 0.9
-"""Share of the free memory that demonstrations may take."""
 
 
 NOT_READ = "; not read: "
