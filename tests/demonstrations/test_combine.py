@@ -47,3 +47,15 @@ def test_episodes_of_which_none_is_said_to_end_are_told_and_may_be_counted_as_en
     assert ended_early(d, None)[1] == 3
     assert not d.terminated.any()
     np.testing.assert_array_equal(ended.observation, d.observation)
+
+
+def test_of_a_subsampled_episode_no_row_counts_as_the_one_that_ended_it(make_demonstrations):
+    d = make_demonstrations([4, 6, 30])
+    d = replace(d, terminated=np.zeros(40, bool), truncated=np.isin(np.arange(40), (3, 9, 39)))
+    ended, count = ended_early(d.subsample(7, seed=0), 20)
+    assert count == 2
+    assert not ended.terminated.any()
+    assert ended.fell(20).tolist() == [True, True, False]
+    # Formats without the last successor have one row less: their last row stands for the one that is not there.
+    without = replace(d, lengths=d.lengths + 1)
+    assert np.flatnonzero(ended_early(without, 20)[0].terminated).tolist() == [3, 9]

@@ -192,6 +192,12 @@ def test_arrays_are_read_only_and_the_callers_stay_writeable(make_episodes):
     observation[0] = 1
 
 
+def test_an_episode_with_neither_flag_was_cut_off_and_did_not_fall(make_episodes):
+    d = from_episodes([one._replace(terminated=False, truncated=False) for one in make_episodes([4, 6])], "Probe-v0")
+    assert np.flatnonzero(d.truncated).tolist() == [3, 9]
+    assert not d.fell(1000).any()
+
+
 def test_other_number_types_become_float32(make_episodes):
     episode = make_episodes([4])[0]
     d = from_episodes([episode._replace(observation=episode.observation.astype(np.float64), reward=None)], "")

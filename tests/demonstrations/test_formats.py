@@ -68,7 +68,8 @@ def check_episodes(found, expected, terminated, truncated):
 def test_minari_wrote_it(layout, expected, tmp_path, monkeypatch):
     folder = FIXTURES / f"minari-{layout}-v0"
     found = read_file(folder)
-    check_episodes(found, expected, [True, False, False], [False, True, False])
+    # The last one has neither flag: it was being recorded when the recording ended.
+    check_episodes(found, expected, [True, False, False], [False, True, True])
     np.testing.assert_array_equal(found.action_bounds, BOUNDS)
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(FIXTURES))
     for spec in (str(folder / "data"), f"minari:minari-{layout}-v0"):
@@ -267,10 +268,15 @@ def test_robomimic(expected, tmp_path):
     path = tmp_path / "low_dim.hdf5"
     write_robomimic(path, expected)
     check_episodes(load_demonstrations(f"{path}@keys=b_pos,a_grip", fitting=spec()), expected, [False] * 3, [True] * 3)
-    # Where the policy sees both, they are joined as it sees them; what the file has not all of says nothing.
-    for keys, columns in ((("b_pos", "a_grip"), [0, 1, 2]), (("b_pos", "goal"), [2, 0, 1])):
-        found = load_demonstrations(path, fitting=spec()._replace(observation_keys=keys))
-        np.testing.assert_array_equal(found.episode(0).observation, expected["observations"][:4, columns])
+    # Where the policy sees both, they are joined as it sees them; where the file has not all, only @keys can tell.
+    found = load_demonstrations(path, fitting=spec()._replace(observation_keys=("b_pos", "a_grip")))
+    np.testing.assert_array_equal(found.episode(0).observation, expected["observations"][:4])
+    assert found.source == "low_dim.hdf5 (robomimic HDF5; observations: b_pos, a_grip)"
+    other = spec()._replace(observation_keys=("b_pos", "goal"))
+    with pytest.raises(CredoError, match=r"low_dim.hdf5: keys: has no 'goal', .* \(b_pos goal\); .* a_grip, b_pos those"):
+        load_demonstrations(path, fitting=other)
+    found = load_demonstrations(f"{path}@keys=b_pos,a_grip", fitting=other)
+    np.testing.assert_array_equal(found.episode(0).observation, expected["observations"][:4])
     # Of the environment's own entries another order can only be a mistake.
     sees = spec()._replace(observation_keys=("b_pos", "a_grip"))
     assert len(load_demonstrations(f"{path}@keys=b_pos,a_grip", fitting=sees)) == sum(LENGTHS)

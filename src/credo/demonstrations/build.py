@@ -20,7 +20,8 @@ def from_episodes(
 ) -> Demonstrations:
     """Demonstrations of whole episodes, each with T + 1 observations and T actions.
 
-    An episode's ``reward`` may be None, then it must be so in all. CredoError as for ``Demonstrations``.
+    An episode's ``reward`` may be None, then it must be so in all. One with neither end flag counts as truncated.
+    CredoError as for ``Demonstrations``.
     """
     episodes = list(episodes)
     if not episodes:
@@ -32,7 +33,7 @@ def from_episodes(
     ends = episode_start[1:] - 1
     flags = np.zeros((2, episode_start[-1]), bool)
     flags[0, ends] = [episode.terminated for episode in episodes]
-    flags[1, ends] = [episode.truncated for episode in episodes]
+    flags[1, ends] = [episode.truncated or not episode.terminated for episode in episodes]
     rewarded = episodes[0].reward is not None
     rewards = [np.asarray(episode.reward) for episode in episodes] if rewarded else []
     return Demonstrations(

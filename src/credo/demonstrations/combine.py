@@ -54,12 +54,15 @@ def merge(parts: Sequence[Demonstrations]) -> Demonstrations:
 
 def ended_early(demonstrations: Demonstrations, limit: int | None) -> tuple[Demonstrations, int]:
     """The same with every episode that is shorter than ``limit`` steps (None: every one) terminated at its last row,
-    for files that do not say so; and how many these are."""
+    for files that do not say so; and how many these are. Of an episode that was subsampled, whose last row may be one
+    in its midst, no row is: without either flag it counts as one that fell (``Demonstrations.fell``)."""
     d = demonstrations
     early = np.ones(d.episodes, bool) if limit is None else d.lengths < limit
-    ends = d.episode_start[1:][early] - 1
+    ends = d.episode_start[1:] - 1
+    whole = d.rows_per_episode >= d.lengths - 1  # a format without the last successor has one row less
     terminated, truncated = d.terminated.copy(), d.truncated.copy()
-    terminated[ends], truncated[ends] = True, False
+    terminated[ends[early & whole]] = True
+    truncated[ends[early]] = False
     return dataclasses.replace(d, terminated=terminated, truncated=truncated), int(early.sum())
 
 

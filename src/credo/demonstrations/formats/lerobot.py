@@ -42,7 +42,7 @@ def open_lerobot(path: Path, options: ReadOptions) -> Iterator[Recording]:
     features = info.get("features")
     if not isinstance(features, dict):
         raise CredoError(f"{place}: field features: an object expected")
-    keys = list(options.chosen(features)) or [key for key in STATES if key in features]
+    keys = options.chosen(place, features, [key for key in STATES if key in features])
     for key in (*keys, "action"):
         if key not in features:
             raise CredoError(f"{place}: field features: {key[:60]!r} is missing; there are {', '.join(features)[:200]}")
@@ -85,6 +85,7 @@ def open_lerobot(path: Path, options: ReadOptions) -> Iterator[Recording]:
         episode=episode,
         observation_size=observation.shape[1],
         action_size=action.shape[1],
+        joined=tuple(keys),
     )
 
 

@@ -102,6 +102,7 @@ def open_minari(path: Path, options: ReadOptions) -> Iterator[Recording]:
             action_size=action[0].size,
             action_bounds=_bounds(place, action_space, action[0].size),
             environment=_environment(metadata),
+            joined=tuple(dict.fromkeys(leaf.keys[0] for leaf in observation if leaf.keys)),
         )
 
 
@@ -217,7 +218,7 @@ def _episode(
         next_observation=joined[1:],
         reward=reward if known else None,
         terminated=bool(terminations[-1]),
-        truncated=bool(truncations[-1]),
+        truncated=bool(truncations[-1] or not terminations[-1]),
     )
 
 
@@ -256,7 +257,8 @@ def _chosen(place: Path, leaves: list[Leaf], options: ReadOptions) -> list[Leaf]
     for key in options.keys:
         if key not in known:
             raise CredoError(f"{place}: keys: {key[:40]!r} is no observation; known are {', '.join(known) or 'none'}")
-    return [leaf for key in options.chosen(known) for leaf in leaves if leaf.keys[:1] == (key,)] or leaves
+    chosen = options.chosen(place, known, known)
+    return [leaf for key in chosen for leaf in leaves if leaf.keys[:1] == (key,)] or leaves
 
 
 def _bounds(place: Path, space: dict[str, Any], size: int) -> np.ndarray | None:

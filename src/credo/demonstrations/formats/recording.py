@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import logging
 import shlex
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,16 +54,25 @@ class ReadOptions:
     clip: bool = False
     """Clip actions that lie beyond the action box instead of refusing them."""
 
-    def chosen(self, present: Container[str]) -> tuple[str, ...]:
-        """The observations to join: those asked for, else those that the environment's policy sees where a file has
-        them all, in its order; empty for the format's default."""
+    def chosen(self, place: Path, present: Container[str], default: Sequence[str]) -> tuple[str, ...]:
+        """The observations to join, of those that are ``present`` at ``place``: those asked for, else those that the
+        environment's policy sees, in its order, else ``default``, the format's own choice.
+
+        CredoError where ``default`` joins several and the policy's are not all there: their order would be a guess.
+        """
         seen = self.spec.observation_keys if self.spec is not None else ()
         if self.keys and self.keys != seen and sorted(self.keys) == sorted(seen):
             raise CredoError(
                 f"demonstrations: @keys={','.join(self.keys)} is another order than that of the policy's observations, "
                 f"{' '.join(seen)}; leave @keys out, and the file's are taken in that order"
             )
-        return self.keys or (seen if all(key in present for key in seen) else ())
+        lacking = [key for key in seen if key not in present]
+        if not self.keys and lacking and len(default) > 1:
+            raise CredoError(
+                f"{place}: keys: has no {lacking[0][:60]!r}, one of the policy's observations ({' '.join(seen)}); "
+                f"say with @keys which of {', '.join(default)[:200]} those are, in the same order"
+            )
+        return self.keys or (seen if seen and not lacking else tuple(default))
 
 
 class RecordedEpisode(NamedTuple):
@@ -99,6 +108,8 @@ class Recording(NamedTuple):
     environment: str = ""
     scaled: bool = False
     """True where actions are in [-1, 1] already, whatever the action box."""
+    joined: tuple[str, ...] = ()
+    """Names of the observations that were joined, in their order, where a format has them by name."""
     unread: tuple[str, ...] = ()
     """Fields of the file that nothing is made of, where a misspelt one may be among them."""
 

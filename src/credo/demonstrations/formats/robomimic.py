@@ -76,6 +76,7 @@ def open_robomimic(path: Path, options: ReadOptions) -> Iterator[Recording]:
             observation_size=sum(sizes),
             action_size=hdf5.column(path, first, "actions", 2).shape[1],
             environment=_environment(hdf5.text_attribute(path, data, "env_args")),
+            joined=tuple(keys),
             unread=("mask",) if hdf5.has(root, "mask") and not options.mask else (),
         )
 
@@ -97,14 +98,14 @@ def _masked(path: Path, root: Any, names: list[str], mask: str) -> list[str]:
 
 def _keys(path: Path, group: Any, options: ReadOptions) -> list[str]:
     present = hdf5.names(group)
-    asked = options.chosen(present)
-    for key in asked:
+    low = [key for key in sorted(present) if len(getattr(hdf5.child(path, group, key), "shape", None) or ()) == 2]
+    keys = options.chosen(path, present, low)
+    for key in keys:
         if key not in present:
             raise CredoError(f"{path}: field {group.name}/{key[:60]}: missing; there are {', '.join(present)[:200]}")
-    low = [key for key in sorted(present) if len(getattr(hdf5.child(path, group, key), "shape", None) or ()) == 2]
-    if not asked and not low:
+    if not keys:
         raise CredoError(f"{path}: field {group.name}: no low-dimensional observation among {', '.join(present)[:200]}")
-    return list(asked) or low
+    return list(keys)
 
 
 def _environment(text: str | None) -> str:

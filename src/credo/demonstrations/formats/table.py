@@ -124,7 +124,8 @@ def read_file(path: Path, options: ReadOptions = ReadOptions()) -> Demonstration
         return demonstrations.subsample(options.stride, options.seed)
     with reading(path, format.label), format.open(path, options) as recording:
         unread = "".join(f", {name!r}" for name in recording.unread).removeprefix(", ")
-        told = f"{format.label}{NOT_READ}{unread}" if unread else format.label
+        joined = f"; observations: {', '.join(recording.joined)[:200]}" if recording.joined else ""
+        told = f"{format.label}{joined}{NOT_READ}{unread}" if unread else f"{format.label}{joined}"
         return gather(recording, path, options, f"{path.name} ({told})")
 
 
