@@ -273,7 +273,9 @@ def test_robomimic(expected, tmp_path):
     np.testing.assert_array_equal(found.episode(0).observation, expected["observations"][:4])
     assert found.source == "low_dim.hdf5 (robomimic HDF5; observations: b_pos, a_grip)"
     other = spec()._replace(observation_keys=("b_pos", "goal"))
-    with pytest.raises(CredoError, match=r"low_dim.hdf5: keys: has no 'goal', .* \(b_pos goal\); .* a_grip, b_pos those"):
+    with pytest.raises(
+        CredoError, match=r"low_dim.hdf5: keys: has no 'goal', .* \(b_pos goal\); .* a_grip, b_pos those"
+    ):
         load_demonstrations(path, fitting=other)
     found = load_demonstrations(f"{path}@keys=b_pos,a_grip", fitting=other)
     np.testing.assert_array_equal(found.episode(0).observation, expected["observations"][:4])
