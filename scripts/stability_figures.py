@@ -229,8 +229,7 @@ def robust(results: Path) -> alt.Chart | None:
         panels.append(alt.layer(lines, middle, dashes).properties(width=250, height=170, title=shown))
     title = heading(
         "The presets robust: of each learner one setting for all",
-        "one line a seed, thick: their median; five demonstrated episodes; dashed: 0.9 of the expert's return; "
-        "SD3 was stopped early on HalfCheetah",
+        "one line a seed, thick: their median; five demonstrated episodes; dashed: 0.9 of the expert's return",
     )
     return alt.concat(*panels, columns=3, spacing=22).properties(title=title)
 
