@@ -2,7 +2,10 @@
 
 import os
 
-from credo.files import write_atomically
+import pytest
+
+from credo.files import check_regular, write_atomically
+from credo.types import CredoError
 
 
 def test_two_processes_of_one_number_write_the_same_file(tmp_path, monkeypatch):
@@ -19,3 +22,13 @@ def test_two_processes_of_one_number_write_the_same_file(tmp_path, monkeypatch):
     write_atomically(path, b"mine")
     assert path.read_bytes() == b"mine"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_is_no_regular_file(tmp_path):
+    (tmp_path / "file").write_bytes(b"1234")
+    assert check_regular(tmp_path / "file", "JSON").st_size == 4
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    for name in ("pipe", "zero", "."):
+        with pytest.raises(CredoError, match="is not a regular file; JSON was expected"):
+            check_regular(tmp_path / name, "JSON")

@@ -60,15 +60,20 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def check_regular(path: Path, expected: str) -> os.stat_result:
+    """What the system tells of a file, which is to be what ``expected`` says; CredoError where it is a device, a folder
+    or a pipe, which whoever opens it would wait for. OSError where there is nothing."""
+    status = os.stat(path)
+    if not stat.S_ISREG(status.st_mode):
+        raise CredoError(f"{path}: is not a regular file; {expected} was expected")
+    return status
+
+
 def read_json(path: Path, maximum: int = MAXIMUM_JSON_BYTES) -> dict[str, Any]:
     """The JSON object in a file; CredoError names the file where it is none, or no regular file, or larger than
     ``maximum`` bytes."""
     try:
-        status = os.stat(path)
-        if not stat.S_ISREG(status.st_mode):
-            raise CredoError(f"{path}: is not a regular file; JSON was expected")
-        if status.st_size > maximum:
-            raise CredoError(f"{path}: larger than {maximum:,} bytes; not the JSON that was expected")
+        _check_size(str(path), check_regular(path, "JSON").st_size, maximum)
         raw = path.read_bytes()
     except (OSError, ValueError) as error:  # ValueError: no name of a file
         raise CredoError(f"{path}: cannot be read as JSON ({one_line(error, 200)})") from None
@@ -86,3 +91,8 @@ def parse_json(where: str, raw: str | bytes) -> dict[str, Any]:
     if not isinstance(tree, dict):
         raise CredoError(f"{where}: expected a JSON object")
     return tree
+
+
+def _check_size(where: str, size: int, maximum: int) -> None:
+    if size > maximum:
+        raise CredoError(f"{where}: larger than {maximum:,} bytes; not the JSON that was expected")

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from credo.files import write_atomically
+from credo.files import check_regular, write_atomically
 from credo.types import CredoError, one_line
 
 _KEYS = {"seed": pa.int32(), "round": pa.int32(), "step": pa.int64()}
@@ -105,9 +105,8 @@ def read_part(path: Path) -> dict[str, np.ndarray]:
 
 
 def _read_part(path: Path, columns: list[str] | None) -> pa.Table:
-    if not path.is_file():
-        raise CredoError(f"{path}: is not a regular file; Parquet was expected")
     try:
+        check_regular(path, "Parquet")
         with open(path, "rb") as handle:  # Arrow itself opens no name that is not UTF-8
             # A part is small: to read ahead and to share its columns between threads would cost more than it saves.
             file = pq.ParquetFile(handle, pre_buffer=False, page_checksum_verification=True)

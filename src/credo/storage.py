@@ -19,7 +19,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from credo.files import sync_folder
+from credo.files import check_regular, sync_folder
 from credo.types import CredoError, check_unicode, one_line
 
 MAXIMUM_HEADER_BYTES = 1 << 20
@@ -168,9 +168,7 @@ def put_in_place(temporary: Path, path: Path, overwrite: bool) -> None:
 def _check_frame(path: Path, format: str) -> None:
     """Refuse what is no regular file, or whose announced header cannot be true, before anything is parsed."""
     try:
-        status = os.stat(path)
-        if not stat.S_ISREG(status.st_mode):
-            raise CredoError(f"{path}: is not a regular file; a {format} file was expected")
+        status = check_regular(path, f"a {format} file")
         with open(path, "rb") as file:
             start = file.read(8)
     except FileNotFoundError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 
 import h5py
@@ -10,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from credo.demonstrations import ReadOptions, read_file
+from credo.demonstrations import ReadOptions, read_file, write_file
 from credo.types import CredoError
 from demonstrations.hostile_files import FIXTURES, SPEC, put, refused, write_flat
 
@@ -200,6 +201,35 @@ def test_imitation_files_lie_in_the_folder(name, tmp_path):
     (folder / "state.json").write_text(json.dumps({"_data_files": [{"filename": name}]}))
     with pytest.raises(CredoError, match="a file of this folder expected"):
         read_file(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("a-v0/data/main_data.hdf5", "minari"),
+        ("b-v0/data/0/part-0.arrow", "minari-arrow"),
+        ("c-v0/data/0/part-0.parquet", "minari-parquet"),
+        ("imitation/data-00000-of-00001.arrow", "imitation"),
+        ("lerobot/data/chunk-000/episode_000000.parquet", "lerobot"),
+    ],
+)
+def test_a_pipe_in_a_folder_is_not_waited_for(name, kind, make_demonstrations, tmp_path):
+    path = tmp_path / name
+    folder = tmp_path / name.partition("/")[0]
+    if kind == "imitation":
+        shutil.copytree(FIXTURES / "imitation", folder)
+    elif kind == "lerobot":
+        path.parent.mkdir(parents=True)
+        (folder / "meta").mkdir()
+        description = {"codebase_version": "v3.0", "features": {"observation.state": {}, "action": {}}}
+        (folder / "meta" / "info.json").write_text(json.dumps(description))
+    else:
+        write_file(folder, make_demonstrations([4, 3]), kind)
+    path.unlink(missing_ok=True)
+    os.mkfifo(path)
+    with pytest.raises(CredoError, match=f"{path.name}: is not a regular file") as caught:
+        read_file(folder)
+    assert "\n" not in str(caught.value)
 
 
 def test_what_is_no_dataset(tmp_path):

@@ -10,14 +10,13 @@ from __future__ import annotations
 import copy
 import json
 import math
-import os
-import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from credo.files import check_regular
 from credo.policies.policy import NORMALISATION_EPSILON, Policy
 from credo.types import CredoError, one_line
 
@@ -204,9 +203,7 @@ def load_onnx_policy(
 
 def _parse(onnx: Any, path: Path) -> Any:
     try:
-        status = os.stat(path)
-        if not stat.S_ISREG(status.st_mode):
-            raise CredoError(f"{path}: is not a regular file; an ONNX model was expected")
+        status = check_regular(path, "an ONNX model")
         if status.st_size > MAXIMUM_BYTES:
             raise CredoError(f"{path}: {status.st_size} bytes; at most {MAXIMUM_BYTES} are read")
         content = path.read_bytes()

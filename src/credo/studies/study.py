@@ -31,7 +31,6 @@ measure = "diverged"            # or "final-score", "mean-score"
 from __future__ import annotations
 
 import re
-import stat
 import tomllib
 from collections.abc import Mapping, Sequence
 from itertools import product
@@ -40,6 +39,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from credo.config import RunConfig
 from credo.config.own import LEARNER_SETTINGS, leaves
+from credo.files import check_regular
 from credo.presets import PRESETS
 from credo.studies.comparisons import Comparison, read_comparisons
 from credo.studies.settings import (
@@ -309,9 +309,7 @@ class _Reader:
 
 def _read(path: Path) -> str:
     try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise CredoError(f"{path}: is not a regular file; a study file was expected")
+        status = check_regular(path, "a study file")
         if status.st_size > MOST_BYTES:
             raise CredoError(f"{path}: {status.st_size:,} bytes; a study file may have {MOST_BYTES:,}")
         return path.read_text()

@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from credo.demonstrations.formats.recording import check_declared, reading
+from credo.files import check_regular
 from credo.types import CredoError
 
 _MAGIC = b"ARROW1\0\0"
@@ -168,6 +169,7 @@ def _check_columns(path: Path, found: Sequence[str], wanted: Sequence[str]) -> N
 
 def _batches(path: Path) -> Any:
     """The record batches of an Arrow file or stream, uncompressed and valid; nothing is copied."""
+    check_regular(path, "Arrow")
     with pa.memory_map(str(path)) as source:
         if source.size() == 0:
             raise CredoError(f"{path}: the file is empty")
@@ -205,6 +207,7 @@ def _check_message(path: Path, message: Any) -> None:
 
 
 def _parquet(path: Path) -> pq.ParquetFile:
+    check_regular(path, "Parquet")
     return pq.ParquetFile(
         str(path), thrift_string_size_limit=_STRING_LIMIT, thrift_container_size_limit=_CONTAINER_LIMIT
     )

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from credo.demonstrations.formats.recording import check_declared, check_numeric, flags
+from credo.files import check_regular
 from credo.types import CredoError
 
 CHUNK_CACHE = 16 << 20
@@ -39,6 +40,7 @@ def library() -> Any:
 @contextmanager
 def opened(path: Path) -> Iterator[Any]:
     """The root group of a file, open for reading."""
+    check_regular(path, "HDF5")
     with library().File(path, "r", rdcc_nbytes=CHUNK_CACHE) as file:
         yield file
 
