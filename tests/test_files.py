@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from credo.files import check_regular, write_atomically
+from credo.files import MAXIMUM_JSON_BYTES, check_regular, parse_json, write_atomically
 from credo.types import CredoError
 
 
@@ -22,6 +22,12 @@ def test_two_processes_of_one_number_write_the_same_file(tmp_path, monkeypatch):
     write_atomically(path, b"mine")
     assert path.read_bytes() == b"mine"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_json_that_is_too_long_is_not_parsed():
+    assert parse_json("x", '{"a": 1}') == {"a": 1}
+    with pytest.raises(CredoError, match=r"^x: field data: larger than 67,108,864 bytes; not the JSON"):
+        parse_json("x: field data", b" " * (MAXIMUM_JSON_BYTES + 1))
 
 
 def test_what_is_no_regular_file(tmp_path):

@@ -81,7 +81,9 @@ def read_json(path: Path, maximum: int = MAXIMUM_JSON_BYTES) -> dict[str, Any]:
 
 
 def parse_json(where: str, raw: str | bytes) -> dict[str, Any]:
-    """The object that ``raw`` holds, bare Infinity and NaN included; CredoError, ``where`` first, where it is none."""
+    """The object that ``raw`` holds, bare Infinity and NaN included; CredoError, ``where`` first, where it is none, or
+    larger than ``MAXIMUM_JSON_BYTES``."""
+    _check_size(where, len(raw), MAXIMUM_JSON_BYTES)
     try:
         tree = json.loads(raw)
     except RecursionError:

@@ -1,15 +1,20 @@
 from __future__ import annotations
 
 import io
+import json
 import pickle
+import time
+import tracemalloc
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from credo import files
 from credo.demonstrations import generate_demonstrations, read_file
 from credo.demonstrations.formats.stable_baselines3 import ClippedPolicy, is_policy, load_stable_baselines3
+from credo.demonstrations.formats.torch_tensors import read_tensors
 from credo.environments import environment_spec, make_environment
 from credo.policies import Layer, Policy
 from credo.types import CredoError
@@ -72,7 +77,10 @@ class Trap:
 
 @pytest.mark.parametrize(
     "content",
-    [pickle.dumps({"a": Trap()}, protocol=2), pickle.dumps({"a": 1}, 2), pickle.dumps([1], 2), b"", b"\x80\x02h\x05."],
+    [
+        *(pickle.dumps(value, 2) for value in ({"a": Trap()}, {"a": 1}, [1])),
+        *(b"", b"\x80\x02h\x05.", b"\x80\x02}t."),
+    ],
 )
 def test_pickles_are_never_loaded(content, pendulum, tmp_path):
     path = rewritten(tmp_path / "a.zip", lambda name, data: content if name.endswith("data.pkl") else data)
@@ -85,6 +93,142 @@ def test_short_tensors(pendulum, tmp_path):
     path = rewritten(tmp_path / "a.zip", lambda name, data: data[:8] if name.endswith("data/0") else data)
     with pytest.raises(CredoError, match="has only 2 numbers"):
         load_stable_baselines3(path, pendulum)
+
+
+def written_out(value):
+    """The opcodes of text, numbers and tuples."""
+    if isinstance(value, str):
+        return b"X" + len(value).to_bytes(4, "little") + value.encode()
+    if isinstance(value, int):
+        return b"J" + value.to_bytes(4, "little", signed=True)
+    return b"(" + b"".join(map(written_out, value)) + b"t"
+
+
+def of_tensors(tensors):
+    """data.pkl of a dictionary: name to (storage's key, offset, shape, stride)."""
+    items = b"".join(
+        written_out(name)
+        + b"ctorch._utils\n_rebuild_tensor_v2\n(("
+        + written_out("storage")
+        + b"ctorch\nFloatStorage\n"
+        + written_out(key)
+        + b"tQ"
+        + b"".join(map(written_out, layout))
+        + b"tR"
+        for name, (key, *layout) in tensors.items()
+    )
+    return b"\x80\x02}(" + items + b"u."
+
+
+def torch_file(path, description, storage, change=lambda archive: None):
+    """An archive with a policy.pth of one storage, compressed."""
+    inner = io.BytesIO()
+    with zipfile.ZipFile(inner, "w") as archive:
+        archive.writestr("archive/data.pkl", description)
+        archive.writestr("archive/data/0", storage)
+        change(archive)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("policy.pth", inner.getvalue())
+        archive.writestr("data", "{}")
+    return path
+
+
+def refused(path, spec, message):
+    """Within memory of a few times the file's own."""
+    tracemalloc.start()
+    try:
+        with pytest.raises(CredoError, match=message) as caught:
+            load_stable_baselines3(path, spec)
+        assert tracemalloc.get_traced_memory()[1] < 24 << 20
+    finally:
+        tracemalloc.stop()
+    assert "\n" not in str(caught.value)
+
+
+def test_tensors_keep_no_more_of_a_storage_than_their_own(pendulum, tmp_path):
+    """Each is read alone; the storage is read once."""
+    numbers = np.arange(1 << 19, dtype="<f4")
+    content = torch_file(
+        tmp_path / "a.zip",
+        of_tensors({f"t{k}": ("0", 4 * k, (2, 2), (2, 1)) for k in range(40)}),
+        numbers.tobytes(),
+    )
+    with zipfile.ZipFile(content) as archive:
+        inner = archive.read("policy.pth")
+    tracemalloc.start()
+    try:
+        found = read_tensors(content, "policy.pth", inner, len(inner))
+        held, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 1 << 20
+    assert peak < 8 << 20
+    for k in range(40):
+        assert found[f"t{k}"].tolist() == [[4 * k, 4 * k + 1], [4 * k + 2, 4 * k + 3]]
+
+
+def test_many_names_of_one_storage_are_refused(pendulum, tmp_path):
+    """Together they are far larger than the file."""
+    whole = {f"t{k}": ("0", 0, (1 << 19,), (1,)) for k in range(200)}
+    refused(torch_file(tmp_path / "a.zip", of_tensors(whole), bytes(2 << 20)), pendulum, "policy.pth: declares 419,")
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [(0, (10_000_000, (0, 0)), (1, 1)), (0, (1,) * 9, (1,) * 9), ("0", (1,), (1,)), (0, "1", (1,)), (-1, (1,), (1,))],
+    ids=["a tuple as a size", "nine axes", "text as an offset", "text as a shape", "before the storage"],
+)
+def test_layouts_that_are_no_whole_numbers(layout, pendulum, tmp_path):
+    path = torch_file(tmp_path / "a.zip", of_tensors({"a": ("0", *layout)}), bytes(64))
+    refused(path, pendulum, "a: an offset, and a shape and stride of at most 8 whole numbers, expected")
+
+
+def test_a_storage_that_is_not_there(pendulum, tmp_path):
+    path = torch_file(tmp_path / "a.zip", of_tensors({"a": ("1", 0, (3,), (1,))}), bytes(64))
+    refused(path, pendulum, r"a of shape \(3,\) has only 0 numbers")
+
+
+def test_members_that_overlap(pendulum, tmp_path):
+    def overlap(archive):
+        archive.writestr("archive/data/1", b"")
+        info = archive.getinfo("archive/data/1")
+        info.header_offset = archive.getinfo("archive/data/0").header_offset
+        info.file_size = info.compress_size = 1 << 20
+
+    path = torch_file(tmp_path / "a.zip", of_tensors({}), bytes(1 << 20), overlap)
+    refused(path, pendulum, "its members claim more bytes than it has")
+
+
+def test_descriptions_without_end(pendulum, tmp_path):
+    path = torch_file(tmp_path / "a.zip", b"\x80\x02" + b"}" * (1 << 20) + b".", b"")
+    refused(path, pendulum, r"data\.pkl has 1,048,579 bytes; at most 1,048,576 are read")
+    began = time.process_time()
+    refused(torch_file(tmp_path / "b.zip", b"\x80\x02" + b"(t" * 100_000 + b".", b""), pendulum, "its content")
+    assert time.process_time() - began < 20
+
+
+def with_settings(path, **settings):
+    """The PPO fixture, whose policy was made with these settings."""
+    with zipfile.ZipFile(FIXTURES / "ppo.zip") as archive, zipfile.ZipFile(path, "w") as out:
+        data = json.loads(archive.read("data"))
+        out.writestr("data", json.dumps(data | {"policy_kwargs": settings}))
+        out.writestr("policy.pth", archive.read("policy.pth"))
+    return path
+
+
+def test_squashed_actions_of_ppo_are_not_taken_for_clipped_ones(pendulum, tmp_path):
+    assert load_stable_baselines3(with_settings(tmp_path / "a.zip", squash_output=False), pendulum)
+    with pytest.raises(
+        CredoError, match=r"b\.zip: field data: policy_kwargs\.squash_output is true; .* false"
+    ) as caught:
+        load_stable_baselines3(with_settings(tmp_path / "b.zip", squash_output=True), pendulum)
+    assert "\n" not in str(caught.value)
+
+
+def test_settings_larger_than_json_may_be(pendulum, monkeypatch):
+    monkeypatch.setattr(files, "MAXIMUM_JSON_BYTES", 10)
+    with pytest.raises(CredoError, match=r"sac\.zip: field data: larger than 10 bytes"):
+        load_stable_baselines3(FIXTURES / "sac.zip", pendulum)
 
 
 def test_statistics_of_vecnormalize_are_refused(tmp_path):

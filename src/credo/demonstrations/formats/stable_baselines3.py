@@ -8,7 +8,6 @@ Python callable that applies them.
 
 from __future__ import annotations
 
-import io
 import re
 import zipfile
 from collections.abc import Callable
@@ -56,11 +55,18 @@ def load_stable_baselines3(path: Path, spec: EnvironmentSpec) -> Policy | Callab
                 if name not in members:
                     raise CredoError(f"{path}: field {name}: missing; a policy saved by stable-baselines3 expected")
                 check_declared(path, name, members[name].file_size, members[name].compress_size)
-            tensors = read_tensors(path, _POLICY, io.BytesIO(archive.read(_POLICY)))
+            tensors = read_tensors(path, _POLICY, archive.read(_POLICY), members[_POLICY].compress_size)
             data = parse_json(f"{path}: field {_DATA}", archive.read(_DATA))
         kind = _kind(path, tensors)
         layers = _layers(path, tensors, kind)
-        activation = _activation(path, data.get("policy_kwargs"), "tanh" if kind == "on-policy" else "relu")
+        given = data.get("policy_kwargs")
+        settings = given if isinstance(given, dict) else {}
+        activation = _activation(path, settings.get("activation_fn"), "tanh" if kind == "on-policy" else "relu")
+        if kind == "on-policy" and settings.get("squash_output"):
+            raise CredoError(
+                f"{path}: field {_DATA}: policy_kwargs.squash_output is true; PPO and A2C are read where it is false, "
+                "with actions that are clipped: give this policy as a Python function"
+            )
     if layers[0].weight.shape[0] != spec.observation_size or layers[-1].bias.shape[0] != spec.action_size:
         raise CredoError(
             f"{path}: takes {layers[0].weight.shape[0]} observations and gives {layers[-1].bias.shape[0]} actions, "
@@ -125,9 +131,8 @@ def _layers(path: Path, tensors: dict[str, np.ndarray], kind: str) -> list[Layer
     return layers
 
 
-def _activation(path: Path, settings: object, default: str) -> str:
+def _activation(path: Path, given: object, default: str) -> str:
     """The name of the activation; the class is written out as text beside its pickle."""
-    given = settings.get("activation_fn") if isinstance(settings, dict) else None
     if given is None:
         return default
     match = _CLASS.search(str(given))

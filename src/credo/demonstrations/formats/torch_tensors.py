@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import pickletools
 import zipfile
+from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from credo.demonstrations.formats.recording import check_declared
 from credo.types import CredoError
 
 _DTYPES = {
@@ -30,6 +32,9 @@ _ORDERED, _REBUILD, _PARAMETER = (
 )
 _STORAGES = {f"torch {name}": dtype for name, dtype in _DTYPES.items()}
 _MEMBERS = 10_000
+_DESCRIPTION_BYTES = 1 << 20
+"""Of data.pkl: a tensor takes some 150, and one byte makes an object of 64."""
+_AXES = 8
 _MARK = object()
 _PUSHED = {
     "EMPTY_TUPLE": (),
@@ -59,9 +64,10 @@ class _Tensor(NamedTuple):
     stride: tuple[int, ...]
 
 
-def read_tensors(path: Path, field: str, file: BinaryIO) -> dict[str, np.ndarray]:
-    """Name to array; CredoError, naming ``path`` and ``field``, for anything but a dictionary of plain tensors."""
-    with zipfile.ZipFile(file) as archive:
+def read_tensors(path: Path, field: str, content: bytes, stored: int) -> dict[str, np.ndarray]:
+    """Name to array; CredoError, naming ``path`` and ``field``, for anything but a dictionary of plain tensors, and for
+    tensors that are larger than the ``stored`` bytes of the field allow."""
+    with zipfile.ZipFile(BytesIO(content)) as archive:
         members = {info.filename: info for info in archive.infolist()}
         described = [name for name in members if name.endswith("/data.pkl")]
         if len(described) != 1 or len(members) > _MEMBERS:
@@ -69,11 +75,22 @@ def read_tensors(path: Path, field: str, file: BinaryIO) -> dict[str, np.ndarray
         for info in members.values():
             if info.compress_type != zipfile.ZIP_STORED:
                 raise CredoError(f"{path}: field {field}: {info.filename[:60]!r} is compressed, which torch never does")
+        if sum(info.file_size for info in members.values()) > len(content):
+            raise CredoError(f"{path}: field {field}: its members claim more bytes than it has")
+        if (size := members[described[0]].file_size) > _DESCRIPTION_BYTES:
+            most = f"at most {_DESCRIPTION_BYTES:,} are read"
+            raise CredoError(f"{path}: field {field}: data.pkl has {size:,} bytes; {most}")
         folder = described[0].removesuffix("data.pkl")
         if f"{folder}byteorder" in members and archive.read(f"{folder}byteorder") != b"little":
             raise CredoError(f"{path}: field {field}: is big-endian")
         found = _Walk(path, field).run(archive.read(described[0]))
-        return {name: _array(path, field, archive, folder, name, tensor) for name, tensor in found.items()}
+        data = f"{folder}data/"
+        sizes = {name.removeprefix(data): info.file_size for name, info in members.items() if name.startswith(data)}
+        counts = {name: _count(path, field, name, tensor, sizes) for name, tensor in found.items()}
+        declared = sum(count * np.dtype(found[name].storage.dtype).itemsize for name, count in counts.items())
+        check_declared(path, field, declared, stored)
+        storages = {key: archive.read(data + key) for key in {tensor.storage.key for tensor in found.values()}}
+        return {name: _array(storages[tensor.storage.key], tensor, counts[name]) for name, tensor in found.items()}
 
 
 class _Walk:
@@ -144,7 +161,10 @@ class _Walk:
             raise self.refuse(f"opcode {name}")
 
     def since_mark(self) -> list[Any]:
-        start = max(i for i, value in enumerate(self.stack) if value is _MARK)
+        # From the end: from the beginning, many short tuples would take time that grows with their square.
+        start = next((i for i in reversed(range(len(self.stack))) if self.stack[i] is _MARK), None)
+        if start is None:
+            raise self.refuse("an item")
         items = self.stack[start + 1 :]
         del self.stack[start:]
         return items
@@ -177,15 +197,33 @@ class _Walk:
         raise self.refuse("a call")
 
 
-def _array(path: Path, field: str, archive: zipfile.ZipFile, folder: str, name: str, tensor: _Tensor) -> np.ndarray:
-    flat = np.frombuffer(archive.read(f"{folder}data/{tensor.storage.key}"), dtype=tensor.storage.dtype)
+def _array(storage: bytes, tensor: _Tensor, count: int) -> np.ndarray:
+    """A copy: a view would keep all of a storage, in which many tensors may lie."""
+    flat = np.frombuffer(storage, tensor.storage.dtype)
+    return flat[tensor.offset : tensor.offset + count].reshape(tensor.shape).copy()
+
+
+def _count(path: Path, field: str, name: str, tensor: _Tensor, sizes: dict[str, int]) -> int:
+    """How many numbers a tensor has; CredoError unless they follow one another and lie in its storage, whose bytes
+    ``sizes`` has by key."""
+    axes = tensor.shape, tensor.stride
+    # Before anything is reckoned: a number times a tuple is a tuple of that length.
+    if any(type(axis) is not tuple or len(axis) > _AXES for axis in axes) or not all(
+        type(n) is int and n >= 0 for n in (tensor.offset, *tensor.shape, *tensor.stride)
+    ):
+        raise CredoError(
+            f"{path}: field {field}: {name[:60]}: an offset, and a shape and stride of at most {_AXES} whole numbers, "
+            "expected"
+        )
     expected, count = [], 1
     for extent in reversed(tensor.shape):
         expected.append(count)
         count *= extent
-    if min(tensor.shape, default=0) < 0 or tensor.offset < 0 or tuple(reversed(expected)) != tuple(tensor.stride):
+    if tuple(reversed(expected)) != tensor.stride:
         raise CredoError(f"{path}: field {field}: {name[:60]} is not laid out row by row")
-    values = flat[tensor.offset : tensor.offset + count]
-    if len(values) != count:
-        raise CredoError(f"{path}: field {field}: {name[:60]} of shape {tensor.shape} has only {len(values)} numbers")
-    return values.reshape(tensor.shape)
+    there = sizes.get(tensor.storage.key, 0) // np.dtype(tensor.storage.dtype).itemsize
+    if tensor.offset + count > there:
+        within = max(there - tensor.offset, 0)
+        shape = str(tensor.shape)[:60]
+        raise CredoError(f"{path}: field {field}: {name[:60]} of shape {shape} has only {within} numbers")
+    return count
