@@ -16,11 +16,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from credo.files import check_regular, write_atomically
+from credo.machine import MEMORY_SHARE, available_memory
 from credo.types import CredoError, one_line
 
 _KEYS = {"seed": pa.int32(), "round": pa.int32(), "step": pa.int64()}
 _MAXIMUM_ROWS, _MAXIMUM_COLUMNS = 5_000_000, 1_000
 """Of one Parquet part: a few hundred bytes can announce billions of rows."""
+_COPIES = 2
+"""Rows are in memory twice while they are sorted."""
 
 
 def write_part(folder: Path, kind: str, index: int, rows: list[dict[str, Any]]) -> None:
@@ -69,7 +72,7 @@ def read_parts(
 
     A part that cannot be read is a CredoError, or, where a list of ``problems`` is given, one more line in it.
     """
-    tables = []
+    tables, room = [], MEMORY_SHARE * available_memory()
     if (folder / kind).is_dir() and not os.access(folder / kind, os.R_OK | os.X_OK):
         line = f"{folder / kind}: may not be read"
         if problems is None:
@@ -77,7 +80,8 @@ def read_parts(
         problems.append(line)
     for path in [*part_paths(folder, kind), *sorted((folder / kind).glob("final-*.parquet"))]:
         try:
-            tables.append(_read_part(path, columns))
+            tables.append(_read_part(path, columns, room))
+            room -= _COPIES * tables[-1].nbytes
         except CredoError as error:
             if problems is None:
                 raise
@@ -100,11 +104,12 @@ def read_rows(folder: Path, kind: str) -> dict[str, np.ndarray]:
 
 def read_part(path: Path) -> dict[str, np.ndarray]:
     """The rows of one part as columns, as they were written; CredoError where it cannot be read."""
-    table = _read_part(path, None)
+    table = _read_part(path, None, MEMORY_SHARE * available_memory())
     return {name: table[name].to_numpy() for name in table.column_names}
 
 
-def _read_part(path: Path, columns: list[str] | None) -> pa.Table:
+def _read_part(path: Path, columns: list[str] | None, room: float) -> pa.Table:
+    """The named columns of a part, all with None; CredoError where they need more than ``room`` bytes."""
     try:
         check_regular(path, "Parquet")
         with open(path, "rb") as handle:  # Arrow itself opens no name that is not UTF-8
@@ -112,6 +117,7 @@ def _read_part(path: Path, columns: list[str] | None) -> pa.Table:
             file = pq.ParquetFile(handle, pre_buffer=False, page_checksum_verification=True)
             _check_part(path, file)
             wanted = None if columns is None else [name for name in columns if name in file.schema_arrow.names]
+            _check_room(path, file, wanted, room)
             table = file.read(columns=wanted, use_threads=False)
     except (pa.ArrowException, OSError) as error:
         raise CredoError(f"{path}: not a readable Parquet file ({one_line(error, 200)})") from None
@@ -135,6 +141,18 @@ def _check_part(path: Path, file: pq.ParquetFile) -> None:
         number = pa.types.is_integer if column.name in _KEYS else _is_number
         if not number(column.type):
             raise CredoError(f"{path}: column {column.name[:60]!r} is of type {column.type}; numbers expected")
+
+
+def _check_room(path: Path, file: pq.ParquetFile, wanted: list[str] | None, room: float) -> None:
+    """Refuse, before it is read, what memory has no room for."""
+    rows = file.metadata.num_rows
+    kinds = [column.type for column in file.schema_arrow if wanted is None or column.name in wanted]
+    needed = _COPIES * rows * sum(max(1, kind.bit_width // 8) for kind in kinds)
+    if needed > room:
+        raise CredoError(
+            f"{path}: {rows} rows of {len(kinds)} columns need {needed / 2**30:.1f} GiB; "
+            f"{max(room, 0) / 2**30:.1f} GiB are left of the memory that is free"
+        )
 
 
 def _is_number(kind: pa.DataType) -> bool:
