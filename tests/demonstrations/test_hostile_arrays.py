@@ -14,8 +14,10 @@ import h5py
 import numpy as np
 import pytest
 
-from credo.demonstrations import ReadOptions, read_file
+from credo.demonstrations import ReadOptions, read_file, write_file
 from credo.demonstrations.formats import recording
+from credo.demonstrations.formats.flat import Flat, flat_recording
+from credo.types import CredoError
 from demonstrations.hostile_files import SPEC, put, refused, setting, write_flat
 
 BAD_FLAT = {
@@ -187,3 +189,77 @@ def test_what_does_not_fit_in_memory_is_said_beforehand(tmp_path, monkeypatch):
     path = write_flat(tmp_path / "large.hdf5")
     monkeypatch.setattr(recording, "available_memory", lambda: 500)
     refused(path, r"6 transitions need 0\.0 GiB.*subsample=STRIDE")
+
+
+@pytest.fixture
+def little_memory(monkeypatch):
+    monkeypatch.setattr(recording, "available_memory", lambda: 3 << 20)
+
+
+@pytest.mark.parametrize("timeouts", [True, False])
+def test_a_file_larger_than_memory_is_read_in_part(timeouts, tmp_path, request):
+    """D4RL: each field is larger than what is free, and so is what thinning leaves out."""
+    rows, path = 60_000, tmp_path / "large.hdf5"
+    observation = np.random.default_rng(0).normal(size=(rows + 1, 20)).astype(np.float32)
+    ends = np.arange(rows) % 100 == 99
+    following = observation[1:].copy()
+    following[ends] += 1
+    with h5py.File(path, "w") as file:
+        file["observations"], file["next_observations"] = observation[:-1], following
+        file["actions"] = np.zeros((rows, 2), np.float32)
+        file["terminals"] = np.zeros(rows, bool)
+        if timeouts:
+            file["timeouts"] = ends
+    thinned = ReadOptions(SPEC._replace(observation_size=20), stride=50)
+    expected = read_file(path, thinned)
+    request.getfixturevalue("little_memory")
+    refused(path, "60,000 transitions need")
+    found = read_file(path, thinned)
+    assert found.lengths.tolist() == [100] * 600
+    assert found.sha256 == expected.sha256
+
+
+def test_no_more_rows_are_compared_at_once_than_memory_has_room_for(tmp_path, little_memory):
+    path = write_flat(tmp_path / "wide.hdf5", lambda arrays: arrays.pop("timeouts"))
+    with h5py.File(path, "a") as file:
+        for name in ("observations", "next_observations"):
+            del file[name]
+            file.create_dataset(name, (6, 1 << 19), "f4", chunks=(1, 1 << 16), compression="gzip")
+    refused(path, r"/observations: 0\.0 GiB do not fit")
+
+    class Wide:
+        shape, dtype, largest = (10_000, 1000), np.dtype("f4"), 0
+
+        def __getitem__(self, rows):
+            count = (rows.stop - rows.start) * self.shape[1]
+            self.largest = max(self.largest, count)
+            return np.broadcast_to(np.float32(0), (rows.stop - rows.start, self.shape[1]))
+
+    wide, none = Wide(), np.zeros(10_000, bool)
+    found = flat_recording(path, Flat(wide, np.zeros((10_000, 1)), none, None, wide, None), ReadOptions())
+    assert found.lengths.tolist() == [10_000]
+    assert 500_000 < wide.largest <= 1 << 20
+
+
+def robomimic(folder):
+    path = folder / "long.hdf5"
+    with h5py.File(path, "w") as file:
+        file["data/demo_0/actions"] = np.zeros((4, 2))
+        file["data/demo_0/obs/state"] = np.zeros((4, 3))
+    return path, path, "data/demo_0/obs/state"
+
+
+def minari(folder, make_demonstrations):
+    write_file(folder / "long-v0", make_demonstrations([4]), "minari")
+    return folder / "long-v0", folder / "long-v0" / "data" / "main_data.hdf5", "episode_0/observations"
+
+
+@pytest.mark.parametrize("format", ["robomimic", "minari"])
+def test_an_episode_that_is_read_whole_must_fit_in_memory(format, make_demonstrations, tmp_path, little_memory):
+    """Whatever its other fields say of its length."""
+    dataset, path, field = robomimic(tmp_path) if format == "robomimic" else minari(tmp_path, make_demonstrations)
+    with h5py.File(path, "a") as file:
+        del file[field]
+        file.create_dataset(field, (400_000, 3), "f4", chunks=(1000, 3), compression="gzip")
+    with pytest.raises(CredoError, match=rf"\.hdf5: field /{field}: 0\.0 GiB do not fit in the 0\.0 GiB"):
+        read_file(dataset, ReadOptions(SPEC))

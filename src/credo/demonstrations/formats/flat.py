@@ -14,7 +14,8 @@ from credo.types import CredoError
 
 Column = Any
 """A NumPy array, or anything with ``shape`` and ``dtype`` that gives one when sliced (a dataset in a file)."""
-_CHUNK = 1 << 16
+_CHUNK = 1 << 20
+"""Numbers that are compared at once."""
 
 
 class Flat(NamedTuple):
@@ -116,8 +117,9 @@ def _boundaries(flat: Flat, options: ReadOptions) -> np.ndarray:
     if flat.truncated is not None:
         ends |= flat.truncated
     elif flat.next_observation is not None:
-        for first in range(0, len(ends) - 1, _CHUNK):
-            last = min(first + _CHUNK, len(ends) - 1)
+        step = max(1, _CHUNK // flat.observation.shape[1])
+        for first in range(0, len(ends) - 1, step):
+            last = min(first + step, len(ends) - 1)
             following, own = flat.next_observation[first:last], flat.observation[first + 1 : last + 1]
             ends[first:last] |= (following != own).any(axis=1)
     elif options.spec is not None and options.spec.max_episode_steps:

@@ -8,6 +8,7 @@ gzip, LZF, shuffle and Fletcher-32 are refused: they would be loaded from the ma
 from __future__ import annotations
 
 import io
+import math
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from credo.demonstrations.formats.recording import check_declared, check_numeric, flags
+from credo.demonstrations.formats.recording import check_declared, check_numeric, check_ratio, check_room, flags
 from credo.files import check_regular
 from credo.types import CredoError
 
@@ -76,10 +77,17 @@ def subgroup(path: Path, group: Any, name: str) -> Any:
 
 
 def column(path: Path, group: Any, name: str, axes: int) -> Any:
-    """A dataset of numbers that may be sliced: nothing of it is read yet."""
+    """A dataset of numbers that may be sliced: nothing of it is read yet, and it may be larger than memory, two of its
+    rows not."""
     dataset = _dataset(path, group, name)
     check_numeric(path, dataset.name, dataset.dtype, dataset.shape, axes)
+    check_room(path, dataset.name, 2 * _bytes(dataset, (1, *dataset.shape[1:])))
     return dataset
+
+
+def values(path: Path, group: Any, name: str, axes: int) -> np.ndarray:
+    """A dataset of numbers, read whole."""
+    return _whole(path, column(path, group, name, axes))
 
 
 def flag_column(path: Path, group: Any, name: str) -> np.ndarray:
@@ -87,7 +95,7 @@ def flag_column(path: Path, group: Any, name: str) -> np.ndarray:
     dataset = _dataset(path, group, name)
     if len(dataset.shape) not in (1, 2) or dataset.dtype.kind not in "biuf":
         raise CredoError(f"{path}: field {dataset.name}: shape {dataset.shape}; one flag a step expected")
-    return flags(path, dataset.name, dataset[()])
+    return flags(path, dataset.name, _whole(path, dataset))
 
 
 def text_column(path: Path, group: Any, name: str, most: int) -> list[str]:
@@ -124,14 +132,21 @@ def _dataset(path: Path, group: Any, name: str) -> Any:
         raise CredoError(f"{path}: field {where}: its data lie in other files, which are not read")
     if dataset.shape is None:
         raise CredoError(f"{path}: field {where}: is empty")
-    size, stored = dataset.dtype.itemsize, dataset.id.get_storage_size()
-    declared = size
-    for extent in dataset.shape:
-        declared *= int(extent)
-    check_declared(path, where, declared, stored)
+    stored = dataset.id.get_storage_size()
+    check_ratio(path, where, _bytes(dataset, dataset.shape), stored)
     if dataset.chunks is not None:
         _check_chunks(path, where, dataset, stored)
     return dataset
+
+
+def _whole(path: Path, dataset: Any) -> np.ndarray:
+    check_room(path, dataset.name, _bytes(dataset, dataset.shape))
+    return dataset[()]
+
+
+def _bytes(dataset: Any, shape: tuple[int, ...]) -> int:
+    """What so many of its entries take."""
+    return dataset.dtype.itemsize * math.prod(map(int, shape))
 
 
 def _check_chunks(path: Path, where: str, dataset: Any, stored: int) -> None:
@@ -142,9 +157,7 @@ def _check_chunks(path: Path, where: str, dataset: Any, stored: int) -> None:
         raise CredoError(
             f"{path}: field {where}: filters {filters}; gzip, lzf, shuffle and fletcher32, once each, are read"
         )
-    chunk_bytes = dataset.dtype.itemsize
-    for extent in dataset.chunks:
-        chunk_bytes *= int(extent)
+    chunk_bytes = _bytes(dataset, dataset.chunks)
     check_declared(path, where, chunk_bytes, stored)
     if not filters:
         return

@@ -125,15 +125,15 @@ def _hdf5_episodes(
                 owner, keys = group, (name, *leaf.keys)
                 for key in keys[:-1]:
                     owner = hdf5.subgroup(path, owner, key)
-                column = hdf5.column(path, owner, keys[-1], 1 + len(leaf.shape))
-                return _flat(path, column.name, column[()], leaf)
+                place = f"{owner.name}/{keys[-1]}"
+                return _flat(path, place, hdf5.values(path, owner, keys[-1], 1 + len(leaf.shape)), leaf)
 
             return _episode(
                 path,
                 index,
                 [leaf_values("observations", leaf) for leaf in observation],
                 leaf_values("actions", action),
-                hdf5.column(path, group, "rewards", 1)[()],
+                hdf5.values(path, group, "rewards", 1),
                 hdf5.flag_column(path, group, "terminations"),
                 hdf5.flag_column(path, group, "truncations"),
             )

@@ -28,6 +28,8 @@ _FAR = 3.0
 """In units of the action box: hardly a controller that went a little beyond it."""
 PLAIN_BYTES = 256 << 20
 """A field may declare this much whatever its file's size: all-zero rewards compress a thousandfold."""
+_UNASKED = 1 << 20
+"""To ask how much memory is free takes longer than to read this much."""
 LARGEST_RATIO = 100
 """Beyond ``PLAIN_BYTES``, a field may declare at most so many times the bytes that are stored."""
 
@@ -225,16 +227,26 @@ def gapless_episodes(demonstrations: Demonstrations, path: Path, format: str) ->
 
 
 def check_declared(path: Path, field: str, declared: int, stored: int) -> None:
-    """Refuse, before it is allocated, a field whose declared bytes its stored bytes cannot honestly hold."""
+    """Refuse, before it is allocated, a field whose declared bytes its stored bytes cannot honestly hold, or memory has
+    no room for."""
+    check_ratio(path, field, declared, stored)
+    check_room(path, field, declared)
+
+
+def check_ratio(path: Path, field: str, declared: int, stored: int) -> None:
+    """Of ``check_declared`` what a field must keep to that is read in parts."""
     if declared > PLAIN_BYTES + LARGEST_RATIO * stored:
         raise CredoError(
             f"{path}: field {field}: declares {declared:,} bytes but stores {stored:,}; "
             f"at most {LARGEST_RATIO} times as much is read"
         )
-    if declared > (available := available_memory()) * MEMORY_SHARE:
+
+
+def check_room(path: Path, field: str, size: int) -> None:
+    """Refuse to read so many bytes of a field at once where they do not fit in memory."""
+    if size > _UNASKED and size > (available := available_memory()) * MEMORY_SHARE:
         raise CredoError(
-            f"{path}: field {field}: {declared / 2**30:.1f} GiB do not fit in the "
-            f"{available / 2**30:.1f} GiB that are free"
+            f"{path}: field {field}: {size / 2**30:.1f} GiB do not fit in the {available / 2**30:.1f} GiB that are free"
         )
 
 

@@ -52,15 +52,15 @@ def open_robomimic(path: Path, options: ReadOptions) -> Iterator[Recording]:
             lengths.append(steps - dropped)
 
         def joined(group: Any) -> np.ndarray:
-            return np.concatenate([hdf5.column(path, group, key, 2)[()] for key in keys], axis=1)
+            return np.concatenate([hdf5.values(path, group, key, 2) for key in keys], axis=1)
 
         def episode(index: int) -> RecordedEpisode:
             group, rows = hdf5.subgroup(path, data, names[index]), int(lengths[index])
             observation = joined(hdf5.subgroup(path, group, "obs"))
-            reward = hdf5.column(path, group, "rewards", 1)[()] if rewarded else None
+            reward = hdf5.values(path, group, "rewards", 1) if rewarded else None
             return RecordedEpisode(
                 observation=observation[:rows],
-                action=hdf5.column(path, group, "actions", 2)[:rows],
+                action=hdf5.values(path, group, "actions", 2)[:rows],
                 next_observation=joined(hdf5.subgroup(path, group, "next_obs")) if following else observation[1:],
                 reward=None if reward is None else reward[:rows],
                 terminated=False,
