@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import stat
+import tempfile
 import uuid
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,13 @@ def as_path(name: str, value: object) -> Path:
     if not isinstance(value, str | os.PathLike):
         raise CredoError(f"{name}: {type(value).__name__} found; a path expected")
     return Path(value)
+
+
+def home_folder() -> Path:
+    """The user's; the folder for temporary files where the account has none, as in some containers."""
+    home = os.path.expanduser("~")
+    # An account without a home folder leaves "~" as it is.
+    return Path(tempfile.gettempdir() if home == "~" else home)
 
 
 def make_folder(folder: Path, name: str = "folder") -> None:

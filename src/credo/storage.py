@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import shutil
 import stat
 import uuid
 from collections.abc import Mapping
@@ -163,6 +164,26 @@ def put_in_place(temporary: Path, path: Path, overwrite: bool) -> None:
                 raise FileExistsError from None
             os.replace(temporary, path)
     sync_folder(path.parent)
+
+
+def put_folder_in_place(temporary: Path, path: Path) -> None:
+    """Rename a finished folder beside ``path`` to it. One that is there goes last: whoever is killed loses neither.
+    OSError with the old one where it was, or CredoError that names where it is."""
+    if not path.exists():
+        os.replace(temporary, path)
+        return
+    aside = path.parent / f".{path.name}.{uuid.uuid4().hex}.old"
+    os.replace(path, aside)
+    try:
+        os.replace(temporary, path)
+    except OSError as error:
+        try:
+            os.replace(aside, path)
+        except OSError:
+            told = f"cannot be written ({error.strerror or error}); what was there is now {aside}"
+            raise CredoError(f"{path}: {told}") from None
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def _check_frame(path: Path, format: str) -> None:

@@ -6,7 +6,6 @@ import hashlib
 import logging
 import os
 import re
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +14,7 @@ from credo import experts
 from credo.demonstrations.dataset import Demonstrations
 from credo.demonstrations.files import SUFFIX, read_demonstrations, save_demonstrations
 from credo.demonstrations.formats import ReadOptions, minari, read_file
-from credo.files import as_path
+from credo.files import as_path, home_folder
 from credo.types import CredoError, EnvironmentSpec
 
 DEFAULT_EPISODES = 25
@@ -129,9 +128,7 @@ def cache_folder() -> Path:
         return Path(own)
     if (shared := os.environ.get("XDG_CACHE_HOME")) and os.path.isabs(shared):
         return Path(shared) / "credo"
-    home = os.path.expanduser("~")
-    # An account without a home folder leaves "~" as it is.
-    return Path(tempfile.gettempdir() if home == "~" else home) / ".cache" / "credo"
+    return home_folder() / ".cache" / "credo"
 
 
 def _count(text: str, what: str, value: str) -> int:

@@ -33,7 +33,8 @@ from credo.demonstrations.formats.recording import (
     unscaled_action,
 )
 from credo.environment_name import gymnasium_json
-from credo.files import parse_json, read_json
+from credo.files import home_folder, parse_json, read_json
+from credo.storage import put_folder_in_place
 from credo.types import CredoError
 
 MAIN = "main_data.hdf5"
@@ -54,7 +55,7 @@ class Leaf(NamedTuple):
 
 def datasets_folder() -> Path:
     """``$MINARI_DATASETS_PATH``, else ``~/.minari/datasets``."""
-    return Path(os.environ.get("MINARI_DATASETS_PATH") or Path.home() / ".minari" / "datasets")
+    return Path(os.environ.get("MINARI_DATASETS_PATH") or home_folder() / ".minari" / "datasets")
 
 
 def folder_of(identifier: str) -> Path:
@@ -301,7 +302,7 @@ def write_minari(path: Path, demonstrations: Demonstrations, overwrite: bool, la
         raise CredoError(f"{path}: exists already and is left as it is; choose another name or ask to overwrite it")
     if os.path.lexists(path) and (path.is_symlink() or data_folder(path) != path / "data"):
         raise CredoError(f"{path}: is not a Minari dataset, so it is not overwritten")
-    temporary, aside = (path.parent / f".{path.name}.{uuid.uuid4().hex}.{end}" for end in ("tmp", "old"))
+    temporary = path.parent / f".{path.name}.{uuid.uuid4().hex}.tmp"
     try:
         data = temporary / "data"
         data.mkdir(parents=True)
@@ -309,10 +310,7 @@ def write_minari(path: Path, demonstrations: Demonstrations, overwrite: bool, la
         size = sum(file.stat().st_size for file in data.rglob("*") if file.is_file())
         metadata = _metadata(demonstrations, identifier, layout) | {"dataset_size": round(size / 1e6, 1)}
         (data / METADATA).write_text(json.dumps(metadata), encoding="utf-8")
-        if path.exists():  # the old one goes last: whoever is killed here loses neither
-            os.replace(path, aside)
-        os.replace(temporary, path)
-        shutil.rmtree(aside, ignore_errors=True)
+        put_folder_in_place(temporary, path)
     except OSError as error:
         raise CredoError(f"{path}: cannot be written ({error.strerror or error})") from None
     finally:
