@@ -23,6 +23,7 @@ import numpy as np
 from benchmarks.serving import ROOT
 from credo import RunConfig, api
 from credo.config import SD3Config
+from credo.demonstrations import load_demonstrations
 from credo.learners.sd3 import beta_of, make_noise, softmax_target_value
 from credo.presets import EXPERT, preset
 from credo.training.watching import Watcher
@@ -57,7 +58,7 @@ def trained(config: RunConfig) -> tuple[Any, np.ndarray]:
     seed = kept[-1]
     observation = seed.replay.sample(np.random.default_rng(0), (STATES,)).next_observation
     if config.adversarial and config.normalise_observations:
-        data = api.load_demonstrations(config.demonstrations)
+        data = load_demonstrations(config.demonstrations)
         mean, std = data.statistics()
         observation = (observation - mean) / std
     return seed.state.learner, observation
