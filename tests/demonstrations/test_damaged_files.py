@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from credo.demonstrations import load_demonstrations, write_file
+from credo.demonstrations.formats.stable_baselines3 import load_stable_baselines3
 from credo.types import CredoError, EnvironmentSpec
 from demonstrations.hostile_files import FIXTURES, SPEC, write_flat
 
@@ -80,20 +81,23 @@ NAMES = (
 )
 
 
+PENDULUM = EnvironmentSpec("Pendulum-v1", 3, 1, np.full(1, -2, np.float32), np.full(1, 2, np.float32), 200)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_sound_files_are_read(name, sound):
-    if name != "sb3":
-        assert load_demonstrations(sound[name][0], fitting=SPEC).observation_size == 3
+    path = sound[name][0]
+    if name == "sb3":
+        assert load_stable_baselines3(path, PENDULUM)(np.zeros((2, 3))).shape == (2, 1)
+    else:
+        assert load_demonstrations(path, fitting=SPEC).observation_size == 3
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_damaged_files(name, sound):
-    from credo.demonstrations.formats.stable_baselines3 import load_stable_baselines3
-
     dataset, file = sound[name]
     damaged = dataset / file if file else dataset
     content = damaged.read_bytes()
-    pendulum = EnvironmentSpec("Pendulum-v1", 3, 1, np.full(1, -2, np.float32), np.full(1, 2, np.float32), 200)
 
     @settings(max_examples=60, deadline=None, database=None, suppress_health_check=list(HealthCheck), derandomize=True)
     @given(_DAMAGE)
@@ -106,7 +110,7 @@ def test_damaged_files(name, sound):
         error = None
         try:
             if name == "sb3":
-                load_stable_baselines3(damaged, pendulum)
+                load_stable_baselines3(damaged, PENDULUM)
             else:
                 found = load_demonstrations(dataset, fitting=SPEC)
                 assert np.isfinite(found.observation).all()

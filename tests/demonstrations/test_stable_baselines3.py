@@ -57,15 +57,16 @@ def test_another_environment(pendulum):
         load_stable_baselines3(FIXTURES / "sac.zip", pendulum._replace(observation_size=4))
 
 
-def rewritten(path, change):
-    """The SAC fixture with one member of its policy.pth changed."""
+def rewritten(path, change=lambda name, data: data, compression=zipfile.ZIP_STORED, settings=None):
+    """The SAC fixture with one member of its policy.pth changed, these compressed, or other settings of its policy."""
     source = FIXTURES / "sac.zip"
     inner = io.BytesIO()
     with zipfile.ZipFile(source) as archive, zipfile.ZipFile(path, "w") as out:
         with zipfile.ZipFile(io.BytesIO(archive.read("policy.pth"))) as tensors, zipfile.ZipFile(inner, "w") as new:
             for name in tensors.namelist():
-                new.writestr(name, change(name, tensors.read(name)))
-        out.writestr("data", archive.read("data"))
+                new.writestr(name, change(name, tensors.read(name)), compression)
+        told = json.loads(archive.read("data"))
+        out.writestr("data", json.dumps(told if settings is None else told | {"policy_kwargs": settings}))
         out.writestr("policy.pth", inner.getvalue())
     return path
 
@@ -229,6 +230,57 @@ def test_settings_larger_than_json_may_be(pendulum, monkeypatch):
     monkeypatch.setattr(files, "MAXIMUM_JSON_BYTES", 10)
     with pytest.raises(CredoError, match=r"sac\.zip: field data: larger than 10 bytes"):
         load_stable_baselines3(FIXTURES / "sac.zip", pendulum)
+
+
+def as_pickled(text):
+    return b"X" + len(text).to_bytes(4, "little") + text.encode()
+
+
+def renamed(**names):
+    """A change of tensors' names; __ stands for a dot."""
+
+    def change(member, data):
+        if member.endswith("data.pkl"):
+            for old, new in names.items():
+                assert as_pickled(old.replace("__", ".")) in data
+                data = data.replace(as_pickled(old.replace("__", ".")), as_pickled(new))
+        return data
+
+    return change
+
+
+REFUSED = {
+    "activation": (
+        {"settings": {"activation_fn": "<class 'torch.nn.modules.activation.ELU'>"}},
+        "field data: activation <class 'torch.nn.modules.activation.ELU'>; ReLU and Tanh are read",
+    ),
+    "features extractor": (
+        {"change": renamed(critic__qf0__0__weight="features_extractor.cnn.0.weight")},
+        "has a features extractor with weights",
+    ),
+    "gSDE": (
+        {
+            "change": renamed(
+                actor__mu__weight="actor.mu.0.weight",
+                actor__mu__bias="actor.mu.0.bias",
+                actor__log_std__weight="actor.log_std",
+            )
+        },
+        r"no actor of SAC, TD3, DDPG, PPO or A2C \(without gSDE\) found",
+    ),
+    "big-endian": (
+        {"change": lambda name, data: b"big" if name.endswith("byteorder") else data},
+        "field policy.pth: is big-endian",
+    ),
+    "compressed": ({"compression": zipfile.ZIP_DEFLATED}, "is compressed, which torch never does"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_would_be_played_wrongly_is_refused(case, pendulum, tmp_path):
+    changes, message = REFUSED[case]
+    with pytest.raises(CredoError, match=message):
+        load_stable_baselines3(rewritten(tmp_path / "a.zip", **changes), pendulum)
 
 
 def test_statistics_of_vecnormalize_are_refused(tmp_path):
