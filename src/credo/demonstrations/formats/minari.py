@@ -91,17 +91,15 @@ def open_minari(path: Path, options: ReadOptions) -> Iterator[Recording]:
         place, _leaves(place, "observation_space", _space(place, metadata, "observation_space")), options
     )
     action_space = _space(place, metadata, "action_space")
-    action = _leaves(place, "action_space", action_space)
-    if len(action) != 1:
-        raise CredoError(f"{place}: field action_space: {len(action)} parts; one Box expected")
+    (action,) = _leaves(place, "action_space", action_space)
     opened = _hdf5_episodes if layout == "hdf5" else _columnar_episodes
-    with opened(folder, layout, episodes, observation, action[0]) as (lengths, episode):
+    with opened(folder, layout, episodes, observation, action) as (lengths, episode):
         yield Recording(
             lengths=lengths,
             episode=episode,
             observation_size=sum(leaf.size for leaf in observation),
-            action_size=action[0].size,
-            action_bounds=_bounds(place, action_space, action[0].size),
+            action_size=action.size,
+            action_bounds=_bounds(place, action_space, action.size),
             environment=_environment(metadata),
             joined=tuple(dict.fromkeys(leaf.keys[0] for leaf in observation if leaf.keys)),
         )
