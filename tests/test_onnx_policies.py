@@ -173,7 +173,26 @@ def huge_claim():
 
 PRODUCT = helper.make_node("MatMul", ["x", "w"], ["y"])
 ROW = [weight("r", np.zeros((1, 1 << 12))), weight("c", np.zeros((1 << 12, 1))), weight("w", np.zeros((4, 2)))]
+
+
+def with_function():
+    built = model([PRODUCT], [weight("w", np.zeros((4, 2)))])
+    opset = helper.make_opsetid("", 17)
+    built.functions.append(
+        helper.make_function("own", "F", ["a"], ["b"], [helper.make_node("Neg", ["a"], ["b"])], [opset])
+    )
+    return built
+
+
+def with_sparse_weights():
+    places = helper.make_tensor("places", onnx.TensorProto.INT64, [1], [0])
+    sparse = helper.make_sparse_tensor(helper.make_tensor("w", FLOAT, [1], [1.0]), places, [4, 2])
+    return model([PRODUCT], sparse_initializer=[sparse])
+
+
 HOSTILE = {
+    "functions": (with_function(), "has functions of its own"),
+    "sparse weights": (with_sparse_weights(), "has sparse weights"),
     "another domain": (model([helper.make_node("Run", ["x"], ["y"], domain="com.evil")]), "com.evil.Run"),
     "control flow": (model([helper.make_node("Loop", ["x"], ["y"])]), "'Loop'"),
     "data made large": (model([helper.make_node("Expand", ["x", "w"], ["y"])]), "'Expand'"),
@@ -212,6 +231,13 @@ def test_hostile_models_are_refused_in_one_line(case, tmp_path):
     assert text.startswith(str(path))
     assert words in text
     assert "\n" not in text
+
+
+def test_a_model_of_more_than_256_mebibytes_is_not_read(tmp_path):
+    with open(tmp_path / "large.onnx", "wb") as file:
+        file.truncate((256 << 20) + 1)
+    with pytest.raises(CredoError, match="268435457 bytes; at most 268435456 are read"):
+        load_policy(tmp_path / "large.onnx")
 
 
 @pytest.mark.parametrize("content", [b"", b"\x00" * 100, b"not a model", b"\xff" * 64])
