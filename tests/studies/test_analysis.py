@@ -239,6 +239,7 @@ def test_the_share_that_fails_is_of_all_at_risk():
 def test_signs_have_their_boundaries_and_criteria():
     (seed,) = digests([curve()])
     assert signs(seed._replace(expert_probability=0.99), RETURN, Criteria()).sure
+    assert not signs(seed._replace(expert_probability=0.9899), RETURN, Criteria()).sure
     one = curve()
     metrics = one.metrics | {"critic_loss": np.full(400, np.inf)}
     (seed,) = digests([one._replace(metrics=metrics, verdict=verdict(metrics, one.evaluations, 1000.0))])

@@ -89,6 +89,16 @@ def test_reading_takes_nothing_from_later():
     assert np.isnan(read("q_mean", "largest", 5_000))
 
 
+def test_the_latest_is_the_mean_of_twenty_rounds():
+    """Of the 50 rounds to step 5,000 the last 19 are at 1, all before at 0."""
+    (one,) = group("one", "Hopper", healthy=1)
+    step = one.metrics["step"]
+    late = ((step > 3_100) & (step <= 5_000)).astype(float)
+    found = readings(one._replace(metrics={"step": step, "action_saturation": late}))
+    place = LANDMARKS.index(5_000), DIAGNOSTICS.index("action_saturation"), READINGS.index("latest")
+    assert found[place] == pytest.approx(19 / 20)
+
+
 def best_rule(values, fails):
     """(F1, direction, threshold) of the best rule, by trying all."""
     best = (0.0, 1, np.inf)
