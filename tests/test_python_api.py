@@ -310,6 +310,8 @@ def test_a_run_whose_demonstrations_moved_or_that_has_not_begun_says_so(tmp_path
     monkeypatch.setattr(train, "_train", lambda options, *rest, **more: begun.append(options.config))
     train.resume([str(tmp_path / "logged"), "--seed-replay", "here/log.npz"])
     assert begun == [dataclasses.replace(logged, seed_replay="here/log.npz")]
+    moved = api.going_on(tmp_path / "run", None, None, None, "here/mine.npz")
+    assert moved == dataclasses.replace(config, demonstrations="here/mine.npz")
     for name, settings in (("there", there), ("own", own)):
         run_folder.create(tmp_path / name, settings, {}, "test")
         assert api.going_on(tmp_path / name, None, None, None, None) == settings

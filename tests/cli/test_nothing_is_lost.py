@@ -25,6 +25,24 @@ def test_a_video_replaces_no_file_of_the_users(name, words, tmp_path, capsys):
     assert (tmp_path / name).read_text() == "precious"
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("inspect", "hopper-expert:1", "--picture", "mine.png"),
+        ("generate", "--expert", "hopper-expert", "--episodes", 1, "--out", "mine.npz"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_commands_on_demonstrations_replace_no_file_of_the_users(words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    mine = tmp_path / words[-1]
+    mine.write_text("precious")
+    status, line = status_and_line(["demos", *words], capsys)
+    assert status == 2
+    assert f"{words[-1]} exists; give another name or --overwrite" in line
+    assert mine.read_text() == "precious"
+
+
 def test_a_video_goes_where_no_link_leads(tmp_path, capsys):
     (tmp_path / "link.mp4").symlink_to(tmp_path / "elsewhere.mp4")
     words = ["video", "hopper-expert", "--overwrite", "--out", tmp_path / "link.mp4"]

@@ -124,6 +124,7 @@ def test_another_environment(fake_expert):
         ("pendulum-expert@subsample=0", "subsample is '0'"),
         ("pendulum-expert@subsample=-1", "subsample is '-1'"),
         ("pendulum-expert:1@keys=a,b", "keys: a,b: pendulum-expert holds one observation"),
+        ("pendulum-expert@mask=train", "mask: train: pendulum-expert has no parts by name"),
         ("pendulum-expert@every=2", "option 'every' is unknown"),
     ],
 )

@@ -1,6 +1,8 @@
 """Demonstrations of stacked frames are those that the environment of stacked frames gives; demonstrations without
 actions; logs that begin a replay."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -122,6 +124,7 @@ def test_what_can_begin_a_replay(single, without_actions):
     check_loggable(single, rewarded=True, lanes=2)
     for data, rewarded, lanes, words in (
         (without_actions, False, 1, "no actions"),
+        (dataclasses.replace(single, reward=None, returns=None), True, 1, "has no rewards"),
         (single, True, 1000, "150 transitions"),
     ):
         with pytest.raises(CredoError, match=words):

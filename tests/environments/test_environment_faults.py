@@ -100,7 +100,9 @@ def test_what_can_only_mean_one_thing_is_taken(outcome):
     assert (step.reward[0], step.terminated[0], step.truncated[0]) == (2.0, True, False)
 
 
-@pytest.mark.parametrize("result", [np.zeros(1), (np.zeros(1),), (np.full(1, np.nan), {}), (np.zeros(2), {})])
+@pytest.mark.parametrize(
+    "result", [np.zeros(1), (np.zeros(1),), [np.zeros(1), {}], (np.full(1, np.nan), {}), (np.zeros(2), {})]
+)
 def test_a_first_reset_that_fails_is_refused_in_one_line(result):
     class Wrong(TimeLimitProbe):
         def reset(self, *, seed=None, options=None):

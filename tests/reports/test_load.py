@@ -108,6 +108,21 @@ def test_a_run_that_has_only_begun_is_empty_but_there(make_run):
     assert (run.state, run.steps_done) == ("running", 0)
 
 
+def test_a_part_that_goes_while_it_is_read_is_no_problem(make_run, monkeypatch):
+    """A run that resumes removes parts that it will write again."""
+    folder, asked, part_paths = make_run("run", ("healthy",)), [], run_rows.part_paths
+
+    def one_more_at_first(of, kind):
+        asked.append(kind)
+        gone = of / kind / "part-000001.parquet"
+        return [*part_paths(of, kind), *([gone] if asked.count(kind) == 1 else [])]
+
+    monkeypatch.setattr(run_rows, "part_paths", one_more_at_first)
+    run = load_run(folder)
+    assert (run.problems, len(run.metrics[0]["step"]), len(run.evaluations[0]["step"])) == ((), 200, 10)
+    assert asked == ["metrics"] * 2 + ["evaluations"] * 2
+
+
 def test_half_written_runs_are_read_as_far_as_they_go(make_run):
     folder = make_run("run", ("healthy",))
     (folder / "summary.json").write_text("{")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import imageio_ffmpeg
@@ -136,6 +138,13 @@ def test_what_cannot_be_drawn_is_one_line(module, tmp_path, name, words):
     assert "\n" not in str(caught.value)
     assert not list(tmp_path.glob("*.mp4"))
     assert not list(tmp_path.glob(".*.mp4"))
+
+
+@pytest.mark.parametrize("shape", [(65, 97), (65, 97, 4), (1, 97, 3), (2, 65, 97, 3)])
+def test_what_is_drawn_must_be_an_image(shape):
+    environment = types.SimpleNamespace(render=lambda: np.zeros(shape, np.uint8))
+    with pytest.raises(CredoError, match=f"'Drawn-v0' draws {re.escape(str(shape))}, not an RGB image"):
+        video._draw(environment, "Drawn-v0")
 
 
 @pytest.mark.parametrize(

@@ -156,6 +156,7 @@ def _negative(t, s, g, a):
         (lambda t, s, g, a: (t, s, -0.1, a), r"discount is -0\.1"),
         (lambda t, s, g, a: (t, s, float("nan"), a), "discount is nan"),
         (lambda t, s, g, a: (t, np.array([0.5, 0.4]), g, a), "start row"),
+        (lambda t, s, g, a: (t, np.array([1.25, -0.25]), g, a), r"start is negative \(-0\.25\) at \(1,\)"),
         (lambda t, s, g, a: (t[:, :2], s, g, a), "transition has shape"),
         (lambda t, s, g, a: (np.full_like(t, np.nan), s, g, a), "transition has an entry"),
         (lambda t, s, g, a: (sparse.csr_matrix(t.reshape(6, 2) * 0.9), s, g, a), "sums to 0.9"),
