@@ -77,11 +77,18 @@ def test_the_card_says_where_a_policy_comes_from(folder, tmp_path, monkeypatch):
     assert card["config"]["seeds"] == 2
     # It is given away: of files the name, without the folders of whoever trained.
     stored = json.loads((folder / run_folder.CONFIG).read_text())
-    for given, told in (("/home/me/secret/mine.npz", "mine.npz"), ("minari:a/b-v0", "minari:a/b-v0")):
-        stored["config"]["demonstrations"] = given
+    for given, told in (
+        ("/home/me/secret/mine.npz", "mine.npz"),
+        ("clients/acme/mine.npz@subsample=20", "mine.npz@subsample=20"),
+        ("clients/acme-v0/", "acme-v0"),
+        ("minari:a/b-v0@keys=c", "minari:a/b-v0@keys=c"),
+        ("hopper-expert:5", "hopper-expert:5"),
+    ):
+        stored["config"] |= {"demonstrations": given, "seed_replay": given}
         run_folder.write_json(folder / run_folder.CONFIG, stored)
-        path = credo.export(folder, "numpy", out=tmp_path / f"{told.replace('/', '')}.safetensors")
-        assert json.loads(path.with_suffix(".json").read_text())["config"]["demonstrations"] == told
+        path = credo.export(folder, "numpy", out=tmp_path / "card.safetensors", overwrite=True)
+        config = json.loads(path.with_suffix(".json").read_text())["config"]
+        assert (config["demonstrations"], config["seed_replay"]) == (told, told)
 
 
 def test_a_policy_file_is_exported_too(folder, tmp_path):

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from credo import run_folder
 from credo.api import Run, only_policy
+from credo.demonstrations.load import MINARI
 from credo.files import write_atomically
 from credo.policies import Policy, load_credo_policy, onnx_bytes
 from credo.storage import check_replaceable, file_sha256, write_text
@@ -16,6 +17,8 @@ from credo.types import CredoError
 
 ExportFormat = Literal["onnx", "numpy"]
 SUFFIX = {"onnx": ".onnx", "numpy": ".safetensors"}
+_PATHS = ("demonstrations", "seed_replay")
+"""Settings that may be a file's path."""
 
 
 def export(
@@ -112,10 +115,8 @@ def _without_folders(config: Any) -> Any:
     """The settings without the folders of whoever trained: a card is given away."""
     if not isinstance(config, dict):
         return config
-    return {
-        name: Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
-        for name, value in config.items()
-    }
+    paths = {name: config[name] for name in _PATHS if isinstance(config.get(name), str)}
+    return config | {name: Path(text).name for name, text in paths.items() if not text.startswith(MINARI)}
 
 
 def _about(policy: Policy) -> dict[str, Any]:

@@ -23,7 +23,8 @@ SEED = 0
 GENERATION = 1
 """Part of the cache file's name; raised when the same request gives other data than before."""
 
-_MINARI = "minari:"
+MINARI = "minari:"
+"""What the name of a dataset in minari's own folder begins with."""
 
 _logger = logging.getLogger(__name__)
 _FEW = 100
@@ -115,8 +116,8 @@ def parse_request(text: str) -> Request:
         else:
             known = "subsample=STRIDE, keys=NAMES and mask=NAME are known"
             raise CredoError(f"demonstrations: {text!r}: option {option!r} is unknown; {known}")
-    if rest.startswith(_MINARI) and not os.path.lexists(rest):
-        return Request(str(minari.folder_of(rest.removeprefix(_MINARI))), None, subsample, keys, mask)
+    if rest.startswith(MINARI) and not os.path.lexists(rest):
+        return Request(str(minari.folder_of(rest.removeprefix(MINARI))), None, subsample, keys, mask)
     if (match := re.fullmatch(r"([a-z0-9][a-z0-9-]*):(.*)", rest)) and not os.path.lexists(rest):
         return Request(match[1], _count(text, "episodes", match[2]), subsample, keys, mask)
     return Request(rest, None, subsample, keys, mask)
