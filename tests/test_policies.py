@@ -277,6 +277,12 @@ def test_a_scalar_comes_back_a_scalar(tmp_path):
     assert read["x"] == 3
 
 
+@pytest.mark.parametrize("name", ["format", "format_version", "sha256"])
+def test_metadata_may_not_pass_for_what_the_format_says_itself(name, tmp_path):
+    with pytest.raises(AssertionError, match="are the format's own"):
+        write_tensors(tmp_path / "x", format="test", version=1, tensors={}, metadata={name: "1"}, overwrite=False)
+
+
 def network_of(generator, sizes, normalised):
     pairs = list(itertools.pairwise(sizes))
     layers = []

@@ -28,6 +28,7 @@ MAXIMUM_HEADER_BYTES = 1 << 20
 _UMASK = os.umask(0)
 os.umask(_UMASK)
 RESERVED = ("format", "format_version", "sha256")
+"""Names in the metadata that the format itself uses."""
 
 
 def content_sha256(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> str:
@@ -62,6 +63,7 @@ def write_tensors(
         raise _exists(path)
     check_replaceable(path)
     check_unicode("file", path)
+    assert not set(metadata) & set(RESERVED), f"{sorted(metadata)}: {', '.join(RESERVED)} are the format's own"
     contiguous = {name: np.asarray(array, order="C") for name, array in tensors.items()}
     header = {"format": format, "format_version": str(version), **metadata}
     header["sha256"] = content_sha256(contiguous, header)

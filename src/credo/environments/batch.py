@@ -48,7 +48,7 @@ SHORT_EPISODES = 100
 class EnvironmentBatch:
     """The environments of ONE seed, stepped one after the other: in the calling thread, or in a worker process.
 
-    Episode e of environment i is reset with ``episode_seed(run_seed, purpose, i, e)``, so it starts the
+    Episode e of environment i is reset with ``episode_seed(run_seed, Purpose.ENVIRONMENT, i, e)``, so it starts the
     same whatever happened before it.
 
     Attributes:
@@ -63,7 +63,6 @@ class EnvironmentBatch:
         source: EnvironmentSource,
         run_seed: int,
         count: int = 1,
-        purpose: Purpose = Purpose.ENVIRONMENT,
         workers: Workers | None = None,
     ) -> None:
         """Build and reset ``count`` environments, in a process of ``workers`` where there are any.
@@ -74,7 +73,6 @@ class EnvironmentBatch:
         if count < 1:
             raise CredoError(f"environments: {count} is not a number of environments; it must be at least 1")
         self._run_seed = run_seed
-        self._purpose = purpose
         self._count = count
         self.finished: list[EpisodeSummary] = []
         self.notes: list[str] = []
@@ -132,7 +130,7 @@ class EnvironmentBatch:
         return {
             "environment": self.spec.name,
             "run_seed": int(self._run_seed),
-            "purpose": int(self._purpose),
+            "purpose": int(Purpose.ENVIRONMENT),
             "count": self._count,
             "lanes": {str(index): self._lane_state(index) for index in range(self._count)},
             "finished": {str(index): summary._asdict() for index, summary in enumerate(self.finished)},
@@ -151,7 +149,7 @@ class EnvironmentBatch:
         own = {
             "environment": self.spec.name,
             "run_seed": int(self._run_seed),
-            "purpose": int(self._purpose),
+            "purpose": int(Purpose.ENVIRONMENT),
             "count": self._count,
         }
         for field, value in own.items():
@@ -186,7 +184,7 @@ class EnvironmentBatch:
         self._lanes.close()
 
     def _start(self, index: int, episode: int) -> EpisodeStart:
-        return EpisodeStart(self._run_seed, episode, episode_seed(self._run_seed, self._purpose, index, episode))
+        return EpisodeStart(self._run_seed, episode, episode_seed(self._run_seed, Purpose.ENVIRONMENT, index, episode))
 
     def _start_episode(self, index: int, episode: int) -> np.ndarray:
         self._actions[index] = []

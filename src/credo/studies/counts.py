@@ -11,6 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
+LEVEL, POWER = 0.05, 0.8
+"""The level of tests and intervals, and with which probability a test should show what there is."""
 _TIES = 1 + 1e-7
 """Outcomes whose probabilities differ by less than this factor are equally likely: rounding must not split them."""
 
@@ -24,16 +26,15 @@ class Stratum(NamedTuple):
     other_seeds: int
 
 
-def clopper_pearson(failed: int, seeds: int, confidence: float = 0.95) -> tuple[float, float]:
-    """The exact interval of a rate (Clopper and Pearson 1934): it covers the true rate at least as often as it says.
+def clopper_pearson(failed: int, seeds: int) -> tuple[float, float]:
+    """The exact 95% interval of a rate (Clopper and Pearson 1934): it covers the true rate at least so often.
 
     Without any seed nothing is known: (0, 1).
     """
     if seeds == 0:
         return 0.0, 1.0
-    tail = (1 - confidence) / 2
-    low = 0.0 if failed == 0 else float(stats.beta.ppf(tail, failed, seeds - failed + 1))
-    high = 1.0 if failed == seeds else float(stats.beta.ppf(1 - tail, failed + 1, seeds - failed))
+    low = 0.0 if failed == 0 else float(stats.beta.ppf(LEVEL / 2, failed, seeds - failed + 1))
+    high = 1.0 if failed == seeds else float(stats.beta.ppf(1 - LEVEL / 2, failed + 1, seeds - failed))
     return low, high
 
 
@@ -65,22 +66,22 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return [float(value) for value in adjusted]
 
 
-def detectable_rate(rate: float, seeds: int, wanted: float = 0.8, level: float = 0.05) -> float | None:
+def detectable_rate(rate: float, seeds: int) -> float | None:
     """The least failure rate above ``rate`` that ``seeds`` seeds of each method tell from it with probability
-    ``wanted``, to 0.001; None where even failing always would not show."""
-    significant = _p_values(seeds) <= level
+    ``POWER``, to 0.001; None where even failing always would not show."""
+    significant = _p_values(seeds) <= LEVEL
     counts = np.arange(seeds + 1)
     given = stats.binom.pmf(counts, seeds, rate) @ significant
     rates = np.arange(int(np.ceil(rate * 1000)) + 1, 1001) / 1000
     powers = stats.binom.pmf(counts[:, None], seeds, rates).T @ given
-    enough = np.flatnonzero(powers >= wanted)
+    enough = np.flatnonzero(powers >= POWER)
     return float(rates[enough[0]]) if enough.size else None
 
 
-def least_significant_failures(failed: int, seeds: int, level: float = 0.05) -> int | None:
-    """How many of ``seeds`` must fail beside ``failed`` of as many for Fisher's p to reach ``level``; None: all of them
+def least_significant_failures(failed: int, seeds: int) -> int | None:
+    """How many of ``seeds`` must fail beside ``failed`` of as many for Fisher's p to reach ``LEVEL``; None: all of them
     would not do."""
-    above = np.flatnonzero(_p_values(seeds)[failed, failed:] <= level)
+    above = np.flatnonzero(_p_values(seeds)[failed, failed:] <= LEVEL)
     return failed + int(above[0]) if above.size else None
 
 

@@ -21,7 +21,6 @@ from credo.studies.curves import (
     select,
 )
 from credo.studies.tables import Cell, Table
-from credo.studies.verdict_tables import LEVEL
 
 BEFOREHAND, UNKNOWN = "beforehand", "after the last run"
 _Pair = tuple[SeedDigest, SeedDigest]
@@ -65,7 +64,7 @@ def declared_table(
         if comparison in found:
             values, p = found[comparison]
             about = comparison.method, comparison.against, comparison.measure, ", ".join(comparison.environments)
-            outcome = "differ" if corrected <= LEVEL else "not shown to differ"
+            outcome = "differ" if corrected <= counts.LEVEL else "not shown to differ"
             fixed = UNKNOWN if steps is None else BEFOREHAND if steps == 0 else f"after {steps:,} steps"
             rows.append((*about, *values, p, corrected, outcome, fixed))
     note = (
@@ -84,7 +83,7 @@ def declared_table(
     if going or lacking:
         note += f" Of {going + len(lacking)} not all seeds have done all of their steps: nothing here is final."
     compared = ("method", "against", "measure", "environments", "pairs", "value", "other")
-    columns = (*compared, "difference", "low", "high", "p", "p (Holm)", f"at {LEVEL:g}", "fixed")
+    columns = (*compared, "difference", "low", "high", "p", "p (Holm)", f"at {counts.LEVEL:g}", "fixed")
     return Table("declared", "Comparisons that the study file declares", columns, tuple(rows), note)
 
 

@@ -12,13 +12,13 @@ HOLD = 3
 """Evaluations whose median must reach the share: one lucky evaluation does not."""
 
 
-def samples_to(curve: SeedDigest, share: float, hold: int = HOLD) -> float:
-    """Environment steps after which the median of the last ``hold`` evaluations first reaches a share of the expert's
+def samples_to(curve: SeedDigest, share: float) -> float:
+    """Environment steps after which the median of the last ``HOLD`` evaluations first reaches a share of the expert's
     return; infinite if it never does. Evaluations of a frozen seed reach nothing."""
     value = values(curve, RETURN)
     value = np.where(np.isnan(value), -np.inf, value)
-    if len(value) < hold:
+    if len(value) < HOLD:
         return np.inf
-    running = np.median(np.lib.stride_tricks.sliding_window_view(value, hold), axis=-1)
+    running = np.median(np.lib.stride_tricks.sliding_window_view(value, HOLD), axis=-1)
     reached = np.flatnonzero(running >= share)
-    return float(curve.evaluations["step"][reached[0] + hold - 1]) if reached.size else np.inf
+    return float(curve.evaluations["step"][reached[0] + HOLD - 1]) if reached.size else np.inf

@@ -34,10 +34,10 @@ class Ended(NamedTuple):
     about: str = ""
 
 
-def run_cell(store: Store, placed: Placed, train: Train, lost: Callable[[], None] | None = None) -> Ended:
+def run_cell(store: Store, placed: Placed, train: Train) -> Ended:
     """Run or go on with one cell in this process, unless it is done or another process works on it. A failure is
-    recorded beside the run in one line; only interruptions are raised. ``lost`` is called where another process takes
-    the cell over while this one trains; by default this process ends at once, since the run is another's now."""
+    recorded beside the run in one line; only interruptions are raised. Where another process takes the cell over while
+    this one trains, this process ends at once: the run is the other's now."""
     if placed.run is None:
         return Ended(FAILED, placed.problem or "its demonstrations are not known")
     try:
@@ -46,7 +46,7 @@ def run_cell(store: Store, placed: Placed, train: Train, lost: Callable[[], None
         return _failed(store, placed.run, str(error))
     if mine is None:
         return Ended(RUNNING)
-    with lease.held(mine, lost or (lambda: os._exit(1))):
+    with lease.held(mine, lambda: os._exit(1)):
         if store.progress(placed).state == DONE:
             return Ended(DONE)
         folder = store.folder(placed.run)

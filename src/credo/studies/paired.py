@@ -41,7 +41,7 @@ def signed_rank_test(one: np.ndarray, other: np.ndarray) -> float:
     return min(2 * float(tail), 1.0)
 
 
-def mean_difference(strata: Strata, seed: int = 0, resamples: int = RESAMPLES) -> Estimate:
+def mean_difference(strata: Strata, seed: int = 0) -> Estimate:
     """Mean of all differences, with its 95% bootstrap interval: pairs are drawn within their environment.
 
     Args:
@@ -49,6 +49,6 @@ def mean_difference(strata: Strata, seed: int = 0, resamples: int = RESAMPLES) -
     """
     generator = np.random.default_rng(seed)
     total = sum(map(len, strata))
-    drawn = sum(each[generator.integers(len(each), size=(resamples, len(each)))].sum(axis=1) for each in strata) / total
+    drawn = sum(each[generator.integers(len(each), size=(RESAMPLES, len(each)))].sum(axis=1) for each in strata) / total
     low, high = np.quantile(drawn, (0.025, 0.975), method="inverted_cdf")
     return Estimate(float(np.concatenate(list(strata)).mean()), float(low), float(high))

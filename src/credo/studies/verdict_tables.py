@@ -23,7 +23,6 @@ from credo.studies.curves import (
 from credo.studies.tables import Cell, Table
 
 ALL = "all"
-LEVEL = 0.05
 _RATES = (0.0, 0.1, 0.2, 0.36, 0.5)
 """Failure rates for which the power table is made; 0.36 is the paper's."""
 _SHOWN_FORECASTS = 12
@@ -71,7 +70,7 @@ def divergence_tests(curves: Sequence[SeedDigest]) -> Table:
     for (one, other, strata), p, adjusted in zip(pairs, results, counts.holm(results), strict=True):
         diverged = f"{sum(s.failed for s in strata)} of {sum(s.seeds for s in strata)}"
         other_diverged = f"{sum(s.other_failed for s in strata)} of {sum(s.other_seeds for s in strata)}"
-        finding = "differ" if adjusted <= LEVEL else "not shown to differ"
+        finding = "differ" if adjusted <= counts.LEVEL else "not shown to differ"
         rows.append((one, diverged, other, other_diverged, len(strata), p, adjusted, finding))
     still_open = len(curves) - _decided(curves)
     left_out = f" {still_open} seeds that are {' or '.join(OPEN)} are left out." if still_open else ""
@@ -81,7 +80,16 @@ def divergence_tests(curves: Sequence[SeedDigest]) -> Table:
     return Table(
         "divergence-tests",
         "Do methods differ in how often they diverge?",
-        ("method", "diverged", "other method", "other diverged", "environments", "p", "p (Holm)", f"at {LEVEL:g}"),
+        (
+            "method",
+            "diverged",
+            "other method",
+            "other diverged",
+            "environments",
+            "p",
+            "p (Holm)",
+            f"at {counts.LEVEL:g}",
+        ),
         tuple(rows),
         "Exact conditional test, two-sided, stratified over the environments that both methods have; with one "
         f"environment it is Fisher's. Holm's correction is over the {len(rows)} pairs here. A pair that is not shown "

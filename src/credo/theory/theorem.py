@@ -218,10 +218,10 @@ def exact_gradient(score: OccupancyScore, expert: Occupancy) -> np.ndarray:
     return weighted_gradient(score, -0.5 * np.exp(score.occupancy.log_pair) * softplus(-log_u))
 
 
-def gradient_bound(score: OccupancyScore, gram: np.ndarray, norm: Norm = "rkhs") -> float:
+def gradient_bound(score: OccupancyScore, gram: np.ndarray) -> float:
     """1/2 (E over rho_h of ||grad log rho_h||^2)^(1/2): no expert makes the exact gradient's norm larger.
 
     From log(1 + x) <= sqrt(x) and Cauchy-Schwarz. Finite at any fixed Sigma, of order 1/sigma as it falls.
     """
-    square = np.exp(score.occupancy.log_pair + 2.0 * log_pair_norms(score, gram, norm))
+    square = np.exp(score.occupancy.log_pair + 2.0 * log_pair_norms(score, gram))
     return float(0.5 * np.sqrt(square.sum()))
