@@ -8,11 +8,12 @@ from math import isinf
 from pathlib import Path
 from statistics import mean, median_high
 
+import numpy as np
 from early_tables import Cells, inactive
 from kept_files import ENVIRONMENTS, LEARNERS, NEAR_THE_EXPERT, Rows, frozen, in_order, markdown, read
-from scipy import stats
 
 from credo.diagnostics.divergence import DIVERGED
+from credo.studies.paired import signed_rank_test
 
 HEADER = (
     "",
@@ -125,8 +126,8 @@ def costs(results: Path) -> list[str]:
 
 
 def of_pairs(differences: list[float]) -> float:
-    """Wilcoxon's exact signed-rank test."""
-    return float(stats.wilcoxon(differences, method="exact").pvalue)
+    """The signed-rank test of differences between pairs."""
+    return signed_rank_test(np.array(differences), np.zeros(len(differences)))
 
 
 def diverged_of(seeds: Rows) -> str:
