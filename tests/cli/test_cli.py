@@ -14,7 +14,7 @@ import pytest
 from cli.refusals import failure
 from credo import api, run_folder, run_rows
 from credo.cli import COMMANDS, main
-from credo.demonstrations import load_demonstrations
+from credo.demonstrations import generate_demonstrations, load_demonstrations, save_demonstrations
 from credo.environments.probes import PointMass
 from credo.experts import expert_names
 from credo.files import read_json
@@ -204,6 +204,29 @@ def test_demonstrations_are_converted_merged_split_and_thinned(demonstrations, t
     before = (tmp_path / "a.npz").read_bytes()
     assert "exists" in failure(["demos", "convert", str(demonstrations), str(tmp_path / "a.npz")], capsys)
     assert (tmp_path / "a.npz").read_bytes() == before
+
+
+def test_a_named_environment_gives_its_action_box_to_files_that_do_not_say_one(tmp_path, capsys):
+    """Their actions are in [-1, 1] already, and are not scaled again."""
+    d = generate_demonstrations("Pendulum-v1", lambda observation: observation[:, :1], episodes=2)
+    save_demonstrations(tmp_path / "known.safetensors", d)
+    boxless = dataclasses.replace(d, action_bounds=None)
+    save_demonstrations(tmp_path / "boxless.safetensors", boxless)
+    files = [str(tmp_path / f"{name}.safetensors") for name in ("boxless", "known")]
+    told = failure(["demos", "merge", *files, "--out", str(tmp_path / "both.safetensors")], capsys)
+    assert f"part 0 ({boxless.source}) does not say its action box" in told
+    named = ["--env", "Pendulum-v1"]
+    main(["demos", "merge", *files, "--out", str(tmp_path / "both.safetensors"), *named])
+    main(["demos", "convert", files[0], str(tmp_path / "converted.npz"), *named])
+    main(["demos", "inspect", files[0], *named])
+    printed = capsys.readouterr().out
+    assert "do not say their action box" not in printed
+    assert boxless.sha256[:40] in printed  # of the file as it is
+    assert "-2 to 2" in printed
+    both = load_demonstrations(tmp_path / "both.safetensors")
+    for found in (both.select_episodes([0, 1]), load_demonstrations(tmp_path / "converted.npz")):
+        np.testing.assert_array_equal(found.action_bounds, [[-2], [2]])
+        np.testing.assert_allclose(found.action, d.action, atol=1e-6)
 
 
 def test_the_list_of_experts_has_whole_names_in_eighty_columns(monkeypatch, capsys):

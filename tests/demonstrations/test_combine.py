@@ -21,11 +21,16 @@ def test_merge(make_demonstrations):
     assert merge([one, replace(two, reward=None, returns=None)]).reward is None
     for other, message in (
         (replace(two, environment="Other-v0"), "is of Other-v0"),
-        (replace(two, action_bounds=None), "another action box"),
+        (replace(two, action_bounds=2 * two.action_bounds), "of part 1 were scaled from another action box"),
+        (replace(two, action_bounds=None), r"part 1 \(made up\) does not say its action box, part 0 does; --env names"),
         (replace(two, action=two.action[:, :1], action_bounds=None), "action_size 1"),
     ):
         with pytest.raises(CredoError, match=message):
             merge([one, other])
+    with pytest.raises(CredoError, match=r"part 0 \(made up\) does not say its action box, part 1 does"):
+        merge([replace(one, action_bounds=None), two])
+    rounded = replace(two, action_bounds=np.nextafter(two.action_bounds, np.float32(0)))
+    assert merge([one, rounded]).sha256 == both.sha256
     nameless, elsewhere = replace(one, environment=""), replace(two, environment="Other-v0")
     assert merge([nameless, two]).environment == two.environment
     with pytest.raises(CredoError, match=rf"part 2 \(made up\) is of Other-v0, part 1 of {two.environment}; .*--env"):

@@ -327,13 +327,14 @@ def _read(
 ) -> Demonstrations:
     """Demonstrations of any kind, that fit the environment if one is named; ``spec`` is it where it is known."""
     from credo.demonstrations import check_fits, load_demonstrations
+    from credo.demonstrations.combine import with_bounds
 
     if options.environment is None:
         return load_demonstrations(demonstrations, clip=clip)
     spec = spec or _spec(options.environment, options.observation_keys)
     data = load_demonstrations(demonstrations, options.environment, fitting=spec, clip=clip)
     check_fits(data, spec)
-    return data
+    return with_bounds(data, spec) if isinstance(options, _Reading) else data
 
 
 def _spec(environment: str, keys: Sequence[str]) -> EnvironmentSpec:

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from credo.demonstrations.dataset import Demonstrations
-from credo.types import CredoError
+from credo.demonstrations.validate import same_bounds
+from credo.types import CredoError, EnvironmentSpec
 
 
 def merge(parts: Sequence[Demonstrations]) -> Demonstrations:
@@ -30,8 +31,7 @@ def merge(parts: Sequence[Demonstrations]) -> Demonstrations:
                 f"merge: part {k} ({part.source or 'unknown'}) is of {part.environment}, part {known} of "
                 f"{environment}; if they are the same, --env names it for all"
             )
-        if not np.array_equal(_or_empty(part.action_bounds), _or_empty(first.action_bounds)):
-            raise CredoError(f"merge: the actions of part {k} were scaled from another action box than those of part 0")
+        _check_bounds(k, part, first)
     row_shift = np.concatenate([[0], np.cumsum([len(part) for part in parts])])
     rewarded = all(part.reward is not None and part.returns is not None for part in parts)
     shifted = list(zip(parts, row_shift, strict=False))
@@ -52,6 +52,13 @@ def merge(parts: Sequence[Demonstrations]) -> Demonstrations:
     )
 
 
+def with_bounds(demonstrations: Demonstrations, spec: EnvironmentSpec) -> Demonstrations:
+    """The same, scaled from the environment's action box where they do not say theirs: actions are in [-1, 1]."""
+    if demonstrations.action_bounds is not None or not demonstrations.has_actions:
+        return demonstrations
+    return dataclasses.replace(demonstrations, action_bounds=np.stack([spec.action_low, spec.action_high]))
+
+
 def ended_early(demonstrations: Demonstrations, limit: int | None) -> tuple[Demonstrations, int]:
     """The same with every episode that is shorter than ``limit`` steps (None: every one) terminated at its last row,
     for files that do not say so; and how many these are. Of an episode that was subsampled, whose last row may be one
@@ -64,6 +71,20 @@ def ended_early(demonstrations: Demonstrations, limit: int | None) -> tuple[Demo
     terminated[ends[early & whole]] = True
     truncated[ends[early]] = False
     return dataclasses.replace(d, terminated=terminated, truncated=truncated), int(early.sum())
+
+
+def _check_bounds(k: int, part: Demonstrations, first: Demonstrations) -> None:
+    """CredoError where part ``k`` and the first one do not say the same action box."""
+    if part.action_bounds is None and first.action_bounds is None:
+        return
+    for index, one in ((0, first), (k, part)):
+        if one.action_bounds is None:
+            raise CredoError(
+                f"merge: part {index} ({one.source or 'unknown'}) does not say its action box, part {k - index} does; "
+                "--env names the environment whose box it is"
+            )
+    if not same_bounds(_or_empty(part.action_bounds), _or_empty(first.action_bounds)).all():
+        raise CredoError(f"merge: the actions of part {k} were scaled from another action box than those of part 0")
 
 
 def _or_empty(array: np.ndarray | None) -> np.ndarray:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from credo.demonstrations.combine import with_bounds
 from credo.demonstrations.dataset import Demonstrations
 from credo.demonstrations.formats.recording import NOT_READ
 from credo.demonstrations.validate import place
@@ -77,7 +78,7 @@ class Inspection:
     action: tuple[Range, ...]
     """One a dimension."""
     action_bounds: np.ndarray | None
-    """[2, A]: the box that actions were scaled from; None: unknown, they are taken to be in [-1, 1] already."""
+    """[2, A]: the box that actions were scaled from; else that of ``spec``; None: unknown."""
     saturated_share: float
     """Share of action components of size ``SATURATION`` or more."""
     problems: tuple[str, ...]
@@ -113,7 +114,7 @@ def inspect(
         truncated_share=float(d.truncated[ends].mean()),
         observation=observation,
         action=action,
-        action_bounds=d.action_bounds,
+        action_bounds=d.action_bounds if spec is None else with_bounds(d, spec).action_bounds,
         saturated_share=float(saturated.mean()) if d.has_actions else 0.0,
         problems=(
             *_problems(d, observation, action, saturated, returns, return_spread),

@@ -149,14 +149,19 @@ def check_fits(demonstrations: Demonstrations, spec: EnvironmentSpec) -> None:
     if demonstrations.action_bounds is None:
         return
     bounds = np.stack([spec.action_low, spec.action_high])
-    differs = np.argwhere(~np.isclose(demonstrations.action_bounds, bounds, rtol=1e-5, atol=1e-6).all(axis=0))
+    differs = np.flatnonzero(~same_bounds(demonstrations.action_bounds, bounds))
     if differs.size:
-        i = int(differs[0, 0])
+        i = int(differs[0])
         low, high = demonstrations.action_bounds[:, i]
         raise CredoError(
             f"demonstrations ({demonstrations.source or 'given'}): action dimension {i} was scaled from "
             f"[{low:g}, {high:g}], but {spec.name} has [{bounds[0, i]:g}, {bounds[1, i]:g}]"
         )
+
+
+def same_bounds(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """[A] bool: of which dimensions two action boxes, [2, A] each, have the same bounds but for rounding."""
+    return np.isclose(one, other, rtol=1e-5, atol=1e-6).all(axis=0)
 
 
 def _meant(demonstrations: Demonstrations, spec: EnvironmentSpec) -> str:
