@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from credo.demonstrations import validate
-from credo.demonstrations.formats.recording import ReadOptions, RecordedEpisode, Recording
+from credo.demonstrations.formats.recording import ReadOptions, RecordedEpisode, Recording, without_lone_rows
 from credo.types import CredoError
 
 Column = Any
@@ -49,7 +49,7 @@ def flat_recording(path: Path, flat: Flat, options: ReadOptions) -> Recording:
     An episode ends where ``terminated`` or ``truncated`` is set. Where a file has no ``truncated``, it also ends where
     the next observation is not the next row's, or else after the environment's time limit. What ends otherwise (at
     the last row too) counts as truncated. Without next observations the successor of an episode's last row was not
-    recorded: that row is dropped, and the episode counts as truncated before it.
+    recorded: that row is dropped, and the episode counts as truncated before it; one of a single row is left out.
     """
     rows = len(flat.terminated)
     for name in ("observation", "action", "next_observation", "reward", "truncated"):
@@ -74,9 +74,7 @@ def flat_recording(path: Path, flat: Flat, options: ReadOptions) -> Recording:
     except CredoError as error:
         raise CredoError(f"{path}: {error}") from None
     dropped = 0 if flat.next_observation is not None else 1
-    kept = np.flatnonzero(np.diff(start) > dropped)
-    if not kept.size:
-        raise CredoError(f"{path}: field next_observation: missing, and no episode has two rows: no successor is known")
+    kept = without_lone_rows(path, np.diff(start)) if dropped else np.arange(len(start) - 1)
 
     def episode(index: int) -> RecordedEpisode:
         k = int(kept[index])

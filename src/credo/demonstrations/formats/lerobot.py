@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from credo.demonstrations.formats import arrow
-from credo.demonstrations.formats.recording import ReadOptions, RecordedEpisode, Recording
+from credo.demonstrations.formats.recording import ReadOptions, RecordedEpisode, Recording, without_lone_rows
 from credo.files import read_json
 from credo.types import CredoError
 
@@ -57,10 +57,9 @@ def open_lerobot(path: Path, options: ReadOptions) -> Iterator[Recording]:
         for first, rows, identity in _episodes(file):
             if identity <= last:
                 raise CredoError(f"{file}: field episode_index: {identity} after {last}; episodes in order expected")
-            if rows < 2:
-                raise CredoError(f"{file}: field episode_index: episode {identity} has one frame; two or more expected")
             parts.append((number, first, rows))
             last = identity
+    parts = [parts[k] for k in without_lone_rows(path, np.array([rows for _, _, rows in parts]))]
     columns = _Columns(files, keys, rewarded)
 
     def episode(index: int) -> RecordedEpisode:

@@ -201,6 +201,22 @@ def gather(recording: Recording, path: Path, options: ReadOptions, source: str) 
         raise CredoError(f"{path}: {error}") from None
 
 
+def without_lone_rows(path: Path, rows: np.ndarray) -> np.ndarray:
+    """[K] the episodes, of ``rows`` [E] rows each, that have others than the last one, whose successor a file does not
+    hold. How many have none is logged; CredoError where none has."""
+    kept = np.flatnonzero(rows > 1)
+    if not kept.size:
+        raise CredoError(
+            f"{path}: next observations: there are none, and no episode has two rows; two or more expected in one"
+        )
+    if kept.size < len(rows):
+        _logger.warning(
+            "note: %s: %d of %d episodes are left out: of their only row the next observation is not there",
+            *(path, len(rows) - kept.size, len(rows)),
+        )
+    return kept
+
+
 def unscaled_action(demonstrations: Demonstrations) -> np.ndarray:
     """[N, A] float64: the actions in the environment's own units; as they are where its action box is unknown."""
     action = demonstrations.action.astype(np.float64)

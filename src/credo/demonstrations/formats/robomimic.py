@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from credo.demonstrations.formats import hdf5
-from credo.demonstrations.formats.recording import ReadOptions, RecordedEpisode, Recording
+from credo.demonstrations.formats.recording import ReadOptions, RecordedEpisode, Recording, without_lone_rows
 from credo.types import CredoError
 
 _PREFIX = "demo_"
@@ -47,9 +47,12 @@ def open_robomimic(path: Path, options: ReadOptions) -> Iterator[Recording]:
         lengths = []
         for name in names:
             steps = hdf5.column(path, hdf5.subgroup(path, data, name), "actions", 2).shape[0]
-            if steps <= dropped:
-                raise CredoError(f"{path}: field /data/{name}: {steps} steps found, {dropped + 1} or more expected")
+            if steps < 1:
+                raise CredoError(f"{path}: field /data/{name}: {steps} steps found, 1 or more expected")
             lengths.append(steps - dropped)
+        if dropped:
+            kept = without_lone_rows(path, np.array(lengths) + dropped)
+            names, lengths = [names[k] for k in kept], [lengths[k] for k in kept]
 
         def joined(group: Any) -> np.ndarray:
             return np.concatenate([hdf5.values(path, group, key, 2) for key in keys], axis=1)
