@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numbers
 import os
 import shlex
 from collections.abc import Sequence
@@ -26,7 +25,7 @@ from credo.environments import (
 from credo.policies import OnnxPolicy, Policy, load_policy
 from credo.policies.view import described_view
 from credo.random import EVALUATION_SEED
-from credo.types import CredoError, EnvironmentSpec, one_line
+from credo.types import CredoError, EnvironmentSpec, check_whole, one_line
 
 
 class Evaluation(NamedTuple):
@@ -64,9 +63,8 @@ def evaluate(
         CredoError: there is no such policy, it does not fit the environment, an action is not finite, or the
             environment fails.
     """
-    for name, value, least in (("episodes", episodes, 1), ("evaluation_seed", evaluation_seed, 0)):
-        if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
-            raise CredoError(f"{name}: {value!r} is not possible; it must be a whole number of {least} or more")
+    check_whole("episodes", episodes, 1)
+    check_whole("evaluation_seed", evaluation_seed, 0)
     if policy not in ("best", "last"):
         raise CredoError(f"policy: {policy!r} is not best or last")
     if isinstance(source, Run):

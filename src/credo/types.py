@@ -6,6 +6,7 @@ The one sign convention: a discriminator gives a logit l(s, a); a **positive log
 
 from __future__ import annotations
 
+import numbers
 import re
 import sys
 from typing import Any, NamedTuple, TypeGuard
@@ -25,6 +26,12 @@ class CredoError(Exception):
 def is_number(value: object) -> TypeGuard[int | float]:
     """Whether what a file says is a number, and one that a float can hold."""
     return isinstance(value, int | float) and abs(value) <= sys.float_info.max
+
+
+def check_whole(name: str, value: object, least: int) -> None:
+    """CredoError unless ``value`` is a whole number, NumPy's too, of ``least`` or more."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
+        raise CredoError(f"{name}: {value!r} is not possible; it must be a whole number of {least} or more")
 
 
 def check_unicode(name: str, value: object) -> None:

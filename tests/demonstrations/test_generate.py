@@ -64,6 +64,8 @@ def test_a_shorter_request_is_the_beginning_of_a_longer_one(hopper_20):
         part = generate_demonstrations("Hopper-v5", short_policy(), episodes=episodes, seed=4)
         assert part.sha256 == hopper_20.select_episodes(range(episodes)).sha256
     assert generate_demonstrations("Hopper-v5", short_policy(), episodes=3, seed=5).sha256 != part.sha256
+    numpys = generate_demonstrations("Hopper-v5", short_policy(), episodes=np.int16(3), seed=np.int16(4))
+    assert numpys.sha256 == hopper_20.select_episodes(range(3)).sha256
 
 
 def test_exact_transitions(hopper_20):
@@ -109,12 +111,19 @@ def test_a_plain_function_as_expert():
     [
         ({}, "one of the two"),
         ({"episodes": 1, "transitions": 1}, "one of the two"),
-        ({"episodes": 0}, "episodes: 0, 1 or more"),
-        ({"transitions": -3}, "transitions: -3, 1 or more"),
-        ({"episodes": 1, "noise": -0.1}, "noise: -0.1"),
-        ({"episodes": 1, "noise": float("nan")}, "noise: nan"),
-        ({"episodes": 1, "seed": -1}, "seed: -1"),
-        ({"episodes": 1, "processes": 0}, "processes: 0"),
+        ({"episodes": 0}, "episodes: 0 is not possible; it must be a whole number of 1 or more"),
+        ({"episodes": 2.5}, "episodes: 2.5 is not possible"),
+        ({"episodes": "3"}, "episodes: '3' is not possible"),
+        ({"episodes": True}, "episodes: True is not possible"),
+        ({"transitions": -3}, "transitions: -3 is not possible"),
+        ({"transitions": 3.0}, "transitions: 3.0 is not possible"),
+        ({"episodes": 1, "noise": -0.1}, "noise: -0.1 is not possible"),
+        ({"episodes": 1, "noise": float("nan")}, "noise: nan is not possible"),
+        ({"episodes": 1, "noise": "a"}, "noise: 'a' is not possible"),
+        ({"episodes": 1, "seed": -1}, "seed: -1 is not possible; it must be a whole number of 0 or more"),
+        ({"episodes": 1, "seed": 1.5}, "seed: 1.5 is not possible"),
+        ({"episodes": 1, "processes": 0}, "processes: 0 is not possible"),
+        ({"episodes": 1, "processes": "2"}, "processes: '2' is not possible"),
     ],
 )
 def test_bad_requests(pendulum_policy, arguments, message):

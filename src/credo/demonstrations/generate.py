@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import multiprocessing
+import numbers
 import os
 import sys
 from collections import deque
@@ -34,7 +35,7 @@ from credo.environments.source import EnvironmentSource
 from credo.machine import end_with_parent, usable_cores
 from credo.policies import Policy
 from credo.random import Purpose
-from credo.types import CredoError, one_line
+from credo.types import CredoError, check_whole, one_line
 
 Expert = Policy | Callable[[np.ndarray], np.ndarray]
 """A ``Policy``, or any function from [B, O] float32 to [B, A] in [-1, 1]."""
@@ -85,6 +86,7 @@ def generate_demonstrations(
             could not run.
     """
     amount = _check_request(episodes, transitions, noise, seed, processes)
+    seed = int(seed)  # NumPy's could overflow in the seeds of chunks
     if isinstance(expert, type):
         raise CredoError(f"generate: the expert {expert.__name__} is a class; a function, or one made of it, expected")
     policy = expert.normalised_action if isinstance(expert, Policy) else expert
@@ -128,15 +130,13 @@ def _check_request(
         raise CredoError("generate: give the number of episodes or of transitions, one of the two")
     amount = episodes if episodes is not None else transitions
     assert amount is not None
-    if amount < 1:
-        unit = "episodes" if transitions is None else "transitions"
-        raise CredoError(f"generate: field {unit}: {amount}, 1 or more expected")
-    if not (math.isfinite(noise) and noise >= 0):
-        raise CredoError(f"generate: field noise: {noise}, a standard deviation of 0 or more expected")
-    if seed < 0:
-        raise CredoError(f"generate: field seed: {seed}, 0 or more expected")
-    if processes is not None and processes < 1:
-        raise CredoError(f"generate: field processes: {processes}, 1 or more expected")
+    check_whole(f"generate: field {'episodes' if transitions is None else 'transitions'}", amount, 1)
+    check_whole("generate: field seed", seed, 0)
+    if processes is not None:
+        check_whole("generate: field processes", processes, 1)
+    number = isinstance(noise, numbers.Real) and not isinstance(noise, bool)
+    if not (number and math.isfinite(noise) and noise >= 0):
+        raise CredoError(f"generate: field noise: {noise!r} is not possible; it must be a number of 0 or more")
     return amount
 
 
