@@ -133,7 +133,7 @@ def find_policy(
 def bounded(policy: Policy, spec: EnvironmentSpec) -> Policy:
     """The policy, with the environment's bounds where it is an ONNX network that does not say those of its actions."""
     if isinstance(policy, OnnxPolicy) and not policy.says_bounds:
-        return policy.bounded(spec.action_low, spec.action_high)
+        return policy.bounded(*spec.policy_bounds)
     return policy
 
 

@@ -71,6 +71,13 @@ class EnvironmentSpec(NamedTuple):
     """Entries of a Dict observation that are joined to the vector, in this order; empty for a plain one."""
     observation_bounds: np.ndarray | None = None
     """[2, observation_size]: what the environment declares, infinite where it declares nothing; None: unknown."""
+    inner_bounds: np.ndarray | None = None
+    """[2, action_size] float32: of those within the environment's own bounds the nearest; None: the two above."""
+
+    @property
+    def policy_bounds(self) -> np.ndarray:
+        """[2, action_size] float32: what a policy's actions are clipped to, so that the environment's box has them."""
+        return np.stack([self.action_low, self.action_high]) if self.inner_bounds is None else self.inner_bounds
 
 
 class Demonstrated(NamedTuple):

@@ -13,6 +13,7 @@ from credo.environments import (
     NonFiniteActionError,
     NonFiniteEnvironmentError,
     make_environment,
+    specification,
 )
 from credo.environments import batch as environment_batch
 from credo.environments.probes import (
@@ -272,6 +273,25 @@ class Narrow(PointMass):
 @pytest.mark.parametrize("end", [-1.0, 1.0])
 def test_rounding_leaves_no_action_box(end):
     EnvironmentBatch(Narrow, 0).step(np.full((1, 2), end))
+
+
+def test_the_bounds_of_policies_lie_in_the_box():
+    def bounds(low, high, kind):
+        environment = PointMass()
+        environment.action_space = gymnasium.spaces.Box(np.full(2, low, kind), np.full(2, high, kind), dtype=kind)
+        spec = specification(lambda: environment)
+        np.testing.assert_array_equal(spec.action_low, np.float32(low))
+        np.testing.assert_array_equal(spec.action_high, np.float32(high))
+        return spec.policy_bounds[:, 0].tolist()
+
+    low, high = bounds(-0.3, 0.1, np.float64)
+    assert -0.3 < low < -0.2999999 < 0.0999999 < high < 0.1
+    for kind in (np.float32, np.float64):
+        assert bounds(-0.25, 2.0, kind) == [-0.25, 2.0]
+    assert bounds(-0.3, 0.1, np.float32) == [float(np.float32(-0.3)), float(np.float32(0.1))]
+    # Nothing lies between them: as near as can be.
+    step = float(np.nextafter(np.float32(1), np.float32(2))) - 1
+    assert bounds(1 - step / 8, 1 + step * 0.9, np.float64) == [1, 1 + step]
 
 
 class Alternates(ConstantReward):

@@ -2,11 +2,15 @@
 
 import types
 
+import gymnasium
 import jax
 import numpy as np
 import pytest
 
+from credo.environments import specification
+from credo.environments.probes import PointMass
 from credo.learners import LEARNERS
+from credo.policies import load_policy, onnx_bytes, save_policy
 from credo.training.acting import host_actor
 from credo.training.state import initial_state, make_constants, make_parts, policy_of
 from credo.types import EnvironmentSpec
@@ -33,6 +37,30 @@ def test_the_policy_normalises_as_the_learner_was_shown_and_acts_between_the_bou
     policy = policy_of(parts, constants, state, {})
     np.testing.assert_allclose(policy.normalised_action(OBSERVATION), mode, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(policy(OBSERVATION), 1.5 + 2.5 * mode, rtol=1e-4, atol=1e-4)
+
+
+class Narrow(PointMass):
+    """A box of float64 whose bounds float32 cannot hold."""
+
+    def __init__(self):
+        super().__init__()
+        self.action_space = gymnasium.spaces.Box(-0.3, 0.1, (2,), np.float64)
+
+
+def test_a_policys_actions_lie_in_its_environments_box_and_so_do_those_of_its_files(tmp_path):
+    pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
+    spec, space = specification(Narrow), Narrow().action_space
+    parts = make_parts(changed(ON_POLICY, learner="td3"), spec)
+    constants = make_constants(parts, (np.zeros(4), np.ones(4)), np.zeros((5, 4)), np.zeros((5, 2)))
+    learner = jax.tree.map(lambda x: 1e3 * x if x.ndim == 2 else x, initial_state(parts, 0).learner)
+    policy = policy_of(parts, constants, initial_state(parts, 0)._replace(learner=learner), {})
+    save_policy(tmp_path / "policy.safetensors", policy)
+    (tmp_path / "policy.onnx").write_bytes(onnx_bytes(policy))
+    policies = [policy, *(load_policy(tmp_path / f"policy.{ending}") for ending in ("safetensors", "onnx"))]
+    for observation in np.random.default_rng(0).normal(size=(64, 4)).astype(np.float32):
+        for each in policies:
+            assert np.abs(each.normalised_action(observation)).max() > 0.99
+            assert space.contains(each(observation))
 
 
 def test_what_acts_on_the_host_is_the_mode_and_noise_of_every_steps_own():

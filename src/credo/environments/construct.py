@@ -98,7 +98,21 @@ def environment_spec(environment: gymnasium.Env, name: str) -> EnvironmentSpec:
         max_episode_steps=_time_limit(environment),
         observation_keys=next((w.keys for w in wrapper_stack(environment) if isinstance(w, SelectedKeys)), ()),
         observation_bounds=np.stack([observation_space.low, observation_space.high]).astype(np.float64),
+        inner_bounds=_inner_bounds(action_space.low, action_space.high),
     )
+
+
+def _inner_bounds(low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """[2, A] float32: the bounds, rounded inwards; as near as can be where nothing would be left between them."""
+    near = np.stack([low, high]).astype(np.float32)
+    below, above = near[0] < low, near[1] > high
+    inner = np.stack(
+        [
+            np.where(below, np.nextafter(near[0], np.float32(np.inf)), near[0]),
+            np.where(above, np.nextafter(near[1], np.float32(-np.inf)), near[1]),
+        ]
+    )
+    return np.where(inner[0] < inner[1], inner, near)
 
 
 def wrapper_stack(environment: gymnasium.Env) -> Iterator[gymnasium.Env]:

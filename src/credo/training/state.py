@@ -118,6 +118,7 @@ def policy_of(parts: Parts, constants: Constants, state: TrainState, metadata: d
     learner = parts.learner
     first, *rivals = learner.choice(state.learner).actors if learner.choice else (learner.actor(state.learner),)
     critics = learner.choice(state.learner).critics if learner.choice else ()
+    low, high = parts.spec.policy_bounds
     return Policy(
         layers=_in_numpy(first),
         rivals=tuple(_in_numpy(rival) for rival in rivals),
@@ -125,8 +126,8 @@ def policy_of(parts: Parts, constants: Constants, state: TrainState, metadata: d
         activation=learner.activation,
         observation_mean=np.asarray(constants.observation_mean),
         observation_std=np.asarray(constants.observation_std),
-        action_low=parts.spec.action_low,
-        action_high=parts.spec.action_high,
+        action_low=low,
+        action_high=high,
         environment=parts.spec.name,
         metadata=metadata,
     )

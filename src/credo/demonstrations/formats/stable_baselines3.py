@@ -72,13 +72,14 @@ def load_stable_baselines3(path: Path, spec: EnvironmentSpec) -> Policy | Callab
             f"{path}: takes {layers[0].weight.shape[0]} observations and gives {layers[-1].bias.shape[0]} actions, "
             f"but {spec.name} has {spec.observation_size} and {spec.action_size}"
         )
+    low, high = spec.policy_bounds
     policy = Policy(
         layers=tuple(layers),
         activation=activation,
         observation_mean=np.zeros(spec.observation_size),
         observation_std=np.ones(spec.observation_size),
-        action_low=spec.action_low,
-        action_high=spec.action_high,
+        action_low=low,
+        action_high=high,
         environment=spec.name,
     )
     return policy if kind != "on-policy" else ClippedPolicy(policy)
