@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import credo
+from credo.demonstrations import generate_demonstrations
 from credo.environments import rollout_episodes
 from credo.environments.probes import PointMass, point_mass_expert
 from credo.policies import onnx_bytes, save_policy
@@ -28,8 +29,6 @@ class Told(PointMass):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    from credo.demonstrations import generate_demonstrations
-
     return credo.imitate(
         environment=PointMass,
         demonstrations=generate_demonstrations(PointMass, point_mass_expert, episodes=4),
@@ -109,6 +108,26 @@ def test_a_network_without_bounds_has_the_environments(tmp_path):
     first, *others = [credo.evaluate(source, np.int64(2), environment="Pendulum-v1").returns for source in given]
     for other in others:
         np.testing.assert_allclose(other, first, rtol=1e-5)
+
+
+class Stronger(PointMass):
+    """Takes actions of twice the size."""
+
+    def __init__(self):
+        super().__init__()
+        self.action_space = gymnasium.spaces.Box(-4, 4, (2,), np.float32)
+
+
+def test_a_policy_acts_within_its_own_bounds_alone(run):
+    """0.4 of what there is is another action where there is another amount."""
+    policy = run.policy()
+    said = "policy of PointMass: action dimension 0 is from -2 to 2, but in Stronger from -4 to 4; an environment with"
+    with pytest.raises(CredoError, match=said):
+        credo.evaluate(policy, 1, environment=Stronger)
+    with pytest.raises(CredoError, match=said):
+        generate_demonstrations(Stronger, policy, episodes=1)
+    rounded = dataclasses.replace(policy, action_high=np.nextafter(policy.action_high, np.float32(0)))
+    assert credo.evaluate(rounded, 1, environment=PointMass).lengths == [50]
 
 
 def test_a_policy_of_a_named_environment_plays_there(run, tmp_path):

@@ -273,6 +273,8 @@ def test_a_strangers_actions_are_those_of_the_environment(tmp_path):
     words = f"demos generate --expert {tmp_path / 'p.onnx'} --env Pendulum-v1 --noise 0 --episodes 1 --out {out}"
     main(words.split())
     np.testing.assert_allclose(load_demonstrations(str(out)).action, 0.5, atol=1e-6)
+    made = generate_demonstrations("Pendulum-v1", load_policy(tmp_path / "p.onnx"), episodes=1, noise=0)
+    np.testing.assert_allclose(made.action, 0.5, atol=1e-6)
 
 
 def test_of_three_actors_the_best_is_not_forgotten(tmp_path):

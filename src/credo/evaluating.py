@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -12,7 +11,6 @@ import numpy as np
 
 from credo import experts, run_folder
 from credo.api import Run, only_policy
-from credo.demonstrations.generate import check_expert_fits
 from credo.environment_name import needs_trust, parse_name
 from credo.environments import (
     EnvironmentFaultError,
@@ -22,10 +20,10 @@ from credo.environments import (
     specification,
     viewed,
 )
-from credo.policies import OnnxPolicy, Policy, load_policy
+from credo.policies import Policy, fitted_policy, load_policy
 from credo.policies.view import described_view
 from credo.random import EVALUATION_SEED
-from credo.types import CredoError, EnvironmentSpec, check_whole, one_line
+from credo.types import CredoError, check_whole, one_line
 
 
 class Evaluation(NamedTuple):
@@ -82,11 +80,8 @@ def evaluate(
 
 
 def play(policy: Policy, environment: EnvironmentSource, episodes: int, evaluation_seed: int) -> Evaluation:
-    """Episodes of a policy in an environment that is shown as the policy was shown it; where an ONNX network does not
-    say the bounds of its actions they are the environment's."""
-    spec = specification(environment)
-    check_expert_fits(policy, spec.name, spec.observation_size, spec.action_size)
-    policy = bounded(policy, spec)
+    """Episodes of a policy in an environment that is shown as the policy was shown it; see ``fitted_policy``."""
+    policy = fitted_policy(policy, specification(environment))
     try:
         played = list(rollout_episodes(environment, policy.normalised_action, episodes, evaluation_seed))
     except EnvironmentFaultError as error:
@@ -101,17 +96,8 @@ def play(policy: Policy, environment: EnvironmentSource, episodes: int, evaluati
     )
 
 
-def find_policy(
-    name: str | Path,
-    seed: int | None = None,
-    which: str = "best",
-    environment: EnvironmentSource | None = None,
-    keys: Sequence[str] = (),
-) -> Policy:
-    """A policy by run folder, file, or shipped expert's name; CredoError says what was looked for.
-
-    The actions of an ONNX network that does not say its bounds are those of ``environment``, shown by ``keys``.
-    """
+def find_policy(name: str | Path, seed: int | None = None, which: str = "best") -> Policy:
+    """A policy by run folder, file, or shipped expert's name; CredoError says what was looked for."""
     path = Path(name)
     if is_run(name):
         return Run(path).policy(seed, which)
@@ -119,22 +105,11 @@ def find_policy(
     if path.is_file() or expert:
         only_policy(str(name), seed, which)
     if path.is_file():
-        policy = load_policy(path)
-        unbounded = isinstance(policy, OnnxPolicy) and not policy.says_bounds
-        if unbounded and environment is not None:
-            policy = bounded(policy, specification(viewed(environment, keys)))
-        return policy
+        return load_policy(path)
     if expert:
         return experts.load_expert(str(name))[0]
     known = ", ".join(experts.expert_names()) or "none"
     raise CredoError(f"policy: {str(name)!r} is neither a run folder, a policy file nor a shipped expert ({known})")
-
-
-def bounded(policy: Policy, spec: EnvironmentSpec) -> Policy:
-    """The policy, with the environment's bounds where it is an ONNX network that does not say those of its actions."""
-    if isinstance(policy, OnnxPolicy) and not policy.says_bounds:
-        return policy.bounded(*spec.policy_bounds)
-    return policy
 
 
 def is_run(name: str | Path) -> bool:

@@ -80,6 +80,11 @@ class EnvironmentSpec(NamedTuple):
         return np.stack([self.action_low, self.action_high]) if self.inner_bounds is None else self.inner_bounds
 
 
+def same_bounds(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """[A] bool: of which dimensions two action boxes, [2, A] each, have the same bounds but for rounding."""
+    return np.isclose(one, other, rtol=1e-5, atol=1e-6).all(axis=0)
+
+
 class Demonstrated(NamedTuple):
     """Pairs of the demonstrations, for an actor to clone (any leading axes)."""
 

@@ -118,6 +118,11 @@ def test_a_network_that_does_not_say_its_bounds_gets_the_environments(module, tm
     assert result.length == 3
 
 
+def test_a_policy_of_other_bounds_is_not_drawn(module, tmp_path):
+    with pytest.raises(CredoError, match=r"policy of test: action dimension 0 is from -1 to 1, but in .* from -2 to 2"):
+        record_video(f"{module}:Drawn-v0", constant_policy(2, 1, 1.0), tmp_path / "v.mp4", max_steps=3)
+
+
 def test_success_is_told_where_the_environment_tells_it(module, tmp_path):
     policy = constant_policy(2, 1, 2.0)
     for name, success in (("Told-v0", True), ("Told-v0,length=2", False)):

@@ -169,14 +169,15 @@ def generate(words: Sequence[str]) -> None:
 
 def _expert(name: str, environment: str | None, keys: Sequence[str]) -> tuple[Expert, EnvironmentSource]:
     """What to roll out, and where."""
-    from credo.cli.runs import environment_of, find_policy, source_of
+    from credo.cli.runs import environment_of, source_of
     from credo.demonstrations.formats.stable_baselines3 import is_policy, load_stable_baselines3
     from credo.environments import viewed
+    from credo.evaluating import find_policy
     from credo.policies.view import described_view
 
     archive = Path(name).is_file() and is_policy(Path(name))
     if not archive and (":" not in name or Path(name).exists()):
-        policy = find_policy(name, environment=environment, keys=keys)
+        policy = find_policy(name)
         if keys and described_view(policy.metadata) == ((), 1):
             return policy, viewed(environment_of(policy, environment), keys)
         if keys:
@@ -344,13 +345,6 @@ def _spec(environment: str, keys: Sequence[str]) -> EnvironmentSpec:
     return specification(viewed(environment, keys))
 
 
-def _check_absent(path: Path, overwrite: bool) -> None:
-    if path.exists() and not overwrite:
-        raise CredoError(f"out: {path} exists; give another name or --overwrite")
-    if not path.is_dir():  # a Minari dataset is one
-        check_replaceable(path)
-
-
 def _target(out: Path, options: _Reading) -> tuple[Path, str]:
     """Where demonstrations go, and in which format; ``minari:ID`` is a dataset in minari's own folder. CredoError where
     they cannot."""
@@ -361,7 +355,10 @@ def _target(out: Path, options: _Reading) -> tuple[Path, str]:
     if str(out).startswith("minari:"):
         out, format = minari.folder_of(str(out).removeprefix("minari:")), format or "minari"
         out.parent.mkdir(parents=True, exist_ok=True)
-    _check_absent(out, options.overwrite)
+    if out.exists() and not options.overwrite:
+        raise CredoError(f"out: {out} exists; give another name or --overwrite")
+    if not out.is_dir():  # a Minari dataset is one
+        check_replaceable(out)
     return out, check_writable(out, format, options.overwrite)
 
 

@@ -66,17 +66,6 @@ class ListOptions:
     """Print a JSON array of the runs in place of the table."""
 
 
-def find_policy(
-    name: str, seed: int | None = None, which: str = "best", environment: str | None = None, keys: Sequence[str] = ()
-) -> Policy:
-    """See ``evaluating.find_policy``; the environment's module may lie in the current folder."""
-    from credo import evaluating
-
-    if environment is not None:
-        find_local_modules(environment)
-    return evaluating.find_policy(name, seed, which, environment, keys)
-
-
 def source_of(policy: Policy, given: str | None) -> EnvironmentSource:
     """Where to run a policy, as its file says that it is shown it; see ``environment_of``."""
     from credo.evaluating import shown
@@ -99,7 +88,7 @@ def evaluate(words: Sequence[str]) -> None:
     about = "Run trained policies, deterministically, and report their returns."
     options = parse(EvaluateOptions, words, "evaluate", about)
     from credo import run_folder
-    from credo.evaluating import is_run, play
+    from credo.evaluating import find_policy, is_run, play
     from credo.studies.read import expert_return_of
 
     policies: dict[str, Policy] = {}
@@ -120,7 +109,7 @@ def evaluate(words: Sequence[str]) -> None:
             find_policy(options.run, every[0], options.policy)
     else:
         name = Path(options.run).name
-        policies[name] = find_policy(options.run, options.seed, options.policy, options.environment)
+        policies[name] = find_policy(options.run, options.seed, options.policy)
     console = Console()
     if options.environment is not None:
         for other in sorted({p.environment for p in policies.values() if p.environment} - {options.environment}):
@@ -158,7 +147,7 @@ def video(words: Sequence[str]) -> None:
     """A video of one episode."""
     options = parse(VideoOptions, words, "video", "Record a video of one episode of a trained policy.")
     from credo.api import Run
-    from credo.evaluating import is_run
+    from credo.evaluating import find_policy, is_run
     from credo.reports.video import record_video
 
     console = Console()
@@ -175,7 +164,7 @@ def video(words: Sequence[str]) -> None:
             result = record(run, number, options.out or path / name, options.environment, options.policy)
             shown = f"seed {number}, {'kept' if options.policy == 'best' else 'last'} policy, "
         else:
-            policy = find_policy(options.run, options.seed, options.policy, options.environment)
+            policy = find_policy(options.run, options.seed, options.policy)
             out = options.out or Path(f"{path.stem}.mp4")
             _check_video(out, options.overwrite)
             # The process that draws reads the policy from a file: the one there is, or one written for it.

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from credo.demonstrations.dataset import Demonstrations
-from credo.demonstrations.validate import same_bounds
-from credo.types import CredoError, EnvironmentSpec
+from credo.types import CredoError, EnvironmentSpec, same_bounds
 
 
 def merge(parts: Sequence[Demonstrations]) -> Demonstrations:

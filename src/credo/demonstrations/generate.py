@@ -33,7 +33,7 @@ from credo.environments import (
 )
 from credo.environments.source import EnvironmentSource
 from credo.machine import end_with_parent, usable_cores
-from credo.policies import Policy
+from credo.policies import Policy, fitted_policy
 from credo.random import Purpose
 from credo.types import CredoError, check_whole, one_line
 
@@ -81,7 +81,7 @@ def generate_demonstrations(
         description: kept as the demonstrations' ``source``; "" is one made from the arguments.
 
     Raises:
-        CredoError: a bad argument, an unusable environment, an expert whose sizes do not fit it, a non-finite
+        CredoError: a bad argument, an unusable environment, an expert whose sizes or bounds do not fit it, a non-finite
             action or observation, an action beyond [-1, 1], an expert that raises, or worker processes that
             could not run.
     """
@@ -89,12 +89,10 @@ def generate_demonstrations(
     seed = int(seed)  # NumPy's could overflow in the seeds of chunks
     if isinstance(expert, type):
         raise CredoError(f"generate: the expert {expert.__name__} is a class; a function, or one made of it, expected")
-    policy = expert.normalised_action if isinstance(expert, Policy) else expert
     runner = EpisodeRunner(source, LANES)
     try:
         spec = runner.spec
-        if isinstance(expert, Policy):
-            check_expert_fits(expert, source_name(source), spec.observation_size, spec.action_size)
+        policy = fitted_policy(expert, spec).normalised_action if isinstance(expert, Policy) else expert
         count = _process_count(processes, episodes, transitions, (source, policy, noise))
         with _workers(runner, source, policy, noise, count) as submit:
             collected = _collect(submit, 2 * count if count > 1 else 1, episodes, transitions, seed, on_progress)
@@ -108,19 +106,6 @@ def generate_demonstrations(
         action_bounds=np.stack([spec.action_low, spec.action_high]),
     )
     return demonstrations if transitions is None else demonstrations.first_transitions(transitions)
-
-
-def check_expert_fits(expert: Policy, environment: str, observation_size: int, action_size: int) -> None:
-    """CredoError where the expert's sizes are not those of the environment."""
-    for name, found, expected in (
-        ("observation", expert.observation_size, observation_size),
-        ("action", expert.action_size, action_size),
-    ):
-        if found != expected:
-            raise CredoError(
-                f"policy of {expert.environment or 'unknown origin'}: {name} has {found} dimensions, "
-                f"but {environment} has {expected}"
-            )
 
 
 def _check_request(

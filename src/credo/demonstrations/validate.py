@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from credo import experts
-from credo.types import CredoError, EnvironmentSpec
+from credo.types import CredoError, EnvironmentSpec, same_bounds
 
 if TYPE_CHECKING:
     from credo.demonstrations.dataset import Demonstrations
@@ -157,11 +157,6 @@ def check_fits(demonstrations: Demonstrations, spec: EnvironmentSpec) -> None:
             f"demonstrations ({demonstrations.source or 'given'}): action dimension {i} was scaled from "
             f"[{low:g}, {high:g}], but {spec.name} has [{bounds[0, i]:g}, {bounds[1, i]:g}]"
         )
-
-
-def same_bounds(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """[A] bool: of which dimensions two action boxes, [2, A] each, have the same bounds but for rounding."""
-    return np.isclose(one, other, rtol=1e-5, atol=1e-6).all(axis=0)
 
 
 def _meant(demonstrations: Demonstrations, spec: EnvironmentSpec) -> str:

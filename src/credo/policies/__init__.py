@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from credo.files import as_path
+from credo.policies.fits import fitted_policy
 from credo.policies.onnx import OnnxPolicy, load_onnx_policy, onnx_bytes
 from credo.policies.policy import ACTIVATIONS, FORMAT, VERSION, Layer, NormalisedLayer, Policy, save_policy
 from credo.policies.policy import load_policy as load_credo_policy
@@ -17,6 +18,7 @@ __all__ = [
     "NormalisedLayer",
     "OnnxPolicy",
     "Policy",
+    "fitted_policy",
     "load_credo_policy",
     "load_onnx_policy",
     "load_policy",

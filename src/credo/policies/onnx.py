@@ -172,7 +172,7 @@ def load_onnx_policy(
     [batch, A] of its actions.
 
     ``action_low`` and ``action_high`` [A] are the environment's bounds, which ``normalised_action`` needs; None: those
-    that ``credo export`` wrote into the file, else -1 and 1.
+    that ``credo export`` wrote into the file, else -1 and 1, until ``fitted_policy`` knows the environment.
 
     CredoError, in one line: without the packages; for a file that is no ONNX model or larger than 256 MB; that has
     operators of others' domains, control flow, functions, data in other files, non-finite weights, axes of unknown

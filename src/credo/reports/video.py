@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from credo.policies import OnnxPolicy, Policy, load_policy, save_policy
+from credo.policies import Policy, fitted_policy, load_policy, save_policy
 from credo.types import CredoError, one_line
 
 _BACKENDS = ("egl", "osmesa")
@@ -175,7 +175,7 @@ class _EncodingError(Exception):
 
 
 def _record(job: _Job) -> VideoResult:
-    from credo.environments import make_environment, told_success, viewed
+    from credo.environments import environment_spec, make_environment, told_success, viewed
     from credo.environments.view import without_seeding
     from credo.policies.view import described_view
 
@@ -187,8 +187,7 @@ def _record(job: _Job) -> VideoResult:
         )
     except CredoError as error:
         raise (_DrawingError(broken) if broken else error) from error
-    if isinstance(policy, OnnxPolicy) and not policy.says_bounds:
-        policy = policy.bounded(environment.action_space.low, environment.action_space.high)  # type: ignore[attr-defined]
+    policy = fitted_policy(policy, environment_spec(environment, job.environment))
     if environment.render_mode != "rgb_array":
         raise CredoError(f"'{job.environment}' has no render mode rgb_array, so it cannot be drawn")
     if hasattr(environment.unwrapped, "mujoco_renderer"):
