@@ -57,9 +57,7 @@ def same_environment(one: str, other: str) -> bool:
     """Whether two names are of one id with the same arguments, wherever it is imported from; a factory's is its own."""
     if "(" in _head(one)[0] or "(" in _head(other)[0]:
         return one == other
-    if plain_id(one) != plain_id(other):
-        return False
-    return parse_name(one).arguments == parse_name(other).arguments
+    return parse_name(one)[1:] == parse_name(other)[1:]
 
 
 def needs_trust(environment: str) -> str | None:

@@ -264,7 +264,9 @@ def test_files_that_give_text_to_an_environment_are_refused_everywhere(tmp_path)
 
 
 def test_names_are_of_one_environment_by_id_and_arguments():
-    assert same_environment("a:b/Arm-v0,x=1.0,y=true", "Arm-v0, y=True, x=1")
+    assert same_environment("a:b/Arm-v0,x=1.0,y=true", "b/Arm-v0, y=True, x=1")
+    assert not same_environment("a/Arm-v0", "b/Arm-v0")
+    assert not same_environment("a:b/Arm-v0", "Arm-v0")
     assert not same_environment("Arm-v0,x=1", "Arm-v0")
     assert not same_environment("Arm-v0,x=1", "Leg-v0,x=1")
     assert same_environment("make(a=1, b=2)", "make(a=1, b=2)")
