@@ -78,7 +78,8 @@ def gymnasium_json(environment: str) -> str | None:
         name = parse_name(environment)
         specification = copy.deepcopy(gymnasium.registry[name.identifier])
         limit = name.arguments.pop("max_episode_steps", specification.max_episode_steps)
-        specification.max_episode_steps = limit
+        whole = isinstance(limit, float) and limit.is_integer()
+        specification.max_episode_steps = int(limit) if whole else limit
         specification.kwargs.update(name.arguments)
         return specification.to_json()
     except (CredoError, KeyError, TypeError, ValueError, AttributeError):

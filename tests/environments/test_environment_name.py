@@ -22,7 +22,7 @@ from credo.config import to_dict
 from credo.config.run import from_dict
 from credo.environment_name import canonical, gymnasium_json, needs_trust, parse_name, plain_id, same_environment
 from credo.environments import EnvironmentBatch, make_environment, specification
-from credo.environments.arguments import check_arguments
+from credo.environments.arguments import checked_arguments
 from credo.environments.probes import PointMass
 from credo.policies import save_policy
 from credo.preparation import prepare
@@ -160,16 +160,24 @@ def test_only_what_a_constructor_declares_is_held_to_a_type(monkeypatch):
 
     monkeypatch.setitem(gymnasium.registry, "Arm-v0", EnvSpec("Arm-v0", entry_point=arm))
     for argument in ("mode=fast", "path=3", "scale=large", "size=null", "size=3.0", "least=null", "least=1"):
-        check_arguments("Arm-v0", "Arm-v0", parse_name(f"Arm-v0,{argument}").arguments)
+        checked_arguments("Arm-v0", "Arm-v0", parse_name(f"Arm-v0,{argument}").arguments)
     for argument, wanted in {"size=large": "a whole number", "least=small": "a number"}.items():
         with pytest.raises(CredoError, match=f"is not {wanted}"):
-            check_arguments("Arm-v0", "Arm-v0", parse_name(f"Arm-v0,{argument}").arguments)
+            checked_arguments("Arm-v0", "Arm-v0", parse_name(f"Arm-v0,{argument}").arguments)
+
+
+def test_a_whole_number_may_be_written_with_a_point():
+    assert specification("Pendulum-v1,max_episode_steps=50.0").max_episode_steps == 50
+    for name in ("max_episode_steps", "frame_skip"):
+        given = checked_arguments("Hopper-v5", "Hopper-v5", {name: 5.0, "reset_noise_scale": 1.0})
+        assert (type(given[name]), type(given["reset_noise_scale"])) == (int, float)
+    assert json.loads(gymnasium_json("Pendulum-v1,max_episode_steps=50.0") or "")["max_episode_steps"] == 50
 
 
 def test_a_truth_value_may_be_a_number_as_in_python():
     for value in ("true", "false", "0", "1", "null"):
         name = f"Hopper-v5,terminate_when_unhealthy={value}"
-        check_arguments(name, "Hopper-v5", parse_name(name).arguments)
+        checked_arguments(name, "Hopper-v5", parse_name(name).arguments)
 
 
 def test_a_factorys_name_has_no_arguments():

@@ -22,9 +22,13 @@ def named_arguments(identifier: str) -> str:
     return f"it takes {', '.join(name for name in _parameters(identifier) if name != 'render_mode')}"
 
 
-def check_arguments(source: str, identifier: str, arguments: Mapping[str, Any]) -> None:
-    """CredoError for a value of another type than the constructor declares: text in a number's place shows only where
-    the environment reckons with it. What has no type is not judged, unless its default is a float."""
+def checked_arguments(source: str, identifier: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The values as the constructor declares them, 500.0 as 500 where it wants a whole number.
+
+    CredoError for a value of another type: text in a number's place shows only where the environment reckons with it.
+    What has no type is not judged, unless its default is a float.
+    """
+    given = dict(arguments)
     parameters = _parameters(identifier) if arguments else {}
     for name, value in arguments.items():
         kind = _kind(parameters[name]) if name in parameters else None
@@ -34,6 +38,9 @@ def check_arguments(source: str, identifier: str, arguments: Mapping[str, Any]) 
             raise CredoError(
                 f"environment: '{source}': {name}={json.dumps(value, ensure_ascii=False)} is not {_KINDS[kind]}{unless}"
             )
+        if kind == "int" and isinstance(value, float):
+            given[name] = int(value)
+    return given
 
 
 def _parameters(identifier: str) -> dict[str, inspect.Parameter]:

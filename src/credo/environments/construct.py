@@ -19,7 +19,7 @@ import gymnasium
 import numpy as np
 
 from credo.environment_name import parse_name
-from credo.environments.arguments import check_arguments, named_arguments
+from credo.environments.arguments import checked_arguments, named_arguments
 from credo.environments.source import EnvironmentSource, as_view, source_name
 from credo.environments.view import SelectedKeys, StackedFrames
 from credo.types import CredoError, EnvironmentSpec, one_line
@@ -142,7 +142,7 @@ def _make_from_id(source: str, render_mode: str | None) -> gymnasium.Env:
     if module:
         _import_module(source, module)
     _check_registered(source, identifier, module)
-    check_arguments(source, identifier, arguments)
+    arguments = checked_arguments(source, identifier, arguments)
     try:
         # The checker repeats at every step what is checked here once, at a tenth of a step's cost and more.
         # An environment that cannot render need not take the argument.
