@@ -41,6 +41,14 @@ def test_a_new_folder_and_the_same_run_again(tmp_path):
     assert run_folder.read_summary(folder) == {}
 
 
+def test_a_run_is_the_same_by_equal_arguments_of_its_environment(tmp_path):
+    created(tmp_path / "run", RunConfig(environment="a:Arm-v0,size=1.0,spring=[2]"))
+    assert created(tmp_path / "run", RunConfig(environment="a:Arm-v0,size=1,spring=[2.0]")) is True
+    for other in ("a:Arm-v0,size=2,spring=[2]", "b:Arm-v0,size=1,spring=[2]", "a:Arm-v0,size=1"):
+        with pytest.raises(CredoError, match="holds another run"):
+            created(tmp_path / "run", RunConfig(environment=other))
+
+
 def test_another_run_is_refused_with_the_settings_that_differ(tmp_path):
     created(tmp_path / "run")
     before = contents(tmp_path / "run")

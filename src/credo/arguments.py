@@ -39,7 +39,8 @@ def read_arguments(text: str, where: str) -> dict[str, Any]:
 
 
 def joined(name: str, arguments: Mapping[str, Any]) -> str:
-    """The one spelling: arguments in alphabetical order, without spaces, numbers as JSON writes them."""
+    """The one spelling: arguments in alphabetical order, without spaces, numbers as JSON writes them. 1, 1.0 and true
+    stay what they are, since who is given them may tell them apart."""
     words = [name]
     for key in sorted(arguments):
         value = arguments[key]
@@ -60,4 +61,8 @@ def _value(text: str) -> tuple[Any, str, str]:
     word = word.strip()
     if word in _WORDS:
         return _WORDS[word], comma, rest
-    return float(word) if _NUMBER.fullmatch(word) else word, comma, rest
+    if not _NUMBER.fullmatch(word):
+        return word, comma, rest
+    with contextlib.suppress(ValueError):  # has a point or an exponent, or thousands of digits
+        return int(word), comma, rest
+    return float(word), comma, rest

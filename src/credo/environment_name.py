@@ -43,7 +43,7 @@ def parse_name(text: str) -> EnvironmentName:
 
 
 def canonical(text: str) -> str:
-    """The one spelling of a name: arguments in alphabetical order, without spaces, numbers as JSON writes them."""
+    """The one spelling of a name; see ``credo.arguments.joined``."""
     module, identifier, arguments = parse_name(text)
     return joined(f"{module}:{identifier}" if module else identifier, arguments)
 

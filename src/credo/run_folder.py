@@ -31,6 +31,7 @@ from typing import Any
 from credo.config import LearnerName, RunConfig, from_dict, identity, recorded_identity, run_id, to_dict
 from credo.config.limits import MAXIMUM_SEEDS, MAXIMUM_STEPS, check_limits
 from credo.config.names import REGISTERED, Kind
+from credo.environment_name import parse_name
 from credo.files import make_folder, read_json, write_atomically
 from credo.run_lock import LOCK, locked
 from credo.types import CredoError, check_unicode, is_number, printable
@@ -184,7 +185,10 @@ def recognise(
         kept = stored.get("identity", {})
         before = [str(kept.get(name, "")) for name in ("demonstrations_sha256", "seed_replay_sha256")]
         then = recorded_identity(stored_config, kept, *before)
-        changed = differences(then, identity(config, *_hashes(demonstrations)))
+        now = identity(config, *_hashes(demonstrations))
+        if parse_name(then["environment"]) == parse_name(now["environment"]):  # 1 and 1.0 are spelt as they are given
+            now["environment"] = then["environment"]
+        changed = differences(then, now)
         if changed:
             if resumed and all(line.startswith("demonstrations_sha256") for line in changed):
                 told = _with_sources(changed[0], stored.get("demonstrations"), demonstrations).partition(": ")[2]
