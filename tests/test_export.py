@@ -7,11 +7,11 @@ import pytest
 from safetensors.numpy import save_file
 
 import credo
-from credo import run_folder
+from credo import exporting, run_folder, storage
 from credo.cli import main
 from credo.config import RunConfig
 from credo.policies import FORMAT, Layer, Policy, save_policy
-from credo.storage import content_sha256, file_sha256
+from credo.storage import content_sha256, file_sha256, put_in_place
 from credo.types import CredoError
 
 
@@ -108,6 +108,36 @@ def test_nothing_is_overwritten_unasked(folder, tmp_path):
     credo.export(folder, "numpy", out=out)
     credo.export(folder, "numpy", out=out, overwrite=True, seed=0)
     np.testing.assert_array_equal(credo.load_policy(out)(OBSERVATION), policy(0)(OBSERVATION))
+
+
+@pytest.mark.parametrize("text", ['{"gripper": 2}', "mine", "[]"])
+def test_a_card_replaces_no_file_but_a_card(text, folder, tmp_path):
+    out = tmp_path / "policy.safetensors"
+    out.with_suffix(".json").write_text(text)
+    beside_settings = folder / "config.safetensors"
+    before = (folder / run_folder.CONFIG).read_bytes()
+    for target in (out, beside_settings):
+        with pytest.raises(CredoError, match=rf"{target.stem}\.json, where the card goes, is no policy's card"):
+            credo.export(folder, "numpy", out=target, overwrite=True)
+        assert not target.exists()
+    assert out.with_suffix(".json").read_text() == text
+    assert (folder / run_folder.CONFIG).read_bytes() == before
+
+
+@pytest.mark.parametrize("format", ["onnx", "numpy"])
+def test_a_file_that_appears_meanwhile_is_left_as_it_is(format, folder, tmp_path, monkeypatch):
+    out = tmp_path / f"policy.{'onnx' if format == 'onnx' else 'safetensors'}"
+
+    def put_first(*arguments):
+        out.write_text("mine")
+        return put_in_place(*arguments)
+
+    monkeypatch.setattr(storage, "put_in_place", put_first)
+    monkeypatch.setattr(exporting, "onnx_bytes", lambda policy: b"a model")
+    with pytest.raises(CredoError, match="exists already and is left as it is"):
+        credo.export(folder, format, out=out)
+    assert out.read_text() == "mine"
+    assert sorted(path.name for path in tmp_path.iterdir()) == [out.name, "run"]
 
 
 @pytest.mark.parametrize(

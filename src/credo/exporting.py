@@ -10,9 +10,9 @@ from typing import Any, Literal
 from credo import run_folder
 from credo.api import Run, only_policy
 from credo.demonstrations.load import MINARI
-from credo.files import write_atomically
+from credo.files import read_json
 from credo.policies import Policy, load_credo_policy, onnx_bytes
-from credo.storage import check_replaceable, file_sha256, write_text
+from credo.storage import check_replaceable, file_sha256, write_bytes, write_text
 from credo.types import CredoError
 
 ExportFormat = Literal["onnx", "numpy"]
@@ -42,7 +42,7 @@ def export(
         out: the file; None: a name made of the run's, the seed and the policy, in the current folder.
         seed: of the run; None: the seed nearest to the demonstrations.
         policy: "best", kept by the reward-free measures, or "last".
-        overwrite: replace what is there.
+        overwrite: replace what is there; in the card's place only another card.
 
     Raises:
         CredoError: there is no such policy, it holds NaN or infinity, ``out`` is there or cannot be written, or
@@ -61,11 +61,15 @@ def export(
         if target.is_dir() or (os.path.lexists(target) and not overwrite):
             raise CredoError(f"out: {target} exists; give another name or --overwrite")
         check_replaceable(target)
+    if format == "numpy" and card_path.exists() and not _is_card(card_path):
+        raise CredoError(
+            f"out: {card_path}, where the card goes, is no policy's card and is left as it is; choose another name"
+        )
     if not path.parent.is_dir():
         raise CredoError(f"out: {path.parent} is not a folder")
     try:
         if format == "onnx":
-            write_atomically(path, onnx_bytes(chosen))
+            write_bytes(path, onnx_bytes(chosen), overwrite=overwrite)
         else:
             from credo.policies import save_policy
 
@@ -75,6 +79,13 @@ def export(
     except OSError as error:
         raise CredoError(f"out: {path} cannot be written ({error.strerror or error})") from None
     return path
+
+
+def _is_card(path: Path) -> bool:
+    try:
+        return read_json(path).keys() >= {"weights", "sha256"}
+    except CredoError:
+        return False
 
 
 def _chosen(source: Run | Policy | str | Path, seed: int | None, which: str) -> tuple[Policy, str, dict[str, Any]]:

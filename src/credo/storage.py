@@ -120,13 +120,18 @@ def file_sha256(path: str | Path) -> str:
 
 def write_text(path: str | Path, text: str, *, overwrite: bool) -> None:
     """Write a UTF-8 text file atomically; errors as ``write_tensors``."""
+    write_bytes(path, text.encode(), overwrite=overwrite)
+
+
+def write_bytes(path: str | Path, content: bytes, *, overwrite: bool) -> None:
+    """Write a file atomically; errors as ``write_tensors``."""
     path = Path(path)
     if not overwrite and path.exists():
         raise _exists(path)
     check_replaceable(path)
     temporary = path.parent / f".{path.name}.{uuid.uuid4().hex}.tmp"
     try:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_bytes(content)
         put_in_place(temporary, path, overwrite)
     except FileExistsError:
         raise _exists(path) from None

@@ -27,7 +27,7 @@ class ExportOptions:
     out: Path | None = None
     """File to write (.onnx or .safetensors); default: a name from the run's, here."""
     overwrite: bool = False
-    """Replace an existing file."""
+    """Replace an existing policy and its card."""
 
 
 def export(words: Sequence[str]) -> None:
