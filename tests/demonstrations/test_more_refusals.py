@@ -80,9 +80,9 @@ def test_it_is_refused_in_one_line(case, tmp_path):
     refused(make(tmp_path), message)
 
 
-@pytest.mark.parametrize(("declared", "fits"), [(900, True), (901, False)])
+@pytest.mark.parametrize(("declared", "fits"), [(9_000_000, True), (9_000_001, False)])
 def test_of_the_free_memory_nine_tenths_may_be_asked_for(declared, fits, tmp_path, monkeypatch):
-    monkeypatch.setattr(recording, "available_memory", lambda: 1000)
+    monkeypatch.setattr(recording, "available_memory", lambda: 10_000_000)
     if fits:
         recording.check_declared(tmp_path, "x", declared, 0)
     else:
