@@ -13,6 +13,7 @@ SOURCE = Path(credo.__file__).parent
 LAYERS = (
     (
         "types",
+        "action_box",
         "arguments",
         "environment_name",
         "files",
@@ -50,6 +51,7 @@ WITHOUT_JAX = (
     "config",
     "presets",
     "policies",
+    "action_box",
     "arguments",
     "environment_name",
     "demonstrations",

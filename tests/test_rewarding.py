@@ -167,6 +167,14 @@ def test_absorbing_states_ask_for_no_successor_and_plug_ins_must_be_there(traine
         run.reward(0)
 
 
+def test_a_very_wide_action_box_does_not_overflow(plain):
+    _, observation, action, _ = steps(plain)
+    learned, bound = plain.reward(0), np.full(2, 3e38, np.float32)
+    wide = dataclasses.replace(learned, action_low=-bound, action_high=bound)
+    rewards = wide(observation, bound * (action / learned.action_high))
+    np.testing.assert_allclose(rewards, learned(observation, action), rtol=1e-5)
+
+
 def test_a_damaged_checkpoint_gives_way_to_the_one_before(trained):
     run = trained("damaged", seeds=1)
     older, newest = all_checkpoints(run.folder)

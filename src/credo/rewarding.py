@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from credo import plugins, run_folder
+from credo.action_box import to_unit
 from credo.config import RunConfig, typed, validate
 from credo.discriminator.logits import perceptron
 from credo.discriminator.regularisers import chosen_regularisers, regularised_network
@@ -100,7 +101,7 @@ class LearnedReward:
         _check("terminated", ended, (rows,))
         if not np.isin(ended, (0, 1)).all():
             raise CredoError("terminated: True and False (or 1 and 0) expected")
-        unit = 2.0 * (acted - self.action_low) / (self.action_high - self.action_low) - 1.0
+        unit = to_unit(acted, self.action_low, self.action_high)
         if (np.abs(unit) > 1.0 + _BEYOND).any():
             raise CredoError(
                 f"action: {acted.min():.6g} to {acted.max():.6g} is outside the bounds that the run had, "

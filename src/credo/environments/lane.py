@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import gymnasium
 import numpy as np
 
+from credo.action_box import centre_and_half_width
 from credo.environments.construct import environment_spec, make_environment
 from credo.environments.errors import EnvironmentFaultError, NonFiniteActionError, NonFiniteEnvironmentError, Place
 from credo.environments.source import EnvironmentSource, source_name
@@ -48,8 +49,7 @@ def action_scale(environment: gymnasium.Env) -> ActionScale:
     assert space.dtype is not None
     low, high = space.low.astype(np.float64), space.high.astype(np.float64)
     identity = bool(space.dtype == np.float32 and (low == -1).all() and (high == 1).all())
-    # Halves first: high - low of a very wide box could overflow.
-    return ActionScale(low / 2 + high / 2, high / 2 - low / 2, space.low, space.high, identity)
+    return ActionScale(*centre_and_half_width(low, high), space.low, space.high, identity)
 
 
 class EpisodeStart(NamedTuple):

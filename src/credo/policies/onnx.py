@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from credo.action_box import to_unit
 from credo.files import check_regular
 from credo.policies.policy import NORMALISATION_EPSILON, Policy
 from credo.types import CredoError, one_line
@@ -161,8 +162,7 @@ class OnnxPolicy(Policy):
 
     def normalised_action(self, observation: np.ndarray) -> np.ndarray:
         action = self._action(self._checked(observation))
-        centre, half = self.action_low / 2 + self.action_high / 2, self.action_high / 2 - self.action_low / 2
-        return np.clip((action - centre) / half, -1, 1).astype(np.float32)
+        return np.clip(to_unit(action, self.action_low, self.action_high), -1, 1).astype(np.float32)
 
 
 def load_onnx_policy(

@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from credo.action_box import from_unit, to_unit
 from credo.demonstrations import validate
 from credo.demonstrations.dataset import Demonstrations, subsample_offsets
 from credo.machine import MEMORY_SHARE, available_memory
@@ -223,7 +224,7 @@ def unscaled_action(demonstrations: Demonstrations) -> np.ndarray:
     if demonstrations.action_bounds is None:
         return action
     low, high = demonstrations.action_bounds.astype(np.float64)
-    return (low + high) / 2 + (high - low) / 2 * action
+    return from_unit(action, low, high)
 
 
 def gapless_episodes(demonstrations: Demonstrations, path: Path, format: str) -> Iterator[tuple[int, int, np.ndarray]]:
@@ -320,7 +321,7 @@ def _scaled(action: np.ndarray, bounds: np.ndarray | None) -> np.ndarray:
     with np.errstate(over="ignore", invalid="ignore"):
         if bounds is not None:
             low, high = bounds.astype(np.float64)
-            action = (action - (low + high) / 2) / ((high - low) / 2)
+            action = to_unit(action, low, high)
         return action.astype(np.float32)
 
 
@@ -339,7 +340,7 @@ def _beyond(
         named = f" --env {shlex.quote(options.spec.name)}" + (f" --observation-keys {' '.join(keys)}" if keys else "")
     return (
         f"demonstrations: field action: {error.place}, dimension {error.dimension} is "
-        f"{(low + high) / 2 + (high - low) / 2 * error.value:g}; the action box is {low:g} to {high:g}; "
+        f"{from_unit(error.value, low, high):g}; the action box is {low:g} to {high:g}; "
         f"credo demos convert {path} OUT.safetensors --clip{named} clips"
     )
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from credo.action_box import to_unit
 from credo.demonstrations.formats.npz import checked_members
 from credo.demonstrations.formats.recording import check_declared, reading
 from credo.demonstrations.formats.torch_tensors import read_tensors
@@ -101,7 +102,7 @@ class ClippedPolicy:
         weight, bias = self.policy.layers[-1]
         action = np.clip(hidden @ weight + bias, low, high)
         # Rounding may leave [-1, 1] where the box is narrow and far from 0.
-        return np.clip((action - (low + high) / 2) / ((high - low) / 2), -1, 1)
+        return np.clip(to_unit(action, low, high), -1, 1)
 
 
 def _kind(path: Path, tensors: dict[str, np.ndarray]) -> str:
