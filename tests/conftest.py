@@ -73,3 +73,10 @@ def forgotten_plugins():
         for kind, entries in now.items():
             entries.clear()
             entries.update(then[kind])
+
+
+@pytest.fixture
+def in_float64():
+    """A function that lets JAX compute in float64 until the test is over, as others' processes may."""
+    yield lambda: jax.config.update("jax_enable_x64", True)
+    jax.config.update("jax_enable_x64", False)

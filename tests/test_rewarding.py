@@ -175,6 +175,20 @@ def test_a_very_wide_action_box_does_not_overflow(plain):
     np.testing.assert_allclose(rewards, learned(observation, action), rtol=1e-5)
 
 
+@pytest.mark.parametrize("learner", ["td3", "ppo"])
+def test_another_process_may_compute_in_float64(plain, trained, in_float64, learner):
+    run = plain
+    if learner == "ppo":
+        settings = DiscriminatorConfig(hidden=(8,), batch_size=8, kind="airl-state", regularisers=())
+        changes = {"reward": "cr", "credo": dataclasses.replace(SMALL.credo, mode="off"), "discriminator": settings}
+        run = trained("rollouts", learner="ppo", environments_per_seed=2, **changes)
+    _, *step = steps(run)
+    before = run.policy(0)(step[0]), run.reward(0)(*step)
+    in_float64()
+    for now, then in zip((run.policy(0)(step[0]), run.reward(0)(*step)), before, strict=True):
+        np.testing.assert_allclose(now, then, rtol=1e-5)
+
+
 def test_a_damaged_checkpoint_gives_way_to_the_one_before(trained):
     run = trained("damaged", seeds=1)
     older, newest = all_checkpoints(run.folder)

@@ -159,7 +159,7 @@ def ppo(config: PPOConfig, observation_size: int, action_size: int, lanes: int =
             critic=critic,
             actor_optimiser=actor_adam.init((actor, log_std)),
             critic_optimiser=critic_adam.init(critic),
-            running_return=RunningReturn(jnp.zeros((lanes,)), *moments.empty()),
+            running_return=RunningReturn(jnp.zeros((lanes,), jnp.float32), *moments.empty()),
         )
 
     def mean(actor: Network, observation: Array) -> Array:

@@ -27,9 +27,19 @@ from credo.types import CredoError, EnvironmentSpec
 
 def check_start(config: RunConfig, spec: EnvironmentSpec, logged: Demonstrations | None = None) -> None:
     """All that refuses a run (CredoError) once what it needs is there; ``logged``: what each replay begins with."""
+    check_precision()
     check_rewards(config)
     check_learner(config, spec)
     check_memory(config, spec, logged=0 if logged is None else len(logged))
+
+
+def check_precision() -> None:
+    """Refuse (CredoError) a process whose JAX makes float64 and int64 of what runs are trained in."""
+    if getattr(jax.config, "jax_enable_x64", False):
+        raise CredoError(
+            "jax_enable_x64: True in this process, and runs are trained in float32; unset JAX_ENABLE_X64, or call "
+            'jax.config.update("jax_enable_x64", False) first'
+        )
 
 
 def check_memory(config: RunConfig, spec: EnvironmentSpec, available: int | None = None, logged: int = 0) -> None:
