@@ -13,15 +13,18 @@ from credo.config import BCConfig, DDPGConfig, PPOConfig, RunConfig, SACConfig, 
 from credo.demonstrations import from_episodes
 from credo.environments import environment_spec, rollout_episodes
 from credo.environments.probes import PointMass, point_mass_expert
+from credo.files import read_json
 from credo.learners import LEARNERS
 from credo.learners.cloning import negative_log_likelihood
 from credo.policies import load_policy
-from credo.random import Purpose
+from credo.random import Purpose, episode_seed
 from credo.reports.load import load_run
+from credo.storage import read_tensors
 from credo.training import clone as clone_training
-from credo.training import loop
+from credo.training import faults, loop
 from credo.training.clone import Data, make_cloner, make_data, make_state_cloner
 from credo.training.state import initial_state, make_constants, make_parts
+from credo.types import CredoError
 from training.training_runs import assert_same_arrays, rows, run
 
 CLONE = RunConfig(
@@ -300,11 +303,47 @@ def test_a_clone_that_is_not_finite_is_frozen_and_its_run_ends(learner, demonstr
     told = run_folder.read_summary(tmp_path / "run")["seeds"]
     assert told["0"]["frozen"] is None
     assert told["1"]["frozen"]["cause"].startswith("non-finite clone")
+    (line,) = [line for line in lines if "is frozen" in line]
+    assert line.startswith("seed 1 is frozen at step ")
+    kept = read_json(tmp_path / "run" / run_folder.FROZEN / "seed-1.json")
+    assert {name: kept[name] for name in ("step", "cause")} == told["1"]["frozen"]
+    if learner == "bc":
+        assert [row["held_out_loss"] for row in kept["metrics"]] == ["nan"] * 2
     verdicts = load_run(tmp_path / "run").verdicts
     assert verdicts[1].kind == "non-finite"
     assert not verdicts[0].diverged
     policy = load_policy(run_folder.policy_path(tmp_path / "run", 1, "last"))
     assert np.isfinite(policy.normalised_action(np.zeros((1, 4), np.float32))).all()
+
+
+class NeverBegins(PointMass):
+    """For these seeds."""
+
+    seeds = (1,)
+
+    def reset(self, *, seed=None, options=None):
+        first = {episode_seed(number, Purpose.ENVIRONMENT, 0, 0) for number in self.seeds}
+        self.refused = getattr(self, "refused", False) or seed in first
+        if self.refused:
+            raise OSError("no licence")
+        return super().reset(seed=seed, options=options)
+
+
+def test_a_clone_whose_environment_cannot_begin_is_told_and_kept(demonstrations, tmp_path, monkeypatch):
+    config = dataclasses.replace(CLONE, bc=dataclasses.replace(CLONE.bc, epochs=2), evaluation_episodes=1)
+    lines = []
+    assert run(tmp_path / "run", config, NeverBegins, demonstrations, lines=lines) == "done"
+    (line,) = [line for line in lines if "is frozen" in line]
+    for part in ("seed 1 is frozen at step 0", "first reset", "no licence", "the others go on"):
+        assert part in line
+    kept = tmp_path / "run" / run_folder.FROZEN
+    assert read_json(kept / "seed-1.json")["cause"] in line
+    arrays, _ = read_tensors(kept / "seed-1.safetensors", format=faults.FORMAT, version=faults.VERSION)
+    assert any(name.startswith("state/.learner.actor") for name in arrays)
+    monkeypatch.setattr(NeverBegins, "seeds", (0, 1))
+    with pytest.raises(CredoError, match=r"environment: no seed can begin; at the first reset: .*no licence"):
+        run(tmp_path / "none", config, NeverBegins, demonstrations)
+    assert not any((tmp_path / "none" / run_folder.POLICIES).iterdir())
 
 
 def test_every_pass_has_its_own_order(monkeypatch):

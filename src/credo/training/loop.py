@@ -117,9 +117,7 @@ class _Run:
                 again = "; to try frozen seeds again give another --out" if any(s.frozen for s in self.seeds) else ""
                 self.watcher.line(f"it is done already: more --steps or --seeds would go on with it{again}")
                 return "done"
-            causes = [f.cause for s in self.seeds if (f := s.frozen) is not None and f.step == 0 and not f.numerical]
-            if len(causes) == len(self.seeds):
-                raise CredoError(f"environment: no seed can begin; {causes[0]}")
+            self._refuse_where_none_begins()
             self.record.go_on(position.get("parts", self.record.parts), self.seeds)
             if not self._warm_start():
                 self._summarise("interrupted", Progress(self.config, self.seeds))
@@ -135,11 +133,17 @@ class _Run:
                 self._evaluate_all(execution)
             for seed in self.seeds:
                 self._fail_until(seed, first)
-            self._tell_frozen(execution)
+            self._tell_frozen(execution.state)
             self._rounds(execution, progress)
             return self._finish(execution, progress)
         finally:
             execution.close()
+
+    def _refuse_where_none_begins(self) -> None:
+        """CredoError where the environments of all seeds failed at their first reset."""
+        causes = [f.cause for s in self.seeds if (f := s.frozen) is not None and f.step == 0 and not f.numerical]
+        if len(causes) == len(self.seeds):
+            raise CredoError(f"environment: no seed can begin; {causes[0]}")
 
     def clone(self) -> str:
         """The baseline of behavioural cloning: all seeds one after the other, each evaluated once, without an
@@ -147,10 +151,12 @@ class _Run:
         beginning; those that are done stay as they are."""
         assert self.cloner is not None
         parts, done = self.record.clones()
-        self.record.go_on(dict.fromkeys(self.record.parts, parts), [])
-        self.seeds = [seed for seed in self.seeds if seed.number not in done]
-        if not self.seeds and (self.folder / run_folder.DONE).exists():
+        left = [seed for seed in self.seeds if seed.number not in done]
+        if not left and (self.folder / run_folder.DONE).exists():
             return "done"
+        self._refuse_where_none_begins()
+        self.record.go_on(dict.fromkeys(self.record.parts, parts), [])
+        self.seeds = left
         progress = Progress(self.config, self.seeds)
         (self.folder / run_folder.DONE).unlink(missing_ok=True)
         self._summarise("running", progress)
@@ -163,6 +169,7 @@ class _Run:
             if not self._judge(seed, state, place):
                 seed.metrics.clear()
                 break
+            self._tell_frozen(lambda frozen: frozen.state)
             self.record.save(seed, self._policy(seed, state, found.best.updates), "last")
         self.record.flush(self.seeds)
         complete = all(seed.last or seed.frozen for seed in self.seeds)
@@ -252,7 +259,7 @@ class _Run:
                     self.watcher.line(f"note: {seed.environments.notes.pop(0)}")
             progress.round = round_number + 1
             if progress.round < rounds.stop:
-                self._tell_frozen(execution)
+                self._tell_frozen(execution.state)
                 self.watcher.progress(progress)
 
         execution.advance(self.seeds, rounds, told)
@@ -261,7 +268,7 @@ class _Run:
                 if seed.next_round == rounds.stop:
                     seed.unevaluated = rounds[-1]
         self._evaluate_all(execution)
-        self._tell_frozen(execution)
+        self._tell_frozen(execution.state)
 
     def _finish(self, execution: Execution, progress: Progress) -> str:
         if all(seed.frozen for seed in self.seeds):
@@ -286,7 +293,7 @@ class _Run:
         for seed in self.seeds:
             seed.unevaluated = self.config.rounds - 1
         self._evaluate_all(execution)
-        self._tell_frozen(execution)
+        self._tell_frozen(execution.state)
         if any(seed.unevaluated is not None for seed in self.seeds):
             return False
         for seed in self.seeds:
@@ -300,7 +307,7 @@ class _Run:
                 seed.evaluations.append(self._place(seed, seed.next_round) | failed_row(seed.frozen.numerical))
             seed.next_round += 1
 
-    def _tell_frozen(self, execution: Execution) -> None:
+    def _tell_frozen(self, state: Callable[[Seed], Any]) -> None:
         for seed in self.seeds:
             if seed.frozen is None or seed.number in self.told:
                 continue
@@ -308,7 +315,7 @@ class _Run:
             cause = cause_in_short(seed.frozen.cause)
             left = "the others go on" if any(s.frozen is None for s in self.seeds) else "no seed is left"
             self.watcher.line(f"seed {seed.number} is frozen at step {seed.frozen.step:,}: {cause}; {left}")
-            arrays = {f"state/{name}": array for name, array in named(execution.state(seed)).items()}
+            arrays = {f"state/{name}": array for name, array in named(state(seed)).items()}
             try:
                 keep_evidence(self.folder, seed, arrays)
             except CredoError as error:
@@ -363,7 +370,7 @@ class _Run:
         # Before anything is written: a process of environments may have died since its last step.
         told = [(seed.number, self._environments_of(seed)) for seed in self.seeds]
         environments = {number: state for number, state in told if state is not None}
-        self._tell_frozen(execution)
+        self._tell_frozen(execution.state)
         self.record.flush(self.seeds)
         position = {"parts": self.record.parts, "seconds": self.seconds_before + progress.seconds}
         self.checkpoints.save(progress.round, self.seeds, execution.state, environments, position)
