@@ -123,6 +123,18 @@ def test_a_round_that_takes_more_than_there_are_candidates_says_so():
     assert "candidates" not in noted(rule(5.0), DiscriminatorConfig(updates_per_round=64, batch_size=256))
 
 
+def test_the_room_is_of_whole_blocks_and_so_is_the_advice():
+    """6,400 candidates are drawn in 12 blocks of 512: 6,144."""
+    wanted = DiscriminatorConfig(updates_per_round=100, batch_size=64)
+    for candidates, room in ((6_400, "6,144"), (100, "100")):
+        told = noted(dataclasses.replace(rule(5.0), candidates=candidates), wanted)
+        assert f"draws from {room} candidates" in told
+        assert "--credo-candidates 6656 " in told
+    assert "candidates" not in noted(dataclasses.replace(rule(5.0), candidates=6_656), wanted)
+    drawing = outliers.draw_retained(jax.random.key(0), 10**6, 6_400, lambda rows: rows >= 0, 6_656)
+    assert len(np.unique(drawing.rows)) > 6_300
+
+
 def test_no_warning_where_nothing_is_clipped():
     assert outliers.threshold_warning(rule(5.0, mode="off"), "r4") is None
     assert outliers.threshold_warning(rule(5.0), "environment") is None

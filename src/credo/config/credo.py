@@ -35,4 +35,5 @@ class CredoConfig:
     rescore: Annotated[Literal["round", "update"], _named(name="credo-rescore")] = "round"
     """When expert samples are scored for the filter: once a round, or before every discriminator update."""
     candidates: Annotated[Count, _named(name="credo-candidates")] = 16384
-    """resample only: most expert samples scored for each drawing, which stops once it has what it needs (samples)."""
+    """resample only: most expert samples scored for each drawing, which stops once it has what it needs (samples; from
+    512 on in whole blocks of 512)."""

@@ -95,14 +95,21 @@ def filtered_share(keep: Array) -> Array:
     return share_of(jnp.sum(keep.astype(jnp.int32)), keep.size)
 
 
+def blocks_of(candidates: int) -> tuple[int, int]:
+    """How many whole blocks there are in ``candidates``, and how many candidates are in each."""
+    block = min(BLOCK, candidates)
+    return candidates // block, block
+
+
 def room_warning(credo: CredoConfig, discriminator: DiscriminatorConfig) -> str | None:
     """One line where a round's drawing has no room for as many samples as the round takes; else None."""
-    wanted = discriminator.updates_per_round * discriminator.batch_size
-    if not filters(credo) or (credo.reading, credo.rescore) != ("resample", "round") or wanted <= credo.candidates:
+    wanted, room = discriminator.updates_per_round * discriminator.batch_size, math.prod(blocks_of(credo.candidates))
+    if not filters(credo) or (credo.reading, credo.rescore) != ("resample", "round") or wanted <= room:
         return None
     return (
-        f"CREDO draws from {credo.candidates:,} candidates what a round takes, {wanted:,} expert samples: the rest are "
-        f"repeats, even where nothing is filtered; give --credo-candidates {wanted} or --credo-rescore update"
+        f"CREDO draws from {room:,} candidates what a round takes, {wanted:,} expert samples: the rest are repeats, "
+        f"even where nothing is filtered; give --credo-candidates {math.ceil(wanted / BLOCK) * BLOCK} or "
+        "--credo-rescore update"
     )
 
 
@@ -129,11 +136,11 @@ def draw_retained(key: Array, total: int, count: int, retain: Callable[[Array], 
     Candidates are drawn and scored in blocks until ``count`` are retained or there is no room for another block in
     ``candidates``. If fewer were found by then, the rest is drawn from those found.
     """
-    block = min(BLOCK, candidates)
+    most, block = blocks_of(candidates)
 
     def goes_on(carry: tuple[Array, Array, Array]) -> Array:
         blocks, found, _ = carry
-        return (found < count) & (blocks < candidates // block)
+        return (found < count) & (blocks < most)
 
     def next_block(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         blocks, found, rows = carry
