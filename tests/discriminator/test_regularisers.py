@@ -154,6 +154,15 @@ def test_mixups_partners_are_drawn_by_weight_and_never_filtered():
     assert counts[0] > counts[3] > 0, "an expert sample of weight 1/2 is drawn more often than one of 1/3"
 
 
+def test_mixed_labels_are_smoothed_on_both_sides_so_that_the_order_means_nothing():
+    config = DiscriminatorConfig(mixup=1.0, label_smoothing=0.2)
+    losses = []
+    for names in (("mixup", "label-smoothing"), ("label-smoothing", "mixup")):
+        loss = regularised_loss(plain, linear, [REGULARISERS[name] for name in names], config)
+        losses.append(float(loss(jnp.float32(1.0), EXPERT, POLICY, KEY)))
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)
+
+
 def test_positive_unlabelled_by_hand():
     expert = Samples(jnp.zeros((3, 1)), jnp.array([0.5, 0.5, 0.0]))
     policy = Samples(jnp.zeros((2, 1)))

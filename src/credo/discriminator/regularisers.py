@@ -172,11 +172,15 @@ def _labels(side: Samples, own: float) -> Array:
 
 def label_smoothing(loss: Loss, logit: Logit, config: DiscriminatorConfig) -> Loss:
     """The expert's label is 1 - smoothing, the policy's stays 0 (one-sided: Salimans et al. 2016, Improved Techniques
-    for Training GANs, Section 3.4), so no expert logit is worth more than log((1 - smoothing) / smoothing)."""
+    for Training GANs, Section 3.4), so no expert logit is worth more than log((1 - smoothing) / smoothing). What
+    ``mixup`` gave the policy's samples of the expert's label is smoothed with it: the order of the two means nothing.
+    """
 
     def smoothed(network: Any, expert: Samples, policy: Samples, key: Array) -> Array:
-        label = (1.0 - config.label_smoothing) * _labels(expert, 1.0)
-        return loss(network, expert._replace(label=label), policy, key)
+        kept = 1.0 - config.label_smoothing
+        if policy.label is not None:
+            policy = policy._replace(label=kept * policy.label)
+        return loss(network, expert._replace(label=kept * _labels(expert, 1.0)), policy, key)
 
     return smoothed
 
