@@ -7,7 +7,9 @@ import pytest
 
 from credo.config import CredoConfig, DiscriminatorConfig, RunConfig, SACConfig
 from credo.discriminator.inputs import make_layout
+from credo.discriminator.losses import Samples
 from credo.discriminator.model import make_discriminator
+from credo.discriminator.regularisers import REGULARISERS
 from credo.training.state import initial_state, make_parts
 from credo.types import CredoError, EnvironmentSpec
 from reference.multilayer import forward, to_numpy
@@ -54,6 +56,23 @@ def test_the_logit_is_f_less_the_log_density(kind):
     of_action = np.abs(slope[:, OBSERVATION : OBSERVATION + ACTION])
     assert (of_action.max() == 0.0) == (kind == "airl-state")
     np.testing.assert_array_equal(slope[:, -1], 0.0)
+
+
+@pytest.mark.parametrize("kind", ["airl-state", "gail"])
+def test_instance_noise_leaves_alone_what_no_network_sees(kind):
+    """Of AIRL's inputs the last says whether the episode goes on, a factor of the discount; GAIL's are all seen."""
+    seen = []
+
+    def watched(network, *sides_and_key):
+        seen.extend(np.asarray(side.inputs) for side in sides_and_key[:2])
+        return jnp.zeros(())
+
+    config = DiscriminatorConfig(kind=kind, instance_noise=0.25)
+    side = Samples(jnp.ones((50, 6)))
+    REGULARISERS["instance-noise"].loss(watched, None, config)(None, side, side, jax.random.key(0))
+    for inputs in seen:
+        assert ((inputs[:, -1] == 1.0).all()) == (kind != "gail")
+        assert (inputs[:, :-1] != 1.0).all()
 
 
 def test_a_learner_without_a_density_is_told_of_cr():

@@ -71,6 +71,11 @@ class Layout(NamedTuple):
         return self.join(observation, action, observation, flag, flag)
 
 
+def ends_in_continues(config: DiscriminatorConfig) -> bool:
+    """Whether the last entry of an input says if the episode goes on: a factor in AIRL's logit, no network's input."""
+    return config.kind != "gail"
+
+
 def make_layout(config: DiscriminatorConfig, observation_size: int, action_size: int) -> Layout:
     """The layout of a kind and its inputs; AIRL sees whole transitions, of which its networks take what is theirs."""
     airl = config.kind != "gail"
@@ -79,6 +84,6 @@ def make_layout(config: DiscriminatorConfig, observation_size: int, action_size:
         action_size=action_size,
         action=airl or config.inputs in ("sa", "sas"),
         next_state=airl or config.inputs in ("ss", "sas"),
-        continues=airl,
+        continues=ends_in_continues(config),
         absorbing=config.absorbing_states,
     )

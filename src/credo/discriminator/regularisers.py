@@ -20,6 +20,7 @@ import optax
 from credo.config import DiscriminatorConfig
 from credo.config.names import plain_name
 from credo.config.own import named_settings
+from credo.discriminator.inputs import ends_in_continues
 from credo.discriminator.logits import Dropped, map_networks
 from credo.discriminator.losses import Logit, Loss, Samples, cross_entropy, expectation, positive_unlabelled
 from credo.networks import Layer, Network
@@ -187,7 +188,8 @@ def label_smoothing(loss: Loss, logit: Logit, config: DiscriminatorConfig) -> Lo
 
 def instance_noise(loss: Loss, logit: Logit, config: DiscriminatorConfig) -> Loss:
     """Hands on samples with Gaussian noise on the inputs of both sides, so that their supports meet (Sønderby et al.
-    2017, Amortised MAP Inference; Arjovsky and Bottou 2017, Theorem 2.1).
+    2017, Amortised MAP Inference; Arjovsky and Bottou 2017, Theorem 2.1): on all that a network is shown, the indicator
+    of absorbing states too, in which they would be apart otherwise, and not on what only multiplies its output.
 
     Differs from both: the noise does not fade over training.
     """
@@ -197,6 +199,8 @@ def instance_noise(loss: Loss, logit: Logit, config: DiscriminatorConfig) -> Los
 
         def blurred(side: Samples, noise_key: Array) -> Samples:
             noise = jax.random.normal(noise_key, side.inputs.shape)
+            if ends_in_continues(config):
+                noise = noise.at[..., -1].set(0.0)
             return side._replace(inputs=side.inputs + config.instance_noise * noise)
 
         return loss(network, blurred(expert, expert_key), blurred(policy, policy_key), loss_key)
