@@ -12,15 +12,18 @@ from credo.config import RunConfig
 
 def seed(number, frozen=None, **last):
     newest = {"expert_probability_expert": 0.75, "actor_gradient_max": 0.5, "filtered_share": 0.25}
-    return SimpleNamespace(number=number, frozen=frozen, newest=newest, last={"step": 640.0} | last)
+    return SimpleNamespace(number=number, frozen=frozen, newest=newest, metrics=[], last={"step": 640.0} | last)
+
+
+def progress_of(*seeds):
+    return SimpleNamespace(
+        config=RunConfig(), round=10, seeds=seeds, steps_per_second=10.0, seconds=64.0, seconds_left=math.inf
+    )
 
 
 def shown(*seeds):
     board = Board(Console(file=io.StringIO()), None)
-    progress = SimpleNamespace(
-        config=RunConfig(), round=10, seeds=seeds, steps_per_second=10.0, seconds=64.0, seconds_left=math.inf
-    )
-    board.update(progress)
+    board.update(progress_of(*seeds))
     board.told -= LINES_EVERY + 1
     board.tell()
     return board, board.console.file.getvalue()
@@ -38,3 +41,29 @@ def test_success_is_shown_where_the_environment_tells_it():
     assert "success" not in text
     assert "seed 0  return 12  distance -" in text
     assert {len(board.cells(each)) for each in board.progress.seeds} == {len(board.names())}
+
+
+def test_the_gradients_peak_is_of_all_rounds_since_the_evaluation():
+    """A fast seed is several rounds ahead when the slowest has passed one."""
+    ahead = seed(0)
+    board = Board(Console(file=io.StringIO()), None)
+
+    def peak_after(*gradients):
+        for gradient in gradients:
+            step = ahead.newest.get("step", 640.0) + 64
+            ahead.newest = ahead.newest | {"step": step, "actor_gradient_max": gradient}
+            ahead.metrics.append(ahead.newest)
+        board.update(progress_of(ahead))
+        return board.peak.get(0)
+
+    assert peak_after(math.nan) is None
+    assert peak_after(0.5, 9.0, 0.25) == 9.0
+    assert peak_after() == peak_after(math.nan, 1.0) == 9.0
+    assert peak_after(2.0, 11.0) == 11.0
+    ahead.metrics.clear()  # written, once the last round is evaluated
+    ahead.last = {"step": ahead.newest["step"]}
+    assert peak_after() == 11.0, "the evaluation's own round"
+    assert peak_after(3.0, 4.0, 1.0) == 11.0
+    ahead.metrics.clear()
+    ahead.last = {"step": ahead.newest["step"]}
+    assert peak_after() == 1.0

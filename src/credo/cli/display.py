@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 import time
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from credo.cli.parse import say
 from credo.types import printable
 
 if TYPE_CHECKING:
+    from credo.training.seed import Seed
     from credo.training.watching import Progress, Watcher
 
 LINES_EVERY = 10.0
@@ -41,7 +43,7 @@ def share(value: float | None) -> str:
 
 
 class Board:
-    """Keeps, per seed, the gradient peak since the last evaluation (its round included)."""
+    """Keeps, per seed, the gradient peak of all rounds since the last evaluation (its own included)."""
 
     def __init__(self, console: Console, expert_return: float | None):
         self.console = console
@@ -49,6 +51,8 @@ class Board:
         self.progress: Progress | None = None
         self.peak: dict[int, float] = {}
         self.evaluated: dict[int, float] = {}
+        self.seen: dict[int, float] = {}
+        """Steps up to which a seed's rows were looked at."""
         self.told = time.monotonic()
         self.successes = False
         """Whether the environment tells success."""
@@ -62,9 +66,16 @@ class Board:
             if self.evaluated.get(seed.number) != step:
                 self.evaluated[seed.number] = step
                 self.peak.pop(seed.number, None)
-            gradient = seed.newest.get("actor_gradient_max", math.nan)
-            if not math.isnan(gradient):  # it is, until learning begins
-                self.peak[seed.number] = max(self.peak.get(seed.number, 0.0), gradient)
+            for row in self._new_rows(seed):
+                gradient = row.get("actor_gradient_max", math.nan)
+                if not math.isnan(gradient):  # it is, until learning begins
+                    self.peak[seed.number] = max(self.peak.get(seed.number, 0.0), gradient)
+
+    def _new_rows(self, seed: Seed) -> list[dict[str, float]]:
+        """The newest row, and those before it that were not looked at: a fast seed may be several rounds ahead."""
+        newest, seen = seed.newest, self.seen.get(seed.number, -1.0)
+        self.seen[seed.number] = newest.get("step", seen)
+        return [newest, *itertools.takewhile(lambda row: row["step"] > seen, reversed(seed.metrics))]
 
     def headline(self) -> str:
         progress = self.progress
