@@ -21,7 +21,8 @@ def global_norm(tree: Any) -> Array:
 
 
 def gradient_metrics(name: str, gradient: Any) -> Metrics:
-    """Largest absolute entry and global norm of one network's gradient."""
+    """Largest absolute entry and global norm of a gradient: of one network, or of several together where
+    one loss trains them."""
     return {f"{name}_gradient_max": largest(gradient), f"{name}_gradient_norm": global_norm(gradient)}
 
 
