@@ -12,7 +12,7 @@ from credo.config import DDPGConfig, PPOConfig, RunConfig, SACConfig, SD3Config,
 from credo.config.run import ON_POLICY
 from credo.learners import LEARNERS, make_learner
 from credo.learners.sac import log_prob_of, soft_target, squashed_log_prob
-from credo.learners.targets import smallest_value_target, smoothed_target_action
+from credo.learners.targets import policy, smallest_value_target, smoothed
 from credo.networks import Layer
 from credo.training.state import Parts, TrainState, make_constants, policy_of
 from credo.types import EnvironmentSpec, Transition
@@ -68,7 +68,7 @@ def test_smoothing_noise_is_clipped_and_so_is_the_action():
     actor = (Layer(jnp.ones((1, 1)), jnp.zeros(1)),)
     observation = jnp.array([[0.0], [0.0], [0.0], [2.0]])
     normal = jnp.array([[1.0], [5.0], [-5.0], [0.5]])
-    action = smoothed_target_action(actor, observation, normal, 0.2, 0.5)
+    action = smoothed(policy(actor, observation), normal, 0.2, 0.5)
     np.testing.assert_allclose(action[:, 0], [0.2, 0.5, -0.5, 1.0], rtol=1e-6)
 
 

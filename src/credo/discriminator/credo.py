@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from credo.config import CredoConfig, DiscriminatorConfig
-from credo.discriminator.rewards import find_reward, reward_named
+from credo.discriminator.rewards import find_reward, logit_of, reward_named
 from credo.types import Array
 
 BLOCK = 512
@@ -32,7 +32,7 @@ def threshold_logit(credo: CredoConfig, reward: str) -> float:
     if credo.threshold_unit == "logit":
         return credo.threshold
     if credo.threshold_unit == "probability":
-        return math.log(credo.threshold) - math.log1p(-credo.threshold)
+        return logit_of(credo.threshold)
     entry = reward_named(reward)
     low, high = entry.bounds
     if entry.inverse is None or credo.threshold >= high:

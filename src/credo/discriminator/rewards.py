@@ -38,7 +38,8 @@ class Reward(NamedTuple):
         return self.function(logit)
 
 
-def _logit(probability: float) -> float:
+def logit_of(probability: float) -> float:
+    """The logit of an expert probability in (0, 1)."""
     return math.log(probability) - math.log1p(-probability)
 
 
@@ -64,10 +65,12 @@ REWARDS: dict[str, Reward] = {
     ),
     "cr": Reward(lambda logit: logit, lambda reward: reward, (-math.inf, math.inf), "log D - log(1 - D)"),
     "r3": Reward(lambda logit: -jax.nn.softplus(-logit), lambda r: -_log_expm1(-r), (-math.inf, 0.0), "log D"),
-    "r4": Reward(jax.nn.sigmoid, _logit, (0.0, 1.0), "D"),
-    "r5": Reward(lambda logit: jnp.exp(jax.nn.sigmoid(logit)), lambda r: _logit(math.log(r)), (1.0, math.e), "exp(D)"),
+    "r4": Reward(jax.nn.sigmoid, logit_of, (0.0, 1.0), "D"),
+    "r5": Reward(
+        lambda logit: jnp.exp(jax.nn.sigmoid(logit)), lambda r: logit_of(math.log(r)), (1.0, math.e), "exp(D)"
+    ),
     "r6": Reward(_negative_inverse_probability, lambda r: -math.log(-r - 1.0), (-math.inf, -1.0), "-1 / D"),
-    "r7": Reward(lambda logit: jnp.square(jax.nn.sigmoid(logit)), lambda r: _logit(math.sqrt(r)), (0.0, 1.0), "D^2"),
+    "r7": Reward(lambda logit: jnp.square(jax.nn.sigmoid(logit)), lambda r: logit_of(math.sqrt(r)), (0.0, 1.0), "D^2"),
     "r8": Reward(
         lambda logit: jnp.exp(-0.5 * jax.nn.softplus(-logit)),
         lambda r: 2 * math.log(r) - math.log1p(-r * r),

@@ -11,7 +11,7 @@ import optax
 
 from credo import networks
 from credo.config import SACConfig
-from credo.gradients import clipped, gradient_metrics, over_updates
+from credo.gradients import clipped, gradient_metrics
 from credo.learners import targets
 from credo.learners.cloning import Cloning, negative_log_likelihood
 from credo.learners.interface import Learner
@@ -163,16 +163,11 @@ def sac(config: SACConfig, observation_size: int, action_size: int) -> Learner:
         }
         return state, metrics
 
-    def update(state: SACState, batches: Transition, key: Array) -> tuple[SACState, Metrics]:
-        keys = jax.random.split(key, batches.reward.shape[0])
-        state, metrics = jax.lax.scan(one_update, state, (batches, keys))
-        return state, over_updates(metrics)
-
     return Learner(
         init=init,
         act=act,
         mode=mode,
-        update=update,
+        update=targets.one_after_another(one_update),
         actor=lambda state: mean_network(state.actor),
         q_value=lambda state, observation, action: networks.q_value(state.critics[0], observation, action),
         log_prob=lambda state, observation, action: log_prob_of(*gaussian(state.actor, observation), action),

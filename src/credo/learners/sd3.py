@@ -126,8 +126,7 @@ def softmax_target_value(
     """Value of the next state, [B]: the softmax operator over noisy actions of one target actor, each worth the least
     of all target critics' values. ``normal`` [B, K, A] is standard normal."""
     action = targets.policy(target_actor, next_observation)[:, None]
-    clip = config.target_noise_clip
-    actions = jnp.clip(action + jnp.clip(config.target_noise * normal, -clip, clip), -1.0, 1.0)
+    actions = targets.smoothed(action, normal, config.target_noise, config.target_noise_clip)
     values = jnp.stack([networks.q_values(critic, next_observation, actions) for critic in target_critics])
     log_weight = importance_log_weight(normal) if config.importance_weights else None
     beta = OTHER_BETA if config.beta is None else config.beta
@@ -202,16 +201,11 @@ def sd3(config: SD3Config, observation_size: int, action_size: int) -> Learner:
         # As with the other learners' twins, the loss is the sum over both critics.
         return state, metrics | {"critic_loss": len(pairs) * metrics["critic_loss"]}
 
-    def update(state: SD3State, batches: Transition, key: Array) -> tuple[SD3State, Metrics]:
-        keys = jax.random.split(key, batches.reward.shape[0])
-        state, metrics = jax.lax.scan(one_update, state, (batches, keys))
-        return state, over_updates(metrics)
-
     return Learner(
         init=init,
         act=lambda state, observation, key: targets.explored(mode(state, observation), config.exploration_noise, key),
         mode=mode,
-        update=update,
+        update=targets.one_after_another(one_update),
         actor=lambda state: state.actors[0],
         q_value=lambda state, observation, action: targets.chosen_value(choice(state), observation, action),
         choice=choice,

@@ -5,7 +5,8 @@ Functions over networks and batches; a learner (one file each) says which of the
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -14,10 +15,12 @@ import optax.tree_utils
 
 from credo import networks
 from credo.config import DeterministicConfig, SACConfig
-from credo.gradients import clipped, gradient_metrics
+from credo.gradients import clipped, gradient_metrics, over_updates
 from credo.learners.cloning import squared_error
 from credo.networks import Network
 from credo.types import Array, Demonstrated, Metrics, Transition
+
+State = TypeVar("State")
 
 
 class Choice(NamedTuple):
@@ -60,11 +63,9 @@ def explored(action: Array, noise: float, key: Array) -> Array:
     return jnp.clip(action + noise * jax.random.normal(key, action.shape), -1.0, 1.0)
 
 
-def smoothed_target_action(
-    target_actor: Network, next_observation: Array, normal: Array, noise: float, clip: float
-) -> Array:
-    """Target policy smoothing (Eq. 14 of the TD3 paper); ``normal`` [..., A] is standard normal."""
-    action = policy(target_actor, next_observation)
+def smoothed(action: Array, normal: Array, noise: float, clip: float) -> Array:
+    """Target policy smoothing (Eq. 14 of the TD3 paper) of the target policy's ``action``; ``normal`` [..., A] is
+    standard normal."""
     return jnp.clip(action + jnp.clip(noise * normal, -clip, clip), -1.0, 1.0)
 
 
@@ -175,3 +176,16 @@ def actor_step(
             lambda new, old: jnp.where(started, new, old), (new_actor, new_optimiser), (actor, optimiser)
         )
     return new_actor, new_optimiser, metrics
+
+
+def one_after_another(
+    one_update: Callable[[State, tuple[Transition, Array]], tuple[State, Metrics]],
+) -> Callable[[State, Transition, Array], tuple[State, Metrics]]:
+    """A learner's ``update`` of all batches, from what it does with one of them and a key."""
+
+    def update(state: State, batches: Transition, key: Array) -> tuple[State, Metrics]:
+        keys = jax.random.split(key, batches.reward.shape[0])
+        state, metrics = jax.lax.scan(one_update, state, (batches, keys))
+        return state, over_updates(metrics)
+
+    return update

@@ -23,9 +23,8 @@ def td3(config: TD3Config, observation_size: int, action_size: int) -> Learner:
 
     def update_critics(state: OneActorState, batch: Transition, key: Array) -> tuple[OneActorState, Metrics]:
         normal = jax.random.normal(key, batch.action.shape)
-        next_action = targets.smoothed_target_action(
-            state.target_actor, batch.next_observation, normal, config.target_noise, config.target_noise_clip
-        )
+        played = targets.policy(state.target_actor, batch.next_observation)
+        next_action = targets.smoothed(played, normal, config.target_noise, config.target_noise_clip)
         target = targets.smallest_value_target(state.target_critics, batch, next_action, config.discount)
         critics, optimiser, metrics = targets.critic_step(
             adam.critic, state.critics, state.critic_optimiser, batch, target
