@@ -80,6 +80,17 @@ def test_dead_with_one_evaluation_or_none():
     assert verdict(metrics, {}, EXPERT)[:2] == ("dead", 3_008)
 
 
+def test_a_few_rounds_without_a_gradient_are_no_death():
+    """Twenty are, under a wider window, too."""
+    for rounds, kind in ((3, "undecided"), (19, "undecided"), (20, "dead")):
+        step = np.arange(1, rounds + 1) * ROUND
+        metrics = {"step": step, "actor_gradient_max": np.zeros(rounds)}
+        evaluations = {"step": step[-1:], "return_mean": np.array([4.0])}
+        for told in (evaluations, {}):
+            for criteria in (Criteria(), Criteria(activity_rounds=80)):
+                assert verdict(metrics, told, EXPERT, criteria).kind == kind
+
+
 def test_recovered_names_the_evaluation_at_which_it_came_back():
     returns = [10, -1, 4, 800, 1900, 2600, 2700, 2800]
     result = verdict(*curves(returns, dead=[(3_000, 17_000)]), EXPERT)

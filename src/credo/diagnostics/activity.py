@@ -9,6 +9,9 @@ import numpy as np
 
 from credo.diagnostics.criteria import Criteria
 
+FEWEST_ROUNDS = Criteria().activity_rounds
+"""After fewer no actor is inactive; a wider window needs no more, so that it judges short runs, too."""
+
 
 class Activity(NamedTuple):
     """The rounds of a seed, from the first with an actor gradient on."""
@@ -75,9 +78,10 @@ def first_explosion(activity: Activity, criteria: Criteria, after: int = -1) -> 
 
 
 def mostly(activity: Activity, condition: np.ndarray, steps: np.ndarray, criteria: Criteria) -> np.ndarray:
-    """[n] bool: whether most of the last rounds up to each of ``steps`` [n] meet the condition [m]; False before
-    learning."""
+    """[n] bool: whether most of the last rounds up to each of ``steps`` [n] meet the condition [m]; False where there
+    are fewer than ``FEWEST_ROUNDS`` of learning."""
     end = np.searchsorted(activity.step, steps, side="right")
     begin = np.maximum(end - criteria.activity_rounds, 0)
     met = np.concatenate([[0], np.cumsum(condition)])
-    return 2 * (met[end] - met[begin]) > end - begin
+    enough = end >= min(criteria.activity_rounds, FEWEST_ROUNDS)
+    return enough & (2 * (met[end] - met[begin]) > end - begin)

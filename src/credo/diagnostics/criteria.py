@@ -37,7 +37,7 @@ class Criteria:
     """... and its largest absolute gradient at most this. Saturated actors on Hopper had 0 to 1e-4 and did not
     learn, or 0.1 and did; actors that learn have 0.1 to 1."""
     activity_rounds: int = 20
-    """It is inactive at an evaluation if it is in most of this many rounds before."""
+    """It is inactive at an evaluation if it is in most of this many rounds before; never after fewer than 20."""
     dead_share: float = 0.9
     """It is dead from the first round on from which it is inactive in this share of the rounds to the end."""
     explosion_factor: float = 100.0

@@ -312,9 +312,8 @@ def _longest(condition: np.ndarray) -> int:
 
 def _without_outcome(activity: Activity, explosion: int | None, criteria: Criteria, text: str) -> Verdict:
     """No evaluation tells anything: an actor without gradient is dead all the same, the rest is open. ``text``: why."""
-    if len(activity.step) >= criteria.activity_rounds:
-        last = int(activity.step[-1])
-        if mostly(activity, activity.inactive, np.array([last]), criteria)[0]:
-            nothing = _Outcome(np.array([last]), np.array([True]), False, text)
-            return _dead(activity, nothing, 0, criteria, "on", explosion)
+    last = activity.step[-1:]
+    if mostly(activity, activity.inactive, last, criteria).any():
+        nothing = _Outcome(last, np.ones(1, bool), False, text)
+        return _dead(activity, nothing, 0, criteria, "on", explosion)
     return Verdict("undecided", None, text, explosion)
