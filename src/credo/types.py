@@ -49,6 +49,11 @@ def printable(text: object) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in words)
 
 
+def plural(count: int, noun: str) -> str:
+    """ "1 seed", "2 seeds"."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def one_line(error: BaseException, most: int | None = None) -> str:
     """The message of an error without line breaks, of at most so many characters; its type where it has none."""
     text = " ".join(str(error).split()) or type(error).__name__

@@ -112,7 +112,8 @@ def test_a_whole_run_from_the_command_line(demonstrations, local_environment, tm
         printed = capsys.readouterr().out
         assert "seed 1" in printed
         assert f"the expert's mean return is {expert_return:,.1f}" in printed
-        (row,) = [line.split("│") for line in printed.splitlines() if "seed 1" in line]
+        assert "evaluating seed 1\n" in printed
+        (row,) = [line.split("│") for line in printed.splitlines() if "seed 1 │" in line]
         # The task tells whether it was solved, in a column of its own.
         shares = [cell.strip() for cell in row if "%" in cell]
         assert shares[0] == "0%"

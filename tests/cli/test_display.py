@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 from rich.console import Console
 
-from credo.cli.display import LINES_EVERY, Board
+from credo.cli.display import LINES_EVERY, Board, busy
 from credo.config import RunConfig
 
 
@@ -67,3 +67,15 @@ def test_the_gradients_peak_is_of_all_rounds_since_the_evaluation():
     ahead.metrics.clear()
     ahead.last = {"step": ahead.newest["step"]}
     assert peak_after() == 1.0
+
+
+def test_what_takes_time_is_told_beside_a_spinner_and_in_a_log():
+    log, terminal = (Console(file=io.StringIO(), force_terminal=on) for on in (False, True))
+    for console in (log, terminal):
+        with busy(console) as tell:
+            tell("reading [1] run")
+    assert log.file.getvalue() == "reading [1] run\n"
+    shown = terminal.file.getvalue()
+    assert "reading [1] run" in shown
+    # What stood there is wiped out.
+    assert shown.endswith("\x1b[2K")

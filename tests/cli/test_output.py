@@ -69,5 +69,5 @@ def test_a_video_says_whom_it_shows_and_replaces_no_others(words, name, told, mo
     monkeypatch.setattr(runs, "record", record)
     runs.video(["run", *words])
     path = Path(name) if "own" in name else Path("run") / name
-    assert capsys.readouterr().out.strip() == f"{path}: {told}7 steps, return 2.0"
+    assert capsys.readouterr().out.splitlines() == ["rendering", f"{path}: {told}7 steps, return 2.0"]
     assert f"seed {shown[0]}" in told

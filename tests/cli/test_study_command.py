@@ -132,6 +132,8 @@ def test_a_study_from_beginning_to_end(study, place, monkeypatch):
 
     status, text = study("report tiny.toml --latex")
     assert status == 0, text
+    assert text.startswith("computing the tables of 1 cell\n")
+    assert "\nreading 1 run\n" in text
     assert f"Without seeds to compare (p counts as 1): {COMPARED}" in " ".join(text.split())
     tables = place / "runs" / "studies" / "tiny" / "report"
     assert (tables / "tables" / "verdicts.csv").read_text().splitlines()[1].startswith("works,my_probe:Point-v0,2,")

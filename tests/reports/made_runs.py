@@ -75,3 +75,19 @@ def make_run_at(
         run_rows.write_part(folder, run_folder.METRICS, 0, metrics)
         run_rows.write_part(folder, run_folder.EVALUATIONS, 0, evaluations)
     return folder
+
+
+def tell(folder: Path, **columns: np.ndarray) -> None:
+    """Write a run's evaluations anew, with these columns in place of its own."""
+    rewrite(folder, run_folder.EVALUATIONS, run_rows.read_parts(folder, run_folder.EVALUATIONS) | columns)
+
+
+def rewrite(folder: Path, kind: str, columns: dict[str, np.ndarray]) -> None:
+    """Write these rows in place of a run's own."""
+    for path in run_rows.part_paths(folder, kind):
+        path.unlink()
+    run_rows.write_part(folder, kind, 0, as_rows(columns))
+
+
+def as_rows(columns: dict[str, np.ndarray]) -> list[dict]:
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_runs import STEPS
+from made_runs import STEPS, rewrite, tell
 
 from credo import run_folder, run_rows
 from credo.cli import main
@@ -46,10 +46,6 @@ def names(*settings: dict, demonstrations: tuple = ()) -> list[str]:
         for i, (c, d) in enumerate(zip(configs, told, strict=True))
     ]
     return name_methods(members)
-
-
-def as_rows(columns: dict[str, np.ndarray]) -> list[dict]:
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
 def test_methods_are_named_by_what_differs():
@@ -169,12 +165,7 @@ def test_numbers_by_hand(make_run, tmp_path):
 
 def test_without_a_reward_the_report_stands_on_the_distance(make_run, tmp_path):
     folder = make_run("run", ("healthy", "dead"), expert=None)
-    part = folder / "evaluations" / "part-000000.parquet"
-    columns = run_rows.read_parts(folder, "evaluations") | {"return_mean": np.full(20, np.nan, np.float32)}
-    part.unlink()
-    run_rows.write_part(
-        folder, "evaluations", 0, [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-    )
+    tell(folder, return_mean=np.full(20, np.nan))
     report = write_report([folder], tmp_path / "out", figures=False)
     assert report.collection.outcome("Hopper-v5").key == "distance"
     keys = {figure.key for figure in report.collection.figures("Hopper-v5")}
@@ -189,13 +180,7 @@ def test_without_a_reward_the_report_stands_on_the_distance(make_run, tmp_path):
 def test_an_environment_that_pays_nothing_is_judged_by_what_it_tells(told, outcome, make_run, tmp_path):
     """Its returns of 0 say nothing where no expert's return is known."""
     folder = make_run("runs/a", ("healthy",), expert=None)
-    (part,) = (folder / "evaluations").iterdir()
-    columns = run_rows.read_parts(folder, "evaluations")
-    columns |= {"return_mean": np.zeros(10, np.float32), "success_rate": np.full(10, told, np.float32)}
-    part.unlink()
-    run_rows.write_part(
-        folder, "evaluations", 0, [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-    )
+    tell(folder, return_mean=np.zeros(10), success_rate=np.full(10, told))
     collection = write_report([folder], tmp_path / "out", figures=False).collection
     assert "return" in {figure.key for figure in collection.figures("Hopper-v5")}
     assert collection.outcome("Hopper-v5").key == outcome
@@ -228,11 +213,10 @@ def test_every_figure_and_table_is_written_in_every_form(make_run, tmp_path):
     folder = make_run("run", ("healthy", "dead"), environment="own.module:Env/v0")
     # Two figures are enough: the others differ in names alone.
     columns = run_rows.read_parts(folder, "metrics", ["seed", "round", "step", "actor_gradient_max"])
-    (folder / "metrics" / "part-000000.parquet").unlink()
-    run_rows.write_part(
-        folder, "metrics", 0, [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-    )
-    report = write_report([folder], tmp_path / "out", statistics=False)
+    rewrite(folder, "metrics", columns)
+    lines = []
+    report = write_report([folder], tmp_path / "out", statistics=False, line=lines.append)
+    assert lines == ["reading 1 run", "drawing 4 figures"]
     written = {path.name for path in (tmp_path / "out" / "figures").iterdir()}
     keys = ("return", "distance", "phases", "actor-gradient")
     assert written == {f"{key}-own.module-Env-v0.{kind}" for key in keys for kind in ("png", "svg", "pdf", "csv")}
@@ -285,7 +269,8 @@ def test_watching_ends_when_the_runs_do_and_reads_only_what_changed(make_run, tm
     assert all('data-reload="5"' in page for page in pages)
     assert 'data-reload="0"' in report.page.read_text()
     assert sorted(reads) == ["a", "a", "b"]
-    assert lines == [*("None of 2 seeds diverged so far (1 weak); 1 of 2 runs done",) * 2, "every run is done"]
+    going = "None of 2 seeds diverged so far (1 weak); 1 of 2 runs done"
+    assert lines == ["reading 2 runs", going, going, "every run is done"]
 
 
 def test_watching_ends_cleanly_when_interrupted(make_run, tmp_path):
@@ -301,7 +286,8 @@ def test_watching_ends_cleanly_when_interrupted(make_run, tmp_path):
 def test_the_command_writes_a_report_or_says_in_one_line_why_not(make_run, tmp_path, capsys):
     folder = make_run("run", ("dead",))
     main(["report", str(folder), "--out", str(tmp_path / "out"), "--no-figures"])
-    assert "1 of 1 seed diverged so far; the report is" in " ".join(capsys.readouterr().out.split())
+    said = " ".join(capsys.readouterr().out.split())
+    assert said.startswith("reading 1 run 1 of 1 seed diverged so far; the report is")
     text = (tmp_path / "out" / "report.html").read_text()
     assert f"credo report {folder} --out {tmp_path / 'out'} --no-figures" in text
     (tmp_path / "nothing").mkdir()

@@ -11,10 +11,11 @@ import pytest
 from rich.console import Console
 
 from credo import run_folder
+from credo.cli import main
 from credo.config import RunConfig, TD3Config
 from credo.files import read_json
 from credo.reports.load import load_run
-from credo.reports.tables import _unrewarded, list_json, list_table, run_row, run_rows, seed_rows, summary_table
+from credo.reports.tables import _unrewarded, list_table, run_row, run_rows, seed_rows, summary_table
 
 
 def text(table, width: int = 160) -> str:
@@ -121,11 +122,14 @@ def test_the_list_shows_every_run_and_says_what_cannot_be_read(make_run, tmp_pat
     assert len(narrow[1].split("┳")[0]) > 16, "steps leave room for the names"
 
 
-def test_runs_are_listed_for_programs_too(make_run, tmp_path):
+def test_runs_are_listed_for_programs_too(make_run, tmp_path, capsys):
     folder = make_run("run", ("healthy", "dead"))
     run_folder.write_json(folder / "summary.json", {"state": "running", "seeds": {"0": {"selected_return": 2800.0}}})
     (make_run("spoiled", ("healthy",)) / "config.json").write_text("{")
-    told = {entry["folder"]: entry for entry in json.loads(list_json(tmp_path))}
+    main(["list", str(tmp_path), "--json"])
+    printed = capsys.readouterr()
+    assert printed.err == "reading 2 runs\n"
+    told = {entry["folder"]: entry for entry in json.loads(printed.out)}
     assert told[str(folder)]["kept_returns"] == [2800.0, None]
     assert told[str(folder)]["verdicts"] == ["healthy", "dead"]
     assert "not readable as JSON" in told[str(tmp_path / "spoiled")]["problem"]

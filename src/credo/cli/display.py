@@ -1,4 +1,4 @@
-"""What a run shows while it trains: a live table on a terminal, plain lines elsewhere."""
+"""What is shown while something takes time: of a run a live table on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -40,6 +40,20 @@ def number(value: float | None, digits: int = 2) -> str:
 
 def share(value: float | None) -> str:
     return "-" if value is None or math.isnan(value) else f"{value:.0%}"
+
+
+@contextlib.contextmanager
+def busy(console: Console) -> Iterator[Callable[[str], None]]:
+    """The block gets a function to say what it is at: beside a spinner on a terminal, as a line elsewhere."""
+    with console.status("") as status:
+
+        def tell(text: str) -> None:
+            if console.is_terminal:
+                status.update(Text(printable(text)))
+            else:
+                say(console, text)
+
+        yield tell
 
 
 class Board:

@@ -47,7 +47,8 @@ def report(words: Sequence[str]) -> None:
     for environment in options.environment:
         find_local_modules(environment)
 
-    line = partial(say, Console())
+    console = Console()
+    line = partial(say, console)
     folders, out, figures, videos = options.folders, options.out, options.figures, options.videos
     if not is_ours(out):
         raise CredoError(f"out: {out} is not empty and holds no report of Credo's; give another folder")
@@ -57,7 +58,10 @@ def report(words: Sequence[str]) -> None:
             folders, out, options.interval, figures, videos, line, trusted=options.environment, tex=options.latex
         )
     else:
-        made = write_report(folders, out, figures, videos, line=line, trusted=options.environment, tex=options.latex)
+        with console.status("reporting"):
+            made = write_report(
+                folders, out, figures, videos, line=line, trusted=options.environment, tex=options.latex
+            )
     for problem in made.collection.problems:
         line(f"note: {problem}")
     line(f"{made.headline}; the report is {made.page}")

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from credo.cli.display import busy
 from credo.cli.parse import find_local_modules, parse, say
 from credo.config.limits import Count, WholeNumber
 from credo.environment_name import same_environment
@@ -117,11 +118,12 @@ def evaluate(words: Sequence[str]) -> None:
                 say(console, f"note: trained in {other}, played in {options.environment}")
     for seed in lacking:
         say(console, f"note: seed {seed} has no {options.policy} policy")
-    with console.status("evaluating"):
-        played = {
-            name: play(policy, source_of(policy, options.environment), options.episodes, options.evaluation_seed)
-            for name, policy in policies.items()
-        }
+    played = {}
+    with busy(console) as tell:
+        for name, policy in policies.items():
+            tell(f"evaluating {name}")
+            source = source_of(policy, options.environment)
+            played[name] = play(policy, source, options.episodes, options.evaluation_seed)
     expert = "" if expert_return is None else f"; the expert's mean return is {expert_return:,.1f}"
     table = Table(title=f"{options.episodes} episodes{expert}", title_justify="left")
     told = any(found.successes is not None for found in played.values())
@@ -152,7 +154,8 @@ def video(words: Sequence[str]) -> None:
 
     console = Console()
     shown = ""
-    with console.status("rendering"):
+    with busy(console) as tell:
+        tell("rendering")
         path = Path(options.run)
         if is_run(options.run):
             if options.out is not None:
@@ -197,7 +200,10 @@ def list_runs(words: Sequence[str]) -> None:
 
     if not options.folder.is_dir():
         raise CredoError(f"folder: {options.folder} is not a folder")
-    if options.json:
-        print(list_json(options.folder))
+    # What it is at does not belong to the list, which may go into a file.
+    with busy(Console(stderr=True)) as tell:
+        listed = list_json(options.folder, tell) if options.json else list_table(options.folder, tell)
+    if isinstance(listed, str):
+        print(listed)
     else:
-        Console().print(list_table(options.folder))
+        Console().print(listed)

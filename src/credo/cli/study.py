@@ -21,6 +21,7 @@ from rich.table import Table
 from rich.text import Text
 
 from credo import run_folder
+from credo.cli.display import busy
 from credo.cli.parse import find_local_modules, load_plugins, parse, say
 from credo.cli.study_cells import FILE_WIDTH, STYLES, asked_for, check_environments, grid, headline, same_runs, verdicts
 from credo.cli.study_progress import Telling, log_of
@@ -37,7 +38,7 @@ from credo.studies.on_ray import check_ray, run_on_ray
 from credo.studies.shipped import FOLDER, find_study, shipped_names
 from credo.studies.store import Placed, Progress, Store
 from credo.studies.study import Cell, Study, load_study
-from credo.types import CredoError, printable
+from credo.types import CredoError, plural, printable
 
 _Positional = tyro.conf.Positional
 Seconds = Annotated[float, Limit(least=5, most=31_536_000)]
@@ -211,7 +212,9 @@ def report(words: Sequence[str]) -> None:
         raise CredoError(f"study: nothing of {study.name} has run in {options.out}; {_run_command(options)} runs it")
     begun = _once(console, begun)
     parts = [stores.part_of(store, p) for p in begun]
-    tables = analyse(parts, declared=records.declared(store, study, placed))
+    with busy(console) as tell:
+        tell(f"computing the tables of {plural(len(parts), 'cell')}")
+        tables = analyse(parts, declared=records.declared(store, study, placed))
     folder = store.study(study.name) / "report"
     folder.mkdir(parents=True, exist_ok=True)
     for table in tables:
@@ -221,7 +224,9 @@ def report(words: Sequence[str]) -> None:
     words += ["--plugin", *options.plugin] if options.plugin else []
     words += [f"--{name}" for name in ("figures", "latex") if getattr(options, name)]
     command, drawn, tex = shlex.join(words), options.figures, options.latex
-    made = write_report(parts, folder, figures=drawn, statistics=tables, command=command, tex=tex)
+    with console.status("reporting"):
+        line = partial(say, console)
+        made = write_report(parts, folder, figures=drawn, statistics=tables, command=command, line=line, tex=tex)
     unfinished = sum(store.progress(p).state != stores.DONE for p in placed)
     if unfinished:
         say(console, f"{unfinished} of {len(placed)} cells are not done: the tables are of what there is", "yellow")

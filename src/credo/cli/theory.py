@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
+from credo.cli.display import busy
 from credo.cli.parse import parse, say
 from credo.theory.command import TheoryOptions, run
 
@@ -14,9 +15,7 @@ def theory(words: Sequence[str]) -> None:
     """Compute the paper's theory exactly and write figures, tables and a page of findings."""
     options = parse(TheoryOptions, words, "theory", "Compute the paper's theory exactly: figures and findings.")
     console = Console()
-    about = "computing (some seconds)" if options.quick else "computing (about a minute)"
-    if not console.is_terminal:
-        say(console, about)
-    with console.status(about):
+    with busy(console) as tell:
+        tell("computing (some seconds)" if options.quick else "computing (about a minute)")
         folder = run(options)
     say(console, f"findings: {folder / 'findings.html'}")

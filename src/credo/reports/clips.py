@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from credo import run_folder
@@ -13,12 +13,13 @@ from credo.policies import load_policy
 from credo.reports.collect import Cell, Collection, SeedResult
 from credo.reports.page import Clip
 from credo.reports.stills import VIDEOS, slug_of
+from credo.reports.tables import Line
 from credo.reports.video import record_video
 from credo.types import CredoError
 
 
 def write_clips(
-    collection: Collection, out: Path, line: Callable[[str], None] = lambda line: None, trusted: Sequence[str] = ()
+    collection: Collection, out: Path, line: Line = lambda line: None, trusted: Sequence[str] = ()
 ) -> tuple[list[Clip], list[str]]:
     """Record the videos to ``out/videos``; they, and why others are missing, one line each. ``trusted``: environments
     module:Id whose modules may be imported."""

@@ -18,12 +18,12 @@ from credo.machine import usable_cores
 from credo.reports.figures import DISTANCE, FIGURES, PHASES, RETURN, SUCCESS, Figure
 from credo.reports.load import Columns, LoadedRun, envelope, find_runs, load_run
 from credo.reports.methods import Member, name_methods
-from credo.reports.tables import SeedRow, seed_rows
+from credo.reports.tables import Line, SeedRow, seed_rows
 from credo.studies.curves import SeedDigest
 from credo.studies.digest import digest
 from credo.studies.efficiency import SHARES, samples_to
 from credo.studies.read import MethodRun, of_part
-from credo.types import CredoError, printable
+from credo.types import CredoError, plural, printable
 
 _MOST_BUCKETS, _FEWEST_BUCKETS = 200, 60
 _POINTS = 400_000
@@ -143,18 +143,23 @@ class Collection:
         return next((figure for figure in order if figure.key in keys), None)
 
 
+_Part = tuple[MethodRun, int, int]
+"""What is read of a run: itself, the span of its environment, and into how many stretches curves are thinned."""
+
+
 class Reader:
     """Reads runs, and keeps what it made of those that have not changed since."""
 
     def __init__(self) -> None:
-        self._kept: dict[tuple[MethodRun, int, int], tuple[object, Any]] = {}
+        self._kept: dict[_Part, tuple[object, Any]] = {}
 
-    def collect(self, folders: Sequence[Path | MethodRun]) -> Collection:
+    def collect(self, folders: Sequence[Path | MethodRun], line: Line = lambda line: None) -> Collection:
         """Read all runs in the folders.
 
         Args:
             folders: run folders, or folders that hold runs at any depth: their methods are named by the settings in
                 which they differ. Or parts of runs with the names that a study gives them.
+            line: gets how many runs are read, where any is.
 
         Raises:
             CredoError: a folder is missing, or there is no run in any of them.
@@ -169,12 +174,12 @@ class Reader:
             spans[member.environment] = max(spans[member.environment], steps)
         curves = len(FIGURES) * sum(member.config.seeds for member in members)
         buckets = min(max(_POINTS // max(2 * curves, 1), _FEWEST_BUCKETS), _MOST_BUCKETS)
-
-        def read(member: Member) -> tuple[LoadedRun, dict[int, SeedResult]] | str:
-            return self._read(member.part, spans[member.environment], buckets)
-
+        parts = [(member.part, spans[member.environment], buckets) for member in members]
+        marks = [_fingerprint(member.part.folder) for member in members]
+        if fresh := sum(not self._knows(part, mark) for part, mark in zip(parts, marks, strict=True)):
+            line(f"reading {plural(fresh, 'run')}")
         with ThreadPoolExecutor(min(usable_cores(), 4)) as pool:
-            found = list(pool.map(read, members))
+            found = list(pool.map(self._read, parts, marks))
         cells: dict[tuple[str, str], Cell] = {}
         for member, name, result in zip(members, names_of, found, strict=True):
             if isinstance(result, str):
@@ -201,21 +206,24 @@ class Reader:
             problems=tuple(problems),
         )
 
-    def _read(self, part: MethodRun, span: int, buckets: int) -> tuple[LoadedRun, dict[int, SeedResult]] | str:
-        """A run without its rows, and its seeds; or why it cannot be read."""
-        before = _fingerprint(part.folder)
-        kept = self._kept.get((part, span, buckets))
-        if kept is not None and kept[0] == before:
-            return kept[1]
+    def _knows(self, part: _Part, mark: object) -> bool:
+        """Whether a part is kept as it was when its run's fingerprint was ``mark``."""
+        return part in self._kept and self._kept[part][0] == mark
+
+    def _read(self, part: _Part, mark: object) -> tuple[LoadedRun, dict[int, SeedResult]] | str:
+        """A run without its rows, and its seeds; or why it cannot be read. ``mark``: its fingerprint."""
+        if self._knows(part, mark):
+            return self._kept[part][1]
+        wanted, span, buckets = part
         try:
-            run = load_run(part, metrics_columns=_METRICS)
+            run = load_run(wanted, metrics_columns=_METRICS)
         except CredoError as error:
             return str(error)
         rows = {row.seed: row for row in seed_rows(run)}
         seeds = {seed: _seed_result(run, seed, rows[seed], span, buckets) for seed in run.seeds}
         run.metrics.clear()
         run.evaluations.clear()
-        self._kept[part, span, buckets] = before, (run, seeds)
+        self._kept[part] = mark, (run, seeds)
         return run, seeds
 
 

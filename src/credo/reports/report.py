@@ -16,6 +16,7 @@ from credo.reports.page import TITLE, Clip, page
 from credo.reports.stills import FOLDER as FIGURES
 from credo.reports.stills import TABLES, VIDEOS, table_files, write_tables, writing_figures
 from credo.reports.summaries import headline, tables
+from credo.reports.tables import Line
 from credo.run_folder import write_json
 from credo.studies.read import MethodRun
 from credo.studies.tables import Table
@@ -26,8 +27,6 @@ _FILES = "files.json"
 """What a report has written beside its page: the next one in its folder removes what it does not write again."""
 _HEAD = 65_536
 """Bytes of a page in which its title stands."""
-
-Line = Callable[[str], None]
 
 
 class Report(NamedTuple):
@@ -75,7 +74,7 @@ def write_report(
         command: what makes this page again, for its reader; None: ``credo report`` of these folders.
         reader: one that has read these folders before reads only what has changed.
         reload: seconds after which the page loads itself again; None: never.
-        line: gets messages.
+        line: gets messages, and what takes time as it begins.
         trusted: environments module:Id whose modules may be imported for videos.
         tex: each table as LaTeX, too.
 
@@ -83,7 +82,7 @@ def write_report(
         CredoError: a folder is missing, none holds a run, or ``out`` cannot be written.
     """
     out = Path(out)
-    collection = (reader or Reader()).collect(folders)
+    collection = (reader or Reader()).collect(folders, line)
     command = command or command_line(folders, out, figures, videos, tex)
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -91,7 +90,7 @@ def write_report(
             stub = f"<title>{TITLE}</title>It was not finished: {html.escape(command)}"
             write_atomically(out / PAGE, stub.encode(errors="backslashreplace"))
         nothing: contextlib.AbstractContextManager[dict[tuple[str, str], dict[str, str]]] = contextlib.nullcontext({})
-        with writing_figures(collection, out) if figures else nothing as files:
+        with writing_figures(collection, out, line) if figures else nothing as files:
             earlier = _earlier(out)
             drawn = {name for kinds in files.values() for name in kinds.values()}
             _remember(out, earlier | drawn)  # also of a report that is interrupted
@@ -149,10 +148,13 @@ def watch_report(
     Ends when every run is done, or with Ctrl-C; then the figures are written as files too, and the page stays still.
     """
     reader = Reader()
+    # Only of the first page how much is read: the others read what has changed.
+    reading = line
     try:
         while True:
             began = time.monotonic()
-            report = write_report(folders, out, False, False, False, reader=reader, reload=seconds)
+            report = write_report(folders, out, False, False, False, reader=reader, reload=seconds, line=reading)
+            reading = _silent
             if report.collection.done:
                 line("every run is done")
                 break
@@ -162,6 +164,10 @@ def watch_report(
     except KeyboardInterrupt:
         line("stopped; writing the report once more")
     return write_report(folders, out, figures, videos, reader=reader, line=line, trusted=trusted, tex=tex)
+
+
+def _silent(line: str) -> None:
+    pass
 
 
 def command_line(folders: Sequence[Path | MethodRun], out: Path, figures: bool, videos: bool, tex: bool = False) -> str:

@@ -15,8 +15,10 @@ from credo.reports.charts import Rows, box_rows, line_rows, still, still_boxes
 from credo.reports.collect import Collection
 from credo.reports.draw import KINDS, drawing
 from credo.reports.figures import BOXES_KEY
+from credo.reports.tables import Line
 from credo.studies.present import csv_field, latex
 from credo.studies.tables import Table
+from credo.types import plural
 
 FOLDER, TABLES, VIDEOS = "figures", "tables", "videos"
 _LINE_COLUMNS = ("method", "seed", "verdict", "step", "value")
@@ -24,9 +26,11 @@ _BOX_COLUMNS = ("method", "seed", "phase", "value")
 
 
 @contextlib.contextmanager
-def writing_figures(collection: Collection, out: Path) -> Iterator[dict[tuple[str, str], dict[str, str]]]:
+def writing_figures(
+    collection: Collection, out: Path, line: Line = lambda line: None
+) -> Iterator[dict[tuple[str, str], dict[str, str]]]:
     """Write every figure of every environment to ``out/figures`` while the block runs, which gets their addresses
-    relative to ``out``, by environment and figure, then by kind of file."""
+    relative to ``out``, by environment and figure, then by kind of file. ``line`` gets how many there are."""
     folder = out / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     specifications: dict[str, dict[str, Any]] = {}
@@ -46,6 +50,7 @@ def writing_figures(collection: Collection, out: Path) -> Iterator[dict[tuple[st
         if outcome is not None:
             boxes = still_boxes(collection, environment, outcome)
             add(environment, BOXES_KEY, slug, boxes, _BOX_COLUMNS, box_rows(cells, outcome))
+    line(f"drawing {plural(len(specifications), 'figure')}")
     with drawing(folder, specifications):
         # Handed on: hundreds of thousands of rows.
         specifications.clear()

@@ -14,6 +14,7 @@ from credo.reports.methods import settings_of
 from credo.studies.efficiency import HOLD, SHARES
 from credo.studies.tables import Cell as Value
 from credo.studies.tables import Share, Table
+from credo.types import plural
 
 
 def tables(collection: Collection, statistics: bool | Sequence[Table] = True) -> list[Table]:
@@ -67,10 +68,6 @@ def headline(collection: Collection) -> tuple[str, str]:
     if missing:
         parts.append(f"{plural(missing, 'combination')} never run")
     return first, "; ".join(parts)
-
-
-def plural(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def overview(collection: Collection) -> Table:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -17,8 +18,10 @@ from credo.reports.load import Columns, LoadedRun, find_runs, load_run
 from credo.reports.methods import Member, name_methods
 from credo.studies.digest import late_mean
 from credo.studies.read import MethodRun
-from credo.types import CredoError, printable
+from credo.types import CredoError, plural, printable
 
+Line = Callable[[str], None]
+"""Gets a line to show."""
 _STYLES = {"healthy": "green", "recovered": "green", "exploded": "red", "dead": "red", "non-finite": "red"}
 _MEASURED = "its {}: in the evaluation that chose it; credo evaluate plays it from other starts"
 _NOTE_WIDTH = 78
@@ -109,15 +112,18 @@ def run_row(run: LoadedRun) -> RunRow:
     )
 
 
-def run_rows(folder: Path) -> list[RunRow | tuple[Path, str]]:
-    """One row for each run in a folder, at any depth; (folder, reason) for one that cannot be read.
+def run_rows(folder: Path, line: Line = lambda line: None) -> list[RunRow | tuple[Path, str]]:
+    """One row for each run in a folder, at any depth; (folder, reason) for one that cannot be read. ``line`` gets how
+    many there are.
 
     Raises:
         CredoError: there is no such folder.
     """
     rows: list[RunRow | tuple[Path, str]] = []
     alike: dict[tuple[str, str, str], dict[int, Member]] = defaultdict(dict)
-    for path in find_runs(folder):
+    paths = find_runs(folder)
+    line(f"reading {plural(len(paths), 'run')}")
+    for path in paths:
         try:
             run = load_run(path)
             row = run_row(run)
@@ -134,22 +140,22 @@ def run_rows(folder: Path) -> list[RunRow | tuple[Path, str]]:
     return rows
 
 
-def list_json(folder: Path) -> str:
+def list_json(folder: Path, line: Line = lambda line: None) -> str:
     """The runs in a folder as a JSON array, an object a run: the fields of ``RunRow``; of one that cannot be read
-    ``folder`` and ``problem`` alone. CredoError if there is no such folder."""
+    ``folder`` and ``problem`` alone. CredoError if there is no such folder. ``line`` as in ``run_rows``."""
     told = [
         asdict(row) | {"folder": str(row.folder)}
         if isinstance(row, RunRow)
         else {"folder": str(row[0]), "problem": row[1]}
-        for row in run_rows(folder)
+        for row in run_rows(folder, line)
     ]
     return json.dumps(told, indent=2, allow_nan=False)
 
 
-def list_table(folder: Path) -> Table:
-    """The runs in a folder as a table; CredoError if there is no such folder."""
+def list_table(folder: Path, line: Line = lambda line: None) -> Table:
+    """The runs in a folder as a table; CredoError if there is no such folder. ``line`` as in ``run_rows``."""
     table = Table(title=Text(f"runs in {printable(folder)}"), title_justify="left")
-    rows = run_rows(folder)
+    rows = run_rows(folder, line)
     table.add_column("run", overflow="fold", min_width=12)
     table.add_column("settings", overflow="fold")
     table.add_column("steps", no_wrap=True)
