@@ -1,14 +1,18 @@
 """Reports on parts of runs, as studies that share runs make them, and on clones."""
 
+import contextlib
 import os
+from unittest import mock
 
+import pytest
 from made_runs import STEPS
 
 from credo import run_folder, run_rows
 from credo.cli import main
 from credo.reports.collect import Reader
-from credo.reports.report import write_report
+from credo.reports.report import command_line, watch_report, write_report
 from credo.reports.summaries import headline, overview, tables
+from credo.run_lock import locked
 from credo.studies.read import MethodRun
 
 
@@ -96,3 +100,30 @@ def test_the_median_last_return_counts_frozen_seeds_as_the_lowest(make_run, tmp_
     make_run("a", ("broken", "broken", "weak", "healthy", "healthy"))
     (row,) = overview(Reader().collect([tmp_path])).rows
     assert row[4] == 800
+
+
+def test_a_run_whose_process_is_killed_is_seen_to_stop_though_no_file_changes(make_run, monkeypatch):
+    folder, reader = make_run("run", ("healthy",)), Reader()
+    with locked(folder):
+        assert reader.collect([folder]).runs[0].state == "running"
+        monkeypatch.setattr(os, "kill", mock.Mock(side_effect=ProcessLookupError))
+        assert reader.collect([folder]).runs[0].state == "stopped"
+
+
+def test_the_command_on_a_page_makes_all_of_it(make_run, tmp_path):
+    """Its videos of a module's environment, too; and while it is watched, its figures."""
+    folder, out, pages = make_run("run", ("healthy",)), tmp_path / "out", []
+    told = command_line([folder], out, True, True, False, ["mine:Task-v0", "mine:Other-v0"])
+    assert told == f"credo report {folder} --out {out} --videos --env mine:Task-v0 mine:Other-v0"
+
+    def interrupted(seconds):
+        pages.append((out / "report.html").read_text())
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("credo.reports.report.writing_figures", lambda *given: contextlib.nullcontext({}))
+        patched.setattr("credo.reports.report._clips", lambda *given: ([], []))
+        watch_report([folder], out, 5, True, True, wait=interrupted, trusted=["mine:Task-v0"])
+    (page,) = pages
+    assert f"<code>credo report {folder} --out {out} --videos --env mine:Task-v0</code>" in page
+    assert "--no-figures" not in page

@@ -19,6 +19,7 @@ from credo.reports.figures import DISTANCE, FIGURES, PHASES, RETURN, SUCCESS, Fi
 from credo.reports.load import Columns, LoadedRun, envelope, find_runs, load_run
 from credo.reports.methods import Member, name_methods
 from credo.reports.tables import Line, SeedRow, seed_rows
+from credo.run_lock import holder_is_gone
 from credo.studies.curves import SeedDigest
 from credo.studies.digest import digest
 from credo.studies.efficiency import SHARES, samples_to
@@ -349,9 +350,10 @@ def _reached(seed: SeedDigest) -> tuple[int | None, ...]:
 
 
 def _fingerprint(folder: Path) -> object:
-    """Differs once a file of the run is written, renamed or removed."""
+    """Differs once a file of the run is written, renamed or removed, or the process that trains it is gone."""
     names = (".", run_folder.METRICS, run_folder.EVALUATIONS)
-    return tuple((folder / name).stat().st_mtime_ns if (folder / name).exists() else None for name in names)
+    times = [(folder / name).stat().st_mtime_ns if (folder / name).exists() else None for name in names]
+    return *times, holder_is_gone(folder)
 
 
 def _listed(folders: Sequence[Path | MethodRun]) -> str:

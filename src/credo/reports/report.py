@@ -7,6 +7,7 @@ import html
 import shlex
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -83,7 +84,7 @@ def write_report(
     """
     out = Path(out)
     collection = (reader or Reader()).collect(folders, line)
-    command = command or command_line(folders, out, figures, videos, tex)
+    command = command or command_line(folders, out, figures, videos, tex, trusted)
     try:
         out.mkdir(parents=True, exist_ok=True)
         if not (out / PAGE).exists():  # by it the folder is known as a report's, should this one be interrupted
@@ -148,12 +149,14 @@ def watch_report(
     Ends when every run is done, or with Ctrl-C; then the figures are written as files too, and the page stays still.
     """
     reader = Reader()
+    command = command_line(folders, out, figures, videos, tex, trusted)
+    write = partial(write_report, folders, out, False, False, False, reader, command, seconds)
     # Only of the first page how much is read: the others read what has changed.
     reading = line
     try:
         while True:
             began = time.monotonic()
-            report = write_report(folders, out, False, False, False, reader=reader, reload=seconds, line=reading)
+            report = write(line=reading)
             reading = _silent
             if report.collection.done:
                 line("every run is done")
@@ -170,9 +173,17 @@ def _silent(line: str) -> None:
     pass
 
 
-def command_line(folders: Sequence[Path | MethodRun], out: Path, figures: bool, videos: bool, tex: bool = False) -> str:
-    """The command that makes a report of the same runs, whole."""
+def command_line(
+    folders: Sequence[Path | MethodRun],
+    out: Path,
+    figures: bool,
+    videos: bool,
+    tex: bool = False,
+    trusted: Sequence[str] = (),
+) -> str:
+    """The command that makes a report of the same runs, whole; ``trusted`` as in ``write_report``."""
     words = ["credo", "report", *(str(f.folder if isinstance(f, MethodRun) else f) for f in folders), "--out", str(out)]
     words += [] if figures else ["--no-figures"]
     words += ["--latex"] if tex else []
-    return shlex.join(words + (["--videos"] if videos else []))
+    words += ["--videos"] if videos else []
+    return shlex.join([*words, *(["--env", *trusted] if trusted else [])])
