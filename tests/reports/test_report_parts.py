@@ -4,11 +4,13 @@ import contextlib
 import os
 from unittest import mock
 
+import numpy as np
 import pytest
-from made_runs import STEPS
+from made_runs import STEPS, tell
 
 from credo import run_folder, run_rows
 from credo.cli import main
+from credo.reports.charts import box_rows
 from credo.reports.collect import Reader
 from credo.reports.report import command_line, watch_report, write_report
 from credo.reports.summaries import headline, overview, tables
@@ -68,6 +70,20 @@ def test_a_clone_which_takes_no_steps_stands_level_beside_the_others(make_run):
     alone = Reader().collect([clone])
     assert alone.extent("Hopper-v5") == 1
     assert alone.cells["Hopper-v5", "bc"].seeds[0].curves["return"].step.tolist() == [0, 1]
+
+
+def test_phases_go_by_success_where_it_alone_is_told(make_run):
+    folder = make_run("run", ("healthy", "dead"), expert=None)
+    success = np.concatenate([np.linspace(0.1, 1, 10), np.zeros(10)])
+    nothing = np.full(20, np.nan)
+    tell(folder, return_mean=nothing, occupancy_distance=nothing, success_rate=success)
+    collection = Reader().collect([folder])
+    outcome = collection.outcome("Hopper-v5")
+    assert outcome is not None
+    assert outcome.key == "success"
+    rows = box_rows(collection.of("Hopper-v5"), outcome)
+    # The means of 2, 3, 2 and 3 evaluations.
+    np.testing.assert_allclose([row["value"] for row in rows], [0.15, 0.4, 0.65, 0.9, 0, 0, 0, 0])
 
 
 def test_a_run_whose_name_is_not_utf8_is_reported_with_the_others(make_run, tmp_path, capsys):

@@ -51,7 +51,7 @@ class SeedResult(NamedTuple):
     curves: dict[str, Curve]
     """By key of the figure; without those that have no finite value."""
     phases: dict[str, tuple[float | None, ...]]
-    """By key of the figure: the mean in each of ``PHASES``, of return and of distance."""
+    """By key of the figure: the mean in each of ``PHASES``, of return, success and distance."""
     reached: tuple[int | None, ...]
     """``efficiency.samples_to`` each of its ``SHARES``; None: not reached, or the expert's return is unknown."""
     steps_done: int
@@ -136,11 +136,11 @@ class Collection:
         return max([1, *(seed.steps_done for seed in seeds)]) if seeds else self.spans[environment]
 
     def outcome(self, environment: str) -> Figure | None:
-        """The measure that verdicts and phases stand on there: the return where the expert's is known, else success,
-        distance, or the bare return; None: nothing of this is there."""
+        """The measure that verdicts and phases stand on there: the return where it and the expert's are known, else
+        success, distance, or the bare return; None: nothing of this is there."""
         keys = {figure.key for figure in self.figures(environment)}
         known = all(cell.expert_return is not None for cell in self.of(environment))
-        order = (RETURN,) if known else (SUCCESS, DISTANCE, RETURN)
+        order = (RETURN, SUCCESS, DISTANCE) if known else (SUCCESS, DISTANCE, RETURN)
         return next((figure for figure in order if figure.key in keys), None)
 
 
@@ -296,7 +296,7 @@ def _seed_result(run: LoadedRun, seed: int, row: SeedRow, span: int, buckets: in
         row=row,
         verdict=run.verdicts[seed],
         curves=curves,
-        phases={figure.key: phases(figure) for figure in (RETURN, DISTANCE) if figure.key in curves},
+        phases={figure.key: phases(figure) for figure in (RETURN, SUCCESS, DISTANCE) if figure.key in curves},
         reached=_reached(digested),
         steps_done=curve.last_step,
         folder=run.folder,
