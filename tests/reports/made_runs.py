@@ -89,5 +89,13 @@ def rewrite(folder: Path, kind: str, columns: dict[str, np.ndarray]) -> None:
     run_rows.write_part(folder, kind, 0, as_rows(columns))
 
 
+def cut(folder: Path, seed: int, step: int) -> None:
+    """Take away what a seed has done beyond a step."""
+    for kind in (run_folder.METRICS, run_folder.EVALUATIONS):
+        columns = run_rows.read_parts(folder, kind)
+        kept = (columns["seed"] != seed) | (columns["step"] <= step)
+        rewrite(folder, kind, {name: column[kept] for name, column in columns.items()})
+
+
 def as_rows(columns: dict[str, np.ndarray]) -> list[dict]:
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]

@@ -8,9 +8,11 @@ import struct
 
 import numpy as np
 import pytest
+from made_runs import cut
 
 from credo import run_folder, run_rows
-from credo.reports.curves import PANELS, POINTS, figure, headings, write_curves
+from credo.reports.curves import PANELS, POINTS, figure, write_curves
+from credo.reports.headings import headings
 from credo.reports.load import load_run
 
 ADVERSARIAL = {
@@ -78,6 +80,20 @@ def test_infinite_and_missing_values_do_not_reach_the_page(make_run):
         folder, run_folder.METRICS, 1, [{"seed": 0, "round": 200, "step": 12_864, "critic_loss": float("inf")}]
     )
     json.dumps(figure(load_run(folder), True), allow_nan=False)
+
+
+def test_what_is_not_done_by_every_seed_is_not_said_of_each(make_run):
+    folder = make_run("run", ("healthy", "healthy"))
+    cut(folder, 1, 6_400)
+    assert headings(load_run(folder))[1][1].startswith("2 seeds, 6,400 to 12,800 of 12,800 steps (running): ")
+
+
+def test_of_a_clone_minibatches_are_shown(make_run):
+    run = load_run(make_run("clone", ("healthy",), learner="bc", steps=100_000))
+    assert headings(run)[1][1].startswith("1 seed, 12,800 minibatches each (running): ")
+    assert "steps" not in headings(run)[1][0]
+    titles = {p["layer"][0]["encoding"]["x"]["title"] for p in figure(run, False)["concat"]}
+    assert titles == {"minibatches"}
 
 
 def test_nothing_recorded_is_said(make_run):

@@ -6,7 +6,7 @@ from unittest import mock
 
 import numpy as np
 import pytest
-from made_runs import STEPS, tell
+from made_runs import STEPS, cut, tell
 
 from credo import run_folder, run_rows
 from credo.cli import main
@@ -67,6 +67,11 @@ def test_a_clone_which_takes_no_steps_stands_level_beside_the_others(make_run):
     assert drawn.step.tolist() == [0, STEPS]
     assert drawn.value.tolist() == [600.0, 600.0]
     assert set(drawn.quarters) == set(cell.seeds[0].phases["return"]) == {600.0}
+    rows = {row[1]: row for row in overview(collection).rows}
+    assert (rows["bc"][8], rows["td3"][8]) == (f"{minibatches:,} minibatches", f"{STEPS:,} of {STEPS:,}")
+    (differing,) = (table for table in tables(collection, statistics=False) if table.name == "settings")
+    steps = {row[1]: row[differing.columns.index("steps")] for row in differing.rows}
+    assert steps == {"bc": None, "td3": STEPS}
     alone = Reader().collect([clone])
     assert alone.extent("Hopper-v5") == 1
     assert alone.cells["Hopper-v5", "bc"].seeds[0].curves["return"].step.tolist() == [0, 1]
@@ -116,6 +121,17 @@ def test_the_median_last_return_counts_frozen_seeds_as_the_lowest(make_run, tmp_
     make_run("a", ("broken", "broken", "weak", "healthy", "healthy"))
     (row,) = overview(Reader().collect([tmp_path])).rows
     assert row[4] == 800
+
+
+def test_a_run_that_is_done_with_fewer_seeds_than_it_has_begun_is_not_told_as_done(make_run):
+    """As it is after credo resume --seeds 1 of two."""
+    folder = make_run("run", ("healthy", "healthy"), seeds=1)
+    (folder / "DONE").touch()
+    assert headline(Reader().collect([folder]))[0] == "None of 2 seeds diverged"
+    cut(folder, 1, STEPS // 2)
+    collection = Reader().collect([folder])
+    assert headline(collection)[0] == "None of 2 seeds diverged so far (1 weak)"
+    assert overview(collection).rows[0][9] == "done but for 1 seed"
 
 
 def test_a_run_whose_process_is_killed_is_seen_to_stop_though_no_file_changes(make_run, monkeypatch):

@@ -70,7 +70,8 @@ class RunInfo(NamedTuple):
     environment: str
     state: str
     steps_done: int
-    steps_wanted: int
+    steps_wanted: int | None
+    """None of a clone, whose steps are minibatches, of as many as it needs."""
     seeds: int
     stored: dict[str, Any]
     """The whole of config.json."""
@@ -263,7 +264,7 @@ def _add(cell: Cell, member: Member, run: LoadedRun, seeds: dict[int, SeedResult
         cell.environment,
         run.state,
         max(done, int(run.summary.get("steps") or 0)),
-        config.steps if config.clones else config.rounds * config.steps_per_round,
+        None if config.clones else config.rounds * config.steps_per_round,
         len(seeds),
         member.stored,
         run.problems,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import html
 import json
-from collections import Counter
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -14,8 +13,8 @@ import numpy as np
 import vl_convert
 
 from credo.diagnostics.critics import OVER_REFERENCE
-from credo.diagnostics.divergence import KINDS
 from credo.files import write_atomically
+from credo.reports.headings import headings
 from credo.reports.load import Columns, LoadedRun, load_run, thin
 from credo.reports.style import EVENTS, FONT, SHORT_NUMBER, colours, log_ticks
 from credo.types import printable
@@ -178,35 +177,6 @@ def figure(run: LoadedRun, interactive: bool) -> dict[str, Any]:
     return specification
 
 
-def headings(run: LoadedRun) -> tuple[str, list[str]]:
-    """Title and lines below it: what was run, how far it came, what became of the seeds."""
-    # Control characters in a name from a stranger's file would end the process: the converter aborts on them.
-    config, environment = run.config, printable(run.config.environment)
-    learner = config.learner.upper()
-    if config.adversarial:
-        title = f"{learner} imitates an expert on {environment}"
-        credo = config.credo
-        clipping = (
-            "off"
-            if credo.mode == "off"
-            else f"{credo.mode} at {credo.threshold:g} ({credo.threshold_unit}, {credo.reading})"
-        )
-        settings = f"{printable(Path(config.demonstrations).name)}; reward {config.reward}; CREDO {clipping}"
-    elif config.imitates:
-        title = f"{learner} imitates an expert on {environment}"
-        settings = f"{printable(Path(config.demonstrations).name)}; behavioural cloning, steps are minibatches"
-    else:
-        title = f"{learner} on {environment}"
-        settings = "the environment's own reward"
-    if run.expert_return is not None:
-        settings += f"; the expert's mean return is {run.expert_return:,.0f}"
-    counts = Counter(verdict.kind for verdict in run.verdicts.values())
-    verdicts = ", ".join(f"{counts[kind]} {kind}" for kind in KINDS if counts[kind])
-    seeds = f"{len(run.seeds)} seed{'s' if len(run.seeds) != 1 else ''}"
-    progress = f"{seeds}, {run.steps_done:,} of {config.steps:,} steps each ({printable(run.state)}): {verdicts}"
-    return title, [settings, progress]
-
-
 def _panel(
     run: LoadedRun,
     panel: Panel,
@@ -227,7 +197,8 @@ def _panel(
         return None
     values = np.array([row["value"] for row in rows])
     level = _level(run, panel)
-    x = alt.X("step:Q", title="environment steps", scale=alt.Scale(domain=[0, span], nice=False), axis=_step_axis())
+    steps = "minibatches" if run.config.clones else "environment steps"
+    x = alt.X("step:Q", title=steps, scale=alt.Scale(domain=[0, span], nice=False), axis=_step_axis())
     y = _y(panel, values, None if level is None else level.value)
     opacity: Any = alt.value(0.9)
     if interactive:

@@ -48,7 +48,9 @@ def headline(collection: Collection) -> tuple[str, str]:
     cells = list(collection.cells.values())
     total, diverged = sum(len(cell.seeds) for cell in cells), sum(cell.diverged for cell in cells)
     undecided = sum(cell.counts["undecided"] for cell in cells)
-    so_far = "" if collection.done else " so far"
+    # A seed that a run which is done was not asked for may have stopped half-way.
+    finished = all(seed.digest.finished for cell in cells for seed in cell.seeds.values())
+    so_far = "" if collection.done and finished else " so far"
     if total and undecided == total:
         first = f"{plural(total, 'seed')} undecided{so_far}"
     else:
@@ -86,7 +88,7 @@ def overview(collection: Collection) -> Table:
             distances = [s.curves["distance"].value[-1] for s in cell.seeds.values() if "distance" in s.curves]
             successes = [s.row.final_success for s in cell.seeds.values() if s.row.final_success is not None]
             steps = max([run.steps_done for run in cell.runs], default=0)
-            wanted = max([run.steps_wanted for run in cell.runs], default=0)
+            wanted = max([run.steps_wanted for run in cell.runs if run.steps_wanted is not None], default=None)
             rows.append(
                 (
                     environment,
@@ -97,8 +99,8 @@ def overview(collection: Collection) -> Table:
                     _share(share),
                     _share(float(np.median(successes)) if successes else None),
                     float(np.median(distances)) if distances else None,
-                    f"{steps:,} of {wanted:,}",
-                    ", ".join(dict.fromkeys(run.state for run in cell.runs)),
+                    f"{steps:,} minibatches" if wanted is None else f"{steps:,} of {wanted:,}",
+                    _state(cell),
                 )
             )
     return Table(
@@ -113,6 +115,13 @@ def overview(collection: Collection) -> Table:
         "its environment failed: faulted) counts as below all others in the return's, whatever it returned before, and "
         "a dash says that it is in the middle.",
     )
+
+
+def _state(cell: Cell) -> str:
+    """Of its runs; a run that is done may have been asked for fewer seeds than it has begun."""
+    states = list(dict.fromkeys(run.state for run in cell.runs))
+    unfinished = sum(not seed.digest.finished for seed in cell.seeds.values())
+    return f"done but for {plural(unfinished, 'seed')}" if states == ["done"] and unfinished else ", ".join(states)
 
 
 def _median_return(cell: Cell) -> float | None:
