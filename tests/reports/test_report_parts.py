@@ -6,7 +6,7 @@ from unittest import mock
 
 import numpy as np
 import pytest
-from made_runs import STEPS, cut, tell
+from made_runs import INTERVAL, STEPS, cut, tell
 
 from credo import run_folder, run_rows
 from credo.cli import main
@@ -15,6 +15,7 @@ from credo.reports.collect import Reader
 from credo.reports.report import command_line, watch_report, write_report
 from credo.reports.summaries import headline, overview, tables
 from credo.run_lock import locked
+from credo.studies import scores
 from credo.studies.read import MethodRun
 
 
@@ -132,6 +133,18 @@ def test_a_run_that_is_done_with_fewer_seeds_than_it_has_begun_is_not_told_as_do
     collection = Reader().collect([folder])
     assert headline(collection)[0] == "None of 2 seeds diverged so far (1 weak)"
     assert overview(collection).rows[0][9] == "done but for 1 seed"
+
+
+def test_the_median_of_samples_is_that_of_the_statistics(make_run):
+    """Of two seeds the later: half of them never got there earlier."""
+    folder = make_run("run", ("healthy", "healthy"))
+    tell(folder, return_mean=np.concatenate([np.linspace(290, 2_900, 10), np.full(10, 2_900.0)]))
+    collection = Reader().collect([folder])
+    (samples,) = (table for table in tables(collection, statistics=False) if table.name == "samples")
+    reached = [seed.reached[0] for seed in collection.cells["Hopper-v5", "td3"].seeds.values()]
+    assert reached == [7 * INTERVAL, 3 * INTERVAL]
+    assert samples.rows[0][2:4] == ("2 of 2", 7 * INTERVAL)
+    assert scores.median([np.array(reached)]).value == 7 * INTERVAL
 
 
 def test_a_run_whose_process_is_killed_is_seen_to_stop_though_no_file_changes(make_run, monkeypatch):

@@ -11,7 +11,7 @@ from credo.diagnostics.divergence import FROZEN
 from credo.reports.charts import verdict_counts
 from credo.reports.collect import Cell, Collection
 from credo.reports.methods import settings_of
-from credo.studies.efficiency import HOLD, SHARES
+from credo.studies.efficiency import HOLD, SHARES, upper_median
 from credo.studies.tables import Cell as Value
 from credo.studies.tables import Share, Table
 from credo.types import plural
@@ -226,7 +226,7 @@ def settings(collection: Collection) -> Table:
 def _samples(cell: Cell, index: int) -> Sequence[Value]:
     reached = [seed.reached[index] for seed in cell.seeds.values()]
     known = [step for step in reached if step is not None]
-    middle = float(np.median([np.inf if step is None else step for step in reached]))
+    middle = float(upper_median(np.array([np.inf if step is None else step for step in reached])))
     return f"{len(known)} of {len(reached)}", round(middle) if np.isfinite(middle) else "never"
 
 

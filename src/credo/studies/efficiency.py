@@ -22,3 +22,9 @@ def samples_to(curve: SeedDigest, share: float) -> float:
     running = np.median(np.lib.stride_tricks.sliding_window_view(value, HOLD), axis=-1)
     reached = np.flatnonzero(running >= share)
     return float(curve.evaluations["step"][reached[0] + HOLD - 1]) if reached.size else np.inf
+
+
+def upper_median(values: np.ndarray) -> np.ndarray:
+    """Median along the last axis; of an even number the upper middle one, so that "half of the seeds never" is
+    never."""
+    return np.sort(values, axis=-1)[..., values.shape[-1] // 2]

@@ -12,6 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
+from credo.studies.efficiency import upper_median
+
 Strata = Sequence[np.ndarray]
 RESAMPLES = 2_000
 _CHUNK = 500
@@ -65,14 +67,8 @@ def mean(strata: Strata, seed: int = 0, resamples: int = RESAMPLES) -> Estimate:
 
 
 def median(strata: Strata, seed: int = 0, resamples: int = RESAMPLES) -> Estimate:
-    """Median of all scores together; infinite where half of them are. Of an even number the upper middle one, so that
-    "half of the seeds never" is never."""
-
-    def statistic(drawn: list[np.ndarray]) -> np.ndarray:
-        together = np.sort(np.concatenate(drawn, axis=-1), axis=-1)
-        return together[..., together.shape[-1] // 2]
-
-    return bootstrap([strata], statistic, seed, resamples)
+    """Median of all scores together (``upper_median``); infinite where half of them are."""
+    return bootstrap([strata], lambda drawn: upper_median(np.concatenate(drawn, axis=-1)), seed, resamples)
 
 
 def probability_of_improvement(one: Strata, other: Strata, seed: int = 0, resamples: int = RESAMPLES) -> Estimate:
