@@ -82,6 +82,13 @@ def test_infinite_and_missing_values_do_not_reach_the_page(make_run):
     json.dumps(figure(load_run(folder), True), allow_nan=False)
 
 
+def test_ratios_below_0_have_ticks_too(make_run):
+    run = load_run(make_run("run", ("healthy",), qs=(-300.0,)))
+    (panel,) = (p for p in figure(run, False)["concat"] if p["title"] == "Mean Q over its reference")
+    ticks = panel["layer"][0]["encoding"]["y"]["axis"]["values"]
+    assert min(ticks) < -5
+
+
 def test_what_is_not_done_by_every_seed_is_not_said_of_each(make_run):
     folder = make_run("run", ("healthy", "healthy"))
     cut(folder, 1, 6_400)

@@ -16,7 +16,7 @@ from credo.diagnostics.critics import OVER_REFERENCE
 from credo.files import write_atomically
 from credo.reports.headings import headings
 from credo.reports.load import Columns, LoadedRun, load_run, thin
-from credo.reports.style import EVENTS, FONT, SHORT_NUMBER, colours, log_ticks
+from credo.reports.style import EVENTS, FONT, SHORT_NUMBER, colours, symmetric_log_ticks
 from credo.types import printable
 
 PANEL_WIDTH, PANEL_HEIGHT, PER_ROW = 500, 190, 2
@@ -266,7 +266,7 @@ def _y(panel: Panel, values: np.ndarray, level: float | None) -> alt.Y:
     elif panel.scale == "log":
         # symlog with constant 1 is log(x + 1).
         low, top = min(1.1 * float(values.min()), 0.0), max(1.1 * float(values.max()), 1.0)
-        axis = alt.Axis(values=log_ticks(top), labelExpr=SHORT_NUMBER)
+        axis = alt.Axis(values=symmetric_log_ticks(low, top), labelExpr=SHORT_NUMBER)
         scale = alt.Scale(type="symlog", constant=1, domain=[low, top], nice=False)
     elif level is not None:
         low, high = min(float(values.min()), 0.0, level), max(float(values.max()), 0.0, level)

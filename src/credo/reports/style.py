@@ -66,8 +66,14 @@ def colours(count: int, theme: str = "light") -> list[str]:
 
 def log_ticks(top: float) -> list[float]:
     """0 and the powers of ten up to ``top``, with the steps between where there is room for them."""
+    if top <= 0:
+        return [0.0]
     if top < 5:
-        return [tick for tick in (0.0, 0.2, 0.5, 1.0, 2.0) if tick <= top]
+        # The axis is nearly linear there: 1, 2 and 5 of the highest power of ten, and of the one below what does not
+        # stand on 0.
+        power = int(np.floor(np.log10(top)))
+        ticks = [float(f"{base}e{k}") for k in (power - 1, power) for base in (1, 2, 5)]
+        return [0.0, *(tick for tick in ticks if 0.1 * min(top, 2) <= tick <= top)]
     powers = [10.0**k for k in range(int(np.floor(np.log10(top))) + 1)]
     if len(powers) <= 3:
         powers = [base * power for power in powers for base in (1, 2, 5)]
@@ -86,8 +92,9 @@ def symmetric_log_ticks(low: float, high: float) -> list[float]:
     """Ticks of a log(x + 1) axis that is mirrored for negative values."""
     below = [-tick for tick in log_ticks(-low) if tick > 0] if low < 0 else []
     above = log_ticks(high) if high > 0 else [0.0]
-    if low < 0 < high and max(-low, high) >= 5:
+    if low < 0 < high:
         # Small ticks on both sides of 0 would stand in each other's way.
-        nearest = max(-low, high) ** 0.25
+        largest = max(-low, high)
+        nearest = largest**0.25 if largest >= 5 else 0.1 * largest
         below, above = ([tick for tick in ticks if not 0 < abs(tick) < nearest] for ticks in (below, above))
     return sorted({*below, *above})
