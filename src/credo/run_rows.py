@@ -124,6 +124,15 @@ def _read_part(path: Path, columns: list[str] | None, room: float) -> pa.Table:
     for name, column in zip(table.column_names, table.columns, strict=True):
         if column.null_count and not pa.types.is_floating(column.type):
             raise CredoError(f"{path}: column {name[:60]!r} has rows without a value")
+    return _in_single_precision(table)
+
+
+def _in_single_precision(table: pa.Table) -> pa.Table:
+    """As Credo writes it. What is too large for it becomes infinite: no sum or axis could be made of it."""
+    for index, field in enumerate(table.schema):
+        if pa.types.is_float64(field.type):
+            single = table.column(index).cast(pa.float32(), safe=False)
+            table = table.set_column(index, field.name, single)
     return table
 
 

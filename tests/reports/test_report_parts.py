@@ -5,6 +5,8 @@ import os
 from unittest import mock
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from made_runs import INTERVAL, STEPS, cut, tell
 
@@ -172,3 +174,16 @@ def test_the_command_on_a_page_makes_all_of_it(make_run, tmp_path):
     (page,) = pages
     assert f"<code>credo report {folder} --out {out} --videos --env mine:Task-v0</code>" in page
     assert "--no-figures" not in page
+
+
+@pytest.mark.parametrize("where", ["of the expert", "of the rows"])
+def test_numbers_beyond_single_precision_are_taken_as_unknown(where, make_run, tmp_path):
+    """Sums and axes of them would overflow."""
+    folder = make_run("run", ("healthy", "dead"), expert=1.7e308 if where == "of the expert" else 3000.0)
+    if where == "of the rows":
+        columns = run_rows.read_parts(folder, run_folder.EVALUATIONS) | {"return_mean": np.full(20, 1.7e308)}
+        pq.write_table(pa.table(columns), folder / run_folder.EVALUATIONS / "part-000000.parquet")
+    collection = write_report([folder], tmp_path / "out", figures=False, statistics=False).collection
+    outcome = collection.outcome("Hopper-v5")
+    assert outcome is not None
+    assert outcome.key == "distance"

@@ -260,7 +260,7 @@ def _level(run: LoadedRun, panel: Panel) -> _Level | None:
 def _y(panel: Panel, values: np.ndarray, level: float | None) -> alt.Y:
     axis, scale = alt.Axis(tickCount=5, labelExpr=SHORT_NUMBER), alt.Scale(zero=panel.column != "q_mean", nice=True)
     if panel.scale == "share":
-        axis, scale = alt.Axis(tickCount=5, format=".0%"), alt.Scale(domain=[0, 1])
+        axis, scale = alt.Axis(tickCount=5, format=".0%"), alt.Scale(domain=[0, 1], clamp=True)
         if panel.axis == "probability":
             axis = alt.Axis(tickCount=5, format=".1f")
     elif panel.scale == "log":

@@ -21,6 +21,7 @@ from credo.studies.digest import digest
 from credo.types import CredoError, is_number
 
 Columns = dict[str, np.ndarray]
+_LARGEST = float(np.finfo(np.float32).max)
 WANTED_METRICS = ["seed", *dict.fromkeys((*METRIC_COLUMNS, *VERDICT_METRICS))]
 """The columns of a run's metrics that verdicts and statistics read."""
 
@@ -95,10 +96,10 @@ def of_settings(curve: SeedCurve, config: RunConfig) -> SeedCurve:
 
 def expert_return_of(stored: dict[str, Any]) -> float | None:
     """The demonstrations' mean return in a run's config.json; None where it is unknown, or 0 as of rewards that nobody
-    recorded: nothing can be a share of it."""
+    recorded: nothing can be a share of it. What no evaluation could hold, in single precision, is none."""
     demonstrations = stored.get("demonstrations")
     value = demonstrations.get("return_mean") if isinstance(demonstrations, dict) else None
-    return float(value) if is_number(value) and value != 0 else None
+    return float(value) if is_number(value) and 0 < abs(value) <= _LARGEST else None
 
 
 def rows_of(columns: Columns, seed: int, steps: int | None = None) -> Columns:
