@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from credo.config import LearnerName, RunConfig, from_dict, identity, recorded_identity, run_id, to_dict
+from credo.config.codec import UnknownSettingError
 from credo.config.limits import MAXIMUM_SEEDS, MAXIMUM_STEPS, check_limits
 from credo.config.names import REGISTERED, Kind
 from credo.environment_name import parse_name
@@ -47,7 +48,8 @@ _NUMBERS = (
 CONFIG, SUMMARY, DONE = "config.json", "summary.json", "DONE"
 _FOLDERS = (METRICS, EVALUATIONS, CHECKPOINTS, POLICIES)
 _SOURCE = "credo-source"
-_VERSIONED = ("credo-imitation", "jax", "jaxlib", "numpy", "gymnasium", "mujoco", "optax")
+_PACKAGE = "credo-imitation"
+_VERSIONED = (_PACKAGE, "jax", "jaxlib", "numpy", "gymnasium", "mujoco", "optax")
 
 
 def remove_temporaries(folder: Path) -> None:
@@ -297,7 +299,12 @@ def read_config(folder: Path) -> tuple[RunConfig, dict[str, Any]]:
 
 def config_of(stored: dict[str, Any], where: str) -> RunConfig:
     """The settings in a config.json. What a plug-in gave the run is named there; reading needs the name alone."""
-    return from_dict(stored.get("config", {}), where=where, also=_plugin_names(stored))
+    try:
+        return from_dict(stored.get("config", {}), where=where, also=_plugin_names(stored))
+    except UnknownSettingError as error:
+        version = stored.get("versions", {}).get(_PACKAGE)
+        told = f" (the run began with {str(version)[:40]})" if version else ""
+        raise CredoError(f"{error.setting}: no such setting; perhaps of a newer Credo{told}: update Credo") from None
 
 
 def _plugin_names(stored: dict[str, Any]) -> frozenset[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from unittest import mock
 
 import numpy as np
@@ -205,3 +206,15 @@ def test_an_envelope_keeps_extremes_where_they_were(values, buckets):
         assert thin_value.max() == value[known].max()
         assert thin_value.min() == value[known].min()
         assert thin_step[-1] == step[known][-1]
+
+
+@pytest.mark.parametrize("versions", [{"credo-imitation": "9.0"}, {}])
+def test_a_setting_of_a_newer_version_is_told_without_a_list_of_all(versions, make_run):
+    folder = make_run("run", ("healthy",))
+    stored = read_json(folder / "config.json") | {"versions": versions}
+    stored["config"]["quantum"] = True
+    run_folder.write_json(folder / "config.json", stored)
+    told = " (the run began with 9.0)" if versions else ""
+    line = f"config.json.quantum: no such setting; perhaps of a newer Credo{told}: update Credo"
+    with pytest.raises(CredoError, match=rf"{re.escape(line)}$"):
+        load_run(folder)

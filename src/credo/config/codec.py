@@ -13,6 +13,14 @@ from credo.config.names import Names
 from credo.types import CredoError, is_number
 
 
+class UnknownSettingError(CredoError):
+    """A name that is no setting."""
+
+    def __init__(self, setting: str, known: list[str]):
+        super().__init__(f"{setting}: no such setting; known are {', '.join(known)}")
+        self.setting = setting
+
+
 def to_dict(config: Any) -> dict[str, Any]:
     """A dataclass tree as plain JSON types; paths as text, NumPy's numbers as Python's. TypeError for anything else."""
     tree = dataclasses.asdict(config)
@@ -76,7 +84,7 @@ def rebuild(tree: Any, kind: type, where: str, also: frozenset[str] = frozenset(
     names = [f.name for f in dataclasses.fields(kind)]
     for name in tree:
         if name not in names:
-            raise CredoError(f"{where}.{name}: no such setting; known are {', '.join(names)}")
+            raise UnknownSettingError(f"{where}.{name}", names)
     values = {name: convert(value, hints[name], f"{where}.{name}", also) for name, value in tree.items()}
     return kind(**values)
 
