@@ -145,7 +145,7 @@ def test_a_file_that_appears_meanwhile_is_left_as_it_is(format, folder, tmp_path
     [
         ({"format": "torch"}, "format: 'torch'"),
         ({"policy": "first"}, "policy: 'first'"),
-        ({"seed": 7}, "no best policy of seed 7"),
+        ({"seed": 7}, "no best policy of seed 7; seeds with one: 0, 1"),
         ({"format": "numpy", "out": "x.onnx"}, ".safetensors"),
         ({"format": "numpy", "out": "missing/x.safetensors"}, "not a folder"),
     ],

@@ -91,7 +91,8 @@ class Run:
         if not path.exists():
             begun = any((self.folder / run_folder.POLICIES).glob("*/*.safetensors"))
             missing = f"{which} policy of seed {number}" if begun else "evaluated policy yet"
-            raise CredoError(f"run: {self.folder} has no {missing}")
+            others = ", ".join(map(str, run_folder.seeds_with_policy(self.folder, which)))
+            raise CredoError(f"run: {self.folder} has no {missing}{f'; seeds with one: {others}' if others else ''}")
         return load_policy(path)
 
     def reward(self, seed: int | None = None) -> LearnedReward:

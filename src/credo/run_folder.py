@@ -328,3 +328,9 @@ def _sensible(told: dict[str, Any]) -> dict[str, Any]:
 
 def policy_path(folder: Path, seed: int, which: str = "best") -> Path:
     return folder / POLICIES / f"seed-{seed}" / f"{which}.safetensors"
+
+
+def seeds_with_policy(folder: Path, which: str = "best") -> list[int]:
+    """The seeds of which a run has this policy."""
+    names = [path.parent.name.removeprefix("seed-") for path in (folder / POLICIES).glob(f"seed-*/{which}.safetensors")]
+    return sorted(int(name) for name in names if name.isdecimal() and len(name) < 11)

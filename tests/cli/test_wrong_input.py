@@ -56,6 +56,15 @@ from credo.policies import save_policy
         ("demos split hopper-expert:2 a.npz b.npz --seed -1", ["seed", "-1", "at least 0"]),
         ("demos subsample hopper-expert:2 a.npz --every 3 --seed -1", ["seed", "-1", "at least 0"]),
         ("demos generate --expert hopper-expert --out a.npz --seed -1", ["seed", "-1", "at least 0"]),
+        ("demos generate --expert hopper-expert --out a.npz --episodes 0", ["credo: episodes: 0 is not", "at least 1"]),
+        ("demos generate --expert hopper-expert --out a.npz --noise nan", ["credo: noise: nan is not", "at least 0"]),
+        ("demos generate --expert hopper-expert --out a.npz --processes 0", ["credo: processes: 0 is not"]),
+        (
+            "demos generate --expert hopper-expert --out a.npz --episodes 1 --transitions 1",
+            ["--episodes and --transitions given"],
+        ),
+        ("demos inspect missing --picture a.jpg", ["picture: a.jpg", ".png or .svg"]),
+        ("demos inspect missing --picture nowhere/a.svg", ["picture: nowhere is not a folder"]),
         ("theory --seed -1", ["seed", "-1", "at least 0"]),
         ("report . --interval -1", ["interval", "-1", "above 0"]),
         ("study status threshold-small --stale-after -1", ["stale_after", "-1", "at least 5"]),
@@ -80,6 +89,13 @@ def test_wrong_input_is_one_line(words, expected, capsys):
     line = failure(words.split(), capsys)
     for part in expected:
         assert part in line
+
+
+def test_presets_that_do_not_differ_are_said_not_to(capsys):
+    main(["presets", "robust", "robust-td3"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1] == "they do not differ"
+    assert not any("┃" in line for line in lines)
 
 
 def test_names_with_brackets_are_told_as_they_are(demonstrations, tmp_path, monkeypatch, capsys):

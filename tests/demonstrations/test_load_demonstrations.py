@@ -111,9 +111,9 @@ def test_another_environment(fake_expert):
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("pendulum-exprt", "neither a file nor a shipped expert; experts: nearest: pendulum-expert"),
+        ("pendulum-exprt", "neither a file nor a shipped expert; nearest: pendulum-expert"),
         ("pendulum-exprt:4", "nearest: pendulum-expert"),
-        ("zzz", "neither a file nor a shipped expert; experts: known: pendulum-expert"),
+        ("zzz", "neither a file nor a shipped expert; known: pendulum-expert"),
         ("", "neither a file"),
         ("no/such/file", "no such file"),
         ("missing.safetensors", "no such file"),

@@ -5,6 +5,7 @@ import os
 import numpy as np
 import pytest
 
+from credo.cli import main
 from credo.cli.study_cells import asked_for
 from credo.config import run_id, to_dict
 from credo.demonstrations import from_episodes, save_demonstrations
@@ -177,6 +178,9 @@ def test_a_single_method_bears_its_name(write):
         ("[axes.m]\na = 5", ["study.toml:2", "axes.m.a", "not a table"]),
         ("[axes]\nsteps = [64]\n[axes.m]\na = { steps = 64 }", ["study.toml:4", "steps", "axis 'steps'", "axis 'm'"]),
         ("[base]\nsteps = true", ["study.toml:2", "steps"]),
+        ('[base]\nregularisers = "gradient-penalty"', ["study.toml:2", "regularisers", "not a list"]),
+        ("[base]\n\nthreshold = 0.0", ["study.toml:3", "threshold", "above 0"]),
+        ("[axes.m.a]\nsteps = 64\nthreshold = 0.0", ["study.toml:3", "threshold", "above 0"]),
         ("[study]\nseeds = 0", ["study.toml:2", "seeds", "at least 1"]),
         ("[study]\nseeds = 2\n[base]\nseeds = 3", ["study.toml:2", "give it once"]),
         ("[axes]\nsteps = [64]\n[[exclude]]\nstep = 64", ["study.toml:4", "step", "did you mean 'steps'"]),
@@ -207,6 +211,13 @@ def test_a_single_method_bears_its_name(write):
 def test_a_wrong_file_names_line_and_nearest_name(refused, text, expected):
     message = refused(text)
     assert all(part in message for part in expected), message
+
+
+def test_a_mark_at_the_beginning_of_a_file_is_passed_over(write, capsys):
+    path = write("\ufeff[study]\n")
+    assert len(load_study(path).cells) == 1
+    main(["study", "show", str(path)])
+    assert capsys.readouterr().out == "[study]\n"
 
 
 def test_no_file_and_no_text_are_told(tmp_path):

@@ -16,7 +16,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "resume": ("credo.cli.train:resume", "go on with a run by its folder alone, to more steps or seeds"),
     "experts": (
-        "credo.cli.demos:experts",
+        "credo.cli.experts:experts",
         "list the shipped experts, with how they were trained and how good they are",
     ),
     "demos generate": ("credo.cli.demos:generate", "roll an expert out into a demonstrations file"),

@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from credo.cli.parse import find_local_modules, parse, say
-from credo.config.limits import WholeNumber
+from credo.config.limits import Count, NotNegative, WholeNumber
 from credo.storage import check_replaceable
 from credo.types import CredoError, printable
 
@@ -39,15 +39,15 @@ class GenerateOptions:
     """Gymnasium id or module:Id (with arguments: Id,argument=value,...); default: the expert's own."""
     observation_keys: tuple[str, ...] = ()
     """Entries of the environment's Dict observations, flattened and joined in this order."""
-    episodes: int | None = None
+    episodes: Count | None = None
     """Whole episodes to roll out (default 25, unless --transitions is given)."""
-    transitions: int | None = None
+    transitions: Count | None = None
     """Transitions to roll out; the last episode is cut to that."""
-    noise: float = 0.01
+    noise: NotNegative = 0.01
     """Standard deviation of Gaussian noise on the action in [-1, 1]; the noisy action is stored."""
     seed: WholeNumber = 0
     """Seed of resets and noise."""
-    processes: int | None = None
+    processes: Count | None = None
     """Worker processes; default: up to eight, as there are cores, for a large request."""
     overwrite: bool = False
     """Replace an existing file."""
@@ -135,6 +135,8 @@ def generate(words: Sequence[str]) -> None:
     options = parse(GenerateOptions, words, "demos generate", "Roll an expert out into a demonstrations file.")
     from credo.demonstrations import generate_demonstrations, write_file
 
+    if options.episodes is not None and options.transitions is not None:
+        raise CredoError("demos generate: --episodes and --transitions given; one of the two expected")
     if os.path.lexists(options.out) and not options.overwrite:
         raise CredoError(f"out: {options.out} exists; give another name or --overwrite")
     if options.out.is_dir():
@@ -206,9 +208,12 @@ def inspect(words: Sequence[str]) -> None:
     """Say what a demonstrations file holds."""
     about = "Say what demonstrations hold: episodes, transitions, returns, ranges, problems found."
     options = parse(InspectOptions, words, "demos inspect", about)
-    if options.picture is not None and options.picture.exists() and not options.overwrite:
-        raise CredoError(f"picture: {options.picture} exists; give another name or --overwrite")
     if options.picture is not None:
+        from credo.reports.demonstrations import check_picture, write_picture
+
+        check_picture(options.picture)
+        if options.picture.exists() and not options.overwrite:
+            raise CredoError(f"picture: {options.picture} exists; give another name or --overwrite")
         check_replaceable(options.picture)
     environment = options.environment
     spec = None if environment is None else _spec(environment, options.observation_keys)
@@ -216,43 +221,8 @@ def inspect(words: Sequence[str]) -> None:
     console = Console()
     _show(console, data, spec)
     if options.picture is not None:
-        from credo.reports.demonstrations import write_picture
-
         write_picture(options.picture, data)
         say(console, f"written to {options.picture}")
-
-
-@dataclass(frozen=True)
-class ExpertsOptions:
-    name: Annotated[str | None, tyro.conf.Positional] = None
-    """Print this expert's whole card."""
-
-
-def experts(words: Sequence[str]) -> None:
-    """List the shipped experts."""
-    options = parse(ExpertsOptions, words, "experts", "List the shipped experts, or print one's card.")
-    from credo.experts import expert_names, load_card
-
-    console = Console()
-    if options.name is not None:
-        console.print_json(data=dataclasses.asdict(load_card(options.name)))
-        return
-    table, counts = Table(box=None, pad_edge=False), set()
-    for name in ("expert", "environment", "learner", "steps", "return", "least"):
-        text = name in ("expert", "environment", "learner")
-        table.add_column(name, justify="left" if text else "right", no_wrap=True)
-    for card in map(load_card, expert_names()):
-        measured = {card.environment: dataclasses.asdict(card)} | card.elsewhere
-        for environment, told in measured.items():
-            who = (card.name, environment, card.algorithm) if environment == card.environment else ("", environment, "")
-            returns = f"{told['return_mean']:,.0f} ± {told['return_std']:,.0f}"
-            steps = f"{card.steps:,}" if environment == card.environment else ""
-            table.add_row(*who, steps, returns, f"{told['return_min']:,.0f}")
-            counts.add(told["episodes"])
-    console.print(table)
-    if counts:
-        episodes = " or ".join(map(str, sorted(counts)))
-        console.print(f"return: mean ± standard deviation, and the least, of {episodes} episodes")
 
 
 def convert(words: Sequence[str]) -> None:

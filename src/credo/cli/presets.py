@@ -39,7 +39,10 @@ def presets(words: Sequence[str]) -> None:
     console = Console()
     for name in trees:
         console.print(f"[bold]{name}[/]: {DESCRIPTIONS.get(name, _OF_EXPERTS)}", highlight=False)
-    first = max(map(len, shown), default=0) + 4
+    if not shown:
+        console.print("they do not differ", highlight=False)
+        return
+    first = max(map(len, shown)) + 4
     widths = {name: 3 + max(len(name), *(len(tree[s]) for s in shown), 0) for name, tree in cells.items()}
     for group in _groups(widths, console.width - first):
         table = Table()

@@ -251,7 +251,7 @@ def show(words: Sequence[str]) -> None:
     about = "Print the file of a study as it stands: credo study show threshold-small > mine.toml, and change that."
     path = find_study(parse(ShowOptions, words, "study show", about).file)
     load_study(path)  # what is no study is refused, and not poured into a terminal
-    print(*map(printable, path.read_text(encoding="utf-8").splitlines()), sep="\n")
+    print(*map(printable, path.read_text(encoding="utf-8-sig").splitlines()), sep="\n")
 
 
 def list_studies(words: Sequence[str]) -> None:

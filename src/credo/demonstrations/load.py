@@ -148,11 +148,8 @@ def _of_file(request: Request, seed: int, fitting: EnvironmentSpec | None, clip:
             f"demonstrations: {request.name!r}: a file is taken whole; "
             f"credo demos subsample {file} OUT --episodes {count} keeps its first episodes"
         )
-    names = experts.expert_names()
-    raise CredoError(
-        f"demonstrations: {request.name!r} is neither a file nor a shipped expert; "
-        f"experts: {experts.nearest(request.name, names)}"
-    )
+    near = experts.nearest(request.name, experts.expert_names())
+    raise CredoError(f"demonstrations: {request.name!r} is neither a file nor a shipped expert; {near}")
 
 
 def _looks_like_path(name: str) -> bool:

@@ -23,12 +23,17 @@ DIMENSIONS = 60
 _BLUE, _ORANGE = "#0072B2", "#D55E00"
 
 
-def write_picture(path: Path, demonstrations: Demonstrations) -> None:
-    """Draw demonstrations into a .png or .svg file; CredoError for another ending or a folder that is not there."""
+def check_picture(path: Path) -> None:
+    """CredoError for a name that does not end in .png or .svg, or a folder that is not there."""
     if path.suffix not in (".png", ".svg"):
         raise CredoError(f"picture: {path}: .png or .svg expected")
     if not path.parent.is_dir():
         raise CredoError(f"picture: {path.parent} is not a folder")
+
+
+def write_picture(path: Path, demonstrations: Demonstrations) -> None:
+    """Draw demonstrations into a .png or .svg file; CredoError as of ``check_picture``."""
+    check_picture(path)
     specification, version = json.dumps(picture(demonstrations)), vega_lite_version()
     if path.suffix == ".png":
         content = vl_convert.vegalite_to_png(specification, vl_version=version, scale=PNG_SCALE)

@@ -124,6 +124,8 @@ class _Reader:
 
     def __init__(self, path: Path, text: str, tree: dict[str, Any]):
         self.path, self.text, self.tree = path, text, tree
+        self.keys: dict[tuple[tuple[str, ...], str], tuple[str, ...]] = {}
+        """By the keys of a table and the dotted name of a setting: the keys that lead to it, which may be short."""
 
     def refuse(self, keys: Sequence[str], message: str, occurrence: int = 0) -> NoReturn:
         raise CredoError(f"{self.path}:{find_line(self.text, keys, occurrence)}: {message}")
@@ -176,6 +178,7 @@ class _Reader:
         if PRESET in found and found[PRESET][1] not in list(PRESETS):
             path, value = found[PRESET]
             self.refuse(path, f"preset: {value!r} is not one of {', '.join(PRESETS)}")
+        self.keys |= {(keys or (where,), name): path for name, (path, _) in found.items()}
         return {name: value for name, (_, value) in found.items()}
 
     def axes(self) -> dict[str, tuple[tuple[str, ...], Any]]:
@@ -274,10 +277,11 @@ class _Reader:
         for value in chosen.values():
             for name in value.settings:
                 if name == about or name.split(".")[-1] == about:
-                    return (*value.keys, *name.split(".")) if value.given == value.label else value.keys
+                    return self.keys.get((value.keys, name), value.keys)
         if about == "seeds":
             return ["study", "seeds"]
-        return ["base", *next((n for n in base if n == about or n.split(".")[-1] == about), about).split(".")]
+        name = next((n for n in base if n == about or n.split(".")[-1] == about), about)
+        return self.keys.get((("base",), name), ("base", *name.split(".")))
 
     def tables(self, name: str) -> list[dict[str, Any]]:
         given = self.tree.get(name, [])
@@ -312,7 +316,7 @@ def _read(path: Path) -> str:
         status = check_regular(path, "a study file")
         if status.st_size > MOST_BYTES:
             raise CredoError(f"{path}: {status.st_size:,} bytes; a study file may have {MOST_BYTES:,}")
-        return path.read_text()
+        return path.read_text(encoding="utf-8-sig")  # editors of some systems begin with a mark
     except (OSError, UnicodeDecodeError) as error:
         what = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise CredoError(f"{path}: not readable as a study file ({what})") from None
