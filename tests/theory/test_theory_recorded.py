@@ -94,8 +94,8 @@ def test_the_prediction_is_in_the_units_that_the_critic_learns_in(tmp_path):
     assert recorded.compare_run(folder)[0]["predicted_direct_slope_max"] == pytest.approx(0.5, rel=1e-9)
     for path in (folder / "metrics").iterdir():
         table = parquet.read_table(path)
-        parquet.write_table(table.append_column("reward_scale", pa.array([0.1] * len(table))), path)
-    assert recorded.compare_run(folder)[0]["predicted_direct_slope_max"] == pytest.approx(5.0, rel=1e-9)
+        parquet.write_table(table.append_column("reward_scale", pa.array([0.125] * len(table))), path)
+    assert recorded.compare_run(folder)[0]["predicted_direct_slope_max"] == pytest.approx(4.0, rel=1e-9)
 
 
 def test_the_discount_is_that_of_the_runs_own_learner(tmp_path):
