@@ -1,4 +1,4 @@
-"""Tables of docs/stability/credo.md: CREDO under an over-trained discriminator, from the files of keep_study.py."""
+"""Tables of docs/stability/credo.md: settings of CREDO in one regime, from the files of keep_study.py."""
 
 from __future__ import annotations
 
@@ -19,22 +19,31 @@ from credo.studies.counts import Stratum, exact_test, holm
 class Regime(NamedTuple):
     """What a table takes of a study."""
 
+    study: str
     begins: str = ""
     """What its methods of this regime begin with."""
     first_seed: int = 0
     """The seeds from here on: those before are another study's."""
     fixed: bool = False
     """Whether ``fixed`` tests it, one method against CREDO off alone; else ``explored``."""
+    same: tuple[tuple[str, str, str], ...] = ()
+    """(study, its method, setting): runs of another study that are cells of this one, and are kept there."""
 
 
 ENVIRONMENT = ("Hopper-v5", "hopper")
 """The one in which settings of CREDO are compared; by its label where a study has several."""
 REGIMES = {
-    "stability-credo-early": Regime("td3 "),
-    "stability-credo": Regime("td3 over-trained "),
-    "stability-credo-alive": Regime(),
-    "stability-credo-33": Regime(first_seed=11, fixed=True),
+    "credo-early": Regime("stability-credo-early", "td3 "),
+    "credo-paper": Regime(
+        "stability-credo",
+        "td3 paper ",
+        same=(("stability-bed", "td3 plain", "off"), ("stability-bed", "td3 credo", "resample-5")),
+    ),
+    "credo": Regime("stability-credo", "td3 over-trained "),
+    "credo-alive": Regime("stability-credo-alive"),
+    "credo-33": Regime("stability-credo-33", first_seed=11, fixed=True),
 }
+"""By the name of the table."""
 HEADER = (
     "CREDO",
     "steps",
@@ -50,6 +59,13 @@ EXPLORED = "p of inactive, of returns (Holm)"
 FIXED = "p of dead, of the last evaluation; of returns at the end"
 Cells = dict[str, Rows]
 """By name of the method: the rows of its seeds, or of their evaluations."""
+
+
+def by_method(rows: Rows) -> Cells:
+    cells: Cells = {}
+    for row in rows:
+        cells.setdefault(row["method"], []).append(row)
+    return cells
 
 
 def named(method: str) -> str:
@@ -134,45 +150,52 @@ def fixed(cells: Cells, tests: Cells, others: Sequence[str]) -> dict[str, str]:
     }
 
 
-def table(results: Path, study: str) -> list[str]:
+def rows_of(results: Path, regime: Regime, kind: str) -> Rows:
+    """The rows of a regime's cells, those of another study's files first; ``method`` is the setting of CREDO alone."""
+    rows = [
+        row | {"method": setting}
+        for study, method, setting in regime.same
+        for row in read(results / f"{study}-{kind}.csv")
+        if row["method"] == method
+    ]
+    rows += [
+        row | {"method": row["method"].removeprefix(regime.begins)}
+        for row in read(results / f"{regime.study}-{kind}.csv")
+        if row["method"].startswith(regime.begins)
+    ]
+    return [row for row in rows if row["seed"] >= regime.first_seed and row["environment"] in ENVIRONMENT]
+
+
+def table(results: Path, name: str) -> list[str]:
     """A setting of CREDO a row, against CREDO off on the same seeds."""
-    begins, first_seed, is_fixed = REGIMES[study]
-    seeds, rounds, evaluations = (
-        [
-            row
-            for row in read(results / f"{study}-{kind}.csv")
-            if row["method"].startswith(begins) and row["seed"] >= first_seed and row["environment"] in ENVIRONMENT
-        ]
-        for kind in ("seeds", "rounds", "evaluations")
-    )
+    regime = REGIMES[name]
     # A cell that has not gone to the end is not compared with those that have.
-    seeds = whole(seeds)
-    methods = list(dict.fromkeys(row["method"] for row in seeds))
-    cells = {method.removeprefix(begins): [r for r in seeds if r["method"] == method] for method in methods}
-    others = [name for name in cells if name != "off"]
-    numbers = {name: {row["seed"] for row in mine} for name, mine in cells.items()}
-    tests = {
-        name: [row for row in evaluations if row["method"] == begins + name and row["seed"] in numbers[name]]
-        for name in cells
-    }
-    told = fixed(cells, tests, others) if is_fixed else explored(cells, others)
+    cells = by_method(whole(rows_of(results, regime, "seeds")))
+    others = [setting for setting in cells if setting != "off"]
+
+    def finished(kind: str) -> Cells:
+        numbers = {setting: {row["seed"] for row in mine} for setting, mine in cells.items()}
+        rows = by_method(rows_of(results, regime, kind))
+        return {name: [row for row in rows[name] if row["seed"] in numbers[name]] for name in cells}
+
+    rounds, evaluations = finished("rounds"), finished("evaluations")
+    told = fixed(cells, evaluations, others) if regime.fixed else explored(cells, others)
     rows = []
-    for name, mine in cells.items():
-        returns = [row["last_return"] for row in mine]
-        curves = [row for row in rounds if row["method"] == begins + name and row["seed"] in numbers[name]]
+    for setting, mine in cells.items():
+        returns, curves = [row["last_return"] for row in mine], rounds[setting]
         shares = [late(curves, column) for column in ("filtered_share", "outlier_share")]
         expert, policy = (late(curves, f"expert_probability_{side}") for side in ("expert", "policy"))
         rows.append(
             [
-                named(name),
+                named(setting),
                 f"{max(row['steps'] for row in mine):,.0f}",
                 dead(mine),
                 f"{inactive(mine)} of {len(mine)}",
                 f"{median(returns):.0f} ({min(returns):.0f} to {max(returns):.0f})",
-                f"{median(second_half(tests[name])):.0f}",
+                f"{median(second_half(evaluations[setting])):.0f}",
                 *(f"{share:.1%}" for share in shares),
                 f"{expert:.3f}, {policy:.3f}",
-                told.get(name, ""),
+                told.get(setting, ""),
             ]
         )
-    return markdown((*HEADER, FIXED if is_fixed else EXPLORED), rows)
+    return markdown((*HEADER, FIXED if regime.fixed else EXPLORED), rows)

@@ -6,11 +6,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
 import numpy as np
+from credo_table import REGIMES, rows_of
 from early_tables import cells_of, rounded
 from kept_files import ENVIRONMENTS, LEARNERS, LOW, Rows, markdown, read, whole
 from robust_table import curves_of, of_pairs
@@ -71,13 +73,12 @@ FORETOLD = (
     "rank of Q",
     "p",
 )
-CREDO = "stability-credo"
 TOGETHER = {
     "those that draw retained samples: `filter`, `retained`, `both`": ("resample", "retained", "both"),
     "all that have run": ("resample", "retained", "both", "batch", "clip"),
 }
+SCHEDULES = {"credo-paper": "one update a round", "credo": "over-trained"}
 JOINED = (
-    "TD3, Hopper, over-trained, 25,000 steps",
     "settings",
     "dead",
     "seeds with a higher return",
@@ -209,23 +210,24 @@ def foretold(results: Path) -> list[str]:
     return markdown(FORETOLD, lines)
 
 
-def together(results: Path) -> list[str]:
-    """CREDO's settings under an over-trained discriminator at 25,000 steps, each seed's mean over them less the same
+def together(results: Path, name: str) -> list[str]:
+    """CREDO's settings in one schedule of the discriminator at 25,000 steps, each seed's mean over them less the same
     seed without CREDO: returns at the end, and the dead. p: Wilcoxon's exact test of the seeds' differences."""
+    regime = REGIMES[name]
     curves: dict[tuple[str, float], list[float]] = defaultdict(list)
-    for row in read(results / f"{CREDO}-evaluations.csv"):
-        curves[row["method"].split()[-1], row["seed"]].append(row["return"])
+    for row in rows_of(results, regime, "evaluations"):
+        curves[row["method"], row["seed"]].append(row["return"])
     ends = {place: median(returns[-3:]) for place, returns in curves.items()}
-    dead = {(row["method"].split()[-1], row["seed"]): _dead(row) for row in whole(read(results / f"{CREDO}-seeds.csv"))}
+    dead = {(row["method"], row["seed"]): _dead(row) for row in whole(rows_of(results, regime, "seeds"))}
     methods = sorted({method for method, _ in dead} - {"off"})
     seeds = sorted(seed for method, seed in dead if method == "off")
     lines = []
-    for name, kinds in TOGETHER.items():
+    for told, kinds in TOGETHER.items():
         mine = [method for method in methods if method.split("-")[0] in kinds]
         differences = [mean(ends[method, seed] for method in mine) - ends["off", seed] for seed in seeds]
         lines.append(
             [
-                name,
+                told,
                 len(mine),
                 f"{sum(dead[method, seed] for method in mine for seed in seeds)} of {len(mine) * len(seeds)}",
                 f"{sum(difference > 0 for difference in differences)} of {len(seeds)}",
@@ -235,7 +237,7 @@ def together(results: Path) -> list[str]:
         )
     without = sum(dead["off", seed] for seed in seeds)
     lines.append(["CREDO off", "", f"{without} of {len(seeds)}", "", "", ""])
-    return markdown(JOINED, lines)
+    return markdown((f"TD3, Hopper, {SCHEDULES[name]}, 25,000 steps", *JOINED), lines)
 
 
 def controls(results: Path) -> list[str]:
@@ -296,6 +298,7 @@ TABLES: dict[str, Callable[[Path], list[str]]] = {
     "with-and-without": with_and_without,
     "association": association,
     "foretold": foretold,
-    "credo-together": together,
+    "credo-paper-together": partial(together, name="credo-paper"),
+    "credo-together": partial(together, name="credo"),
     "robust-controls": controls,
 }

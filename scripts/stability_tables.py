@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import bed_table
@@ -50,13 +51,10 @@ TABLES: dict[str, Callable[[Path], list[str]]] = {
         first_seed=11,
         corrected=True,
     ),
-    "credo-early": lambda results: credo_table.table(results, "stability-credo-early"),
     "credo-slope": slope_table.table,
     "credo-direction": slope_table.direction,
     "credo-pull": slope_table.pulls,
-    "credo": lambda results: credo_table.table(results, "stability-credo"),
-    "credo-alive": lambda results: credo_table.table(results, "stability-credo-alive"),
-    "credo-33": lambda results: credo_table.table(results, "stability-credo-33"),
+    **{name: partial(credo_table.table, name=name) for name in credo_table.REGIMES},
     "bed": bed_table.table,
     "bed-deaths": bed_table.deaths,
     "bed-longer": bed_table.longer,

@@ -7,9 +7,10 @@ import pytest
 import script_modules
 
 BEGINS = {
-    "stability-credo-early": "td3 ",
-    "stability-credo": "td3 over-trained ",
-    "stability-credo-alive": "",
+    "credo-early": "td3 ",
+    "credo": "td3 over-trained ",
+    "credo-paper": "td3 paper ",
+    "credo-alive": "",
 }
 
 
@@ -104,9 +105,9 @@ TOLD_BETTER = ["`filter`, c = 5", "1,000", "1 of 4", "0 of 4", "30 (8 to 70)", "
 TOLD_SAME = ["`clip`, c = 0.5", "1,000", "0 of 5", "2 of 5", "6 (5 to 8)", "7", "3.0%", "6.0%", "0.090, 0.120"]
 
 
-@pytest.mark.parametrize("study", BEGINS)
-def test_settings_are_explored_with_two_tests_each_corrected_for_all(credo, tmp_path, study) -> None:
-    begins = BEGINS[study]
+@pytest.mark.parametrize("name", BEGINS)
+def test_settings_are_explored_with_two_tests_each_corrected_for_all(credo, tmp_path, name) -> None:
+    begins = BEGINS[name]
     cells = {
         (f"{begins}off", "Hopper-v5"): OFF,
         (f"{begins}resample-5", "Hopper-v5"): BETTER,
@@ -115,8 +116,8 @@ def test_settings_are_explored_with_two_tests_each_corrected_for_all(credo, tmp_
     }
     if begins:
         cells["ddpg off", "Hopper-v5"] = OFF
-    kept(tmp_path, study, cells)
-    header, _, *rows = cells_of(credo.table(tmp_path, study))
+    kept(tmp_path, f"stability-{'credo' if name == 'credo-paper' else name}", cells)
+    header, _, *rows = cells_of(credo.table(tmp_path, name))
     assert header == [*credo.HEADER, credo.EXPLORED]
     assert [row[:-1] for row in rows] == [TOLD_OFF, TOLD_BETTER, TOLD_SAME]
     # Inactive: 0 of 4 and 2 of 5 against all of 4. 2 of 70 choices are as far out, and count twice; 14 of 84.
@@ -125,16 +126,31 @@ def test_settings_are_explored_with_two_tests_each_corrected_for_all(credo, tmp_
     assert [row[-1] for row in rows] == ["", f"0.057, {2 * better:.2g}", f"0.17, {same:.2g}"]
 
 
+def test_runs_that_another_study_has_kept_are_cells_of_this_one(credo, tmp_path) -> None:
+    """The bed's two of TD3 on Hopper, and no others of it."""
+    bed = {("td3 plain", "hopper"): OFF, ("td3 credo", "hopper"): BETTER}
+    kept(tmp_path, "stability-bed", {**bed, ("td3 plain", "walker2d"): SAME, ("sd3 credo", "hopper"): SAME})
+    kept(
+        tmp_path,
+        "stability-credo",
+        {("td3 paper clip-0.5", "Hopper-v5"): SAME, ("td3 over-trained off", "hopper"): SAME},
+    )
+    _, _, *rows = cells_of(credo.table(tmp_path, "credo-paper"))
+    # The numbers beyond half of the steps are those of the first cell of its file.
+    assert [row[:-1] for row in rows] == [TOLD_OFF, TOLD_BETTER, [*TOLD_SAME[:6], *TOLD_OFF[6:]]]
+
+
 def test_two_tests_that_were_fixed_are_told_before_that_of_the_study_before(credo, tmp_path) -> None:
     """Of the seeds from 11 on: seed 10, which would change everything, was another study's."""
-    study = "stability-credo-33"
+    name = "credo-33"
+    study = f"stability-{name}"
     kept(tmp_path, study, {("off", "Hopper-v5"): OFF, ("resample-5", "Hopper-v5"): BETTER})
     for kind in ("seeds", "evaluations", "rounds"):
         path = tmp_path / f"{study}-{kind}.csv"
         header, *lines = path.read_text().splitlines()
         earlier = [line.replace(",11,", ",10,").replace(",0.06", ",7") for line in lines if ",11," in line]
         path.write_text("\n".join([header, *earlier, *lines]) + "\n")
-    header, _, *rows = cells_of(credo.table(tmp_path, study))
+    header, _, *rows = cells_of(credo.table(tmp_path, name))
     assert header == [*credo.HEADER, credo.FIXED]
     assert [row[:-1] for row in rows] == [TOLD_OFF, TOLD_BETTER]
     # 1 and 2 of 4 are dead: no table is likelier.

@@ -158,20 +158,26 @@ def test_controls_pair_the_fifth_evaluations_seed_by_seed(module, tmp_path):
     assert whole[1:] == ["0.91"] * 3
 
 
-def test_credos_settings_are_taken_together_seed_by_seed(module, tmp_path):
-    """The end is the median of the last three; a setting that has not gone to the end is left out."""
+@pytest.mark.parametrize(("name", "schedule"), [("credo", "over-trained"), ("credo-paper", "paper")])
+def test_credos_settings_are_taken_together_seed_by_seed(module, tmp_path, name, schedule):
+    """The end is the median of the last three; a setting that has not gone to the end is left out, and so is the other
+    schedule."""
     seeds, evaluations = [], []
     ends = {"off": (10, 20, 30), "resample-5": (14, 22, 20), "both-5": (16, 26, 24), "clip-5": (0, 0, 0)}
     for method, each in ends.items():
         for seed, end in enumerate(each):
-            seeds.append(seed_row(f"td3 over-trained {method}", "hopper", seed, dead=method == "clip-5"))
+            seeds.append(seed_row(f"td3 {schedule} {method}", "hopper", seed, dead=method == "clip-5"))
             for step, value in enumerate((99, 0, end, end + 50, end - 50, end)):
-                evaluations.append((f"td3 over-trained {method}", "hopper", seed, step, value))
-    begun = seed_row("td3 over-trained retained-5", "hopper", 0)
+                evaluations.append((f"td3 {schedule} {method}", "hopper", seed, step, value))
+    begun = seed_row(f"td3 {schedule} retained-5", "hopper", 0)
     seeds.append((*begun[:6], 64, *begun[7:]))
+    for other in {"over-trained", "paper"} - {schedule}:
+        for seed in range(3):
+            seeds.append(seed_row(f"td3 {other} resample-5", "hopper", seed, dead=True))
+            evaluations.append((f"td3 {other} resample-5", "hopper", seed, 9, 1_000))
     write(tmp_path, "stability-credo-seeds", SEED, seeds)
     write(tmp_path, "stability-credo-evaluations", (*PLACE, "step", "return"), evaluations)
-    first, every, off = cells_of(module.together(tmp_path))
+    first, every, off = cells_of(module.together(tmp_path, name))
     assert first[1:] == ["2", "0 of 6", "2 of 3", "+0 (-8 to +5)", f"{stats.wilcoxon([5, 4, -8]).pvalue:.2g}"]
     assert every[1:4] == ["3", "3 of 9", "0 of 3"]
     assert off[2] == "0 of 3"
