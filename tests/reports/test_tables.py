@@ -5,14 +5,18 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import re
 
 import numpy as np
 import pytest
+from made_runs import tell
 from rich.console import Console
 
 from credo import run_folder
 from credo.cli import main
+from credo.cli.runs import _evaluated
 from credo.config import RunConfig, TD3Config
+from credo.evaluating import Evaluation
 from credo.files import read_json
 from credo.reports.load import load_run
 from credo.reports.tables import _unrewarded, list_table, run_row, run_rows, seed_rows, summary_table
@@ -161,3 +165,37 @@ def test_success_is_shown_where_it_is_told_and_returns_where_there_are_any(make_
     assert _unrewarded(run)
     run.evaluations[0]["return_mean"][-1] = 1.0
     assert not _unrewarded(run)
+
+
+def test_where_nothing_is_rewarded_and_no_success_told_the_distance_is(make_run):
+    folder = make_run("run", ("healthy", "weak"))
+    seeds = {"0": {"selected_step": 6_400, "selected_return": 0.0, "selected_distance": 0.234}}
+    run_folder.write_json(folder / "summary.json", {"seeds": seeds})
+    assert "distance" not in text(summary_table(folder)) + text(list_table(folder))
+    tell(folder, return_mean=np.zeros(20))
+    first, second = seed_rows(load_run(folder))
+    assert (first.selected_distance, second.selected_distance) == (0.234, None)
+    assert (first.final_distance, second.final_distance) == pytest.approx((1 / 30, 1 - 800 / 3_000))
+    shown = text(summary_table(folder))
+    assert re.search(r"0\.23 . +0\.03 ", shown)
+    assert "its distance: in the evaluation that chose it" in shown
+    assert "return" not in shown
+    assert "of \u2502" not in shown.replace("\u2503", "\u2502")
+    listed = text(list_table(folder))
+    assert re.search(r"distance: kept 0\.23 -.*\n.*last 0\.03 0\.73", listed)
+    assert "kept 0 " not in listed
+    tell(folder, success_rate=np.full(20, 0.5))
+    assert "distance" not in text(list_table(folder))
+
+
+def test_an_evaluation_without_a_reward_tells_the_distances_that_chose_the_policies():
+    lengths = np.array([100, 50])
+    nothing, something = Evaluation(np.zeros(2), lengths, None), Evaluation(np.array([0.0, 2.0]), lengths, None)
+    told = text(_evaluated({"seed 0": nothing, "seed 3": nothing}, 2, None, {"seed 3": 0.1234}))
+    assert "return" not in told.splitlines()[2]
+    assert re.search(r"seed 0 . +75\.0 . +- .*\n.*seed 3 . +75\.0 . +0\.123 ", told)
+    assert "distance: to held-out demonstrations" in told
+    for played, distances in ((something, {"seed 0": 0.5}), (nothing, {})):
+        told = text(_evaluated({"seed 0": played}, 2, None, distances))
+        assert "return" in told.splitlines()[2]
+        assert "distance" not in told

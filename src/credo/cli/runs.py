@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from credo.cli.display import busy
+from credo.cli.display import busy, number, share
 from credo.cli.parse import find_local_modules, parse, say
 from credo.config.limits import Count, WholeNumber
 from credo.environment_name import same_environment
@@ -24,6 +24,9 @@ from credo.types import CredoError, printable
 if TYPE_CHECKING:
     from credo.api import Run
     from credo.environments import EnvironmentSource
+    from credo.evaluating import Evaluation
+
+_NO_REWARD = "no reward here; distance: to held-out demonstrations, in the evaluation that chose the policy"
 
 
 @dataclass(frozen=True)
@@ -93,19 +96,22 @@ def evaluate(words: Sequence[str]) -> None:
     from credo.studies.read import expert_return_of
 
     policies: dict[str, Policy] = {}
-    expert_return, lacking = None, list[int]()
+    expert_return, lacking, distances = None, list[int](), dict[str, float]()
     if is_run(options.run):
         config, stored = run_folder.read_config(Path(options.run))
         expert_return = expert_return_of(stored)
         # The folder may hold seeds of an earlier command too.
-        told = run_folder.read_summary(Path(options.run)).get("seeds") or {}
-        every = sorted({*config.seed_numbers, *map(int, told)})
+        summaries = run_folder.read_summary(Path(options.run)).get("seeds") or {}
+        every = sorted({*config.seed_numbers, *map(int, summaries)})
         for seed in every if options.seed is None else (options.seed,):
             # A seed that was frozen before its first evaluation has none; the others have.
             if options.seed is None and not run_folder.policy_path(Path(options.run), seed, options.policy).exists():
                 lacking.append(seed)
                 continue
             policies[f"seed {seed}"] = find_policy(options.run, seed, options.policy)
+            distance = summaries.get(str(seed), {}).get("selected_distance")
+            if options.policy == "best" and distance is not None:
+                distances[f"seed {seed}"] = distance
         if not policies:
             find_policy(options.run, every[0], options.policy)
     else:
@@ -124,25 +130,43 @@ def evaluate(words: Sequence[str]) -> None:
             tell(f"evaluating {name}")
             source = source_of(policy, options.environment)
             played[name] = play(policy, source, options.episodes, options.evaluation_seed)
+    console.print(_evaluated(played, options.episodes, expert_return, distances))
+
+
+def _evaluated(
+    played: dict[str, Evaluation], episodes: int, expert_return: float | None, distances: dict[str, float]
+) -> Table:
+    """A policy a row; of a run's kept policies, where neither a reward nor success is told, the ``distances`` that
+    chose them."""
     expert = "" if expert_return is None else f"; the expert's mean return is {expert_return:,.1f}"
-    table = Table(title=f"{options.episodes} episodes{expert}", title_justify="left")
-    told = any(found.successes is not None for found in played.values())
-    # An environment that tells success need have no reward.
-    rewarded = not told or any(found.returns.any() for found in played.values())
-    ours = ("return", "std", "least", "most") if rewarded else ()
+    table = Table(title=f"{episodes} episodes{expert}", title_justify="left")
+    tells_success = any(found.successes is not None for found in played.values())
+    # An environment that tells success, or in which a policy was chosen by its distance, need have no reward.
+    rewarded = any(found.returns.any() for found in played.values()) or not (tells_success or distances)
+    by_distance = not (rewarded or tells_success)
     known = rewarded and expert_return is not None and expert_return > 0
-    columns = ("policy", *ours, "length", *(["success"] if told else []), *(["of expert"] if known else []))
+    columns = (
+        *("policy", *(("return", "std", "least", "most") if rewarded else ()), "length"),
+        *(["success"] if tells_success else []),
+        *(["distance"] if by_distance else []),
+        *(["of expert"] if known else []),
+    )
     for name in columns:
         table.add_column(name, justify="right")
     for name, (returns, lengths, successes) in played.items():
-        # As in the report: a ratio of negative returns, which are costs, is not told.
-        share = [f"{returns.mean() / expert_return:.0%}"] if known else []
         values = (returns.mean(), returns.std(), returns.min(), returns.max()) if rewarded else ()
-        success = ["-" if successes is None else f"{successes.mean():.0%}"] if told else []
-        table.add_row(
-            Text(printable(name)), *[f"{value:,.1f}" for value in (*values, lengths.mean())], *success, *share
-        )
-    console.print(table)
+        cells = [f"{value:,.1f}" for value in (*values, lengths.mean())]
+        if tells_success:
+            cells.append(share(None if successes is None else successes.mean()))
+        if by_distance:
+            cells.append(number(distances.get(name), 3))
+        if known:
+            # As in the report: a ratio of negative returns, which are costs, is not told.
+            cells.append(share(returns.mean() / expert_return))
+        table.add_row(Text(printable(name)), *cells)
+    if by_distance:
+        table.caption, table.caption_justify, table.min_width = _NO_REWARD, "left", 60
+    return table
 
 
 def video(words: Sequence[str]) -> None:

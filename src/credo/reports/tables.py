@@ -51,6 +51,9 @@ class RunRow:
     kept_successes: tuple[float | None, ...]
     last_successes: tuple[float | None, ...]
     """Shares of the episodes of the same evaluations that succeeded; None where the environment does not tell."""
+    kept_distances: tuple[float | None, ...]
+    last_distances: tuple[float | None, ...]
+    """To held-out demonstrations, in the same evaluations; None without demonstrations."""
     verdicts: tuple[str, ...]
     """Kind of every seed's verdict."""
     problem: str | None = None
@@ -75,8 +78,11 @@ class SeedRow:
     """Share of the episodes that succeeded, where the environment tells it."""
     expert_share: float | None
     """The selected return as a share of the expert's."""
+    selected_distance: float | None
+    """To held-out demonstrations."""
     final_return: float | None
     final_success: float | None
+    final_distance: float | None
     expert_probability: float | None
     """Of expert samples, mean over the last rounds."""
     filtered_share: float | None
@@ -107,6 +113,8 @@ def run_row(run: LoadedRun) -> RunRow:
         last_returns=tuple(_last(columns, "return_mean") for columns in run.evaluations.values()),
         kept_successes=tuple(row.selected_success for row in seeds),
         last_successes=tuple(row.final_success for row in seeds),
+        kept_distances=tuple(row.selected_distance for row in seeds),
+        last_distances=tuple(row.final_distance for row in seeds),
         verdicts=tuple(verdict.kind for verdict in run.verdicts.values()),
         problem=run.problems[0] if run.problems else None,
     )
@@ -159,21 +167,27 @@ def list_table(folder: Path, line: Line = lambda line: None) -> Table:
     table.add_column("run", overflow="fold", min_width=12)
     table.add_column("settings", overflow="fold")
     table.add_column("steps", no_wrap=True)
-    told = any(isinstance(row, RunRow) and any(v is not None for v in row.last_successes) for row in rows)
-    table.add_column("returns,\nsuccess" if told else "returns of seeds", overflow="fold")
+    listed = [row for row in rows if isinstance(row, RunRow)]
+    others = [
+        *(["success"] if any(_known(row.last_successes) for row in listed) else []),
+        *(["distance"] if any(_by_distance(row) for row in listed) else []),
+    ]
+    table.add_column(",\n".join(["returns", *others]) if others else "returns of seeds", overflow="fold")
     table.add_column("verdicts", no_wrap=True)
     for row in rows:
         if not isinstance(row, RunRow):
             table.add_row(Text(printable(_relative(row[0], folder))), "", "", Text(printable(row[1]), style="red"), "")
             continue
         credo = "" if row.credo == "-" else f", credo {row.credo}"
-        told = any(value is not None for value in row.last_successes)
-        lines = [f"kept {_numbers(row.kept_returns)}", f"last {_numbers(row.last_returns)}"]
-        if told and not any((*row.kept_returns, *row.last_returns)):  # success is told, and no reward
-            lines = []
-        if told:
+        lines = []
+        if any((*row.kept_returns, *row.last_returns)) or not (_known(row.last_successes) or _by_distance(row)):
+            lines += [f"kept {_numbers(row.kept_returns)}", f"last {_numbers(row.last_returns)}"]
+        if _known(row.last_successes):
             kept, last = (_numbers(values, ".0%") for values in (row.kept_successes, row.last_successes))
             lines += [f"kept {kept}", f"last {last}"]
+        if _by_distance(row):
+            kept, last = (_numbers(values, ".2f") for values in (row.kept_distances, row.last_distances))
+            lines += [f"distance: kept {kept}", f"last {last}"]
         returns = Text("\n".join(lines))
         if row.problem:
             returns.append(f"\n{printable(row.problem)}", style="red")
@@ -213,14 +227,15 @@ def summary_table(folder: Path) -> Table:
         ("last\nreturn", [_optional(row.final_return, ",.0f") for row in rows]),
         ("its\nsuccess", [_optional(row.selected_success, ".0%") for row in rows]),
         ("last\nsuccess", [_optional(row.final_success, ".0%") for row in rows]),
+        ("its\ndistance", [_optional(row.selected_distance, ".2f") for row in rows]),
+        ("last\ndistance", [_optional(row.final_distance, ".2f") for row in rows]),
         ("P(expert)", [_optional(row.expert_probability, ".3f") for row in rows]),
         ("filtered", [_optional(row.filtered_share, ".1%") for row in rows]),
     ]
     nothing = _unrewarded(run)
+    left_out = ("return", "of\nexpert") if nothing else ("distance",)
     shown = [
-        (name, cells)
-        for name, cells in columns
-        if any(cell != "-" for cell in cells) and not (nothing and name.endswith("return"))
+        (name, cells) for name, cells in columns if any(cell != "-" for cell in cells) and not name.endswith(left_out)
     ]
     for name, texts in shown:
         # On 80 columns verdicts go over two lines, and no number is cut.
@@ -231,7 +246,8 @@ def summary_table(folder: Path) -> Table:
         table.add_row(*cells)
     reasons = [f"seed {row.seed}: {row.reason}" for row in rows if row.verdict in (*DIVERGED, "faulted")]
     chosen = any(row.selected_return is not None for row in rows) and not run.config.clones
-    measured = [_MEASURED.format("success" if nothing else "return")] if chosen else []
+    chose_by = "success" if any(row.selected_success is not None for row in rows) else "distance"
+    measured = [_MEASURED.format(chose_by if nothing else "return")] if chosen else []
     notes = [*measured, *reasons, *_running_away(rows), *run.problems]
     if notes:
         # Under a narrow table a note would be a column of single words.
@@ -241,12 +257,24 @@ def summary_table(folder: Path) -> Table:
 
 
 def _unrewarded(run: LoadedRun) -> bool:
-    """Whether the environment tells success and no reward, so that its returns say nothing."""
-    returns, successes = (
-        np.concatenate([columns.get(name, np.zeros(0)) for columns in run.evaluations.values()] or [np.zeros(0)])
-        for name in ("return_mean", "success_rate")
+    """Whether all returns are 0, of an environment that tells success or of a policy whose distance is known."""
+    columns = list(run.evaluations.values())
+    returns, successes, distances = (
+        np.concatenate([each.get(name, np.zeros(0)) for each in columns] or [np.zeros(0)])
+        for name in ("return_mean", "success_rate", "occupancy_distance")
     )
-    return bool(np.isfinite(successes).any() and not np.nan_to_num(returns).any())
+    other = np.isfinite(successes).any() or np.isfinite(distances).any()
+    return bool(other and not np.nan_to_num(returns).any())
+
+
+def _known(values: tuple[float | None, ...]) -> bool:
+    return any(value is not None for value in values)
+
+
+def _by_distance(row: RunRow) -> bool:
+    """Whether the distance is all that tells how good a run's policies are."""
+    rewarded = any((*row.kept_returns, *row.last_returns))
+    return _known(row.last_distances) and not rewarded and not _known(row.last_successes)
 
 
 def _running_away(rows: list[SeedRow]) -> list[str]:
@@ -279,9 +307,11 @@ def _seed_row(run: LoadedRun, seed: int) -> SeedRow:
         selected_step=None if step is None else int(step),
         selected_return=selected,
         selected_success=_last(chose, "success_rate"),
+        selected_distance=stored.get("selected_distance"),
         expert_share=share if run.expert_return is not None and run.expert_return > 0 else None,
         final_return=final,
         final_success=_last(run.evaluations[seed], "success_rate"),
+        final_distance=_last(run.evaluations[seed], "occupancy_distance"),
         expert_probability=late_mean(run.metrics[seed], "expert_probability_expert"),
         filtered_share=late_mean(run.metrics[seed], "filtered_share"),
         q_over_reference=late_mean(run.metrics[seed], OVER_REFERENCE),
