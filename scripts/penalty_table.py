@@ -75,12 +75,25 @@ def ends(seeds: Rows, evaluations: Rows) -> list[float]:
 
 def exchanged(first: Sequence[float], second: Sequence[float]) -> float:
     """Two-sided p of the difference of means: the share of all exchanges of seeds that differ as much."""
-    values = np.array([*first, *second])
-    chosen = np.array(list(itertools.combinations(range(len(values)), len(first))))
-    means = values[chosen].mean(axis=1)
+    values, count = np.array([*first, *second]), len(first)
+    half = len(values) // 2
+    sums, others = _sums(values[:half]), _sums(values[half:])
+    together = [
+        np.add.outer(chosen, others[count - number]).ravel()
+        for number, chosen in enumerate(sums)
+        if 0 <= count - number < len(others)
+    ]
     # The other side's mean follows from this one's.
-    apart = abs(means - values.mean())
+    apart = abs(np.concatenate(together) / count - values.mean())
     return float((apart >= abs(np.mean(first) - values.mean()) - 1e-12).mean())
+
+
+def _sums(values: np.ndarray) -> list[np.ndarray]:
+    """By how many values are chosen, from none to all, the sum of every such choice."""
+    sums = [np.zeros(1), *[np.empty(0)] * len(values)]
+    for value in values:
+        sums = [sums[0], *(np.append(more, fewer + value) for fewer, more in itertools.pairwise(sums))]
+    return sums
 
 
 class Measured(NamedTuple):
