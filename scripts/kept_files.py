@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +20,19 @@ Rows = list[dict[str, Any]]
 
 
 def read(path: Path) -> Rows:
-    """A CSV's rows, numbers as numbers; none where there is no such file."""
+    """A CSV's rows, numbers as numbers; none where there is no such file. Many tables read the same files: what is
+    told of one is shared, and not to be changed."""
     if not path.exists():
         return []
     with open(path, newline="") as file:
-        return [{name: number(value) for name, value in row.items()} for row in csv.DictReader(file)]
+        return list(_told(file.read()))
+
+
+@cache
+def _told(text: str) -> Rows:
+    """By what the file holds, so that one that is written anew is read anew."""
+    rows = csv.DictReader(io.StringIO(text, newline=""))
+    return [{name: number(value) for name, value in row.items()} for row in rows]
 
 
 def frozen(row: dict[str, Any]) -> bool:
