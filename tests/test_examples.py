@@ -24,9 +24,8 @@ def load(name):
 
 def test_a_policy_is_used_without_jax():
     weights = experts.FOLDER / experts.load_card("hopper-expert").weights
-    result = subprocess.run(
-        [sys.executable, EXAMPLES / "use_policy.py", weights], capture_output=True, text=True, check=True
-    )
+    command = [sys.executable, EXAMPLES / "use_policy.py", weights, "Hopper-v5"]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
     value = float(result.stdout.split("return ")[1].split(";")[0])
     assert value > 3000, result.stdout
 

@@ -179,6 +179,7 @@ def test_where_nothing_is_rewarded_and_no_success_told_the_distance_is(make_run)
     shown = text(summary_table(folder))
     assert re.search(r"0\.23 . +0\.03 ", shown)
     assert "its distance: in the evaluation that chose it" in shown
+    assert "credo evaluate" not in shown
     assert "return" not in shown
     assert "of \u2502" not in shown.replace("\u2503", "\u2502")
     listed = text(list_table(folder))

@@ -23,7 +23,8 @@ from credo.types import CredoError, plural, printable
 Line = Callable[[str], None]
 """Gets a line to show."""
 _STYLES = {"healthy": "green", "recovered": "green", "exploded": "red", "dead": "red", "non-finite": "red"}
-_MEASURED = "its {}: in the evaluation that chose it; credo evaluate plays it from other starts"
+_MEASURED = "its {}: in the evaluation that chose it"
+_PLAYED = "; credo evaluate plays it from other starts"
 _NOTE_WIDTH = 78
 _LISTED_SEEDS = 4
 """Up to this many seeds the list shows every return."""
@@ -246,8 +247,13 @@ def summary_table(folder: Path) -> Table:
         table.add_row(*cells)
     reasons = [f"seed {row.seed}: {row.reason}" for row in rows if row.verdict in (*DIVERGED, "faulted")]
     chosen = any(row.selected_return is not None for row in rows) and not run.config.clones
-    chose_by = "success" if any(row.selected_success is not None for row in rows) else "distance"
-    measured = [_MEASURED.format(chose_by if nothing else "return")] if chosen else []
+    if not nothing:
+        told = _MEASURED.format("return") + _PLAYED
+    elif _known(tuple(row.selected_success for row in rows)):
+        told = _MEASURED.format("success") + _PLAYED
+    else:  # credo evaluate plays without the demonstrations
+        told = _MEASURED.format("distance")
+    measured = [told] if chosen else []
     notes = [*measured, *reasons, *_running_away(rows), *run.problems]
     if notes:
         # Under a narrow table a note would be a column of single words.
