@@ -15,6 +15,7 @@ from credo.cli import train
 from credo.config import CredoConfig, DiscriminatorConfig, RunConfig, from_dict, identity, run_id, to_dict, validate
 from credo.config.limits import Positive
 from credo.config.names import REGISTERED
+from credo.config.run import typed
 from credo.discriminator.credo import reward_cap, threshold_logit
 from credo.discriminator.model import make_discriminator
 from credo.discriminator.regularisers import chosen_regularisers
@@ -143,6 +144,18 @@ def test_a_name_with_settings_has_one_spelling():
     assert read.reward == "tall,height=2"
     assert read.discriminator.regularisers == ("pull,side=expert,strength=1",)
     assert from_dict(json.loads(json.dumps(to_dict(read)))) == read
+
+
+def test_spaces_around_a_name_change_nothing():
+    assert typed(RunConfig(reward=" environment")) == RunConfig(reward="environment")
+    spaced, plain = (
+        [typed(RunConfig(discriminator=DiscriminatorConfig(regularisers=(name,), mixup=alpha))) for alpha in (0.1, 1.0)]
+        for name in (" mixup ", "mixup")
+    )
+    assert spaced == plain
+    assert run_id(spaced[0]) != run_id(spaced[1])
+    with pytest.raises(CredoError, match="without mixup beside positive-unlabelled"):
+        validate(typed(config("plr", "mixup ", " positive-unlabelled")))
 
 
 @pytest.mark.parametrize(

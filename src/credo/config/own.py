@@ -64,9 +64,8 @@ def named_settings(kind: Kind, text: str) -> Any:
 
 
 def one_spelling(kind: Kind, text: str) -> str:
-    """The name of a reward or regulariser with its settings in alphabetical order."""
-    given = _arguments(kind, text)
-    return joined(plain_name(text), given) if given else text
+    """The name of a reward or regulariser, without spaces around it, with its settings in alphabetical order."""
+    return joined(plain_name(text), _arguments(kind, text))
 
 
 def _arguments(kind: Kind, text: str) -> dict[str, Any]:
