@@ -322,6 +322,9 @@ def test_a_run_whose_demonstrations_moved_or_that_has_not_begun_says_so(tmp_path
         CredoError, match=r"steps: 1,000 asked for, but the run in .*own has done 1,984 already; give more"
     ):
         api.going_on(tmp_path / "own", 1_000, None, None, None)
+    for name, value in (("steps", "2000"), ("steps", 2e3), ("seeds", "2"), ("seeds", True), ("steps", 0)):
+        with pytest.raises(CredoError, match=f"^{name}: {value!r} is not possible; it must be a whole number of 1 or"):
+            credo.resume(tmp_path / "own", **{name: value})
     (tmp_path / "begun" / "metrics").mkdir(parents=True)
     with pytest.raises(CredoError, match="holds nothing to go on with yet; give the whole command once more"):
         credo.resume(tmp_path / "begun")

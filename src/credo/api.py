@@ -28,7 +28,7 @@ from credo.files import as_path
 from credo.policies import Policy, load_policy
 from credo.preparation import Prepared, prepare
 from credo.presets import DEFAULT, EXPERT_NAME, expert_preset, preset
-from credo.types import CredoError, is_number, printable
+from credo.types import CredoError, check_whole, is_number, printable
 
 if TYPE_CHECKING:
     from credo.reports.loggers import LoggerName
@@ -224,6 +224,9 @@ def going_on(
     """The settings that a run goes on with; CredoError where they need what is not given. ``arrays``: its
     demonstrations are."""
     folder = Path(folder)
+    for name, value in (("steps", steps), ("seeds", seeds)):
+        if value is not None:
+            check_whole(name, value, 1)
     if folder.is_dir() and not (folder / run_folder.CONFIG).exists() and run_folder.is_beginning(folder):
         raise CredoError(f"run: {folder} holds nothing to go on with yet; give the whole command once more")
     config, _ = run_folder.read_config(folder)
