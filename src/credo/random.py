@@ -2,6 +2,21 @@
 
 Keys are folded in, never split from a group's key, so a seed draws the same numbers alone and in a group, and a
 resumed run needs no stored generator state. JAX keys serve compiled code, Philox generators serve host code.
+
+The host's counters, by purpose (k, i, n from 0):
+
+    ACT             round                                 a round's random actions, or its noise on policy
+    REPLAY          round                                 what a round learns from
+    ENVIRONMENT     environment i, episode k              reset seeds (``episode_seed``)
+    EVALUATION      0, k                                  reset seeds
+    DEMONSTRATIONS  SPLIT; SUBSAMPLE, stride              of a set of demonstrations
+                    CLONE_EPOCH, n                        the order of a clone's samples in epoch n
+                    0, k; k, 1                            reset seeds and noise of generated episodes
+    MEASURE         none                                  what evaluations draw
+
+Generated episodes have a seed of their own, of (demonstrations' seed, chunk). Where that is a run's seed, too (the
+first chunk of seed 0), the noise of episode 2 and a clone's epoch 1 are of one stream; it stays, since with other
+counters the same settings would make other runs.
 """
 
 from __future__ import annotations
@@ -27,6 +42,10 @@ class Purpose(enum.IntEnum):
     EVALUATION = 6
     DEMONSTRATIONS = 7
     MEASURE = 8
+
+
+SPLIT, SUBSAMPLE, CLONE_EPOCH = 0, 1, 2
+"""First counters of DEMONSTRATIONS, which tell its uses apart. Part of a run's identity as purposes are."""
 
 
 def host_generator(seed: int, purpose: Purpose, *counters: int) -> np.random.Generator:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from credo.demonstrations import validate
-from credo.random import Purpose, host_generator
+from credo.random import SPLIT, SUBSAMPLE, Purpose, host_generator
 from credo.storage import content_sha256
 from credo.types import CredoError, Transition
 
@@ -34,7 +34,6 @@ ARRAYS = (
     "returns",
     "action_bounds",
 )
-_SPLIT, _SUBSAMPLE = 0, 1  # counters that tell this module's random streams apart
 
 
 class Statistics(NamedTuple):
@@ -287,7 +286,7 @@ class Demonstrations:
         if self.episodes == 1:
             return Split(self, self, shared=True)
         held = min(max(round(self.episodes * fraction), 1), self.episodes - 1)
-        order = host_generator(seed, Purpose.DEMONSTRATIONS, _SPLIT).permutation(self.episodes)
+        order = host_generator(seed, Purpose.DEMONSTRATIONS, SPLIT).permutation(self.episodes)
         return Split(
             training=self.select_episodes(np.sort(order[held:])),
             held_out=self.select_episodes(np.sort(order[:held])),
@@ -329,7 +328,7 @@ class Demonstrations:
 
 def subsample_offsets(counts: np.ndarray, stride: int, seed: int) -> np.ndarray:
     """[E] first row kept of each episode of ``counts`` rows, below ``stride``."""
-    generator = host_generator(seed, Purpose.DEMONSTRATIONS, _SUBSAMPLE, stride)
+    generator = host_generator(seed, Purpose.DEMONSTRATIONS, SUBSAMPLE, stride)
     return generator.integers(0, np.minimum(stride, counts))
 
 

@@ -16,13 +16,11 @@ from credo.demonstrations import Demonstrations
 from credo.gradients import gradient_metrics, over_updates
 from credo.learners.cloning import Cloning
 from credo.networks import Network
-from credo.random import Purpose, host_generator
+from credo.random import CLONE_EPOCH, Purpose, host_generator
 from credo.training.state import SPLIT_SEED, Constants, Parts, TrainState
 from credo.training.step import in_full_precision
 from credo.types import Array, Metrics
 
-_EPOCH = 2
-"""Tells the order of an epoch's samples from the other random numbers about demonstrations."""
 VALIDATION_CHUNK = 16_384
 """Held-out samples scored at once."""
 
@@ -102,7 +100,7 @@ def make_cloner(cloning: Cloning, settings: BCConfig, data: Data) -> Cloner:
         optimiser = adam.init(network)
         kept, best, epochs = network, None, []
         for number in range(settings.epochs):
-            order = host_generator(seed, Purpose.DEMONSTRATIONS, _EPOCH, number).permutation(rows)
+            order = host_generator(seed, Purpose.DEMONSTRATIONS, CLONE_EPOCH, number).permutation(rows)
             order = order[: steps * size].reshape(steps, size).astype(np.int32)
             network, optimiser, metrics = one_epoch(network, optimiser, data.observation, data.action, order)
             told = {name: float(value) for name, value in metrics.items()}
