@@ -24,7 +24,7 @@ def flickering(seed):
     return one._replace(metrics=metrics, evaluations=evaluations, verdict=verdict(metrics, evaluations, 1000.0))
 
 
-def test_every_criterion_has_one_value_below_and_one_above():
+def test_every_criterion_has_a_value_below_and_one_above_where_there_is_room():
     for field in dataclasses.fields(Criteria):
         below, above = ALTERNATIVES[field.name]
         assert below < above

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from credo.diagnostics.activity import column
+from credo.diagnostics.activity import activity_of, column
 from credo.diagnostics.criteria import Criteria
 from credo.diagnostics.divergence import FROZEN, Verdict, verdict
 from credo.studies.curves import SeedCurve
@@ -31,7 +31,8 @@ ALTERNATIVES: dict[str, tuple[float, float]] = {
     "explosion_floor": (3.0, 30.0),
     "explosion_window": (50, 800),
 }
-"""For each criterion one value below and one above its default, fixed before any run was looked at."""
+"""For each criterion two other values, one below and one above its default (of a default that is the least there is
+both above), fixed before any run was looked at."""
 
 _LIVELY = {"step": np.array([0]), "actor_gradient_max": np.array([1.0])}
 _DISTANCE = ("low_distance", "healthy_distance", "near_distance", "near_demonstrations")
@@ -87,8 +88,4 @@ def _cannot_move(curve: SeedCurve, name: str, criteria: Criteria, other: Criteri
 
 def _stops(curve: SeedCurve, criteria: Criteria) -> bool:
     """Whether the actor is inactive in any round."""
-    gradient = np.abs(column(curve.metrics, "actor_gradient_max"))
-    stuck = (column(curve.metrics, "action_saturation") >= criteria.saturation) & (
-        gradient <= criteria.saturated_gradient
-    )
-    return bool(np.any(stuck | (gradient <= criteria.vanishing_gradient)))
+    return bool(activity_of(curve.metrics, criteria).inactive.any())

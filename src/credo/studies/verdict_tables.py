@@ -150,7 +150,8 @@ def criteria_table(curves: Sequence[SeedDigest], criteria: Criteria) -> Table:
         "How the verdicts move with each criterion",
         ("criterion", "value", "verdicts that change", *(f"diverged: {method}" for method in methods)),
         tuple(rows),
-        f"One criterion at a time is moved to a value below and above the one used. Seeds: {sizes}. In use: "
+        f"One criterion at a time is moved to two other values, below and above the one used where there is room. "
+        f"Seeds: {sizes}. In use: "
         f"{_criteria(criteria)}.",
     )
 
