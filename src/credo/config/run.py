@@ -131,6 +131,11 @@ class RunConfig:
         return self.learner == "bc"
 
     @property
+    def needs_clone(self) -> bool:
+        """Whether the demonstrations are cloned: alone, or as a warm start."""
+        return self.clones or self.warm_start == "bc"
+
+    @property
     def cloning_weight(self) -> float:
         """Weight of the cloning loss in the actor's; 0 for a learner without one, and without demonstrations. A
         plug-in's may have one, too (``credo.plugins.register_learner``)."""
@@ -244,7 +249,7 @@ _CLONES = ("environment", "learner", "bc", "held_out", "normalise_observations",
 def identity(config: RunConfig, demonstrations_sha256: str = "", seed_replay_sha256: str = "") -> dict[str, Any]:
     """The settings that determine a seed's numbers; other learners' settings and unused parts are left out."""
     tree = to_dict(config)
-    if config.learner == "bc":
+    if config.clones:
         view = {name: tree[name] for name in config.view}
         return {name: tree[name] for name in _CLONES} | view | {"demonstrations_sha256": demonstrations_sha256}
     for name in (*_NOT_IDENTITY, *config.unused):

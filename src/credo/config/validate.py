@@ -43,7 +43,7 @@ def validate(config: RunConfig) -> None:
         check_discriminator(config)
     if config.warm_start == "bc":
         check_limits(config.bc, "bc.")
-    if "bc" in (config.learner, config.warm_start):
+    if config.needs_clone:
         _check_clone(config)
 
 
@@ -62,7 +62,7 @@ def other_learners_settings(config: RunConfig, default: RunConfig) -> str | None
 
 def late_notes(config: RunConfig) -> list[str]:
     """One line each on what would only begin after the run's last step, or would not be done at all."""
-    if config.learner == "bc":
+    if config.clones:
         default = RunConfig().steps
         unused = f"steps: {config.steps:,} are not used: a clone stops by its held-out loss (--bc.epochs at most)"
         return [] if config.steps == default else [unused]
@@ -141,7 +141,7 @@ def _check_run(config: RunConfig) -> None:
 
 
 def _check_clone(config: RunConfig) -> None:
-    name = "learner" if config.learner == "bc" else "warm_start"
+    name = "learner" if config.clones else "warm_start"
     if not config.imitates:
         refuse(name, "bc", "another one with reward environment, which comes without demonstrations to clone")
     if config.held_out == 0:
@@ -194,9 +194,9 @@ def _check_not_rising(config: RunConfig) -> None:
 def check_action_free(config: RunConfig) -> None:
     """Refuse (CredoError) a discriminator that looks at actions, for demonstrations that have none."""
     settings = config.discriminator
-    if "bc" in (config.learner, config.warm_start):
-        name, value = ("learner", config.learner) if config.learner == "bc" else ("warm_start", config.warm_start)
-        refuse(name, value, "something else: the demonstrations have no actions to clone")
+    if config.needs_clone:
+        name = "learner" if config.clones else "warm_start"
+        refuse(name, "bc", "something else: the demonstrations have no actions to clone")
     if config.cloning_weight > 0:
         right = "0: the demonstrations have no actions to clone"
         refuse(f"{config.learner}.cloning_weight", config.cloning_weight, right)

@@ -21,7 +21,7 @@ number of environments that a seed steps."""
 
 def make_learner(config: RunConfig, observation_size: int, action_size: int) -> Learner:
     """The learner that ``config`` names, with its settings and what the environment's name settles of them."""
-    if config.learner == "bc":
+    if config.clones:
         return _cloned(config.bc, observation_size, action_size)
     settings = config.learner_config
     if isinstance(settings, SD3Config) and settings.beta is None:

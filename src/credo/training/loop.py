@@ -72,10 +72,10 @@ def train(
         stop = Stop()
         with stop.listening():
             run = _Run(parts, constants, held_out, folder, seeds, watcher, stop)
-            if "bc" in (config.learner, config.warm_start):
+            if config.needs_clone:
                 assert demonstrations is not None
                 run.cloner = make_state_cloner(parts, constants, demonstrations)
-            state = run.clone() if config.learner == "bc" else run.run()
+            state = run.clone() if config.clones else run.run()
         return "terminated" if state == "interrupted" and stop.hurried else state
     finally:
         for seed in seeds:

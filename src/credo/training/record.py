@@ -67,7 +67,7 @@ class Record:
 
     def steps_done(self, seed: Seed) -> int:
         """Environment steps; minibatches of the policy kept by behavioural cloning, which steps no environment."""
-        if self._config.learner == "bc":
+        if self._config.clones:
             return int((seed.last or {}).get("step", 0))
         return seed.frozen.step if seed.frozen else seed.next_round * self._config.steps_per_round
 
