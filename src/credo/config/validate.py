@@ -6,16 +6,13 @@ import dataclasses
 import typing
 
 from credo.config.discriminator import needs_density
-from credo.config.learners import PPOConfig, SD3Config, TD3Config
+from credo.config.learners import DeterministicConfig, PPOConfig, SD3Config, TD3Config
 from credo.config.limits import check_limits, refuse
 from credo.config.names import REGISTERED, plain_name
 from credo.config.own import LEARNER_SETTINGS, check_settings
 from credo.config.run import LearnerName, RunConfig
 from credo.random import EVALUATION_SEED
 from credo.types import CredoError
-
-DETERMINISTIC = ("ddpg", "td3", "sd3")
-"""Learners whose actions have no density."""
 
 
 def rises(reward: str) -> bool:
@@ -170,7 +167,8 @@ def check_discriminator(config: RunConfig) -> None:
         right = f"without {relabelling[0]} beside positive-unlabelled: both say what the labels are"
         refuse("discriminator.regularisers", settings.regularisers, right)
     if settings.kind != "gail":
-        if config.learner in DETERMINISTIC:
+        # Credo's own: a plug-in with such settings may draw its actions all the same.
+        if isinstance(getattr(config, config.learner, None), DeterministicConfig):
             raise CredoError(needs_density(settings.kind))
         if settings.absorbing_states:
             right = "off with AIRL: a policy has no density in the absorbing state"

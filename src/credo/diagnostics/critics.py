@@ -7,7 +7,7 @@ Measured in docs/stability/longer.md: in the paper's regime up to 100 times (DDP
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,7 +17,6 @@ OVER_REFERENCE = "q_over_reference"
 """The column of ``q_over_reference`` beside a run's metrics."""
 OVERESTIMATES = 10.0
 """Mean Q over its reference from which a late critic is told of. Under the presets robust only SAC's young one is."""
-_WITH_TARGETS = ("ddpg", "td3", "sd3", "sac")
 
 
 class Following(NamedTuple):
@@ -30,13 +29,13 @@ class Following(NamedTuple):
 
 
 def following(config: RunConfig) -> Following | None:
-    """Of a run's learner; None where it has no critic with targets."""
-    if config.learner not in _WITH_TARGETS:
+    """Of a run's learner, if it is one of Credo's own; None where it has no critic with targets."""
+    settings: Any = getattr(config, config.learner, None)
+    if not hasattr(settings, "target_rate"):
         return None
-    learner = getattr(config, config.learner)
-    # TD3's targets move with its actor.
-    delay = learner.actor_delay if config.learner == "td3" else 1
-    return Following(learner.discount, learner.target_rate, config.updates_per_round / delay)
+    # A delayed actor's targets move with it.
+    delay = getattr(settings, "actor_delay", 1)
+    return Following(settings.discount, settings.target_rate, config.updates_per_round / delay)
 
 
 def reference_q(reward: np.ndarray, targets: Following, rounds: np.ndarray | float = 1.0) -> np.ndarray:
