@@ -64,11 +64,9 @@ def ended_early(demonstrations: Demonstrations, limit: int | None) -> tuple[Demo
     in its midst, no row is: without either flag it counts as one that fell (``Demonstrations.fell``)."""
     d = demonstrations
     early = np.ones(d.episodes, bool) if limit is None else d.lengths < limit
-    ends = d.episode_start[1:] - 1
-    whole = d.rows_per_episode >= d.lengths - 1  # a format without the last successor has one row less
     terminated, truncated = d.terminated.copy(), d.truncated.copy()
-    terminated[ends[early & whole]] = True
-    truncated[ends[early]] = False
+    terminated[d.last_row[early & d.whole]] = True
+    truncated[d.last_row[early]] = False
     return dataclasses.replace(d, terminated=terminated, truncated=truncated), int(early.sum())
 
 

@@ -16,7 +16,8 @@ from typing import NamedTuple
 import numpy as np
 
 from credo.demonstrations import validate
-from credo.random import SPLIT, SUBSAMPLE, Purpose, host_generator
+from credo.demonstrations.rows import joined_ranges, mean_and_deviation, subsampled
+from credo.random import SPLIT, Purpose, host_generator
 from credo.storage import content_sha256
 from credo.types import CredoError, Transition
 
@@ -169,6 +170,16 @@ class Demonstrations:
         return np.diff(self.episode_start)
 
     @property
+    def last_row(self) -> np.ndarray:
+        """[E] int64: the last row held of each episode."""
+        return self.episode_start[1:] - 1
+
+    @property
+    def whole(self) -> np.ndarray:
+        """[E] bool: the episodes held whole, but perhaps for the last row: some formats lack its successor, and it."""
+        return np.asarray(self.rows_per_episode >= self.lengths - 1)
+
+    @property
     def next_observation(self) -> np.ndarray:
         """[N, O] float32: the true successors. Allocated on each call; ``transitions`` gathers a few rows."""
         result = np.empty_like(self.observation)
@@ -217,11 +228,11 @@ class Demonstrations:
         chosen = validate.row_array("episodes", indices)
         _check_episodes(chosen, self.episodes)
         starts, stops = self.episode_start[chosen], self.episode_start[chosen + 1]
-        rows = _ranges(starts, stops)
+        rows = joined_ranges(starts, stops)
         episode_start = np.concatenate([[0], np.cumsum(stops - starts)])
         first = np.searchsorted(self.successor_row, starts)
         last = np.searchsorted(self.successor_row, stops)
-        kept = _ranges(first, last)
+        kept = joined_ranges(first, last)
         shift = np.repeat(episode_start[:-1] - starts, last - first)
         return replace(
             self,
@@ -245,15 +256,13 @@ class Demonstrations:
         """
         if not 1 <= stride < 2**31:
             raise CredoError(f"demonstrations: subsample={stride}: {'fewer' if stride > 1 else '1 or more'} expected")
-        counts = self.rows_per_episode
-        offsets = subsample_offsets(counts, stride, seed)
-        kept = -((offsets - counts) // stride)
-        episode_start = np.concatenate([[0], np.cumsum(kept)])
+        offsets, episode_start = subsampled(self.rows_per_episode, stride, seed)
+        kept = np.diff(episode_start)
         within = np.arange(episode_start[-1]) - np.repeat(episode_start[:-1], kept)
         rows = np.repeat(self.episode_start[:-1] + offsets, kept) + stride * within
         # An episode that was cut off still is, whichever row is its last now: without a flag it terminated.
         truncated = np.zeros(len(rows), bool)
-        truncated[episode_start[1:] - 1] = self.truncated[self.episode_start[1:] - 1]
+        truncated[episode_start[1:] - 1] = self.truncated[self.last_row]
         return self._keep(rows, episode_start, truncated)
 
     def first_transitions(self, count: int) -> Demonstrations:
@@ -273,7 +282,7 @@ class Demonstrations:
     def fell(self, horizon: int) -> np.ndarray:
         """[E] bool: the episodes that terminated. One without the row in which it did, which subsampling drops, has
         neither flag, and terminated if it is shorter than ``horizon``, which episodes may be long."""
-        ends = self.episode_start[1:] - 1
+        ends = self.last_row
         return np.asarray(self.terminated[ends] | (~self.truncated[ends] & (self.lengths < horizon)))
 
     def split_held_out(self, fraction: float, seed: int) -> Split:
@@ -295,16 +304,12 @@ class Demonstrations:
 
     def statistics(self) -> Statistics:
         """Mean and standard deviation of the observations, accumulated in float64."""
-        mean = self.observation.mean(axis=0, dtype=np.float64)
-        square = np.zeros_like(mean)
-        for first in range(0, len(self), 1 << 16):
-            square += np.square(self.observation[first : first + (1 << 16)] - mean).sum(axis=0)
-        std = np.maximum(np.sqrt(square / len(self)), STANDARD_DEVIATION_FLOOR)
+        mean, std = mean_and_deviation(self.observation)
         low, high = self.observation.min(axis=0), self.observation.max(axis=0)
         constant = low == high  # the mean of equal values is not always that value
         return Statistics(
             mean=np.where(constant, low, mean).astype(np.float32),
-            std=np.where(constant, 1.0, std).astype(np.float32),
+            std=np.where(constant, 1.0, np.maximum(std, STANDARD_DEVIATION_FLOOR)).astype(np.float32),
         )
 
     def _keep(self, rows: np.ndarray, episode_start: np.ndarray, truncated: np.ndarray) -> Demonstrations:
@@ -324,12 +329,6 @@ class Demonstrations:
             successor_row=np.flatnonzero(~follows),
             successor=batch.next_observation[~follows],
         )
-
-
-def subsample_offsets(counts: np.ndarray, stride: int, seed: int) -> np.ndarray:
-    """[E] first row kept of each episode of ``counts`` rows, below ``stride``."""
-    generator = host_generator(seed, Purpose.DEMONSTRATIONS, SUBSAMPLE, stride)
-    return generator.integers(0, np.minimum(stride, counts))
 
 
 def tensors(demonstrations: Demonstrations) -> dict[str, np.ndarray]:
@@ -382,10 +381,3 @@ def _check_episodes(indices: np.ndarray, episodes: int) -> None:
     outside = indices[(indices < 0) | (indices >= episodes)]
     if outside.size:
         raise CredoError(f"demonstrations: episode {outside[0]} asked for, 0 to {episodes - 1} exist")
-
-
-def _ranges(starts: np.ndarray, stops: np.ndarray) -> np.ndarray:
-    """The concatenation of ``arange(start, stop)`` over all pairs."""
-    counts = stops - starts
-    ends = np.cumsum(counts)
-    return np.arange(ends[-1]) + np.repeat(starts - ends + counts, counts)

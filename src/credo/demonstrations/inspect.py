@@ -10,6 +10,7 @@ import numpy as np
 from credo.demonstrations.combine import with_bounds
 from credo.demonstrations.dataset import Demonstrations
 from credo.demonstrations.formats.recording import NOT_READ
+from credo.demonstrations.rows import mean_and_deviation
 from credo.demonstrations.validate import place
 from credo.types import EnvironmentSpec
 
@@ -97,7 +98,7 @@ def inspect(
     """
     d = demonstrations
     saturated = np.abs(d.action) >= SATURATION
-    ends = d.episode_start[1:] - 1
+    ends = d.last_row
     observation, action = _ranges(d.observation), _ranges(d.action)
     returns = None if d.returns is None else _returns(d.returns)
     return Inspection(
@@ -151,7 +152,7 @@ def doubtful_ends(d: Demonstrations, time_limit: int | None = None) -> list[str]
         d: the demonstrations.
         time_limit: of the environment, in steps; None: unknown.
     """
-    ends = d.episode_start[1:] - 1
+    ends = d.last_row
     lines = []
     still = float((d.next_observation == d.observation).all(axis=1).mean())
     if still > STILL_SHARE and (d.observation != d.observation[0]).any():
@@ -164,14 +165,14 @@ def doubtful_ends(d: Demonstrations, time_limit: int | None = None) -> list[str]
             f"episodes: in {gaps.size} rows the next observation is not the next row's (the first is "
             f"{place(d.episode_start, int(gaps[0]))}): is the end of an episode without its flag there?"
         )
-    if (np.diff(d.episode_start) == d.lengths - 1).all() and int(d.lengths.min()) > _SUBSAMPLED:
+    if (d.rows_per_episode == d.lengths - 1).all() and int(d.lengths.min()) > _SUBSAMPLED:
         lines.append(
             "next observations: of every episode's last step the file has none: it is left out, "
             "and no episode counts as terminated"
         )
     shortest, longest = int(d.lengths.min()), int(d.lengths.max())
     early = shortest < longest if time_limit is None else longest < time_limit
-    whole = (d.rows_per_episode >= d.lengths - 1).all()  # a flag may be in a row that was left out
+    whole = d.whole.all()  # else a flag may be in a row that was left out
     if early and whole and d.episodes > 2 and not d.terminated.any():
         why = "are of different lengths" if time_limit is None else f"end before the limit of {time_limit} steps"
         lines.append(
@@ -281,11 +282,7 @@ def _returns(returns: np.ndarray) -> Returns:
 
 
 def _ranges(values: np.ndarray) -> tuple[Range, ...]:
-    mean = values.mean(axis=0, dtype=np.float64)
-    square = np.zeros_like(mean)
-    for first in range(0, len(values), 1 << 16):
-        square += np.square(values[first : first + (1 << 16)] - mean).sum(axis=0)
-    columns = (values.min(axis=0), values.max(axis=0), mean, np.sqrt(square / len(values)))
+    columns = (values.min(axis=0), values.max(axis=0), *mean_and_deviation(values))
     return tuple(Range(*(float(column[i]) for column in columns)) for i in range(values.shape[1]))
 
 

@@ -31,8 +31,7 @@ def stack_frames(demonstrations: Demonstrations, frames: int) -> Demonstrations:
         raise CredoError(f"frame_stack: {frames} is not possible; it must be at least 1")
     # A reader that knows no successor of an episode's last step leaves it out, and no frame before it is lost. Of two
     # steps one row may also be what subsampling left.
-    missing = d.lengths - d.rows_per_episode
-    whole = (missing == 0) | ((missing == 1) & (d.lengths > 2))
+    whole = d.whole & ((d.lengths == d.rows_per_episode) | (d.lengths > 2))
     if len(d.successor_row) != d.episodes or not whole.all():
         raise CredoError(
             f"demonstrations ({d.source or 'given'}): transitions were left out, so frames cannot be stacked; "

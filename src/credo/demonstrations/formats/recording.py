@@ -20,7 +20,8 @@ import numpy as np
 
 from credo.action_box import from_unit, to_unit
 from credo.demonstrations import validate
-from credo.demonstrations.dataset import Demonstrations, subsample_offsets
+from credo.demonstrations.dataset import Demonstrations
+from credo.demonstrations.rows import subsampled
 from credo.machine import MEMORY_SHARE, available_memory
 from credo.types import CredoError, EnvironmentSpec, one_line
 
@@ -129,9 +130,7 @@ def gather(recording: Recording, path: Path, options: ReadOptions, source: str) 
         raise CredoError(f"{path}: episode {int(np.argmax(counts < 1))}: empty: every episode needs at least one step")
     if options.stride < 1:
         raise CredoError(f"{path}: subsample={options.stride}: 1 or more expected")
-    offsets = subsample_offsets(counts, options.stride, options.seed)
-    kept = -((offsets - counts) // options.stride)
-    start = np.concatenate([[0], np.cumsum(kept)])
+    offsets, start = subsampled(counts, options.stride, options.seed)
     rows, bounds = int(start[-1]), _bounds(recording, options)
     _check_memory(path, rows, recording, int(counts.max()))
     observation = np.empty((rows, recording.observation_size), np.float32)
@@ -233,7 +232,7 @@ def gapless_episodes(demonstrations: Demonstrations, path: Path, format: str) ->
     CredoError where transitions were left out, which such a format cannot say.
     """
     d = demonstrations
-    inside = np.setdiff1d(d.successor_row, d.episode_start[1:] - 1)
+    inside = np.setdiff1d(d.successor_row, d.last_row)
     if inside.size:
         raise CredoError(
             f"{path}: {validate.place(d.episode_start, int(inside[0]))} is not followed by the next step "
