@@ -84,8 +84,7 @@ class Run:
 
     def policy(self, seed: int | None = None, which: str = "best") -> Policy:
         """A policy of one seed (the best seed's if None): ``best`` by the reward-free measures, or ``last``."""
-        if which not in ("best", "last"):
-            raise CredoError(f"which: {which!r} is not best or last")
+        check_which("which", which)
         number = self.best_seed if seed is None else seed
         path = run_folder.policy_path(self._checked(), number, which)
         if not path.exists():
@@ -107,6 +106,12 @@ class Run:
         run_folder.check_run(self.folder)
         run_folder.check_links(self.folder)
         return self.folder
+
+
+def check_which(name: str, which: object) -> None:
+    """CredoError, which begins with ``name``, unless ``which`` is one of a seed's policies."""
+    if which not in ("best", "last"):
+        raise CredoError(f"{name}: {which!r} is not best or last")
 
 
 def only_policy(name: object, seed: int | None, which: str) -> None:

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from credo import experts, run_folder
-from credo.api import Run, only_policy
+from credo.api import Run, check_which, only_policy
 from credo.environment_name import needs_trust, parse_name
 from credo.environments import (
     EnvironmentFaultError,
@@ -63,8 +63,7 @@ def evaluate(
     """
     check_whole("episodes", episodes, 1)
     check_whole("evaluation_seed", evaluation_seed, 0)
-    if policy not in ("best", "last"):
-        raise CredoError(f"policy: {policy!r} is not best or last")
+    check_which("policy", policy)
     if isinstance(source, Run):
         chosen = source.policy(seed, policy)
     elif isinstance(source, Policy):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from credo import run_folder
-from credo.api import Run, only_policy
+from credo.api import Run, check_which, only_policy
 from credo.demonstrations.load import MINARI
 from credo.files import read_json
 from credo.policies import Policy, load_credo_policy, onnx_bytes
@@ -50,8 +50,7 @@ def export(
     """
     if format not in SUFFIX:
         raise CredoError(f"format: {format!r} is not one of {', '.join(SUFFIX)}")
-    if policy not in ("best", "last"):
-        raise CredoError(f"policy: {policy!r} is not best or last")
+    check_which("policy", policy)
     chosen, name, card = _chosen(source, seed, policy)
     path = Path(out) if out is not None else Path(f"{name}{SUFFIX[format]}")
     if path.suffix != SUFFIX[format]:

@@ -40,11 +40,16 @@ def make_folder(folder: Path, name: str = "folder") -> None:
         raise CredoError(f"{name}: {folder} cannot be made ({error.strerror or error})") from None
 
 
+def name_beside(path: Path, ending: str = "tmp") -> Path:
+    """A hidden name of nothing else in the folder of ``path``. Not by the process's number: on other machines, and in
+    containers, others have the same."""
+    return path.parent / f".{path.name}.{uuid.uuid4().hex}.{ending}"
+
+
 def write_atomically(path: Path, content: bytes) -> None:
     """Write beside, flush to disk, rename, flush the folder: a reader sees the old file or the new one, never a part.
     CredoError where that cannot be done (a full disk, a folder that may not be written to)."""
-    # Not by the process's number: on other machines, and in containers, others have the same.
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    temporary = name_beside(path)
     try:
         with open(temporary, "wb") as file:
             file.write(content)

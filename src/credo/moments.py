@@ -26,7 +26,7 @@ def empty() -> Moments:
 
 
 def add(moments: Moments, values: Array) -> Moments:
-    """With all entries of ``values`` taken in (Chan et al. 1979, Eq. 2.1)."""
+    """The moments after all entries of ``values`` have been added (Chan et al. 1979, Eq. 2.1)."""
     size = float(values.size)
     mean = jnp.mean(values)
     squares = jnp.sum(jnp.square(values - mean))

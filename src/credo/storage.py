@@ -1,8 +1,8 @@
 """Safetensors files that are written whole or not at all, and read without trust in what they hold.
 
-Policies and demonstrations share this container: named arrays plus string metadata, with the format's name
-and version and a SHA-256 over everything else. Reading parses and never executes, and allocates no more than
-the file's own size.
+Policies, demonstrations, checkpoints, replays and the evidence of frozen seeds share this container: named arrays plus
+string metadata, with the format's name and version and a SHA-256 over everything else. Reading parses and never
+executes, and allocates no more than the file's own size.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import hashlib
 import os
 import shutil
 import stat
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -20,7 +19,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from credo.files import check_regular, sync_folder
+from credo.files import check_regular, name_beside, sync_folder
 from credo.types import CredoError, check_unicode, one_line
 
 MAXIMUM_HEADER_BYTES = 1 << 20
@@ -60,19 +59,19 @@ def write_tensors(
     """
     path = Path(path)
     if not overwrite and path.exists():
-        raise _exists(path)
+        raise already_there(path)
     check_replaceable(path)
     check_unicode("file", path)
     assert not set(metadata) & set(RESERVED), f"{sorted(metadata)}: {', '.join(RESERVED)} are the format's own"
     contiguous = {name: np.asarray(array, order="C") for name, array in tensors.items()}
     header = {"format": format, "format_version": str(version), **metadata}
     header["sha256"] = content_sha256(contiguous, header)
-    temporary = path.parent / f".{path.name}.{uuid.uuid4().hex}.tmp"
+    temporary = name_beside(path)
     try:
         save_file(contiguous, str(temporary), metadata=header)
         put_in_place(temporary, path, overwrite)
     except FileExistsError:
-        raise _exists(path) from None
+        raise already_there(path) from None
     except (OSError, SafetensorError) as error:
         raise CredoError(f"{path}: cannot be written ({one_line(error, 160)})") from None
     finally:
@@ -127,19 +126,24 @@ def write_bytes(path: str | Path, content: bytes, *, overwrite: bool) -> None:
     """Write a file atomically; errors as ``write_tensors``."""
     path = Path(path)
     if not overwrite and path.exists():
-        raise _exists(path)
+        raise already_there(path)
     check_replaceable(path)
-    temporary = path.parent / f".{path.name}.{uuid.uuid4().hex}.tmp"
+    temporary = name_beside(path)
     try:
         temporary.write_bytes(content)
         put_in_place(temporary, path, overwrite)
     except FileExistsError:
-        raise _exists(path) from None
+        raise already_there(path) from None
     except OSError as error:
         raise CredoError(f"{path}: cannot be written ({one_line(error, 160)})") from None
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def already_there(path: Path) -> CredoError:
+    """The error for a file that may not be overwritten."""
+    return CredoError(f"{path}: exists already and is left as it is; choose another name or ask to overwrite it")
 
 
 def check_replaceable(path: Path) -> None:
@@ -179,7 +183,7 @@ def put_folder_in_place(temporary: Path, path: Path) -> None:
     if not path.exists():
         os.replace(temporary, path)
         return
-    aside = path.parent / f".{path.name}.{uuid.uuid4().hex}.old"
+    aside = name_beside(path, "old")
     os.replace(path, aside)
     try:
         os.replace(temporary, path)
@@ -219,10 +223,6 @@ def _check_format(path: Path, metadata: dict[str, str], format: str, version: in
         raise CredoError(f"{path}: field format_version: {_shown(text)} is not a version number")
     if int(text) > version:
         raise CredoError(f"{path}: field format_version: {text} is newer than {version}, the newest this Credo reads")
-
-
-def _exists(path: Path) -> CredoError:
-    return CredoError(f"{path}: exists already and is left as it is; choose another name or ask to overwrite it")
 
 
 def _shown(value: str) -> str:

@@ -13,7 +13,6 @@ import math
 import os
 import re
 import shutil
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,8 +32,8 @@ from credo.demonstrations.formats.recording import (
     unscaled_action,
 )
 from credo.environment_name import gymnasium_json
-from credo.files import home_folder, parse_json, read_json
-from credo.storage import put_folder_in_place
+from credo.files import home_folder, name_beside, parse_json, read_json
+from credo.storage import already_there, put_folder_in_place
 from credo.types import CredoError
 
 MAIN = "main_data.hdf5"
@@ -297,10 +296,10 @@ def write_minari(path: Path, demonstrations: Demonstrations, overwrite: bool, la
         )
     identifier = _identifier(path)
     if path.exists() and not overwrite:
-        raise CredoError(f"{path}: exists already and is left as it is; choose another name or ask to overwrite it")
+        raise already_there(path)
     if os.path.lexists(path) and (path.is_symlink() or data_folder(path) != path / "data"):
         raise CredoError(f"{path}: is not a Minari dataset, so it is not overwritten")
-    temporary = path.parent / f".{path.name}.{uuid.uuid4().hex}.tmp"
+    temporary = name_beside(path)
     try:
         data = temporary / "data"
         data.mkdir(parents=True)

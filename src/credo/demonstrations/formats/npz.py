@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import uuid
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from credo.demonstrations.formats.recording import (
     flags,
     unscaled_action,
 )
+from credo.files import name_beside
 from credo.storage import check_replaceable, put_in_place
 from credo.types import CredoError
 
@@ -122,7 +122,7 @@ def write_npz(path: Path, demonstrations: Demonstrations, overwrite: bool) -> No
         "scaled": np.array(True) if boxless else None,
         "environment": np.array(d.environment) if d.environment else None,
     }
-    temporary = path.parent / f".{path.name}.{uuid.uuid4().hex}.tmp"
+    temporary = name_beside(path)
     try:
         with open(temporary, "wb") as file:
             np.savez_compressed(file, **{name: array for name, array in arrays.items() if array is not None})

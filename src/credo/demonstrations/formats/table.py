@@ -15,6 +15,7 @@ from credo.demonstrations.dataset import Demonstrations
 from credo.demonstrations.files import SUFFIX, read_demonstrations, save_demonstrations
 from credo.demonstrations.formats import d4rl, hdf5, imitation, lerobot, minari, npz, robomimic
 from credo.demonstrations.formats.recording import NOT_READ, ReadOptions, Recording, gather, reading
+from credo.storage import already_there
 from credo.types import CredoError
 
 Opener = Callable[[Path, ReadOptions], AbstractContextManager[Recording]]
@@ -162,7 +163,7 @@ def check_writable(path: str | Path, format: str | None = None, overwrite: bool 
     if format not in written:
         raise CredoError(f"to: {format!r} is not written; one of {', '.join(written)} expected")
     if not overwrite and os.path.lexists(path):
-        raise CredoError(f"{path}: exists already and is left as it is; choose another name or ask to overwrite it")
+        raise already_there(path)
     if not path.parent.is_dir():
         raise CredoError(f"{path.parent}: is not a folder")
     return format
