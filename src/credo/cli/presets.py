@@ -15,6 +15,7 @@ from rich.table import Table
 
 from credo.cli.parse import parse
 from credo.config import LearnerName, RunConfig
+from credo.config.own import leaves
 from credo.presets import DESCRIPTIONS, EXPERT, EXPERT_NAME, PRESETS, preset
 
 _OF_EXPERTS = "what credo expert starts from; no preset of credo imitate"
@@ -66,9 +67,9 @@ def _groups(widths: dict[str, int], room: int) -> list[list[str]]:
 
 def _settings(config: RunConfig) -> dict[str, Any]:
     """A preset's settings; of the learners its own alone, under names that all share."""
-    found = _flat(config)
     others = {name for name in typing.get_args(LearnerName) if name != config.learner}
-    kept = {name: value for name, value in found.items() if name.partition(".")[0] not in others}
+    found = leaves(dataclasses.asdict(config))
+    kept = {name: value for name, value in found if name.partition(".")[0] not in others}
     return {re.sub(rf"^{config.learner}\.", "learner.", name): value for name, value in kept.items()}
 
 
@@ -78,12 +79,3 @@ def _cell(value: Any) -> str:
     if isinstance(value, tuple):
         return ", ".join(map(str, value)) or "none"
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
-
-
-def _flat(config: Any, prefix: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for field in dataclasses.fields(config):
-        value = getattr(config, field.name)
-        name = f"{prefix}{field.name}"
-        found |= _flat(value, f"{name}.") if dataclasses.is_dataclass(value) else {name: value}
-    return found

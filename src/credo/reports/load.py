@@ -11,16 +11,24 @@ from typing import Any, Literal
 
 import numpy as np
 
-from credo import run_folder, run_rows
+from credo import run_folder
 from credo.config import RunConfig
 from credo.config.limits import MAXIMUM_SEEDS, MAXIMUM_STEPS
 from credo.diagnostics import critics
-from credo.diagnostics.divergence import Verdict, verdict
-from credo.diagnostics.frozen import dated
+from credo.diagnostics.divergence import Verdict
 from credo.files import read_json
 from credo.run_lock import holder_is_gone
 from credo.studies.curves import SeedCurve
-from credo.studies.read import WANTED_METRICS, MethodRun, expert_return_of, of_part, of_settings, rows_of
+from credo.studies.read import (
+    WANTED_METRICS,
+    MethodRun,
+    expert_return_of,
+    of_part,
+    of_settings,
+    rows_of,
+    rows_there,
+    verdict_of,
+)
 from credo.studies.store import seed_steps
 from credo.types import CredoError
 
@@ -105,8 +113,8 @@ def load_run(run: Path | MethodRun, metrics_columns: Sequence[str] | None = None
     if state == "running" and holder_is_gone(folder):
         state = "stopped"
     wanted = None if metrics_columns is None else list(dict.fromkeys((*WANTED_METRICS, *metrics_columns)))
-    metrics = _columns(folder, run_folder.METRICS, problems, wanted)
-    evaluations = _columns(folder, run_folder.EVALUATIONS, problems)
+    metrics = rows_there(folder, run_folder.METRICS, problems, wanted)
+    evaluations = rows_there(folder, run_folder.EVALUATIONS, problems)
     recorded = {int(seed) for columns in (metrics, evaluations) for seed in np.unique(columns.get("seed", ()))}
     seeds = sorted({*config.seed_numbers, *recorded})
     if len(seeds) > MAXIMUM_SEEDS:
@@ -116,7 +124,6 @@ def load_run(run: Path | MethodRun, metrics_columns: Sequence[str] | None = None
     expert_return = expert_return_of(stored)
     metrics_of = {seed: _with_reference(rows_of(metrics, seed, steps), config) for seed in seeds}
     evaluations_of = {seed: rows_of(evaluations, seed, steps) for seed in seeds}
-    judged = {s: verdict(metrics_of[s], evaluations_of[s], expert_return, clone=config.clones) for s in seeds}
     loaded = LoadedRun(
         folder=folder,
         config=config,
@@ -126,7 +133,10 @@ def load_run(run: Path | MethodRun, metrics_columns: Sequence[str] | None = None
         metrics=metrics_of,
         evaluations=evaluations_of,
         expert_return=expert_return,
-        verdicts={seed: dated(judged[seed], summary, seed) for seed in seeds},
+        verdicts={
+            seed: verdict_of(metrics_of[seed], evaluations_of[seed], expert_return, config, summary, seed)
+            for seed in seeds
+        },
         problems=tuple(problems),
     )
     return loaded if steps is None and part.seeds is None else _as_part(loaded, steps)
@@ -219,17 +229,6 @@ def envelope(step: np.ndarray, value: np.ndarray, buckets: int) -> tuple[np.ndar
         chosen.append(rows[np.searchsorted(rows, starts)])
     rows = np.unique(np.concatenate(chosen))
     return step[rows], value[rows]
-
-
-def _columns(folder: Path, kind: str, problems: list[str], names: list[str] | None = None) -> Columns:
-    found: list[str] = []
-    columns = run_rows.read_parts(folder, kind, names, problems=found)
-    if found:
-        # A resumed run removes parts that it will write again: a second look finds the new state.
-        found.clear()
-        columns = run_rows.read_parts(folder, kind, names, problems=found)
-    problems += found
-    return columns
 
 
 def _with_reference(columns: Columns, config: RunConfig) -> Columns:

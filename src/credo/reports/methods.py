@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from credo.config import RunConfig, recorded_identity
+from credo.config.own import leaves
 from credo.studies.read import MethodRun
 
 _NO_PART = ("environment", "demonstrations_sha256", "learner")
@@ -42,7 +43,7 @@ def settings_of(config: RunConfig, stored: dict[str, Any]) -> Settings:
     """What determines a run's numbers, flat, without environment and hash; with what is known of the demonstrations."""
     kept = stored.get("identity")
     tree = recorded_identity(config, kept if isinstance(kept, dict) else {})
-    found = {name: value for name, value in flat(tree).items() if name not in _NO_PART}
+    found = {name: value for name, value in leaves(tree) if name not in _NO_PART}
     demonstrations = stored.get("demonstrations")
     if config.adversarial and isinstance(demonstrations, dict):
         found[_EPISODES] = demonstrations.get("episodes")
@@ -69,14 +70,6 @@ def name_methods(members: Sequence[Member]) -> list[str]:
         words = [f"{short[name]}={_shown(name, each[name], member)}" for name in parts if name in each]
         labels.append(" ".join([member.config.learner, *words]))
     return _told_apart(labels, members, settings)
-
-
-def flat(tree: dict[str, Any], prefix: str = "") -> Settings:
-    """A tree of settings with dotted names."""
-    found: Settings = {}
-    for name, value in tree.items():
-        found |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
-    return found
 
 
 def _belongs_to_environment(

@@ -128,7 +128,7 @@ def values(curve: SeedDigest, measure: Measure) -> np.ndarray:
         return np.where(np.isnan(returns), np.nan, expert_share(returns, curve.expert_return))
 
 
-def frozen(curve: SeedDigest) -> bool:
+def frozen(curve: SeedCurve | SeedDigest) -> bool:
     """Whether a seed's numbers or its environment failed, and it ended there."""
     return bool((column(curve.evaluations, "failed") > 0).any())
 

@@ -12,11 +12,10 @@ import numpy as np
 
 from credo import run_folder, run_rows
 from credo.config import RunConfig
-from credo.diagnostics.activity import column
 from credo.diagnostics.criteria import Criteria
-from credo.diagnostics.divergence import VERDICT_METRICS, verdict
+from credo.diagnostics.divergence import VERDICT_METRICS, Verdict, verdict
 from credo.diagnostics.frozen import dated
-from credo.studies.curves import METRIC_COLUMNS, SeedCurve, SeedDigest
+from credo.studies.curves import METRIC_COLUMNS, SeedCurve, SeedDigest, frozen
 from credo.studies.digest import digest
 from credo.types import CredoError, is_number
 
@@ -59,8 +58,8 @@ def read_curves(run: tuple[str, str, Path] | MethodRun, criteria: Criteria = Cri
 def _of_run(run: MethodRun, criteria: Criteria) -> list[SeedCurve]:
     stored_config, stored = run_folder.read_config(run.folder)
     config, steps = of_part(stored_config, run)
-    metrics = _parts(run.folder, run_folder.METRICS, WANTED_METRICS)
-    evaluations = _parts(run.folder, run_folder.EVALUATIONS)
+    metrics = rows_there(run.folder, run_folder.METRICS, [], WANTED_METRICS)
+    evaluations = rows_there(run.folder, run_folder.EVALUATIONS, [])
     expert = expert_return_of(stored)
     summary: dict[str, Any] = {}
     with contextlib.suppress(CredoError):  # its curves are there all the same
@@ -68,9 +67,22 @@ def _of_run(run: MethodRun, criteria: Criteria) -> list[SeedCurve]:
     curves = []
     for seed in run.seeds if run.seeds is not None else config.seed_numbers:
         rounds, tests = rows_of(metrics, seed, steps), rows_of(evaluations, seed, steps)
-        judged = dated(verdict(rounds, tests, expert, criteria, config.clones), summary, seed)
-        curves.append(of_settings(SeedCurve(run.method, run.environment, seed, rounds, tests, expert, judged), config))
+        found = verdict_of(rounds, tests, expert, config, summary, seed, criteria)
+        curves.append(of_settings(SeedCurve(run.method, run.environment, seed, rounds, tests, expert, found), config))
     return curves
+
+
+def verdict_of(
+    metrics: Columns,
+    evaluations: Columns,
+    expert_return: float | None,
+    config: RunConfig,
+    summary: dict[str, Any],
+    seed: int,
+    criteria: Criteria = Criteria(),
+) -> Verdict:
+    """The verdict on a seed's rows, with the step and the cause that its run's summary has where it is frozen."""
+    return dated(verdict(metrics, evaluations, expert_return, criteria, config.clones), summary, seed)
 
 
 def of_part(config: RunConfig, run: MethodRun) -> tuple[RunConfig, int | None]:
@@ -90,8 +102,7 @@ def of_settings(curve: SeedCurve, config: RunConfig) -> SeedCurve:
         finished = len(curve.evaluations["step"]) > 0
     else:
         finished = curve.last_step >= config.steps // config.steps_per_round * config.steps_per_round
-    frozen = bool(np.any(column(curve.evaluations, "failed") > 0))
-    return curve._replace(clone=config.clones, finished=finished or frozen)
+    return curve._replace(clone=config.clones, finished=finished or frozen(curve))
 
 
 def expert_return_of(stored: dict[str, Any]) -> float | None:
@@ -117,12 +128,14 @@ def rows_of(columns: Columns, seed: int, steps: int | None = None) -> Columns:
     return found if alone.all() else {name: column[alone] for name, column in found.items()}
 
 
-def _parts(folder: Path, kind: str, columns: list[str] | None = None) -> Columns:
-    for _ in range(2):
-        try:
-            return run_rows.read_parts(folder, kind, columns)
-        except CredoError:
-            # A resumed run removes parts that it will write again: a second look finds the new state.
-            continue
-    # What is damaged is left out, and no more than that.
-    return run_rows.read_parts(folder, kind, columns, problems=[])
+def rows_there(folder: Path, kind: str, problems: list[str], columns: list[str] | None = None) -> Columns:
+    """The rows of a run that may be going on; what is damaged is left out, and no more than that, and named in
+    ``problems``. CredoError where the parts do not fit together."""
+    found: list[str] = []
+    rows = run_rows.read_parts(folder, kind, columns, problems=found)
+    if found:
+        # A resumed run removes parts that it will write again: a second look finds the new state.
+        found.clear()
+        rows = run_rows.read_parts(folder, kind, columns, problems=found)
+    problems += found
+    return rows
