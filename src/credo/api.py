@@ -71,8 +71,8 @@ class Run:
         """The seed whose kept policy succeeds most, where that is told, and is nearest to the demonstrations (or,
         without any, earns most)."""
         seeds = self.summary.get("seeds") or {}
-        kept = {seed: badness for seed, told in seeds.items() if (badness := selected_badness(told)) is not None}
-        scores = {int(seed): badness for seed, badness in kept.items() if seed.isdecimal() and len(seed) < 11}
+        kept = {seed: selected_badness(told) for seed, told in seeds.items()}
+        scores = {int(seed): badness for seed, badness in kept.items() if badness is not None}
         if not scores:
             frozen = [(n, told["frozen"]) for n, told in seeds.items() if isinstance(told.get("frozen"), dict)]
             causes = "; ".join(

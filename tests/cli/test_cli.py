@@ -14,7 +14,9 @@ import pytest
 from cli.refusals import failure
 from credo import api, run_folder, run_rows
 from credo.cli import COMMANDS, main
+from credo.cli.demos import GenerateOptions
 from credo.demonstrations import generate_demonstrations, load_demonstrations, save_demonstrations
+from credo.demonstrations.generate import ACTION_NOISE
 from credo.environments.probes import PointMass
 from credo.experts import expert_names
 from credo.files import read_json
@@ -178,6 +180,10 @@ def test_an_interrupt_keeps_everything_and_the_same_command_goes_on(demonstratio
     assert run_folder.read_summary(out)["state"] == "interrupted"
     assert list((out / run_folder.CHECKPOINTS).glob("round-*"))
     assert not (out / run_folder.DONE).exists()
+
+
+def test_demonstrations_are_generated_with_the_librarys_own_noise():
+    assert GenerateOptions("hopper-expert", Path("out.npz")).noise == ACTION_NOISE
 
 
 def test_demonstrations_are_converted_merged_split_and_thinned(demonstrations, tmp_path, monkeypatch, capsys):

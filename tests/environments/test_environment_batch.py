@@ -173,11 +173,7 @@ def test_non_finite_environment_is_reported(how):
         batch.step(np.zeros((2, 1)))
     with pytest.raises(NonFiniteEnvironmentError) as caught:
         batch.step(np.zeros((2, 1)))
-    assert (caught.value.environment_name, caught.value.environment_index, caught.value.what) == (
-        batch.spec.name,
-        0,
-        how,
-    )
+    assert (*caught.value.place[:2], caught.value.what) == (batch.spec.name, 0, how)
     assert isinstance(caught.value, RuntimeError)
     assert not isinstance(caught.value, CredoError)
 

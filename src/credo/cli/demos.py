@@ -134,6 +134,7 @@ def generate(words: Sequence[str]) -> None:
     """Roll an expert out into a file."""
     options = parse(GenerateOptions, words, "demos generate", "Roll an expert out into a demonstrations file.")
     from credo.demonstrations import generate_demonstrations, write_file
+    from credo.demonstrations.load import DEFAULT_EPISODES
 
     if options.episodes is not None and options.transitions is not None:
         raise CredoError("demos generate: --episodes and --transitions given; one of the two expected")
@@ -149,7 +150,7 @@ def generate(words: Sequence[str]) -> None:
     policy, environment = _expert(options.expert, options.environment, options.observation_keys)
     episodes = options.episodes
     if episodes is None and options.transitions is None:
-        episodes = 25
+        episodes = DEFAULT_EPISODES
     console = Console()
     columns = (TextColumn("rolling out"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as bar:
@@ -320,10 +321,11 @@ def _target(out: Path, options: _Reading) -> tuple[Path, str]:
     they cannot."""
     from credo.demonstrations import check_writable
     from credo.demonstrations.formats import minari
+    from credo.demonstrations.load import MINARI
 
     format = options.to
-    if str(out).startswith("minari:"):
-        out, format = minari.folder_of(str(out).removeprefix("minari:")), format or "minari"
+    if str(out).startswith(MINARI):
+        out, format = minari.folder_of(str(out).removeprefix(MINARI)), format or "minari"
         out.parent.mkdir(parents=True, exist_ok=True)
     if out.exists() and not options.overwrite:
         raise CredoError(f"out: {out} exists; give another name or --overwrite")

@@ -207,7 +207,7 @@ def report(words: Sequence[str]) -> None:
     study = load_study(find_study(options.file))
     store = Store(options.out)
     placed = stores.place(study, records.known_data(store, study), reads=())
-    begun = [p for p in placed if p.run is not None and (store.folder(p.run) / "config.json").exists()]
+    begun = [p for p in placed if p.run is not None and (store.folder(p.run) / run_folder.CONFIG).exists()]
     if not begun:
         raise CredoError(f"study: nothing of {study.name} has run in {options.out}; {_run_command(options)} runs it")
     begun = _once(console, begun)

@@ -86,13 +86,11 @@ class Inspection:
     """One line each; empty if none was found."""
 
 
-def inspect(
-    demonstrations: Demonstrations, return_spread: float = RETURN_SPREAD, spec: EnvironmentSpec | None = None
-) -> Inspection:
+def inspect(demonstrations: Demonstrations, spec: EnvironmentSpec | None = None) -> Inspection:
     """Summarise demonstrations and list the problems found.
 
     Problems: constant observation or action dimensions, saturated actions, duplicated episodes, one-step
-    episodes, a single episode, returns whose standard deviation is above ``return_spread`` times the size of
+    episodes, a single episode, returns whose standard deviation is above ``RETURN_SPREAD`` times the size of
     their mean, fields of the file that were not read, and those of ``doubtful_ends`` and ``beyond_bounds``; ``spec`` is
     the environment that they are for, where it is known.
     """
@@ -118,7 +116,7 @@ def inspect(
         action_bounds=d.action_bounds if spec is None else with_bounds(d, spec).action_bounds,
         saturated_share=float(saturated.mean()) if d.has_actions else 0.0,
         problems=(
-            *_problems(d, observation, action, saturated, returns, return_spread),
+            *_problems(d, observation, action, saturated, returns),
             *doubtful_ends(d, None if spec is None else spec.max_episode_steps),
             *([] if spec is None else beyond_bounds(d, spec)),
             *([f"fields: not read: {d.source.partition(NOT_READ)[2].rstrip(')')}"] if NOT_READ in d.source else []),
@@ -234,7 +232,6 @@ def _problems(
     action: tuple[Range, ...],
     saturated: np.ndarray,
     returns: Returns | None,
-    return_spread: float,
 ) -> list[str]:
     problems = []
     for name, ranges in (("observation", observation), ("action", action)):
@@ -250,7 +247,7 @@ def _problems(
         problems.append(f"episodes: duplicates of earlier ones: {_named('episode', duplicates)}")
     if short := np.flatnonzero(d.lengths == 1).tolist():
         problems.append(f"episodes: one step only: {_named('episode', short)}")
-    if returns is not None and returns.std > return_spread * abs(returns.mean):
+    if returns is not None and returns.std > RETURN_SPREAD * abs(returns.mean):
         problems.append(
             f"returns: vary widely (std {returns.std:.1f}, mean {returns.mean:.1f}): "
             "the demonstrator may not be one expert, or the task's difficulty varies"

@@ -46,14 +46,6 @@ class EnvironmentFaultError(RuntimeError):
     def __str__(self) -> str:
         return f"{self.place}: {self.complaint}"
 
-    @property
-    def environment_name(self) -> str:
-        return self.place.environment_name
-
-    @property
-    def environment_index(self) -> int | None:
-        return self.place.environment_index
-
 
 class NonFiniteEnvironmentError(EnvironmentFaultError):
     """An environment returned a NaN or infinite observation or reward; ``what`` says which."""

@@ -137,12 +137,12 @@ def by_run(placed: Sequence[Placed]) -> dict[str, list[Placed]]:
     return cells
 
 
-def stop_without(parent: int, interval: float = 1.0) -> None:
+def stop_without(parent: int) -> None:
     """Ask this process to end at its next checkpoint once ``parent``, which started it, is gone. It may be by now."""
 
     def watch() -> None:
         while os.getppid() == parent:
-            time.sleep(interval)
+            time.sleep(1.0)
         _end_this_process()
 
     threading.Thread(target=watch, daemon=True).start()

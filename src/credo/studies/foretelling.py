@@ -63,8 +63,8 @@ class Forecast(NamedTuple):
 
 def failure_step(curve: SeedDigest) -> float:
     """The step at which a seed failed; infinite if it did not."""
-    failed = curve.verdict.kind in FAILED and curve.verdict.step is not None
-    return float(curve.verdict.step) if failed and curve.verdict.step is not None else np.inf
+    step = curve.verdict.step
+    return np.inf if step is None or curve.verdict.kind not in FAILED else float(step)
 
 
 def readings(curve: SeedCurve) -> np.ndarray:

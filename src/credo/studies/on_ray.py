@@ -16,7 +16,7 @@ from typing import Any
 
 from credo.studies.cores import claim_cores
 from credo.studies.execute import POLL, Ended, Train, by_run, run_cell
-from credo.studies.store import DONE, RUNNING, Placed, Store
+from credo.studies.store import DONE, FAILED, RUNNING, Placed, Store
 from credo.types import CredoError
 
 RETRIES = 5
@@ -68,7 +68,7 @@ def run_on_ray(
                 try:
                     how = Ended(*ray.get(reference))
                 except ray.exceptions.RayError as error:
-                    how = Ended("failed", f"Ray: {str(error).strip().splitlines()[0]}")
+                    how = Ended(FAILED, f"Ray: {str(error).strip().splitlines()[0]}")
                 ended[run] = how
                 tell(todo[run][0], how)
         return ended

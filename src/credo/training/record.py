@@ -12,8 +12,6 @@ from credo.diagnostics.selection import selected
 from credo.policies import Policy, save_policy
 from credo.training.seed import Seed
 
-Row = dict[str, float]
-
 
 class Record:
     """The files of one run folder, whose lock this process holds."""
