@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from credo.config.elsewhere import meant
@@ -36,14 +36,7 @@ def _changed(whole: RunConfig, part: Any, settings: Mapping[str, Any], where: st
     known = {field.name: getattr(part, field.name) for field in dataclasses.fields(part)}
     for name in settings:
         if name not in known:
-            name = str(name)
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-            similar = f"did you mean {where}{near[0]}?" if near else f"known are {', '.join(sorted(known))}"
-            other = None if name in _COMMAND_LINE and not where else meant(_asked(whole, settings, where), where + name)
-            if other is not None:
-                outer, dot, inner = other.rpartition(".")
-                similar = f"did you mean {other if where or not dot else f'{outer}={{{inner!r}: ...}}'}?"
-            hint = similar if where else _COMMAND_LINE.get(name, similar)
+            hint = _hint(str(name), known, _asked(whole, settings, where), where)
             raise CredoError(f"{where}{name}: no such setting; {hint}")
     if not where and isinstance(settings.get(LEARNER_SETTINGS), Mapping):
         settings = {**settings, LEARNER_SETTINGS: as_words(settings[LEARNER_SETTINGS], part.learner_settings)}
@@ -56,6 +49,19 @@ def _changed(whole: RunConfig, part: Any, settings: Mapping[str, Any], where: st
         for name, value in settings.items()
     }
     return dataclasses.replace(part, **values)
+
+
+def _hint(name: str, known: Collection[str], whole: RunConfig, where: str) -> str:
+    """What may have been meant by ``name``, which is not among what is ``known`` in the part ``where`` of ``whole``."""
+    if not where and name in _COMMAND_LINE:
+        return _COMMAND_LINE[name]
+    other = meant(whole, where + name)
+    if other is not None:
+        outer, dot, inner = other.rpartition(".")
+        # From outside, a part's setting is given in a mapping.
+        return f"did you mean {outer}={{{inner!r}: ...}}?" if dot and not where else f"did you mean {other}?"
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"did you mean {where}{near[0]}?" if near else f"known are {', '.join(sorted(known))}"
 
 
 def _asked(config: RunConfig, settings: Mapping[str, Any], where: str) -> RunConfig:
