@@ -99,8 +99,15 @@ def separated(
     # An episode that was cut, not ended, would have gone on: only termination counts as time lost.
     lengths = np.where(held.fell(horizon), held.lengths, horizon)
     return kept, HeldOut(
-        *(held.observation, held.action, lengths, held.rows_per_episode, mean, std, horizon),
-        *(held.next_observation, held.terminated),
+        observation=held.observation,
+        action=held.action,
+        lengths=lengths,
+        rows=held.rows_per_episode,
+        mean=mean,
+        std=std,
+        horizon=horizon,
+        next_observation=held.next_observation,
+        terminated=held.terminated,
     )
 
 

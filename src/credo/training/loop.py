@@ -344,9 +344,10 @@ class _Run:
         stop came meanwhile, and nothing is recorded."""
         if seed.frozen is None:
             policy = self._policy(seed, state, int(row["step"]))
-            arguments = (self.parts, self.constants, seed, state, policy, self.held_out, self.probability, self.stop)
             try:
-                row |= evaluate(*arguments)
+                row |= evaluate(
+                    self.parts, self.constants, seed, state, policy, self.held_out, self.probability, self.stop
+                )
             except StoppedError:
                 return False
             except Fault as fault:
