@@ -10,7 +10,7 @@ from credo.environments.errors import (
     NonFiniteEnvironmentError,
 )
 from credo.environments.lane import told_success
-from credo.environments.rollout import Episode, EpisodeRunner, Policy, rollout_episodes
+from credo.environments.rollout import Episode, EpisodeRunner, rollout_episodes
 from credo.environments.source import EnvironmentSource, as_view, source_name, viewed
 from credo.environments.workers import Workers
 
@@ -25,7 +25,6 @@ __all__ = [
     "LostEnvironmentError",
     "NonFiniteActionError",
     "NonFiniteEnvironmentError",
-    "Policy",
     "Step",
     "Workers",
     "as_view",

@@ -13,12 +13,12 @@ from credo.environments.workers import Workers, open_lanes
 from credo.random import Purpose, episode_seed, host_generator
 from credo.types import CredoError
 
-Policy = Callable[[np.ndarray], np.ndarray]
+ActionFunction = Callable[[np.ndarray], np.ndarray]
 """[B, O] float32 to [B, A] in [-1, 1]."""
 LONGEST_EPISODE = 10_000
 """Steps (or the declared time limit, if longer) after which an episode that does not end is cut (truncated)."""
 
-ACTION_TOLERANCE = 1e-3
+POLICY_TOLERANCE = 1e-3
 """A policy's action may pass 1 by this much (rounding, also in half precision); it is then clipped."""
 
 
@@ -70,7 +70,7 @@ class EpisodeRunner:
 
     def run(
         self,
-        policy: Policy,
+        policy: ActionFunction,
         episodes: int,
         seed: int,
         purpose: Purpose = Purpose.EVALUATION,
@@ -156,7 +156,7 @@ class EpisodeRunner:
 
     def _act(
         self,
-        policy: Policy,
+        policy: ActionFunction,
         observation: np.ndarray,
         active: dict[int, _Running],
         indices: list[int],
@@ -185,7 +185,7 @@ class EpisodeRunner:
         size = np.abs(action)
         largest = size.max(initial=0.0)
         # NaN and infinity are reported as such.
-        if largest > 1 + ACTION_TOLERANCE and np.isfinite(largest):
+        if largest > 1 + POLICY_TOLERANCE and np.isfinite(largest):
             row, dimension = np.unravel_index(int(size.argmax()), size.shape)
             low, high = self.spec.action_low[dimension], self.spec.action_high[dimension]
             raise CredoError(
@@ -196,7 +196,7 @@ class EpisodeRunner:
 
 def rollout_episodes(
     source: EnvironmentSource,
-    policy: Policy,
+    policy: ActionFunction,
     episodes: int,
     seed: int,
     purpose: Purpose = Purpose.EVALUATION,

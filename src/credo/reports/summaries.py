@@ -12,8 +12,7 @@ from credo.reports.charts import verdict_counts
 from credo.reports.collect import Cell, Collection
 from credo.reports.methods import settings_of
 from credo.studies.efficiency import HOLD, SHARES, upper_median
-from credo.studies.tables import Cell as Value
-from credo.studies.tables import Share, Table
+from credo.studies.tables import Share, Table, Value
 from credo.types import plural
 
 

@@ -20,7 +20,7 @@ from credo.studies.curves import (
     mean_score,
     select,
 )
-from credo.studies.tables import Cell, Table
+from credo.studies.tables import Table, Value
 
 BEFOREHAND, UNKNOWN = "beforehand", "after the last run"
 _Pair = tuple[SeedDigest, SeedDigest]
@@ -41,7 +41,7 @@ def declared_table(
         seed: of the bootstrap.
         late_evaluations: that a final score is the mean of.
     """
-    found: dict[Comparison, tuple[tuple[Cell, ...], float]] = {}
+    found: dict[Comparison, tuple[tuple[Value, ...], float]] = {}
     names: dict[str, None] = {}
     going = 0
     for comparison in declared:
@@ -96,7 +96,7 @@ def _pairs(curves: Sequence[SeedDigest], comparison: Comparison, environment: st
     return [(mine[seed], theirs[seed]) for seed in mine if seed in theirs]
 
 
-def _diverged(pairs: Mapping[str, Sequence[_Pair]]) -> tuple[tuple[Cell, ...], float] | None:
+def _diverged(pairs: Mapping[str, Sequence[_Pair]]) -> tuple[tuple[Value, ...], float] | None:
     strata, size = [], 0
     for here in pairs.values():
         size += sum(one.verdict.decided and other.verdict.decided for one, other in here)
@@ -118,7 +118,7 @@ def _scores(
     lowest: Mapping[str, float],
     seed: int,
     late_evaluations: int,
-) -> tuple[tuple[Cell, ...], float] | None:
+) -> tuple[tuple[Value, ...], float] | None:
     strata = []
     for environment, here in pairs.items():
         worst = lowest.get(environment, measure.worst)

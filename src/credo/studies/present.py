@@ -9,7 +9,7 @@ import rich.table
 from rich.text import Text
 
 from credo.diagnostics.divergence import KINDS
-from credo.studies.tables import Cell, Share, Table
+from credo.studies.tables import Share, Table, Value
 
 _WORD = 12
 """Words of up to so many letters are not broken in a terminal."""
@@ -23,7 +23,7 @@ _SPECIAL = str.maketrans(
 """What LaTeX takes for more than a character."""
 
 
-def shown(cell: Cell) -> str:
+def shown(cell: Value) -> str:
     """A cell for people: four significant digits at most, whole numbers with thousands separators."""
     if cell is None:
         return "-"

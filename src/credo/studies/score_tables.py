@@ -20,7 +20,7 @@ from credo.studies.curves import (
     select,
 )
 from credo.studies.efficiency import HOLD, SHARES, samples_to
-from credo.studies.tables import Cell, Table
+from credo.studies.tables import Table, Value
 from credo.studies.verdict_tables import ALL
 
 NEVER = "never"
@@ -33,7 +33,7 @@ Scores = dict[str, dict[str, np.ndarray]]
 
 def sample_efficiency(curves: Sequence[SeedDigest], seed: int = 0) -> Table:
     """Samples to shares of the expert, a seed that never gets there counting as never."""
-    rows: list[tuple[Cell, ...]] = []
+    rows: list[tuple[Value, ...]] = []
     for method in methods_of(curves):
         for environment in environments_of(select(curves, method)):
             here = [curve for curve in select(curves, method, environment) if not curve.clone]
@@ -79,7 +79,7 @@ def shared_environments(found: Scores) -> tuple[str, ...]:
 def score_table(found: Scores, measure: Measure, seed: int = 0, late_evaluations: int = 3) -> Table:
     """Interquartile mean and mean of the final scores, per environment and over those that all methods share."""
     shared = shared_environments(found)
-    rows: list[tuple[Cell, ...]] = []
+    rows: list[tuple[Value, ...]] = []
     for method, of_method in found.items():
         groups = {environment: [values] for environment, values in of_method.items()}
         if len(shared) > 1:
@@ -102,7 +102,7 @@ def score_table(found: Scores, measure: Measure, seed: int = 0, late_evaluations
 
 def improvement_table(found: Scores, measure: Measure, seed: int = 0) -> Table:
     """Probability that a seed of one method beats a seed of another, over the environments that both have."""
-    rows: list[tuple[Cell, ...]] = []
+    rows: list[tuple[Value, ...]] = []
     for one, other in combinations(found, 2):
         both = [environment for environment in found[one] if environment in found[other]]
         if both:
@@ -122,7 +122,7 @@ def improvement_table(found: Scores, measure: Measure, seed: int = 0) -> Table:
 def profile_table(found: Scores, seed: int = 0) -> Table:
     """Share of seeds above each score."""
     shared = shared_environments(found)
-    rows: list[tuple[Cell, ...]] = []
+    rows: list[tuple[Value, ...]] = []
     for method, of_method in found.items():
         strata = [of_method[environment] for environment in shared]
         if strata:
@@ -145,7 +145,7 @@ def unfinished_note(curves: Sequence[SeedDigest]) -> str:
     return f" {unfinished} of {len(curves)} seeds have not done all of their steps: a score of theirs is that so far."
 
 
-def _samples(value: float) -> Cell:
+def _samples(value: float) -> Value:
     return NEVER if np.isinf(value) else round(value)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-Cell = str | float | int | None
+Value = str | float | int | None
 """None: not known (shown as a dash)."""
 
 
@@ -19,6 +19,6 @@ class Table(NamedTuple):
     """File name without ending, and anchor on a page."""
     title: str
     columns: tuple[str, ...]
-    rows: tuple[tuple[Cell, ...], ...]
+    rows: tuple[tuple[Value, ...], ...]
     note: str = ""
     """How it was computed: the test, the criteria, what was dropped."""

@@ -20,7 +20,7 @@ from credo.studies.curves import (
     methods_of,
     select,
 )
-from credo.studies.tables import Cell, Table
+from credo.studies.tables import Table, Value
 
 ALL = "all"
 _RATES = (0.0, 0.1, 0.2, 0.36, 0.5)
@@ -30,7 +30,7 @@ _SHOWN_FORECASTS = 12
 
 def verdicts(curves: Sequence[SeedDigest], criteria: Criteria) -> Table:
     """What became of the seeds of each method, with the divergence rate and its exact interval."""
-    rows: list[tuple[Cell, ...]] = []
+    rows: list[tuple[Value, ...]] = []
     for method in methods_of(curves):
         environments = environments_of(select(curves, method))
         for environment in (*environments, *([ALL] if len(environments) > 1 else [])):
@@ -66,7 +66,7 @@ def divergence_tests(curves: Sequence[SeedDigest]) -> Table:
         if strata:
             pairs.append((one, other, strata))
             results.append(counts.exact_test(strata))
-    rows: list[tuple[Cell, ...]] = []
+    rows: list[tuple[Value, ...]] = []
     for (one, other, strata), p, adjusted in zip(pairs, results, counts.holm(results), strict=True):
         diverged = f"{sum(s.failed for s in strata)} of {sum(s.seeds for s in strata)}"
         other_diverged = f"{sum(s.other_failed for s in strata)} of {sum(s.other_seeds for s in strata)}"
@@ -106,7 +106,7 @@ def power(curves: Sequence[SeedDigest]) -> Table:
     ]
     per_method = [len(select(curves, method)) for method in methods_of(curves)]
     sizes = sorted({min(per_environment, default=0), min(per_method, default=0)} - {0})
-    rows: list[tuple[Cell, ...]] = []
+    rows: list[tuple[Value, ...]] = []
     for seeds in sizes:
         for rate in _RATES:
             failed = round(rate * seeds)
@@ -138,7 +138,7 @@ def criteria_table(curves: Sequence[SeedDigest], criteria: Criteria) -> Table:
     """How many seeds of each method count as diverged when one criterion moves."""
     methods = methods_of(curves)
     base = tuple(_diverged(select(curves, method)) for method in methods)
-    rows: list[tuple[Cell, ...]] = [("as used", None, 0, *base)]
+    rows: list[tuple[Value, ...]] = [("as used", None, 0, *base)]
     for index, (name, value, _) in enumerate(sensitivity.alternatives(criteria)):
         found = [curve.moved[index] for curve in curves]
         moved = sum(new.kind != curve.verdict.kind for new, curve in zip(found, curves, strict=True))
@@ -158,7 +158,7 @@ def criteria_table(curves: Sequence[SeedDigest], criteria: Criteria) -> Table:
 
 def association_seeds(curves: Sequence[SeedDigest], measure: Measure | None, criteria: Criteria) -> Table:
     """Seed by seed: largest gradient, P(expert) and outcome at the end, and what of it counts as a sign."""
-    rows: list[tuple[Cell, ...]] = []
+    rows: list[tuple[Value, ...]] = []
     for curve in curves:
         of = association.signs(curve, measure, criteria)
         score = final_score(curve, measure, criteria.late_evaluations) if measure else None
@@ -216,7 +216,7 @@ def early_warning(curves: Sequence[SeedDigest]) -> Table:
         cells.setdefault((curve.method, curve.environment), []).append(curve)
     mixed = [cell for cell, mine in cells.items() if _mixed(mine)]
     every, chosen = foretelling.forecasts([curve for cell in mixed for curve in cells[cell]])
-    rows: list[tuple[Cell, ...]] = []
+    rows: list[tuple[Value, ...]] = []
     for f in (*chosen, *every[:_SHOWN_FORECASTS]):
         lead = None if np.isnan(f.lead) else f.lead
         base = f.failures / f.at_risk
@@ -267,7 +267,7 @@ def _decided(curves: Sequence[SeedDigest]) -> int:
     return sum(curve.verdict.decided for curve in curves)
 
 
-def _finite(value: float | None) -> Cell:
+def _finite(value: float | None) -> Value:
     return "infinite" if value is not None and np.isinf(value) else value
 
 
