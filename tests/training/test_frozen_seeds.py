@@ -225,6 +225,8 @@ def test_nan_in_an_action(clean, tmp_path, monkeypatch):
     told, arrays = evidence(tmp_path / "run")
     assert told["step"] == 4 * 16 + 7
     assert told["cause"].startswith("non-finite action: ")
+    # Its rows were written at the evaluation and checkpoint just before, and its last metrics are kept all the same.
+    assert [row["step"] for row in told["metrics"]] == [16, 32, 48, 64]
     # The seed's own numbers failed, not its environment: it has diverged.
     assert set(rows(tmp_path / "run", run_folder.EVALUATIONS, BAD)["failed"][2:].tolist()) == {NUMBERS_FAILED}
     # Its first evaluation that is marked so is at step 96.

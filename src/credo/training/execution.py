@@ -128,7 +128,7 @@ def _record(
     metrics = dict(zip(names, values.tolist(), strict=True))
     finite = metrics.pop("finite", 1.0)
     seed.newest = row | metrics
-    seed.metrics.append(seed.newest)
+    seed.add_metrics(seed.newest)
     if finite == 0.0:
         bad = [name for name, value in metrics.items() if not np.isfinite(value)]
         cause = f"{NON_FINITE} {', '.join(bad) or 'parameters'}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -102,11 +102,11 @@ def keep_evidence(folder: Path, seed: Seed, arrays: dict[str, np.ndarray]) -> No
             "seed": seed.number,
             "step": seed.frozen.step,
             "cause": seed.frozen.cause,
-            "metrics": _readable(seed.metrics[-5:]),
+            "metrics": _readable(seed.recent),
         },
     )
 
 
-def _readable(rows: Sequence[dict[str, float]]) -> list[dict[str, float | str]]:
+def _readable(rows: Iterable[dict[str, float]]) -> list[dict[str, float | str]]:
     """Rows for JSON, which knows no NaN and no infinity."""
     return [{name: value if np.isfinite(value) else str(value) for name, value in row.items()} for row in rows]

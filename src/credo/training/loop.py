@@ -164,7 +164,7 @@ class _Run:
             state, found = self._clone(seed)
             for epoch in found.epochs:
                 about = {"seed": seed.number, "round": epoch.number, "step": epoch.updates}
-                seed.metrics.append(about | {"held_out_loss": epoch.held_out_loss} | epoch.metrics)
+                seed.add_metrics(about | {"held_out_loss": epoch.held_out_loss} | epoch.metrics)
             place: dict[str, float] = {"seed": seed.number, "round": found.best.number, "step": found.best.updates}
             if not self._judge(seed, state, place):
                 seed.metrics.clear()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -19,6 +20,9 @@ from credo.training.faults import NoEnvironments, environment_fault
 from credo.training.state import TrainState
 from credo.training.step import Experience
 from credo.types import Array, EnvironmentSpec, Rollout, Transition
+
+RECENT = 5
+"""Rows of metrics that are kept as evidence of a frozen seed."""
 
 
 class Frozen(NamedTuple):
@@ -49,6 +53,8 @@ class Seed:
     """The metrics of the last round that was run here; empty before there is one."""
     metrics: list[dict[str, float]] = field(default_factory=list)
     """Rows not yet written to the run folder."""
+    recent: deque[dict[str, float]] = field(default_factory=lambda: deque(maxlen=RECENT))
+    """The last rows of metrics, written or not."""
     evaluations: list[dict[str, float]] = field(default_factory=list)
     """Rows not yet written to the run folder."""
     best: dict[str, float] | None = None
@@ -61,6 +67,11 @@ class Seed:
     """A round that is done and whose evaluation is not."""
     evidence: dict[str, np.ndarray] = field(default_factory=dict)
     """What is to be kept of the fault that froze the seed."""
+
+    def add_metrics(self, row: dict[str, float]) -> None:
+        """Take in a row of metrics, to be written."""
+        self.metrics.append(row)
+        self.recent.append(row)
 
     def key(self, purpose: Purpose, round_number: int) -> Array:
         """The JAX key of this seed for one purpose in one round."""
