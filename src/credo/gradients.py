@@ -1,4 +1,4 @@
-"""What is recorded of gradients: raw, per network, before any clipping."""
+"""Gradients: a step along them, and what is recorded of them: raw, per network, before any clipping."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import optax
 
 from credo.types import Array, Metrics
 
@@ -32,6 +33,15 @@ def clipped(gradient: Any, limit: float) -> Any:
         return gradient
     scale = limit / jnp.maximum(global_norm(gradient), limit)
     return jax.tree.map(lambda leaf: scale * leaf, gradient)
+
+
+def stepped(
+    optimiser: optax.GradientTransformation, parameters: Any, gradient: Any, state: Any, clip: float = 0.0
+) -> tuple[Any, Any]:
+    """One step of an optimiser: the parameters and the optimiser's state after it. The gradient is cut to a global norm
+    of ``clip`` before; 0: it is not."""
+    changes, state = optimiser.update(clipped(gradient, clip), state, parameters)
+    return optax.apply_updates(parameters, changes), state
 
 
 def over_updates(metrics: Metrics) -> Metrics:

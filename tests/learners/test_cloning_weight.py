@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from credo.learners.targets import cloned
+from credo.learners.targets import cloning_loss
 from credo.networks import Layer
 from credo.types import Demonstrated
 
@@ -14,7 +14,7 @@ def loss(values, bias=0.0, weight=0.5):
     """Of an actor that does tanh(bias) everywhere; demonstrated are 1, and 0 beside it."""
     actor = (Layer(jnp.zeros((1, 2)), jnp.full(2, bias)),)
     pairs = Demonstrated(jnp.ones((3, 1)), jnp.tile(jnp.array([[1.0, 0.0]]), (3, 1)))
-    return cloned(actor, values, pairs, weight)
+    return cloning_loss(actor, values, pairs, weight)
 
 
 @pytest.mark.parametrize("values", [[4.0, 2.0], [-4.0, -2.0], [4.0, -2.0], [-6.0, 0.0]])

@@ -8,7 +8,8 @@ from credo.config import DDPGConfig
 from credo.gradients import over_updates
 from credo.learners import targets
 from credo.learners.interface import Learner
-from credo.learners.one_actor import OneActorState, initial, one_actor_learner, optimisers, step_actor
+from credo.learners.one_actor import OneActorState, initial, one_actor_learner, step_actor
+from credo.learners.optimisers import optimisers
 from credo.types import Array, Metrics, Transition
 
 

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
-import optax
 
 from credo import networks
 from credo.config import DeterministicConfig
 from credo.learners import targets
 from credo.learners.cloning import Cloning, squared_error
 from credo.learners.interface import Learner
+from credo.learners.optimisers import Optimisers
 from credo.networks import Network
 from credo.types import Array, Metrics, Transition
 
@@ -25,15 +25,6 @@ class OneActorState(NamedTuple):
     target_critics: tuple[Network, ...]
     actor_optimiser: Any
     critic_optimiser: Any
-
-
-class Optimisers(NamedTuple):
-    actor: optax.GradientTransformation
-    critic: optax.GradientTransformation
-
-
-def optimisers(config: DeterministicConfig) -> Optimisers:
-    return Optimisers(optax.adam(config.actor_learning_rate), optax.adam(config.critic_learning_rate))
 
 
 def initial(

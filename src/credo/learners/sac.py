@@ -120,7 +120,7 @@ def sac(config: SACConfig, observation_size: int, action_size: int) -> Learner:
     ) -> tuple[Array, Array]:
         action, log_prob = squashed_log_prob(*gaussian(actor, batch.observation), normal)
         value = targets.smallest_value(critics, batch.observation, action)
-        clone = targets.cloned(mean_network(actor), value, batch.demonstrated, config.cloning_weight)
+        clone = targets.cloning_loss(mean_network(actor), value, batch.demonstrated, config.cloning_weight)
         return jnp.mean(temperature * log_prob - value) + clone, jnp.mean(log_prob)
 
     def one_update(state: SACState, inputs: tuple[Transition, Array]) -> tuple[SACState, Metrics]:

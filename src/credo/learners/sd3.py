@@ -9,15 +9,14 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from credo import networks
 from credo.config import SD3Config
 from credo.environment_name import plain_id
-from credo.gradients import over_updates
 from credo.learners import targets
 from credo.learners.cloning import Cloning, squared_error
 from credo.learners.interface import Learner
+from credo.learners.optimisers import optimisers
 from credo.networks import Network
 from credo.types import Array, Metrics, Transition
 
@@ -50,6 +49,27 @@ class SD3State(NamedTuple):
     target_critics: tuple[Network, ...]
     actor_optimisers: tuple[Any, ...]
     critic_optimisers: tuple[Any, ...]
+
+
+class Pair(NamedTuple):
+    """One actor and its critic: what SD3State holds of them, in its order."""
+
+    actor: Network
+    critic: Network
+    target_actor: Network
+    target_critic: Network
+    actor_optimiser: Any
+    critic_optimiser: Any
+
+
+def pair_of(state: SD3State, index: int) -> Pair:
+    return Pair(*(values[index] for values in state))
+
+
+def with_pair(state: SD3State, index: int, pair: Pair) -> SD3State:
+    """The state with ``pair`` in the place of that at ``index``."""
+    placed = zip(state, pair, strict=True)
+    return SD3State(*((*values[:index], value, *values[index + 1 :]) for values, value in placed))
 
 
 def beta_of(environment: str) -> float:
@@ -136,22 +156,21 @@ def softmax_target_value(
 def sd3(config: SD3Config, observation_size: int, action_size: int) -> Learner:
     """SD3 for one seed. Each update trains the first pair of actor and critic and moves its targets, then the second,
     each on its half of the batch: ``batches`` has 2 x ``batch_size`` transitions in an update."""
-    actor_adam = optax.adam(config.actor_learning_rate)
-    critic_adam = optax.adam(config.critic_learning_rate)
+    adam = optimisers(config)
     draw = make_noise(config.noise, config.noise_samples, action_size)
     pairs = range(config.minibatches)
 
     def init(key: Array) -> SD3State:
         keys = jax.random.split(key, 2 * len(pairs))
         actors = tuple(targets.make_actor(config, keys[i], observation_size, action_size) for i in pairs)
-        critics = tuple(targets.make_critic(config, keys[2 + i], observation_size, action_size) for i in pairs)
+        critics = tuple(targets.make_critic(config, keys[len(pairs) + i], observation_size, action_size) for i in pairs)
         return SD3State(
             actors=actors,
             critics=critics,
             target_actors=networks.copy(actors),
             target_critics=networks.copy(critics),
-            actor_optimisers=tuple(actor_adam.init(actor) for actor in actors),
-            critic_optimisers=tuple(critic_adam.init((critic,)) for critic in critics),
+            actor_optimisers=tuple(adam.actor.init(actor) for actor in actors),
+            critic_optimisers=tuple(adam.critic.init((critic,)) for critic in critics),
         )
 
     def choice(state: SD3State) -> targets.Choice:
@@ -161,43 +180,33 @@ def sd3(config: SD3Config, observation_size: int, action_size: int) -> Learner:
         return jnp.tanh(targets.chosen_before_tanh(choice(state), observation))
 
     def update_pair(state: SD3State, index: int, batch: Transition, key: Array) -> tuple[SD3State, Metrics]:
+        pair = pair_of(state, index)
         normal = draw(key, batch.reward.shape[0])
         next_value = softmax_target_value(
-            state.target_actors[index], state.target_critics, batch.next_observation, normal, config
+            pair.target_actor, state.target_critics, batch.next_observation, normal, config
         )
         target = targets.bellman_target(batch, next_value, config.discount)
         (critic,), critic_optimiser, metrics = targets.critic_step(
-            critic_adam, (state.critics[index],), state.critic_optimisers[index], batch, target
+            adam.critic, (pair.critic,), pair.critic_optimiser, batch, target
         )
         actor, actor_optimiser, actor_metrics = targets.actor_step(
-            config,
-            actor_adam,
-            state.actors[index],
-            state.actor_optimisers[index],
-            critic,
-            batch,
-            critic_optimiser,
+            config, adam.actor, pair.actor, pair.actor_optimiser, critic, batch, critic_optimiser
         )
-        moved = {
-            "actors": actor,
-            "critics": critic,
-            "target_actors": networks.move_towards(state.target_actors[index], actor, config.target_rate),
-            "target_critics": networks.move_towards(state.target_critics[index], critic, config.target_rate),
-            "actor_optimisers": actor_optimiser,
-            "critic_optimisers": critic_optimiser,
-        }
-        changed = {name: _with(getattr(state, name), index, value) for name, value in moved.items()}
-        return SD3State(**changed), metrics | actor_metrics
+        moved = Pair(
+            actor=actor,
+            critic=critic,
+            target_actor=networks.move_towards(pair.target_actor, actor, config.target_rate),
+            target_critic=networks.move_towards(pair.target_critic, critic, config.target_rate),
+            actor_optimiser=actor_optimiser,
+            critic_optimiser=critic_optimiser,
+        )
+        return with_pair(state, index, moved), metrics | actor_metrics
 
     def one_update(state: SD3State, inputs: tuple[Transition, Array]) -> tuple[SD3State, Metrics]:
         batch, key = inputs
         keys = jax.random.split(key, len(pairs))
         halves = jax.tree.map(lambda x: x.reshape(len(pairs), -1, *x.shape[1:]), batch)
-        collected = []
-        for index in pairs:
-            state, metrics = update_pair(state, index, jax.tree.map(lambda x: x[index], halves), keys[index])  # noqa: B023
-            collected.append(metrics)
-        metrics = over_updates(jax.tree.map(lambda *values: jnp.stack(values), *collected))
+        state, metrics = targets.unrolled(update_pair, state, halves, keys)
         # As with the other learners' twins, the loss is the sum over both critics.
         return state, metrics | {"critic_loss": len(pairs) * metrics["critic_loss"]}
 
@@ -216,7 +225,3 @@ def sd3(config: SD3Config, observation_size: int, action_size: int) -> Learner:
             loss=squared_error,
         ),
     )
-
-
-def _with(values: tuple[Any, ...], index: int, value: Any) -> tuple[Any, ...]:
-    return (*values[:index], value, *values[index + 1 :])

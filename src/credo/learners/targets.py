@@ -5,6 +5,7 @@ Functions over networks and batches; a learner (one file each) says which of the
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
@@ -15,7 +16,7 @@ import optax.tree_utils
 
 from credo import networks
 from credo.config import DeterministicConfig, SACConfig
-from credo.gradients import clipped, gradient_metrics, over_updates
+from credo.gradients import gradient_metrics, over_updates, stepped
 from credo.learners.cloning import squared_error
 from credo.networks import Network
 from credo.types import Array, Demonstrated, Metrics, Transition
@@ -97,18 +98,18 @@ def actor_loss(actor: Network, critic: Network, batch: Transition, settings: Det
     """Deterministic policy gradient: minus the mean value of the policy's actions (scalar).
 
     Differs from DDPG, TD3 and SD3: plus ``preactivation_penalty`` times the mean squared output before tanh, as in
-    MR.Q (Fujimoto et al. 2025); a saturated tanh has no gradient left to come back with. Plus the cloning loss
-    (``cloned``). With both weights 0 it is their own loss.
+    MR.Q (Fujimoto et al. 2025); a saturated tanh has no gradient left to come back with. Plus ``cloning_loss``. With
+    both weights 0 it is their own loss.
     """
     output = networks.apply(actor, batch.observation)
     values = networks.q_value(critic, batch.observation, jnp.tanh(output))
     loss = settings.preactivation_penalty * jnp.mean(jnp.square(output)) - jnp.mean(values)
-    return loss + cloned(actor, values, batch.demonstrated, settings.cloning_weight)
+    return loss + cloning_loss(actor, values, batch.demonstrated, settings.cloning_weight)
 
 
-def cloned(actor: Network, values: Array, demonstrated: Demonstrated | None, weight: float) -> Array:
-    """What an actor's loss has for not acting as the demonstrations (scalar): ``weight`` times the squared error of its
-    tanh, in units of the mean absolute of ``values`` [B]; 0 without demonstrated pairs.
+def cloning_loss(actor: Network, values: Array, demonstrated: Demonstrated | None, weight: float) -> Array:
+    """The cloning loss (scalar): ``weight`` times the squared error of the actor's tanh output to demonstrated actions,
+    in units of the mean |Q| (of ``values`` [B]); 0 without demonstrated pairs.
 
     GAIL with cloning in the actor's loss is Jena et al. 2020 (arXiv 2001.07798); the units are those of TD3+BC
     (Fujimoto and Gu 2021), without which the weight would mean less as the critic's values grow.
@@ -141,41 +142,53 @@ def make_critic(
 def critic_step(
     adam: optax.GradientTransformation,
     critics: tuple[Network, ...],
-    optimiser: Any,
+    optimiser_state: Any,
     batch: Transition,
     target: Array,
 ) -> tuple[tuple[Network, ...], Any, Metrics]:
     """One step down the critics' loss: (critics, optimiser state, metrics)."""
     (loss, q_mean), gradient = jax.value_and_grad(critic_loss, has_aux=True)(critics, batch, target)
-    changes, optimiser = adam.update(gradient, optimiser)
-    metrics = {"critic_loss": loss, "q_mean": q_mean, **gradient_metrics("critic", gradient)}
-    return optax.apply_updates(critics, changes), optimiser, metrics
+    critics, optimiser_state = stepped(adam, critics, gradient, optimiser_state)
+    return critics, optimiser_state, {"critic_loss": loss, "q_mean": q_mean, **gradient_metrics("critic", gradient)}
 
 
 def actor_step(
     settings: DeterministicConfig,
     adam: optax.GradientTransformation,
     actor: Network,
-    optimiser: Any,
+    optimiser_state: Any,
     critic: Network,
     batch: Transition,
-    critic_optimiser: Any,
+    critic_optimiser_state: Any,
 ) -> tuple[Network, Any, Metrics]:
     """One step of a deterministic actor up its critic's value: (actor, optimiser state, metrics).
 
-    Until the critic has done more than ``actor_starts`` steps, which Adam counts, actor and optimiser stay as they
+    Until the critic has done more than ``actor_starts`` steps, which its Adam counts, actor and optimiser stay as they
     are; the gradient is measured all the while, and always before it is clipped.
     """
     gradient = jax.grad(actor_loss)(actor, critic, batch, settings)
     metrics = gradient_metrics("actor", gradient)
-    changes, new_optimiser = adam.update(clipped(gradient, settings.actor_gradient_clip), optimiser)
-    new_actor = optax.apply_updates(actor, changes)
+    moved = stepped(adam, actor, gradient, optimiser_state, settings.actor_gradient_clip)
     if settings.actor_starts > 0:
-        started = optax.tree_utils.tree_get(critic_optimiser, "count") > settings.actor_starts
-        new_actor, new_optimiser = jax.tree.map(
-            lambda new, old: jnp.where(started, new, old), (new_actor, new_optimiser), (actor, optimiser)
-        )
-    return new_actor, new_optimiser, metrics
+        started = optax.tree_utils.tree_get(critic_optimiser_state, "count") > settings.actor_starts
+        moved = jax.tree.map(lambda new, old: jnp.where(started, new, old), moved, (actor, optimiser_state))
+    return *moved, metrics
+
+
+def unrolled(
+    one_update: Callable[[State, int, Transition, Array], tuple[State, Metrics]],
+    state: State,
+    batches: Transition,
+    keys: Array,
+) -> tuple[State, Metrics]:
+    """A few updates written out one after the other: ``one_update(state, index, batch, key)`` for each of ``batches``
+    [updates, batch, ...] and ``keys`` [updates]; the state after them, and their metrics over the updates."""
+    collected = []
+    for index in range(keys.shape[0]):
+        batch = jax.tree.map(operator.itemgetter(index), batches)
+        state, metrics = one_update(state, index, batch, keys[index])
+        collected.append(metrics)
+    return state, over_updates(jax.tree.map(lambda *values: jnp.stack(values), *collected))
 
 
 def one_after_another(

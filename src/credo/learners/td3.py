@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import jax
-import jax.numpy as jnp
 
 from credo.config import TD3Config
 from credo.gradients import over_updates
 from credo.learners import targets
 from credo.learners.interface import Learner
-from credo.learners.one_actor import OneActorState, initial, one_actor_learner, optimisers, step_actor
+from credo.learners.one_actor import OneActorState, initial, one_actor_learner, step_actor
+from credo.learners.optimisers import optimisers
 from credo.types import Array, Metrics, Transition
 
 
@@ -21,7 +21,10 @@ def td3(config: TD3Config, observation_size: int, action_size: int) -> Learner:
     def init(key: Array) -> OneActorState:
         return initial(config, adam, key, observation_size, action_size, critics=2)
 
-    def update_critics(state: OneActorState, batch: Transition, key: Array) -> tuple[OneActorState, Metrics]:
+    def update_critics(
+        state: OneActorState, index: int, batch: Transition, key: Array
+    ) -> tuple[OneActorState, Metrics]:
+        del index  # every update of a group is alike
         normal = jax.random.normal(key, batch.action.shape)
         played = targets.policy(state.target_actor, batch.next_observation)
         next_action = targets.smoothed(played, normal, config.target_noise, config.target_noise_clip)
@@ -40,14 +43,10 @@ def td3(config: TD3Config, observation_size: int, action_size: int) -> Learner:
 
         def group(state: OneActorState, inputs: tuple[Transition, Array]) -> tuple[OneActorState, Metrics]:
             group_batches, group_keys = inputs
-            collected = []
-            for index in range(delay):
-                batch = jax.tree.map(lambda x: x[index], group_batches)  # noqa: B023
-                state, metrics = update_critics(state, batch, group_keys[index])
-                collected.append(metrics)
-            state, actor_metrics = step_actor(config, adam, state, batch)
-            stacked = jax.tree.map(lambda *values: jnp.stack(values), *collected)
-            return state, over_updates(stacked) | actor_metrics
+            state, metrics = targets.unrolled(update_critics, state, group_batches, group_keys)
+            last = jax.tree.map(lambda x: x[delay - 1], group_batches)
+            state, actor_metrics = step_actor(config, adam, state, last)
+            return state, metrics | actor_metrics
 
         state, metrics = jax.lax.scan(group, state, (grouped, keys))
         return state, over_updates(metrics)

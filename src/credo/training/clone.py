@@ -13,7 +13,7 @@ import optax
 from credo import networks
 from credo.config import BCConfig
 from credo.demonstrations import Demonstrations
-from credo.gradients import gradient_metrics, over_updates
+from credo.gradients import gradient_metrics, over_updates, stepped
 from credo.learners.cloning import Cloning
 from credo.networks import Network
 from credo.random import CLONE_EPOCH, Purpose, host_generator
@@ -69,22 +69,21 @@ def make_cloner(cloning: Cloning, settings: BCConfig, data: Data) -> Cloner:
     adam = optax.adam(settings.learning_rate)
 
     def one_step(carry: tuple[Network, Any], inputs: tuple[Array, Array]) -> tuple[tuple[Network, Any], Metrics]:
-        network, optimiser = carry
+        network, optimiser_state = carry
         loss, gradient = jax.value_and_grad(cloning.loss)(network, *inputs)
-        changes, optimiser = adam.update(gradient, optimiser)
-        metrics = {"clone_loss": loss, **gradient_metrics("actor", gradient)}
-        return (optax.apply_updates(network, changes), optimiser), metrics
+        carry = stepped(adam, network, gradient, optimiser_state)
+        return carry, {"clone_loss": loss, **gradient_metrics("actor", gradient)}
 
     @jax.jit
     @in_full_precision
     def one_epoch(
-        network: Network, optimiser: Any, observation: Array, action: Array, order: Array
+        network: Network, optimiser_state: Any, observation: Array, action: Array, order: Array
     ) -> tuple[Network, Any, Metrics]:
         def batch_step(carry: tuple[Network, Any], chosen: Array) -> tuple[tuple[Network, Any], Metrics]:
             return one_step(carry, (observation[chosen], action[chosen]))
 
-        (network, optimiser), metrics = jax.lax.scan(batch_step, (network, optimiser), order)
-        return network, optimiser, over_updates(metrics)
+        (network, optimiser_state), metrics = jax.lax.scan(batch_step, (network, optimiser_state), order)
+        return network, optimiser_state, over_updates(metrics)
 
     loss = jax.jit(in_full_precision(cloning.loss))
 
@@ -97,12 +96,14 @@ def make_cloner(cloning: Cloning, settings: BCConfig, data: Data) -> Cloner:
         return total / len(data.held_action)
 
     def clone(network: Network, seed: int) -> Cloned:
-        optimiser = adam.init(network)
+        optimiser_state = adam.init(network)
         kept, best, epochs = network, None, []
         for number in range(settings.epochs):
             order = host_generator(seed, Purpose.DEMONSTRATIONS, CLONE_EPOCH, number).permutation(rows)
             order = order[: steps * size].reshape(steps, size).astype(np.int32)
-            network, optimiser, metrics = one_epoch(network, optimiser, data.observation, data.action, order)
+            network, optimiser_state, metrics = one_epoch(
+                network, optimiser_state, data.observation, data.action, order
+            )
             told = {name: float(value) for name, value in metrics.items()}
             epoch = Epoch(number, (number + 1) * steps, held_out_loss(network), told)
             epochs.append(epoch)
