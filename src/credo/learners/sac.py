@@ -11,10 +11,11 @@ import optax
 
 from credo import networks
 from credo.config import SACConfig
-from credo.gradients import clipped, gradient_metrics
+from credo.gradients import gradient_metrics, stepped
 from credo.learners import targets
 from credo.learners.cloning import Cloning, negative_log_likelihood
 from credo.learners.interface import Learner
+from credo.learners.optimisers import Optimisers, optimisers
 from credo.networks import Network
 from credo.types import Array, Metrics, Transition
 
@@ -75,13 +76,70 @@ def soft_target(
     return targets.bellman_target(batch, value - temperature * next_log_prob, discount)
 
 
+def mean_network(actor: Network, action_size: int) -> Network:
+    """The part of the actor whose output is the Gaussian's mean, [..., A]."""
+    last = actor[-1]
+    return (*actor[:-1], networks.Layer(last.weight[:, :action_size], last.bias[:action_size]))
+
+
+def actor_loss(
+    actor: Network,
+    critics: tuple[Network, ...],
+    batch: Transition,
+    normal: Array,
+    temperature: Array,
+    settings: SACConfig,
+) -> tuple[Array, Array]:
+    """The actor's loss (Eq. 9 of the paper) plus the cloning loss, and the mean log density of its actions (both
+    scalars). ``normal`` [B, A] is standard normal."""
+    action, log_prob = squashed_log_prob(*gaussian(actor, batch.observation), normal)
+    value = targets.smallest_value(critics, batch.observation, action)
+    mean = mean_network(actor, action.shape[-1])
+    clone = targets.cloning_loss(mean, value, batch.demonstrated, settings.cloning_weight)
+    return jnp.mean(temperature * log_prob - value) + clone, jnp.mean(log_prob)
+
+
+def critic_update(
+    config: SACConfig, adam: Optimisers, state: SACState, batch: Transition, normal: Array, temperature: Array
+) -> tuple[SACState, Metrics]:
+    """One step of the critics; ``normal`` [B, A] draws the actions in the next observations."""
+    next_action, next_log_prob = squashed_log_prob(*gaussian(state.actor, batch.next_observation), normal)
+    target = soft_target(state.target_critics, batch, next_action, next_log_prob, temperature, config.discount)
+    critics, optimiser_state, metrics = targets.critic_step(
+        adam.critic, state.critics, state.critic_optimiser, batch, target
+    )
+    return state._replace(critics=critics, critic_optimiser=optimiser_state), metrics
+
+
+def actor_update(
+    config: SACConfig, adam: Optimisers, state: SACState, batch: Transition, normal: Array, temperature: Array
+) -> tuple[SACState, Array, Metrics]:
+    """One step of the actor through the smaller critic, and the mean log density (scalar) of the actions that
+    ``normal`` [B, A] drew of it before."""
+    (_, log_prob), gradient = jax.value_and_grad(actor_loss, has_aux=True)(
+        state.actor, state.critics, batch, normal, temperature, config
+    )
+    actor, optimiser_state = stepped(
+        adam.actor, state.actor, gradient, state.actor_optimiser, config.actor_gradient_clip
+    )
+    return state._replace(actor=actor, actor_optimiser=optimiser_state), log_prob, gradient_metrics("actor", gradient)
+
+
+def temperature_update(
+    adam: optax.GradientTransformation, state: SACState, log_prob: Array, target_entropy: float
+) -> SACState:
+    """One step of the log temperature towards an entropy, minus ``log_prob``, of ``target_entropy`` (nats)."""
+    gradient = -(log_prob + target_entropy)
+    log_temperature, optimiser_state = stepped(adam, state.log_temperature, gradient, state.temperature_optimiser)
+    return state._replace(log_temperature=log_temperature, temperature_optimiser=optimiser_state)
+
+
 def sac(config: SACConfig, observation_size: int, action_size: int) -> Learner:
     """SAC for one seed. Each update: critics, actor (through the smaller critic), temperature, targets.
 
     Differs from the paper: the temperature's loss is in log alpha, as in the authors' code.
     """
-    actor_adam = optax.adam(config.actor_learning_rate)
-    critic_adam = optax.adam(config.critic_learning_rate)
+    adam = optimisers(config)
     temperature_adam = optax.adam(config.temperature_learning_rate)
     target_entropy = -float(action_size) if config.target_entropy is None else config.target_entropy
 
@@ -99,8 +157,8 @@ def sac(config: SACConfig, observation_size: int, action_size: int) -> Learner:
             critics=critics,
             target_critics=networks.copy(critics),
             log_temperature=log_temperature,
-            actor_optimiser=actor_adam.init(actor),
-            critic_optimiser=critic_adam.init(critics),
+            actor_optimiser=adam.actor.init(actor),
+            critic_optimiser=adam.critic.init(critics),
             temperature_optimiser=temperature_adam.init(log_temperature),
         )
 
@@ -111,64 +169,27 @@ def sac(config: SACConfig, observation_size: int, action_size: int) -> Learner:
     def mode(state: SACState, observation: Array) -> Array:
         return jnp.tanh(gaussian(state.actor, observation)[0])
 
-    def mean_network(actor: Network) -> Network:
-        last = actor[-1]
-        return (*actor[:-1], networks.Layer(last.weight[:, :action_size], last.bias[:action_size]))
-
-    def actor_loss(
-        actor: Network, critics: tuple[Network, ...], batch: Transition, normal: Array, temperature: Array
-    ) -> tuple[Array, Array]:
-        action, log_prob = squashed_log_prob(*gaussian(actor, batch.observation), normal)
-        value = targets.smallest_value(critics, batch.observation, action)
-        clone = targets.cloning_loss(mean_network(actor), value, batch.demonstrated, config.cloning_weight)
-        return jnp.mean(temperature * log_prob - value) + clone, jnp.mean(log_prob)
-
     def one_update(state: SACState, inputs: tuple[Transition, Array]) -> tuple[SACState, Metrics]:
         batch, key = inputs
         next_key, actor_key = jax.random.split(key)
         temperature = jnp.exp(state.log_temperature)
-
         next_normal = jax.random.normal(next_key, batch.action.shape)
-        next_action, next_log_prob = squashed_log_prob(*gaussian(state.actor, batch.next_observation), next_normal)
-        target = soft_target(state.target_critics, batch, next_action, next_log_prob, temperature, config.discount)
-        critics, critic_optimiser, critic_metrics = targets.critic_step(
-            critic_adam, state.critics, state.critic_optimiser, batch, target
-        )
-
+        state, critic_metrics = critic_update(config, adam, state, batch, next_normal, temperature)
         normal = jax.random.normal(actor_key, batch.action.shape)
-        (_, log_prob), actor_gradient = jax.value_and_grad(actor_loss, has_aux=True)(
-            state.actor, critics, batch, normal, temperature
+        state, log_prob, actor_metrics = actor_update(config, adam, state, batch, normal, temperature)
+        state = temperature_update(temperature_adam, state, log_prob, target_entropy)
+        state = state._replace(
+            target_critics=networks.move_towards(state.target_critics, state.critics, config.target_rate)
         )
-        changes, actor_optimiser = actor_adam.update(
-            clipped(actor_gradient, config.actor_gradient_clip), state.actor_optimiser
-        )
-        actor = optax.apply_updates(state.actor, changes)
-
-        temperature_gradient = -(log_prob + target_entropy)
-        change, temperature_optimiser = temperature_adam.update(temperature_gradient, state.temperature_optimiser)
-        state = SACState(
-            actor=actor,
-            critics=critics,
-            target_critics=networks.move_towards(state.target_critics, critics, config.target_rate),
-            log_temperature=state.log_temperature + change,
-            actor_optimiser=actor_optimiser,
-            critic_optimiser=critic_optimiser,
-            temperature_optimiser=temperature_optimiser,
-        )
-        metrics = {
-            **critic_metrics,
-            "entropy": -log_prob,
-            "temperature": temperature,
-            **gradient_metrics("actor", actor_gradient),
-        }
-        return state, metrics
+        metrics = {"entropy": -log_prob, "temperature": temperature}
+        return state, critic_metrics | metrics | actor_metrics
 
     return Learner(
         init=init,
         act=act,
         mode=mode,
         update=targets.one_after_another(one_update),
-        actor=lambda state: mean_network(state.actor),
+        actor=lambda state: mean_network(state.actor, action_size),
         q_value=lambda state, observation, action: networks.q_value(state.critics[0], observation, action),
         log_prob=lambda state, observation, action: log_prob_of(*gaussian(state.actor, observation), action),
         cloning=Cloning(
