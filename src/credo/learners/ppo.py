@@ -4,17 +4,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from credo import moments, networks
 from credo.config import PPOConfig
-from credo.gradients import clipped, gradient_metrics
+from credo.gradients import gradient_metrics, stepped
 from credo.learners.cloning import Cloning, squared_error
 from credo.learners.interface import Learner
+from credo.learners.optimisers import Optimisers, optimisers
+from credo.moments import Moments
 from credo.networks import Network
 from credo.types import Array, Metrics, Rollout
 
@@ -34,6 +36,10 @@ class RunningReturn(NamedTuple):
     mean: Array
     squares: Array
     """Sum of squared deviations from the mean."""
+
+    @property
+    def moments(self) -> Moments:
+        return Moments(self.count, self.mean, self.squares)
 
 
 class PPOState(NamedTuple):
@@ -122,7 +128,7 @@ def normalised_rewards(
         return jnp.where(ended, 0.0, total), total
 
     carried, totals = jax.lax.scan(onwards, running.carried, (reward, ended))
-    seen = moments.add(moments.Moments(running.count, running.mean, running.squares), totals)
+    seen = moments.add(running.moments, totals)
     deviation = jnp.sqrt(seen.squares / seen.count + 1e-8)
     return RunningReturn(carried, *seen), jnp.clip(reward / deviation, -LARGEST_REWARD, LARGEST_REWARD)
 
@@ -132,6 +138,100 @@ def explained_variance(target: Array, value: Array) -> Array:
     would have done as well or where all targets are the same."""
     variance = jnp.var(target)
     return jnp.where(variance > 0.0, 1.0 - jnp.var(target - value) / jnp.maximum(variance, 1e-30), 0.0)
+
+
+def policy_mean(config: PPOConfig, actor: Network, observation: Array) -> Array:
+    """The Gaussian's mean, [..., A] in [-1, 1]."""
+    return jnp.tanh(networks.apply(actor, observation, config.activation))
+
+
+def state_value(config: PPOConfig, critic: Network, observation: Array) -> Array:
+    """The critic's value of an observation, [...]."""
+    return networks.apply(critic, observation, config.activation)[..., 0]
+
+
+def actor_loss(config: PPOConfig, policy: tuple[Network, Array], batch: Minibatch) -> tuple[Array, Array]:
+    """Minus the surrogate and the entropy bonus (scalar), and the log ratios [B] of new to old density. ``policy`` is
+    the actor and its log deviation."""
+    actor, log_std = policy
+    mean = policy_mean(config, actor, batch.observation)
+    log_ratio = gaussian_log_prob(mean, log_std, batch.raw_action) - batch.log_prob
+    advantage = batch.advantage
+    if config.normalise_advantages:
+        advantage = (advantage - jnp.mean(advantage)) / (jnp.std(advantage) + 1e-8)
+    objective = surrogate(log_ratio, advantage, config.clip)
+    return -objective - config.entropy_coefficient * gaussian_entropy(log_std), log_ratio
+
+
+def critic_loss(config: PPOConfig, critic: Network, batch: Minibatch) -> Array:
+    """The value loss of a minibatch (scalar)."""
+    value = state_value(config, critic, batch.observation)
+    return value_loss(value, batch.value, batch.target, config.value_clip)
+
+
+def minibatch_step(config: PPOConfig, adam: Optimisers, state: PPOState, batch: Minibatch) -> tuple[PPOState, Metrics]:
+    """One step of the actor with its deviation, and one of the critic."""
+    policy, clip = (state.actor, state.log_std), config.gradient_clip or 0.0
+    (_, log_ratio), actor_gradient = jax.value_and_grad(actor_loss, argnums=1, has_aux=True)(config, policy, batch)
+    (actor, log_std), actor_optimiser = stepped(adam.actor, policy, actor_gradient, state.actor_optimiser, clip)
+    loss, critic_gradient = jax.value_and_grad(critic_loss, argnums=1)(config, state.critic, batch)
+    critic, critic_optimiser = stepped(adam.critic, state.critic, critic_gradient, state.critic_optimiser, clip)
+    ratio = jnp.exp(log_ratio)
+    metrics = {
+        "critic_loss": loss,
+        # Schulman's estimator, which is never negative and has little variance.
+        "approx_kl": jnp.mean(ratio - 1.0 - log_ratio),
+        "clip_fraction": jnp.mean((jnp.abs(ratio - 1.0) > config.clip).astype(jnp.float32)),
+        **gradient_metrics("actor", actor_gradient),
+        **gradient_metrics("critic", critic_gradient),
+    }
+    updated = state._replace(
+        actor=actor,
+        log_std=log_std,
+        critic=critic,
+        actor_optimiser=actor_optimiser,
+        critic_optimiser=critic_optimiser,
+    )
+    return updated, metrics
+
+
+def prepared(config: PPOConfig, state: PPOState, rollout: Rollout) -> Minibatch:
+    """The rollout with advantages and targets, rows [steps * lanes, ...]."""
+    old_value = state_value(config, state.critic, rollout.observation)
+    next_value = state_value(config, state.critic, rollout.next_observation)
+    advantage, target = advantages(rollout, old_value, next_value, config.discount, config.gae_lambda)
+    mean = policy_mean(config, state.actor, rollout.observation)
+    whole = Minibatch(
+        observation=rollout.observation,
+        raw_action=rollout.raw_action,
+        log_prob=gaussian_log_prob(mean, state.log_std, rollout.raw_action),
+        value=old_value,
+        advantage=advantage,
+        target=target,
+    )
+    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), whole)
+
+
+Guarded = tuple[PPOState, Array]
+"""A state, and whether its round's updates are going on (bool scalar)."""
+
+
+def guarded_step(
+    config: PPOConfig, adam: Optimisers, whole: Minibatch
+) -> Callable[[Guarded, Array], tuple[Guarded, tuple[Metrics, Array]]]:
+    """The body of a scan over minibatches, each given by its rows [B] of ``whole``: metrics, and whether the update
+    took place. None does from the first on whose KL divergence is above ``target_kl``."""
+
+    def step(carry: Guarded, chosen: Array) -> tuple[Guarded, tuple[Metrics, Array]]:
+        state, going_on = carry
+        updated, metrics = minibatch_step(config, adam, state, jax.tree.map(lambda x: x[chosen], whole))
+        if config.target_kl is not None:
+            # Not "at most", which a KL of NaN would stop at and hide.
+            going_on = going_on & jnp.logical_not(metrics["approx_kl"] > config.target_kl)
+            updated = jax.tree.map(lambda new, old: jnp.where(going_on, new, old), updated, state)
+        return (updated, going_on), (metrics, going_on)
+
+    return step
 
 
 def ppo(config: PPOConfig, observation_size: int, action_size: int, lanes: int = 1) -> Learner:
@@ -144,8 +244,7 @@ def ppo(config: PPOConfig, observation_size: int, action_size: int, lanes: int =
     Differs from OpenAI's baselines: the mean passes through tanh; an episode that was cut off is worth its successor's
     value; weights start uniform, not orthogonal; learning rates do not decay.
     """
-    actor_adam = optax.adam(config.actor_learning_rate)
-    critic_adam = optax.adam(config.critic_learning_rate)
+    adam = optimisers(config)
 
     def init(key: Array) -> PPOState:
         actor_key, critic_key = jax.random.split(key)
@@ -157,101 +256,33 @@ def ppo(config: PPOConfig, observation_size: int, action_size: int, lanes: int =
             actor=actor,
             log_std=log_std,
             critic=critic,
-            actor_optimiser=actor_adam.init((actor, log_std)),
-            critic_optimiser=critic_adam.init(critic),
+            actor_optimiser=adam.actor.init((actor, log_std)),
+            critic_optimiser=adam.critic.init(critic),
             running_return=RunningReturn(jnp.zeros((lanes,), jnp.float32), *moments.empty()),
         )
 
-    def mean(actor: Network, observation: Array) -> Array:
-        return jnp.tanh(networks.apply(actor, observation, config.activation))
-
-    def value(critic: Network, observation: Array) -> Array:
-        return networks.apply(critic, observation, config.activation)[..., 0]
+    def mode(state: PPOState, observation: Array) -> Array:
+        return policy_mean(config, state.actor, observation)
 
     def act(state: PPOState, observation: Array, key: Array) -> Array:
-        action = mean(state.actor, observation)
+        action = mode(state, observation)
         deviation = jnp.broadcast_to(jnp.exp(state.log_std), action.shape)
         return action + deviation * jax.random.normal(key, action.shape)
 
     def log_prob(state: PPOState, observation: Array, action: Array) -> Array:
-        return gaussian_log_prob(mean(state.actor, observation), state.log_std, action)
-
-    def actor_loss(policy: tuple[Network, Array], batch: Minibatch) -> tuple[Array, Array]:
-        actor, log_std = policy
-        log_ratio = gaussian_log_prob(mean(actor, batch.observation), log_std, batch.raw_action) - batch.log_prob
-        advantage = batch.advantage
-        if config.normalise_advantages:
-            advantage = (advantage - jnp.mean(advantage)) / (jnp.std(advantage) + 1e-8)
-        objective = surrogate(log_ratio, advantage, config.clip)
-        return -objective - config.entropy_coefficient * gaussian_entropy(log_std), log_ratio
-
-    def critic_loss(critic: Network, batch: Minibatch) -> Array:
-        return value_loss(value(critic, batch.observation), batch.value, batch.target, config.value_clip)
-
-    def one_minibatch(state: PPOState, batch: Minibatch) -> tuple[PPOState, Metrics]:
-        policy = (state.actor, state.log_std)
-        (_, log_ratio), actor_gradient = jax.value_and_grad(actor_loss, has_aux=True)(policy, batch)
-        changes, actor_optimiser = actor_adam.update(
-            clipped(actor_gradient, config.gradient_clip or 0.0), state.actor_optimiser
-        )
-        actor, log_std = optax.apply_updates(policy, changes)
-        loss, critic_gradient = jax.value_and_grad(critic_loss)(state.critic, batch)
-        changes, critic_optimiser = critic_adam.update(
-            clipped(critic_gradient, config.gradient_clip or 0.0), state.critic_optimiser
-        )
-        ratio = jnp.exp(log_ratio)
-        metrics = {
-            "critic_loss": loss,
-            # Schulman's estimator, which is never negative and has little variance.
-            "approx_kl": jnp.mean(ratio - 1.0 - log_ratio),
-            "clip_fraction": jnp.mean((jnp.abs(ratio - 1.0) > config.clip).astype(jnp.float32)),
-            **gradient_metrics("actor", actor_gradient),
-            **gradient_metrics("critic", critic_gradient),
-        }
-        updated = state._replace(
-            actor=actor,
-            log_std=log_std,
-            critic=optax.apply_updates(state.critic, changes),
-            actor_optimiser=actor_optimiser,
-            critic_optimiser=critic_optimiser,
-        )
-        return updated, metrics
-
-    def prepared(state: PPOState, rollout: Rollout) -> Minibatch:
-        """The rollout with advantages and targets, rows [steps * lanes, ...]."""
-        old_value = value(state.critic, rollout.observation)
-        next_value = value(state.critic, rollout.next_observation)
-        advantage, target = advantages(rollout, old_value, next_value, config.discount, config.gae_lambda)
-        whole = Minibatch(
-            observation=rollout.observation,
-            raw_action=rollout.raw_action,
-            log_prob=log_prob(state, rollout.observation, rollout.raw_action),
-            value=old_value,
-            advantage=advantage,
-            target=target,
-        )
-        return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), whole)
+        return gaussian_log_prob(mode(state, observation), state.log_std, action)
 
     def update(state: PPOState, rollout: Rollout, key: Array) -> tuple[PPOState, Metrics]:
         if config.normalise_rewards:
             running, reward = normalised_rewards(state.running_return, rollout.reward, rollout.ended, config.discount)
             state, rollout = state._replace(running_return=running), rollout._replace(reward=reward)
-        whole = prepared(state, rollout)
+        whole = prepared(config, state, rollout)
         rows = whole.value.shape[0]
         keys = jax.random.split(key, config.epochs)
         orders = jax.vmap(lambda key: jax.random.permutation(key, rows))(keys)
-
-        def step(carry: tuple[PPOState, Array], chosen: Array) -> tuple[tuple[PPOState, Array], tuple[Metrics, Array]]:
-            state, going_on = carry
-            updated, metrics = one_minibatch(state, jax.tree.map(lambda x: x[chosen], whole))
-            if config.target_kl is not None:
-                # Not "at most", which a KL of NaN would stop at and hide.
-                going_on = going_on & jnp.logical_not(metrics["approx_kl"] > config.target_kl)
-                updated = jax.tree.map(lambda new, old: jnp.where(going_on, new, old), updated, state)
-            return (updated, going_on), (metrics, going_on)
-
         chosen = orders.reshape(-1, config.minibatch_size)
-        (state, _), (metrics, applied) = jax.lax.scan(step, (state, jnp.array(True)), chosen)
+        first = (state, jnp.array(True))
+        (state, _), (metrics, applied) = jax.lax.scan(guarded_step(config, adam, whole), first, chosen)
         return state, over_applied(metrics, applied) | {
             "entropy": gaussian_entropy(state.log_std),
             "explained_variance": explained_variance(whole.target, whole.value),
@@ -261,7 +292,7 @@ def ppo(config: PPOConfig, observation_size: int, action_size: int, lanes: int =
     return Learner(
         init=init,
         act=act,
-        mode=lambda state, observation: mean(state.actor, observation),
+        mode=mode,
         update=update,
         actor=lambda state: state.actor,
         q_value=None,
