@@ -16,8 +16,8 @@ from credo.config import CredoConfig, DiscriminatorConfig, RunConfig, from_dict,
 from credo.config.limits import Positive
 from credo.config.names import REGISTERED
 from credo.config.run import typed
-from credo.discriminator.credo import reward_cap, threshold_logit
 from credo.discriminator.model import make_discriminator
+from credo.discriminator.outliers import reward_cap, threshold_logit
 from credo.discriminator.regularisers import chosen_regularisers
 from credo.discriminator.rewards import reward_named
 from credo.files import read_json

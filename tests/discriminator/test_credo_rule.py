@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from credo.config import CredoConfig, DiscriminatorConfig, RunConfig
-from credo.discriminator import credo as outliers
+from credo.discriminator import outliers
 from credo.discriminator.rewards import REWARDS
+from credo.training.advice import threshold_warning
 from credo.training.checks import doubts
 from credo.types import EnvironmentSpec
 
@@ -69,7 +70,7 @@ def test_a_sample_at_the_threshold_is_an_outlier():
 def test_a_threshold_outside_the_range_keeps_all_or_none_and_says_so(name, threshold):
     low, high = REWARDS[name].bounds
     logit = outliers.threshold_logit(rule(threshold), name)
-    warning = outliers.threshold_warning(rule(threshold), name)
+    warning = threshold_warning(rule(threshold), name)
     logits = jnp.linspace(-30.0, 30.0, 7)
     keep = np.asarray(outliers.retained(logits, logit))
     if threshold >= high:
@@ -90,7 +91,7 @@ def test_a_threshold_outside_the_range_keeps_all_or_none_and_says_so(name, thres
 def test_probabilities_and_logits_mean_the_same_for_every_reward(name):
     assert outliers.threshold_logit(rule(0.9933071490757153, "probability"), name) == pytest.approx(5.0, abs=1e-9)
     assert outliers.threshold_logit(rule(-1.25, "logit"), name) == -1.25
-    assert outliers.threshold_warning(rule(0.5, "probability"), name) is None
+    assert threshold_warning(rule(0.5, "probability"), name) is None
 
 
 def test_a_reward_that_does_not_rise_has_no_outliers_by_a_threshold_in_rewards():
@@ -101,10 +102,10 @@ def test_a_reward_that_does_not_rise_has_no_outliers_by_a_threshold_in_rewards()
 
 def test_a_threshold_beyond_clamped_logits_says_so():
     """A reward of 5 of plr is a logit of log(e^5 - 1) = 4.9932."""
-    assert "clamped to 4" in outliers.threshold_warning(rule(5.0), "plr", 4.0)
-    assert outliers.threshold_warning(rule(5.0), "plr", 4.9933) is None
-    assert "clamped to 4" in outliers.threshold_warning(rule(4.5, "logit"), "plr", 4.0)
-    assert outliers.threshold_warning(rule(4.5, "logit", mode="off"), "plr", 4.0) is None
+    assert "clamped to 4" in threshold_warning(rule(5.0), "plr", 4.0)
+    assert threshold_warning(rule(5.0), "plr", 4.9933) is None
+    assert "clamped to 4" in threshold_warning(rule(4.5, "logit"), "plr", 4.0)
+    assert threshold_warning(rule(4.5, "logit", mode="off"), "plr", 4.0) is None
     clamped = DiscriminatorConfig(regularisers=("logit-clamp",), logit_clamp=4.0)
     assert "clamped to 4" in noted(rule(5.0), clamped)
     assert "clamped to 4" not in noted(rule(5.0), DiscriminatorConfig(logit_clamp=4.0))
@@ -136,8 +137,8 @@ def test_the_room_is_of_whole_blocks_and_so_is_the_advice():
 
 
 def test_no_warning_where_nothing_is_clipped():
-    assert outliers.threshold_warning(rule(5.0, mode="off"), "r4") is None
-    assert outliers.threshold_warning(rule(5.0), "environment") is None
+    assert threshold_warning(rule(5.0, mode="off"), "r4") is None
+    assert threshold_warning(rule(5.0), "environment") is None
 
 
 @pytest.mark.parametrize("name", REWARDS)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from credo.config import CredoConfig, DiscriminatorConfig
-from credo.discriminator.credo import BLOCK
 from credo.discriminator.losses import Samples, cross_entropy
 from credo.discriminator.model import expert_weight, make_discriminator
+from credo.discriminator.outliers import BLOCK
 from reference.adversary import Adversary
 from reference.multilayer import to_numpy
 

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from credo.discriminator.rewards import REWARDS, sign_warning
+from credo.discriminator.rewards import REWARDS
+from credo.training.advice import sign_warning
 from reference.rewards import exact_reward
 
 LOGITS = (-100.0, -5.0, 0.0, 5.0, 100.0)

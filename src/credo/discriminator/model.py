@@ -10,7 +10,7 @@ import optax
 
 from credo import moments
 from credo.config import CredoConfig, DiscriminatorConfig, needs_density
-from credo.discriminator import credo as outliers
+from credo.discriminator import outliers
 from credo.discriminator.inputs import Layout, make_layout
 from credo.discriminator.logits import LogProb, initialise, make_logit
 from credo.discriminator.losses import Logit, Loss, Samples

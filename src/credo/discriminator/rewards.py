@@ -16,7 +16,6 @@ import jax.numpy as jnp
 
 from credo.config.names import plain_name
 from credo.config.own import named_settings
-from credo.environment_name import plain_id
 from credo.types import Array
 
 
@@ -96,37 +95,3 @@ def reward_named(text: str) -> Reward:
     reward = find_reward(text)
     assert reward is not None, text
     return reward
-
-
-_NEVER_TERMINATE = ("HalfCheetah-", "Swimmer-", "Reacher-", "Pusher-", "Pendulum-", "HumanoidStandup-")
-
-
-def never_terminates(environment: str) -> bool:
-    """Whether an environment's episodes are known to end by their time limit alone."""
-    return plain_id(environment).startswith(_NEVER_TERMINATE)
-
-
-def absorbing_warning(environment: str) -> str | None:
-    """One line where absorbing states do nothing; else None."""
-    if not never_terminates(environment):
-        return None
-    return f"absorbing_states: no episode of {environment} terminates, so the setting does nothing"
-
-
-def sign_warning(name: str, environment: str, absorbing: bool = True) -> str | None:
-    """One line on survival bias, for a reward that can be negative where episodes may end early; else None.
-    ``absorbing``: whether absorbing states are possible.
-
-    Rewards that are positive everywhere have the opposite bias, towards staying alive, which most tasks that terminate
-    share; those that end in success do not, and no environment says which kind it is: what demonstrations say of it is
-    told in ``training.checks``. Absorbing states take either bias away.
-    """
-    reward = find_reward(name)
-    if never_terminates(environment) or reward is None or reward.bounds[0] >= 0:
-        return None
-    when = "everywhere" if reward.bounds[1] <= 0 else "while the discriminator wins"
-    return (
-        f"reward {name} is negative {when}, so it rewards an early end of the episode where one is possible "
-        f"(as in {environment}, as far as is known); plr is not"
-        + (", or --discriminator.absorbing-states takes the bias away" if absorbing else "")
-    )

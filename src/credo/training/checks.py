@@ -13,12 +13,12 @@ from credo.config import RunConfig, idle_settings, late_notes, on_policy_notes
 from credo.config.names import REGISTERED, plain_name
 from credo.demonstrations import Demonstrations
 from credo.demonstrations.inspect import beyond_bounds, doubtful_ends
-from credo.discriminator.credo import room_warning, threshold_warning
-from credo.discriminator.rewards import Reward, absorbing_warning, find_reward, sign_warning
+from credo.discriminator.rewards import Reward, find_reward
 from credo.experience import bytes_needed
 from credo.machine import MEMORY_SHARE, available_memory
 from credo.plugins import failure
 from credo.presets import PRESETS
+from credo.training.advice import absorbing_warning, room_warning, sign_warning, threshold_warning
 from credo.training.seed import replay_slots, shape_of_experience
 from credo.training.state import initial_state, make_constants, make_parts
 from credo.training.step import in_full_precision, make_round

@@ -7,7 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from credo.config.discriminator import DiscriminatorConfig
-from credo.discriminator import credo as outliers
+from credo.discriminator import outliers
 from credo.discriminator.inputs import Layout
 from credo.discriminator.model import DiscriminatorState
 from credo.discriminator.rewards import reward_named

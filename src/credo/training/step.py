@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from credo import networks
-from credo.discriminator import credo as outliers
+from credo.discriminator import outliers
 from credo.discriminator.model import Discriminator
 from credo.learners.targets import chosen_before_tanh
 from credo.training.relabel import relabelled, transition_inputs

@@ -15,8 +15,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from credo.config import CredoConfig, DiscriminatorConfig
-from credo.discriminator.rewards import find_reward, logit_of, reward_named
+from credo.config import CredoConfig
+from credo.discriminator.rewards import logit_of, reward_named
 from credo.types import Array
 
 BLOCK = 512
@@ -57,33 +57,6 @@ def filters(credo: CredoConfig) -> bool:
     return credo.mode in ("filter", "both")
 
 
-def threshold_warning(credo: CredoConfig, reward: str, most: float = math.inf) -> str | None:
-    """One line when the threshold lies outside the reward's range, or beyond the logit that the discriminator has at
-    most; None when it does something."""
-    found = find_reward(reward)
-    if credo.mode == "off" or found is None:
-        return None
-    if most < (logit := threshold_logit(credo, reward)) < math.inf:
-        return (
-            f"threshold {credo.threshold:g} is a logit of {logit:.3g}, and logits are clamped to {most:g}: "
-            "CREDO is as good as off; give a lower --threshold or a higher --discriminator.logit-clamp"
-        )
-    if credo.threshold_unit != "reward":
-        return None
-    low, high = found.bounds
-    if credo.threshold >= high:
-        return (
-            f"threshold {credo.threshold:g} is never reached by reward {reward} (below {high:g}): "
-            "CREDO is as good as off; give --threshold-unit probability or logit"
-        )
-    if credo.threshold <= low:
-        return (
-            f"threshold {credo.threshold:g} is below every value of reward {reward} (above {low:g}): "
-            "every expert sample is an outlier; give --threshold-unit probability or logit"
-        )
-    return None
-
-
 def retained(logit: Array, threshold: float) -> Array:
     """Algorithm 1, line 6: which expert samples stay, bool [...]: those with r(s, a) < c."""
     return logit < threshold
@@ -99,18 +72,6 @@ def blocks_of(candidates: int) -> tuple[int, int]:
     """How many whole blocks there are in ``candidates``, and how many candidates are in each."""
     block = min(BLOCK, candidates)
     return candidates // block, block
-
-
-def room_warning(credo: CredoConfig, discriminator: DiscriminatorConfig) -> str | None:
-    """One line where a round's drawing has no room for as many samples as the round takes; else None."""
-    wanted, room = discriminator.updates_per_round * discriminator.batch_size, math.prod(blocks_of(credo.candidates))
-    if not filters(credo) or (credo.reading, credo.rescore) != ("resample", "round") or wanted <= room:
-        return None
-    return (
-        f"CREDO draws from {room:,} candidates what a round takes, {wanted:,} expert samples: the rest are repeats, "
-        f"even where nothing is filtered; give --credo-candidates {math.ceil(wanted / BLOCK) * BLOCK} or "
-        "--credo-rescore update"
-    )
 
 
 def share_of(retained: Array, scored: Array | int) -> Array:
