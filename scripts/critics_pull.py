@@ -33,7 +33,7 @@ from credo.studies.shipped import find_study
 from credo.studies.study import load_study
 from credo.training.checkpoint import Checkpoints
 from credo.training.evaluate import divided
-from credo.training.relabel import less_the_actions_cost, reward_of_logit
+from credo.training.relabel import minus_action_cost, reward_of_logit
 from credo.training.seed import make_seed
 from credo.training.state import initial_state, make_parts
 from credo.training.step import SATURATED
@@ -85,7 +85,7 @@ def rows_of(prepared: Prepared, folder: Path) -> list[dict[str, float]]:
 
         def reward(action: Array) -> Array:
             scaled = config.discriminator.reward_factor * reward_of_logit(parts, logit(action))
-            return less_the_actions_cost(config.discriminator, scaled, action)
+            return minus_action_cost(config.discriminator, scaled, action)
 
         wanted, rewarded = pull(logit, action), pull(reward, action)
         saturation = jnp.mean((jnp.abs(action) >= SATURATED).astype(jnp.float32))

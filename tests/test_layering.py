@@ -25,6 +25,7 @@ LAYERS = (
         "moments",
         "networks",
         "policies",
+        "precision",
         "presets",
         "run_lock",
         "run_folder",

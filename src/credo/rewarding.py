@@ -18,9 +18,9 @@ from credo.config import RunConfig, typed, validate
 from credo.discriminator.logits import perceptron
 from credo.discriminator.regularisers import chosen_regularisers, regularised_network
 from credo.policies import load_policy
-from credo.training.relabel import divisor, less_the_actions_cost, reward_of_logit
+from credo.precision import in_full_precision
+from credo.training.relabel import divisor, minus_action_cost, reward_of_logit
 from credo.training.state import Constants, make_parts
-from credo.training.step import in_full_precision
 from credo.training.stored import newest_state
 from credo.types import Array, CredoError, EnvironmentSpec
 
@@ -158,7 +158,7 @@ def learned_reward(folder: Path, seed: int) -> LearnedReward:
         found = {
             "logit": logit,
             "probability": jax.nn.sigmoid(logit),
-            "reward": less_the_actions_cost(settings, reward, action),
+            "reward": minus_action_cost(settings, reward, action),
         }
         if settings.kind != "gail":
             known = seen if settings.kind == "airl-state" else jnp.concatenate([seen, action], axis=-1)

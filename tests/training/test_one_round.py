@@ -12,9 +12,10 @@ from credo.config import TD3Config
 from credo.discriminator.model import DiscriminatorState
 from credo.discriminator.rewards import REWARDS
 from credo.environments import environment_spec, make_environment
+from credo.precision import in_full_precision
 from credo.training.relabel import relabelled
 from credo.training.state import initial_state, make_constants, make_parts
-from credo.training.step import Experience, in_full_precision, learned_from, make_round
+from credo.training.step import Experience, learned_from, make_round
 from credo.types import Transition
 from training.training_runs import SMALL, changed
 

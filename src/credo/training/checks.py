@@ -17,11 +17,12 @@ from credo.discriminator.rewards import Reward, find_reward
 from credo.experience import bytes_needed
 from credo.machine import MEMORY_SHARE, available_memory
 from credo.plugins import failure
+from credo.precision import in_full_precision
 from credo.presets import PRESETS
 from credo.training.advice import absorbing_warning, room_warning, sign_warning, threshold_warning
 from credo.training.seed import replay_slots, shape_of_experience
 from credo.training.state import initial_state, make_constants, make_parts
-from credo.training.step import in_full_precision, make_round
+from credo.training.step import make_round
 from credo.types import CredoError, EnvironmentSpec
 
 

@@ -16,9 +16,9 @@ from credo.demonstrations import Demonstrations
 from credo.gradients import gradient_metrics, over_updates, stepped
 from credo.learners.cloning import Cloning
 from credo.networks import Network
+from credo.precision import in_full_precision
 from credo.random import CLONE_EPOCH, Purpose, host_generator
 from credo.training.state import SPLIT_SEED, Constants, Parts, TrainState
-from credo.training.step import in_full_precision
 from credo.types import Array, Metrics
 
 VALIDATION_CHUNK = 16_384

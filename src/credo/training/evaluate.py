@@ -15,11 +15,11 @@ from credo.diagnostics.criteria import Criteria
 from credo.diagnostics.divergence import ENVIRONMENT_FAILED, NUMBERS_FAILED
 from credo.diagnostics.imitation import action_error, occupancy_distance
 from credo.policies import Policy
+from credo.precision import in_full_precision
 from credo.random import Purpose, host_generator
 from credo.training.faults import environment_fault
 from credo.training.seed import Seed
 from credo.training.state import SPLIT_SEED, Constants, Parts, TrainState, make_constants
-from credo.training.step import in_full_precision
 from credo.training.stopping import Stop, StoppedError
 from credo.types import EnvironmentSpec
 

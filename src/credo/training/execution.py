@@ -21,12 +21,13 @@ import numpy as np
 from credo.diagnostics.frozen import NON_FINITE
 from credo.environments import EnvironmentBatch
 from credo.machine import usable_cores
+from credo.precision import in_full_precision
 from credo.random import Purpose
 from credo.training.acting import actor_beside, host_actor, learner_act
 from credo.training.faults import Fault, check_experience, evidence_of
 from credo.training.seed import Frozen, Recorder, Seed, draw_experience, random_actions
 from credo.training.state import Constants, Parts, TrainState
-from credo.training.step import Experience, in_full_precision, make_round
+from credo.training.step import Experience, make_round
 from credo.types import Array, Metrics
 
 

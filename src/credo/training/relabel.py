@@ -29,7 +29,7 @@ def reward_of_logit(parts: Parts, logit: Array) -> Array:
     return reward if bound is None else jnp.clip(reward, -bound, bound)
 
 
-def less_the_actions_cost(settings: DiscriminatorConfig, reward: Array, action: Array) -> Array:
+def minus_action_cost(settings: DiscriminatorConfig, reward: Array, action: Array) -> Array:
     """[...]: a reward without what the action [..., action_size] costs."""
     if not settings.action_cost:
         return reward
@@ -65,7 +65,7 @@ def relabelled(
         discount = parts.config.discount
         reward = reward + batches.terminated.astype(jnp.float32) * (absorbing * (discount / (1.0 - discount)))
         metrics["absorbing_reward"] = absorbing
-    return state, less_the_actions_cost(settings, reward, batches.action), metrics
+    return state, minus_action_cost(settings, reward, batches.action), metrics
 
 
 def divisor(parts: Parts, state: DiscriminatorState) -> Array | float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,8 +15,6 @@ from credo.learners.targets import chosen_before_tanh
 from credo.training.relabel import relabelled, transition_inputs
 from credo.training.state import Constants, Parts, TrainState
 from credo.types import Array, Metrics, Rollout, Transition
-
-Computed = TypeVar("Computed")
 
 SATURATED = 0.99
 """An action component beyond this, in absolute value, counts as saturated."""
@@ -177,16 +175,3 @@ def discriminator_diagnostics(
         quantiles = jnp.quantile(logit, jnp.array([0.05, 0.5, 0.95]))
         metrics |= {f"{name}_logit_q{q}": quantiles[i] for i, q in enumerate(("05", "50", "95"))}
     return metrics
-
-
-def in_full_precision(function: Callable[..., Computed]) -> Callable[..., Computed]:
-    """A function whose products are of float32 numbers on a GPU too, where JAX's default is TF32 with 10 bits of
-    mantissa; unless JAX_DEFAULT_MATMUL_PRECISION says what is wanted."""
-
-    wanted = getattr(jax.config, "jax_default_matmul_precision", None) or "float32"
-
-    def precise(*arguments: Any) -> Computed:
-        with jax.default_matmul_precision(wanted):
-            return function(*arguments)
-
-    return precise
