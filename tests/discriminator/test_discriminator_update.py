@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from credo.config import CredoConfig, DiscriminatorConfig
+from credo.discriminator.expert_batches import expert_weight
 from credo.discriminator.losses import Samples, cross_entropy
-from credo.discriminator.model import expert_weight, make_discriminator
+from credo.discriminator.model import make_discriminator
 from credo.discriminator.outliers import BLOCK
 from reference.adversary import Adversary
 from reference.multilayer import to_numpy

@@ -87,7 +87,7 @@ def make_logit(
     """(network, inputs [..., D], learner state) -> logit [...]; only AIRL looks at the learner."""
     if config.kind == "gail":
 
-        def gail_logit(network: Any, inputs: Array, policy: Any) -> Array:
+        def gail_logit(network: Any, inputs: Array, learner_state: Any) -> Array:
             key = None
             if isinstance(network, Dropped):
                 network, key = network
@@ -97,11 +97,11 @@ def make_logit(
     assert log_prob is not None
     size, actions = layout.state_size, layout.action_size
 
-    def airl_logit(network: Any, inputs: Array, policy: Any) -> Array:
+    def airl_logit(network: Any, inputs: Array, learner_state: Any) -> Array:
         """f - log pi(a|s), since D = exp(f) / (exp(f) + pi(a|s)) (Fu et al. 2018, Section 4). The density is a
         constant of the discriminator: penalties on the logit's slope are on f."""
         fixed = jax.lax.stop_gradient(inputs)
-        density = log_prob(policy, fixed[..., :size], fixed[..., size : size + actions])
+        density = log_prob(learner_state, fixed[..., :size], fixed[..., size : size + actions])
         return airl_value(network, inputs, config, layout, discount) - jax.lax.stop_gradient(density)
 
     return airl_logit

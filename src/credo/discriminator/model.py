@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -10,11 +11,13 @@ import optax
 
 from credo import moments
 from credo.config import CredoConfig, DiscriminatorConfig, needs_density
-from credo.discriminator import outliers
+from credo.discriminator.expert_batches import BatchRule, expert_batch, round_drawing
 from credo.discriminator.inputs import Layout, make_layout
 from credo.discriminator.logits import LogProb, initialise, make_logit
 from credo.discriminator.losses import Logit, Loss, Samples
+from credo.discriminator.outliers import threshold_logit
 from credo.discriminator.regularisers import (
+    Regulariser,
     chosen_regularisers,
     classification_loss,
     regularised_logit,
@@ -22,7 +25,7 @@ from credo.discriminator.regularisers import (
     regularised_network,
     regularised_optimiser,
 )
-from credo.gradients import gradient_metrics, over_updates
+from credo.gradients import gradient_metrics, over_updates, stepped
 from credo.types import Array, CredoError, Metrics
 
 
@@ -34,20 +37,44 @@ class DiscriminatorState(NamedTuple):
 
 
 class Discriminator(NamedTuple):
-    """init: key -> state. logit: (network, inputs [..., D], learner state) -> [...]; kind gail needs no learner state.
-    update: see ``make_discriminator``. layout: what its inputs are made of."""
+    """A discriminator as pure functions for one seed.
 
-    init: Any
-    logit: Any
-    update: Any
+    init: key -> state.
+    logit: (network, inputs [..., D], learner state) -> [...]; kind gail needs no learner state.
+    update: see ``make_discriminator``.
+    layout: what its inputs are made of.
+    """
+
+    init: Callable[[Array], DiscriminatorState]
+    logit: Callable[..., Array]
+    update: Callable[..., tuple[DiscriminatorState, Metrics]]
     layout: Layout
 
 
-def expert_weight(keep: Array, reading: str) -> Array:
-    """The weight of each sample of a plain batch, [B], from which are retained, bool [B] (``retained``, ``batch``)."""
-    kept = keep.astype(jnp.float32)
-    total = keep.shape[0] if reading == "batch" else jnp.maximum(jnp.sum(kept), 1.0)
-    return kept / total
+def scoring(
+    config: DiscriminatorConfig,
+    layout: Layout,
+    chosen: list[Regulariser],
+    discount: float,
+    log_prob: LogProb | None,
+) -> tuple[Callable[..., Array], Callable[[Any], Loss]]:
+    """``logit(network, inputs [..., D], learner state) -> [...]``, and the loss for a learner's state, both with all
+    that the ``chosen`` regularisers change."""
+    own_logit = make_logit(config, layout, discount, log_prob)
+
+    def logit_for(learner_state: Any) -> Logit:
+        """The logit of a network that is regularised already."""
+        return regularised_logit(lambda network, inputs: own_logit(network, inputs, learner_state), chosen, config)
+
+    def logit(network: Any, inputs: Array, learner_state: Any = None) -> Array:
+        return logit_for(learner_state)(regularised_network(network, chosen, config), inputs)
+
+    def loss_for(learner_state: Any) -> Loss:
+        of_network = logit_for(learner_state)
+        loss = regularised_loss(classification_loss(of_network, chosen, config), of_network, chosen, config)
+        return lambda network, *rest: loss(regularised_network(network, chosen, config), *rest)
+
+    return logit, loss_for
 
 
 def make_discriminator(
@@ -71,85 +98,39 @@ def make_discriminator(
     layout = make_layout(config, observation_size, action_size)
     chosen = chosen_regularisers(config)
     optimiser = regularised_optimiser(optax.adam(config.learning_rate), chosen, config)
-    filtering = outliers.filters(credo)
-    threshold = outliers.threshold_logit(credo, reward)
-    size = config.batch_size
-    raw_logit = make_logit(config, layout, discount, log_prob)
-
-    def logit_for(policy: Any) -> Logit:
-        """The logit of a network that is regularised already, for the policy of the round."""
-        return regularised_logit(lambda network, inputs: raw_logit(network, inputs, policy), chosen, config)
-
-    def logit(network: Any, inputs: Array, policy: Any = None) -> Array:
-        return logit_for(policy)(regularised_network(network, chosen, config), inputs)
-
-    def make_loss(policy: Any) -> Loss:
-        of_network = logit_for(policy)
-        loss = regularised_loss(classification_loss(of_network, chosen, config), of_network, chosen, config)
-        return lambda network, *rest: loss(regularised_network(network, chosen, config), *rest)
+    threshold = threshold_logit(credo, reward)
+    logit, loss_for = scoring(config, layout, chosen, discount, log_prob)
 
     def init(key: Array) -> DiscriminatorState:
         network = initialise(config, layout, key)
         rewards = moments.empty() if config.reward_normalisation else ()
         return DiscriminatorState(network, optimiser.init(network), rewards)
 
-    def drawing(network: Any, policy: Any, expert_inputs: Array, key: Array, count: int) -> outliers.Drawing:
-        """``count`` expert samples that the network retains."""
-
-        def retain(rows: Array) -> Array:
-            return outliers.retained(logit(network, expert_inputs[rows], policy), threshold)
-
-        return outliers.draw_retained(key, expert_inputs.shape[0], count, retain, credo.candidates)
-
-    def plain_batch(expert_inputs: Array, key: Array) -> Array:
-        return expert_inputs[jax.random.randint(key, (size,), 0, expert_inputs.shape[0])]
-
-    def choose(network: Any, policy: Any, drawn: Any, expert_inputs: Array, key: Array) -> tuple[Samples, Array]:
-        """The expert batch of one update and the share of the scored samples that were filtered.
-
-        ``network`` is the one that filters: the round's first or the current one. ``drawn`` is the update's part of the
-        round's drawing, or None where each update makes its own.
-        """
-        draw_key, batch_key = jax.random.split(key)
-        if not filtering:
-            return Samples(plain_batch(expert_inputs, batch_key), jnp.full((size,), 1.0 / size)), jnp.zeros(())
-        if credo.reading == "resample":
-            found = drawn or drawing(network, policy, expert_inputs, draw_key, size)
-            weight = jnp.where(found.found, 1.0 / size, 0.0) * jnp.ones((size,))
-            return Samples(expert_inputs[found.rows], weight), found.filtered_share
-        inputs = plain_batch(expert_inputs, batch_key)
-        keep = outliers.retained(logit(network, inputs, policy), threshold)
-        return Samples(inputs, expert_weight(keep, credo.reading)), outliers.filtered_share(keep)
-
     def update(
-        state: DiscriminatorState, expert_inputs: Array, policy_inputs: Array, key: Array, policy: Any = None
+        state: DiscriminatorState, expert_inputs: Array, policy_inputs: Array, key: Array, learner_state: Any = None
     ) -> tuple[DiscriminatorState, Metrics]:
-        first = state.network
-        fixed = credo.rescore == "round"
-        loss = make_loss(policy)
-        updates = policy_inputs.shape[0]
-        drawn = None
-        if filtering and credo.reading == "resample" and fixed:
-            whole = drawing(first, policy, expert_inputs, jax.random.fold_in(key, 0), updates * size)
-            drawn = outliers.Drawing(
-                whole.rows.reshape(updates, size), *(jnp.broadcast_to(x, (updates,)) for x in whole[1:])
-            )
+        first, updates = state.network, policy_inputs.shape[0]
+        loss = loss_for(learner_state)
+        rule = BatchRule(
+            credo, threshold, config.batch_size, lambda network, inputs: logit(network, inputs, learner_state)
+        )
+        drawn = round_drawing(rule, first, expert_inputs, jax.random.fold_in(key, 0), updates)
 
         def one_update(state: DiscriminatorState, inputs: Any) -> tuple[DiscriminatorState, Metrics]:
             policy_batch, update_key, drawn_for_it = inputs
             choose_key, loss_key = jax.random.split(update_key)
-            scorer = first if fixed else state.network
-            expert, filtered = choose(scorer, policy, drawn_for_it, expert_inputs, choose_key)
+            scorer = first if credo.rescore == "round" else state.network
+            expert, filtered = expert_batch(rule, scorer, drawn_for_it, expert_inputs, choose_key)
             assert expert.weight is not None
             value, gradient = jax.value_and_grad(loss)(state.network, expert, Samples(policy_batch), loss_key)
-            changes, memory = optimiser.update(gradient, state.optimiser, state.network)
+            network, optimiser_state = stepped(optimiser, state.network, gradient, state.optimiser)
             metrics = {
                 "discriminator_loss": value,
                 "filtered_share": filtered,
                 "expert_term_weight": jnp.sum(expert.weight),
                 **gradient_metrics("discriminator", gradient),
             }
-            return state._replace(network=optax.apply_updates(state.network, changes), optimiser=memory), metrics
+            return state._replace(network=network, optimiser=optimiser_state), metrics
 
         keys = jax.random.split(jax.random.fold_in(key, 1), updates)
         state, metrics = jax.lax.scan(one_update, state, (policy_inputs, keys, drawn))

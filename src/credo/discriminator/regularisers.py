@@ -64,30 +64,29 @@ def slope_norm(logit: Logit, network: Any, points: Array) -> Array:
     return jnp.sqrt(jnp.sum(jnp.square(slope), axis=-1) + 1e-12)
 
 
-def gradient_penalty(loss: Loss, logit: Logit, config: DiscriminatorConfig) -> Loss:
-    """Adds coefficient * E[(||d logit / d x|| - 1)^2] at points x drawn uniformly between expert and policy samples
-    (Gulrajani et al. 2017, Eq. 3; in imitation: Kostrikov et al. 2019)."""
+def _slope_penalty(loss: Loss, logit: Logit, config: DiscriminatorConfig, excess: Callable[[Array], Array]) -> Loss:
+    """Adds coefficient * E[excess(||d logit / d x||)^2] at points x drawn uniformly between expert and policy
+    samples."""
 
     def penalised(network: Any, expert: Samples, policy: Samples, key: Array) -> Array:
         loss_key, mix_key = jax.random.split(key)
         norm = slope_norm(logit, network, interpolates(expert, policy, mix_key))
-        penalty = config.gradient_penalty * jnp.mean(jnp.square(norm - 1.0))
+        penalty = config.gradient_penalty * jnp.mean(jnp.square(excess(norm)))
         return loss(network, expert, policy, loss_key) + penalty
 
     return penalised
+
+
+def gradient_penalty(loss: Loss, logit: Logit, config: DiscriminatorConfig) -> Loss:
+    """Adds coefficient * E[(||d logit / d x|| - 1)^2] at points x drawn uniformly between expert and policy samples
+    (Gulrajani et al. 2017, Eq. 3; in imitation: Kostrikov et al. 2019)."""
+    return _slope_penalty(loss, logit, config, lambda norm: norm - 1.0)
 
 
 def gradient_penalty_one_sided(loss: Loss, logit: Logit, config: DiscriminatorConfig) -> Loss:
     """Adds coefficient * E[max(0, ||d logit / d x|| - 1)^2] at the same points: only slopes above 1 cost (Petzka et al.
     2018, On the Regularization of Wasserstein GANs; "one-sided penalty" in Gulrajani et al. 2017, Section 4)."""
-
-    def penalised(network: Any, expert: Samples, policy: Samples, key: Array) -> Array:
-        loss_key, mix_key = jax.random.split(key)
-        norm = slope_norm(logit, network, interpolates(expert, policy, mix_key))
-        penalty = config.gradient_penalty * jnp.mean(jnp.square(jnp.maximum(norm - 1.0, 0.0)))
-        return loss(network, expert, policy, loss_key) + penalty
-
-    return penalised
+    return _slope_penalty(loss, logit, config, lambda norm: jnp.maximum(norm - 1.0, 0.0))
 
 
 def r1(loss: Loss, logit: Logit, config: DiscriminatorConfig) -> Loss:
