@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from typing import Any, NamedTuple
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -31,15 +31,21 @@ from credo.training.step import Experience, make_round
 from credo.types import Array, Metrics
 
 
-class Execution(NamedTuple):
-    """advance: (seeds, rounds, told) runs those rounds of every seed that has not done them, unless it is frozen;
-    ``told(round number)`` is called in the caller's thread once no seed has that round before it any more.
-    state: a seed's state now. each: runs host work for every seed. close: frees the threads."""
+class Execution(Protocol):
+    """How the seeds of a run go on."""
 
-    advance: Callable[[Sequence[Seed], range, Callable[[int], None]], None]
-    state: Callable[[Seed], TrainState]
-    each: Callable[[Callable[[Seed], None], Sequence[Seed]], None]
-    close: Callable[[], None]
+    def advance(self, seeds: Sequence[Seed], rounds: range, on_round: Callable[[int], None]) -> None:
+        """Run those rounds of every seed that has not done them, unless it is frozen. ``on_round(round number)`` is
+        called in the caller's thread once no seed has that round before it any more."""
+
+    def state(self, seed: Seed) -> TrainState:
+        """A seed's state now."""
+
+    def each(self, function: Callable[[Seed], None], seeds: Sequence[Seed]) -> None:
+        """Run host work for every one of the seeds."""
+
+    def close(self) -> None:
+        """Free the threads."""
 
 
 def _cpu() -> jax.Device:
@@ -62,8 +68,8 @@ def make_execution(
 ) -> Execution:
     """``stopped``: once it holds, seeds whose turn has not come stay where they are, and no new round begins."""
     if chosen(parts.config.execution) == "vmap":
-        return _vmap(parts, constants, seeds, stopped)
-    return _threads(parts, constants, seeds, stopped)
+        return _Vmapped(parts, constants, seeds, stopped)
+    return _Threads(parts, constants, seeds, stopped)
 
 
 def kind_of(parts: Parts, round_number: int) -> tuple[bool, bool]:
@@ -137,183 +143,245 @@ def _record(
     seed.next_round = round_number + 1
 
 
-def _stacked(
-    round_function: Callable[..., tuple[TrainState, Metrics]],
-) -> tuple[Callable[..., Any], list[str]]:
-    """The round with its metrics as one vector, which crosses to the host in one transfer; the names fill in at
-    tracing."""
-    names: list[str] = []
-
-    def vector_round(*arguments: Any) -> tuple[TrainState, Array]:
-        state, metrics = round_function(*arguments)
-        names[:] = sorted(metrics)
-        return state, jnp.stack([metrics[name].astype(jnp.float32) for name in names])
-
-    return vector_round, names
+def _uniform_actions(parts: Parts, seed: Seed, round_number: int) -> np.ndarray:
+    """[steps, lanes, A] float32; empty where no step of the round is in the random phase."""
+    if not _is_random(parts, round_number, 0):
+        return np.empty(0, np.float32)
+    return random_actions(parts.config, seed, round_number)
 
 
-def _threads(parts: Parts, constants: Constants, seeds: Sequence[Seed], stopped: Callable[[], bool]) -> Execution:
-    vector_round, names = _stacked(in_full_precision(make_round(parts)))
-    compiled_round = jax.jit(vector_round, donate_argnums=0)
-    act = jax.jit(learner_act(parts))
-    workers = min(len(seeds), usable_cores())
-    pool = ThreadPoolExecutor(max_workers=workers)
-    traced: list[bool] = []
+def _takes(parts: Parts, seed: Seed, recorder: Recorder, round_number: int, index: int, action: np.ndarray) -> bool:
+    """Step the seed's environments; False where that froze it."""
+    try:
+        recorder.take(seed, index, action)
+    except Fault as fault:
+        _freeze(parts, seed, round_number, fault, index)
+        return False
+    return True
 
-    def advance_one(seed: Seed, round_number: int) -> None:
-        assert seed.state is not None
-        recorder = Recorder(parts.config, seed)
-        key = seed.key(Purpose.ACT, round_number)
-        uniform = random_actions(parts.config, seed, round_number)
-        on_host = host_actor(parts, constants, seed.state, seed, round_number) if parts.config.on_policy else None
-        for index in _step_indices(parts):
-            if on_host is not None:
-                action = on_host(index)
-            elif _is_random(parts, round_number, index):
-                action = uniform[index]
-            else:
-                action = np.asarray(
-                    act(seed.state.learner, constants, seed.environments.observation, key, np.int32(index))
-                )
-            try:
-                recorder.take(seed, index, action)
-            except Fault as fault:
-                _freeze(parts, seed, round_number, fault, index)
-                return
-        if parts.config.keeps_replay:
-            seed.replay.add(recorder.steps, recorder.ended)
-        if not _learns(parts, round_number):
-            _record(parts, seed, round_number, [], np.empty(0))
-            return
-        experience = draw_experience(parts.config, seed, recorder.fresh, round_number)
-        try:
-            check_experience(experience)
-        except Fault as fault:
-            _freeze(parts, seed, round_number, fault)
-            return
-        keys = (seed.key(Purpose.DISCRIMINATOR, round_number), seed.key(Purpose.LEARNER, round_number))
-        seed.state, vector = compiled_round(seed.state, constants, experience, *keys)
-        _record(parts, seed, round_number, names, np.asarray(vector), experience)
 
-    def advance(seeds: Sequence[Seed], rounds: range, told: Callable[[int], None]) -> None:
+def _experience(parts: Parts, seed: Seed, recorder: Recorder, round_number: int) -> Experience | None:
+    """What the seed learns from in the round; None where that froze it."""
+    experience = draw_experience(parts.config, seed, recorder.fresh, round_number)
+    try:
+        check_experience(experience)
+    except Fault as fault:
+        _freeze(parts, seed, round_number, fault)
+        return None
+    return experience
+
+
+class _VectorRound:
+    """A round with its metrics as one vector, which crosses to the host in one transfer."""
+
+    def __init__(self, round_function: Callable[..., tuple[TrainState, Metrics]]):
+        self._round = round_function
+        self.names: list[str] = []
+        """Of the vector's entries; known once the round has been traced."""
+
+    def vector_round(self, *arguments: Any) -> tuple[TrainState, Array]:
+        state, metrics = self._round(*arguments)
+        self.names = sorted(metrics)
+        return state, jnp.stack([metrics[name].astype(jnp.float32) for name in self.names])
+
+
+class _Threads:
+    """One compiled round for one seed, and as many threads as there are cores."""
+
+    def __init__(self, parts: Parts, constants: Constants, seeds: Sequence[Seed], stopped: Callable[[], bool]):
+        self._parts, self._constants, self._stopped = parts, constants, stopped
+        self._round = _VectorRound(in_full_precision(make_round(parts)))
+        self._compiled_round = jax.jit(self._round.vector_round, donate_argnums=0)
+        self._act = jax.jit(learner_act(parts))
+        self._workers = min(len(seeds), usable_cores())
+        self._pool = ThreadPoolExecutor(max_workers=self._workers)
+        self._has_compiled = False
+        """Whether a round that learns has begun, so that the next ones need not compile."""
+
+    def advance(self, seeds: Sequence[Seed], rounds: range, on_round: Callable[[int], None]) -> None:
         running: dict[Future[None], Seed] = {}
         done = rounds.start
         while True:
             busy = {seed.number for seed in running.values()}
-            # A seed that is being frozen still counts its own rounds: told() counts a frozen one's.
+            # A seed that is being frozen still counts its own rounds: on_round() counts a frozen one's.
             going = [seed for seed in seeds if seed.frozen is None or seed.number in busy]
             reached = min((seed.next_round for seed in going), default=rounds.stop)
             while done < min(reached, rounds.stop):
-                told(done)
+                on_round(done)
                 done += 1
-            idle = [s for s in seeds if s.frozen is None and s.next_round in rounds and s.number not in busy]
-            idle = [] if stopped() else sorted(idle, key=lambda seed: seed.next_round)
-            room = workers - len(running)
-            if idle and not traced and _learns(parts, idle[0].next_round):
-                # The first seed compiles alone: two threads at once would compile the same program twice.
-                room = 0 if running else 1
-                traced.extend([True] * room)
-            for seed in idle[:room]:
-                running[pool.submit(advance_one, seed, seed.next_round)] = seed
+            for seed in self._next_in_turn(seeds, rounds, busy):
+                running[self._pool.submit(self._advance_one, seed, seed.next_round)] = seed
             if not running:
                 return
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 del running[future]
                 future.result()
 
-    def each(function: Callable[[Seed], None], seeds: Sequence[Seed]) -> None:
-        list(pool.map(function, seeds))
+    def _next_in_turn(self, seeds: Sequence[Seed], rounds: range, busy: set[int]) -> list[Seed]:
+        """The seeds to begin a round now, as many as threads are free: those that are furthest behind."""
+        if self._stopped():
+            return []
+        idle = [s for s in seeds if s.frozen is None and s.next_round in rounds and s.number not in busy]
+        idle.sort(key=lambda seed: seed.next_round)
+        room = self._workers - len(busy)
+        if idle and not self._has_compiled and _learns(self._parts, idle[0].next_round):
+            # The first seed compiles alone: two threads at once would compile the same program twice.
+            room = 0 if busy else 1
+            self._has_compiled = not busy
+        return idle[:room]
 
-    def state(seed: Seed) -> TrainState:
+    def _advance_one(self, seed: Seed, round_number: int) -> None:
+        parts = self._parts
+        recorder = self._collected(seed, round_number)
+        if recorder is None:
+            return
+        if parts.config.keeps_replay:
+            seed.replay.add(recorder.steps, recorder.ended)
+        if not _learns(parts, round_number):
+            _record(parts, seed, round_number, [], np.empty(0))
+            return
+        experience = _experience(parts, seed, recorder, round_number)
+        if experience is None:
+            return
+        keys = (seed.key(Purpose.DISCRIMINATOR, round_number), seed.key(Purpose.LEARNER, round_number))
+        seed.state, vector = self._compiled_round(seed.state, self._constants, experience, *keys)
+        _record(parts, seed, round_number, self._round.names, np.asarray(vector), experience)
+
+    def _collected(self, seed: Seed, round_number: int) -> Recorder | None:
+        """The steps of a round; None where one of them froze the seed."""
+        recorder = Recorder(self._parts.config, seed)
+        act = self._actor(seed, round_number)
+        for index in _step_indices(self._parts):
+            if not _takes(self._parts, seed, recorder, round_number, index, act(index)):
+                return None
+        return recorder
+
+    def _actor(self, seed: Seed, round_number: int) -> Callable[[int], np.ndarray]:
+        """A function of the step's index in the round that gives the seed's next actions, [lanes, A]."""
+        parts, constants = self._parts, self._constants
+        state = self.state(seed)
+        if parts.config.on_policy:
+            return host_actor(parts, constants, state, seed, round_number)
+        key = seed.key(Purpose.ACT, round_number)
+        uniform = _uniform_actions(parts, seed, round_number)
+
+        def act(index: int) -> np.ndarray:
+            if _is_random(parts, round_number, index):
+                return uniform[index]
+            return np.asarray(self._act(state.learner, constants, seed.environments.observation, key, np.int32(index)))
+
+        return act
+
+    def state(self, seed: Seed) -> TrainState:
         assert seed.state is not None
         return seed.state
 
-    return Execution(advance, state, each, pool.shutdown)
+    def each(self, function: Callable[[Seed], None], seeds: Sequence[Seed]) -> None:
+        list(self._pool.map(function, seeds))
+
+    def close(self) -> None:
+        self._pool.shutdown()
 
 
-def _vmap(parts: Parts, constants: Constants, seeds: Sequence[Seed], stopped: Callable[[], bool]) -> Execution:
-    vector_round, names = _stacked(_held_where_inactive(in_full_precision(make_round(parts))))
-    compiled_round = jax.jit(jax.vmap(vector_round, in_axes=(0, None, 0, 0, 0, 0)), donate_argnums=0)
-    cpu = _cpu()
-    position = {seed.number: index for index, seed in enumerate(seeds)}
-    on_policy = parts.config.on_policy
-    stacked = _stack([seed.state for seed in seeds])
-    home = jax.tree.leaves(stacked)[0].sharding
-    # Committed to its device, since the keys are: otherwise the second round would compile again.
-    stack = {"state": jax.device_put(stacked, home)}
-    for seed in seeds:
-        seed.state = None
-    beside = None if on_policy else actor_beside(parts, constants, stack["state"].learner, cpu)
-    key_of_round = jax.jit(jax.vmap(jax.random.fold_in, in_axes=(0, None)))
-    keys = {purpose: jax.device_put(_stack([seed.keys[purpose] for seed in seeds]), cpu) for purpose in seeds[0].keys}
+class _Vmapped:
+    """One compiled round for all seeds, whose states are stacked."""
 
-    def collect(seeds: Sequence[Seed], round_number: int) -> list[Recorder]:
-        recorders = [Recorder(parts.config, seed) for seed in seeds]
-        act_keys = key_of_round(keys[Purpose.ACT], round_number)
-        fetched = beside.fetch(stack["state"].learner) if beside and not _is_all_random(parts, round_number) else []
-        uniform = [random_actions(parts.config, seed, round_number) for seed in seeds]
-        on_host = [host_actor(parts, constants, state(seed), seed, round_number) for seed in seeds if on_policy]
-        for index in _step_indices(parts):
-            if on_policy:
-                actions = np.stack([act_of_seed(index) for act_of_seed in on_host])
-            elif _is_random(parts, round_number, index):
-                actions = np.stack([draws[index] for draws in uniform])
-            else:
-                assert beside is not None
-                observations = np.stack([seed.environments.observation for seed in seeds])
-                actions = beside.act(fetched, observations, act_keys, index)
-            for seed, recorder, action in zip(seeds, recorders, actions, strict=True):
+    def __init__(self, parts: Parts, constants: Constants, seeds: Sequence[Seed], stopped: Callable[[], bool]):
+        self._parts, self._constants, self._stopped = parts, constants, stopped
+        self._round = _VectorRound(_held_where_inactive(in_full_precision(make_round(parts))))
+        self._compiled_round = jax.jit(
+            jax.vmap(self._round.vector_round, in_axes=(0, None, 0, 0, 0, 0)), donate_argnums=0
+        )
+        cpu = _cpu()
+        self._position = {seed.number: index for index, seed in enumerate(seeds)}
+        stacked = _stack([seed.state for seed in seeds])
+        self._home = jax.tree.leaves(stacked)[0].sharding
+        # Committed to its device, since the keys are: otherwise the second round would compile again.
+        self._states = jax.device_put(stacked, self._home)
+        for seed in seeds:
+            seed.state = None
+        on_policy = parts.config.on_policy
+        self._beside = None if on_policy else actor_beside(parts, constants, self._states.learner, cpu)
+        self._key_of_round = jax.jit(jax.vmap(jax.random.fold_in, in_axes=(0, None)))
+        self._keys = {
+            purpose: jax.device_put(_stack([seed.keys[purpose] for seed in seeds]), cpu) for purpose in seeds[0].keys
+        }
+
+    def advance(self, seeds: Sequence[Seed], rounds: range, on_round: Callable[[int], None]) -> None:
+        for round_number in rounds:
+            if self._stopped():
+                return
+            self._advance_all(seeds, round_number)
+            on_round(round_number)
+
+    def _advance_all(self, seeds: Sequence[Seed], round_number: int) -> None:
+        parts = self._parts
+        recorders = self._collected(seeds, round_number)
+        due = [(seed, recorders[seed.number]) for seed in seeds if _is_due(seed, round_number)]
+        if parts.config.keeps_replay:
+            for seed, recorder in due:
+                seed.replay.add(recorder.steps, recorder.ended)
+        if not _learns(parts, round_number):
+            for seed, _ in due:
+                _record(parts, seed, round_number, [], np.empty(0))
+            return
+        found = {seed.number: _experience(parts, seed, recorder, round_number) for seed, recorder in due}
+        drawn = {number: experience for number, experience in found.items() if experience is not None}
+        if not drawn:
+            return
+        vectors = self._learned(seeds, drawn, round_number)
+        for seed, vector in zip(seeds, vectors, strict=True):
+            if seed.number in drawn:
+                _record(parts, seed, round_number, self._round.names, vector, drawn[seed.number])
+
+    def _collected(self, seeds: Sequence[Seed], round_number: int) -> dict[int, Recorder]:
+        """The steps of a round by seed; those of a seed that is frozen, or that one of them froze, are not whole."""
+        recorders = {seed.number: Recorder(self._parts.config, seed) for seed in seeds}
+        act = self._actor(seeds, round_number)
+        for index in _step_indices(self._parts):
+            for seed, action in zip(seeds, act(index), strict=True):
                 if _is_due(seed, round_number):
-                    try:
-                        recorder.take(seed, index, action)
-                    except Fault as fault:
-                        _freeze(parts, seed, round_number, fault, index)
+                    _takes(self._parts, seed, recorders[seed.number], round_number, index, action)
         return recorders
 
-    def advance(seeds: Sequence[Seed], rounds: range, told: Callable[[int], None]) -> None:
-        for round_number in rounds:
-            if stopped():
-                return
-            advance_all(seeds, round_number)
-            told(round_number)
+    def _actor(self, seeds: Sequence[Seed], round_number: int) -> Callable[[int], np.ndarray]:
+        """A function of the step's index in the round that gives the seeds' next actions, [seeds, lanes, A]."""
+        parts, beside = self._parts, self._beside
+        if beside is None:
+            of_seed = [host_actor(parts, self._constants, self.state(seed), seed, round_number) for seed in seeds]
+            return lambda index: np.stack([act_of_seed(index) for act_of_seed in of_seed])
+        keys = self._key_of_round(self._keys[Purpose.ACT], round_number)
+        uniform = [_uniform_actions(parts, seed, round_number) for seed in seeds]
+        fetched = [] if _is_all_random(parts, round_number) else beside.fetch(self._states.learner)
 
-    def advance_all(seeds: Sequence[Seed], round_number: int) -> None:
-        recorders = collect(seeds, round_number)
-        due = {s.number: r for s, r in zip(seeds, recorders, strict=True) if _is_due(s, round_number)}
-        for seed in seeds:
-            if seed.number in due and parts.config.keeps_replay:
-                seed.replay.add(due[seed.number].steps, due[seed.number].ended)
-        vectors: np.ndarray = np.empty((len(seeds), 0))
-        drawn: dict[int, Experience] = {}
-        for seed in seeds:
-            if seed.number in due and _learns(parts, round_number):
-                drawn[seed.number] = draw_experience(parts.config, seed, due[seed.number].fresh, round_number)
-                try:
-                    check_experience(drawn[seed.number])
-                except Fault as fault:
-                    _freeze(parts, seed, round_number, fault)
-                    del due[seed.number], drawn[seed.number]
-        if drawn:
-            # A seed that stands still computes on another's experience, and its state is held.
-            filler = next(iter(drawn.values()))
-            batches = jax.tree.map(lambda *x: np.stack(x), *[drawn.get(seed.number, filler) for seed in seeds])
-            drawn_keys = (key_of_round(keys[p], round_number) for p in (Purpose.DISCRIMINATOR, Purpose.LEARNER))
-            learn_keys = jax.device_put(list(drawn_keys), home)
-            active = np.array([seed.number in due for seed in seeds])
-            stack["state"], result = compiled_round(stack["state"], constants, batches, *learn_keys, active)
-            vectors = np.asarray(result)
-        for seed, vector in zip(seeds, vectors, strict=True):
-            if seed.number in due:
-                _record(parts, seed, round_number, names if vector.size else [], vector, drawn.get(seed.number))
+        def act(index: int) -> np.ndarray:
+            if _is_random(parts, round_number, index):
+                return np.stack([actions[index] for actions in uniform])
+            observations = np.stack([seed.environments.observation for seed in seeds])
+            return beside.act(fetched, observations, keys, index)
 
-    def state(seed: Seed) -> TrainState:
-        return jax.tree.map(lambda x: x[position[seed.number]], stack["state"])
+        return act
 
-    def each(function: Callable[[Seed], None], seeds: Sequence[Seed]) -> None:
+    def _learned(self, seeds: Sequence[Seed], drawn: dict[int, Experience], round_number: int) -> np.ndarray:
+        """Run the compiled round; its metrics, [seeds, metrics], of which those of a seed that is not in ``drawn`` mean
+        nothing. Such a seed computes on another's experience, and its state is held."""
+        filler = next(iter(drawn.values()))
+        batches = jax.tree.map(lambda *x: np.stack(x), *[drawn.get(seed.number, filler) for seed in seeds])
+        purposes = (Purpose.DISCRIMINATOR, Purpose.LEARNER)
+        keys = jax.device_put([self._key_of_round(self._keys[p], round_number) for p in purposes], self._home)
+        active = np.array([seed.number in drawn for seed in seeds])
+        self._states, vectors = self._compiled_round(self._states, self._constants, batches, *keys, active)
+        return np.asarray(vectors)
+
+    def state(self, seed: Seed) -> TrainState:
+        return jax.tree.map(lambda x: x[self._position[seed.number]], self._states)
+
+    def each(self, function: Callable[[Seed], None], seeds: Sequence[Seed]) -> None:
         for seed in seeds:
             function(seed)
 
-    return Execution(advance, state, each, lambda: None)
+    def close(self) -> None:
+        """There is nothing to free."""
 
 
 def _held_where_inactive(round_function: Callable[..., tuple[TrainState, Metrics]]) -> Callable[..., Any]:
