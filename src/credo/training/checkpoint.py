@@ -166,7 +166,7 @@ class Checkpoints:
         )
         tensors = {f"state/{name}": array for name, array in named(state).items()}
         tensors["replay/newest"] = seed.replay.newest()
-        told = _split(environments, tensors, "environments")
+        placed = _split(environments, tensors, "environments")
         _write_tensors(folder / state_name(seed.number), tensors)
         files = {state_name(seed.number): file_sha256(folder / state_name(seed.number))}
         if seed.best_policy is not None:
@@ -178,16 +178,16 @@ class Checkpoints:
             "frozen": seed.frozen and seed.frozen._asdict(),
             "best": _plain(seed.best),
             "last": _plain(seed.last),
-            "environments": told,
+            "environments": placed,
             "files": files,
             "replay": replay,
         }
 
     def _carried(self, folder: Path, trained: set[str]) -> dict[str, dict[str, Any]]:
         """Put the files of the seeds that are not trained now into a new checkpoint's folder."""
-        carried = {number: told for number, told in self._known.items() if number not in trained}
-        for told in carried.values():
-            for name in told["files"]:
+        carried = {number: entry for number, entry in self._known.items() if number not in trained}
+        for entry in carried.values():
+            for name in entry["files"]:
                 assert self._newest is not None
                 # Not a link: what damages one checkpoint must leave the other whole.
                 write_atomically(folder / name, (self._newest / name).read_bytes())
@@ -195,7 +195,7 @@ class Checkpoints:
 
     def _restore(self, seed: Seed, path: Path) -> list[str]:
         assert seed.state is not None
-        told = self._known[str(seed.number)]
+        entry = self._known[str(seed.number)]
         tensors, _ = read_tensors(path / state_name(seed.number), format=FORMAT, version=VERSION)
         groups: dict[str, dict[str, np.ndarray]] = {"state": {}, "replay": {}, "environments": {}}
         for name, array in tensors.items():
@@ -203,14 +203,14 @@ class Checkpoints:
             groups[group][rest] = array
         unable = seed.frozen
         seed.state = filled(seed.state, groups["state"])
-        seed.next_round, seed.unevaluated = told["next_round"], told.get("unevaluated")
-        seed.frozen = Frozen(**told["frozen"]) if told["frozen"] else None
-        seed.best, seed.last = with_nan(told["best"]), with_nan(told["last"])
-        if "replay" in told:
-            replay_files.restore(self._folder, seed.replay, told["replay"], groups["replay"]["newest"])
+        seed.next_round, seed.unevaluated = entry["next_round"], entry.get("unevaluated")
+        seed.frozen = Frozen(**entry["frozen"]) if entry["frozen"] else None
+        seed.best, seed.last = with_nan(entry["best"]), with_nan(entry["last"])
+        if "replay" in entry:
+            replay_files.restore(self._folder, seed.replay, entry["replay"], groups["replay"]["newest"])
         else:
             replay_files.restore_version_1(seed.replay, groups["replay"])
-        best = path / _best_name(seed.number) if "files" in told else policy_path(self._run, seed.number)
+        best = path / _best_name(seed.number) if "files" in entry else policy_path(self._run, seed.number)
         seed.best_policy = load_policy(best) if seed.best is not None and best.exists() else None
         if seed.frozen is not None:
             return []
@@ -218,7 +218,7 @@ class Checkpoints:
             raise CredoError(f"seed {seed.number} cannot go on: {unable.cause}; its checkpoint is kept")
         assert isinstance(seed.environments, EnvironmentBatch)
         try:
-            lines = seed.environments.restore(_joined(told["environments"], tensors))
+            lines = seed.environments.restore(_joined(entry["environments"], tensors))
         except CredoError:
             raise
         except Exception as error:
@@ -236,9 +236,9 @@ class Checkpoints:
         for lane in range(len(newest)):
             if newest[lane].tobytes() != seed.environments.observation[lane].tobytes():
                 seed.replay.end_episode(lane)
-        told = self._known[str(seed.number)]
-        if "replay" in told:
-            self._known[str(seed.number)] = told | {"replay": replay_files.without_newest(told["replay"])}
+        entry = self._known[str(seed.number)]
+        if "replay" in entry:
+            self._known[str(seed.number)] = entry | {"replay": replay_files.without_newest(entry["replay"])}
 
     def _remove_old(self) -> None:
         """Remove checkpoints beyond the newest two that are whole, and the steps of replays that no other needs."""
@@ -285,19 +285,19 @@ def _read(path: Path) -> tuple[dict[str, Any], list[str]]:
         for number in described["seeds"]:
             read_tensors(path / state_name(int(number)), format=FORMAT, version=1)
         return described, []
-    for number, told in described["seeds"].items():
-        if not told["files"].keys() <= {state_name(int(number)), _best_name(int(number))}:
+    for number, entry in described["seeds"].items():
+        if not entry["files"].keys() <= {state_name(int(number)), _best_name(int(number))}:
             raise CredoError(f"{MANIFEST} names files of its own")
-        replay_files.verify(path, told["files"].items())
-        mended += replay_files.mend(path.parent, told["replay"], int(number))
+        replay_files.verify(path, entry["files"].items())
+        mended += replay_files.mend(path.parent, entry["replay"], int(number))
     return described, mended
 
 
 def _replay_files(path: Path) -> Iterable[str]:
     with as_written(path):
-        for number, told in read_manifest(path)["seeds"].items():
-            if "replay" in told:
-                yield from (name for name, _ in replay_files.named_in(told["replay"], int(number)))
+        for number, entry in read_manifest(path)["seeds"].items():
+            if "replay" in entry:
+                yield from (name for name, _ in replay_files.named_in(entry["replay"], int(number)))
 
 
 def filled(template: TrainState, arrays: dict[str, np.ndarray]) -> TrainState:

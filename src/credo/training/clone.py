@@ -104,8 +104,8 @@ def make_cloner(cloning: Cloning, settings: BCConfig, data: Data) -> Cloner:
             network, optimiser_state, metrics = one_epoch(
                 network, optimiser_state, data.observation, data.action, order
             )
-            told = {name: float(value) for name, value in metrics.items()}
-            epoch = Epoch(number, (number + 1) * steps, held_out_loss(network), told)
+            measured = {name: float(value) for name, value in metrics.items()}
+            epoch = Epoch(number, (number + 1) * steps, held_out_loss(network), measured)
             epochs.append(epoch)
             # A loss that is not a number is never the least; where the first is, any later one is.
             if best is None or epoch.held_out_loss < best.held_out_loss or np.isnan(best.held_out_loss):

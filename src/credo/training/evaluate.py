@@ -213,8 +213,8 @@ def evaluate(
     except Exception as error:
         raise environment_fault(error, parts.spec.name) from error
     returns = np.array([episode.reward.sum(dtype=np.float64) for episode in episodes])
-    told = any(episode.success is not None for episode in episodes)
-    successes = [bool(episode.success) for episode in episodes] if told else []
+    tells_success = any(episode.success is not None for episode in episodes)
+    successes = [bool(episode.success) for episode in episodes] if tells_success else []
     row = dict.fromkeys(MEASURES, np.nan) | {
         "return_mean": returns.mean(),
         "return_std": returns.std(),

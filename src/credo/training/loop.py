@@ -107,8 +107,8 @@ class _Run:
         self.seconds_before = 0.0
         self.probability = expert_probability(parts)
         self.cloner: Callable[[TrainState, int], tuple[TrainState, Cloned]] | None = None
-        self.told: set[int] = set()
-        """Seeds that are known to be frozen."""
+        self.announced: set[int] = set()
+        """Seeds that were said to be frozen."""
 
     def run(self) -> str:
         with self.stop.at_once():
@@ -203,7 +203,7 @@ class _Run:
 
     def _load(self) -> dict[str, Any]:
         loaded = self.checkpoints.load(self.seeds, self.config.rounds)
-        self.told = {seed.number for seed in self.seeds if seed.frozen is not None and seed.next_round}
+        self.announced = {seed.number for seed in self.seeds if seed.frozen is not None and seed.next_round}
         if loaded is None:
             return {}
         position, notes = loaded
@@ -250,7 +250,7 @@ class _Run:
         """Run these rounds and evaluate the last; where the run is stopped meanwhile, fewer of them."""
         present = [seed for seed in self.seeds if seed.next_round in rounds]
 
-        def told(round_number: int) -> None:
+        def on_round(round_number: int) -> None:
             for seed in self.seeds:
                 # A frozen seed's rounds count too: it has one failed evaluation for each that the others have.
                 if seed.frozen is not None and seed.next_round == round_number:
@@ -262,7 +262,7 @@ class _Run:
                 self._tell_frozen(execution.state)
                 self.watcher.progress(progress)
 
-        execution.advance(self.seeds, rounds, told)
+        execution.advance(self.seeds, rounds, on_round)
         if self._crosses(rounds[-1], self.config.evaluation_interval):
             for seed in present:
                 if seed.next_round == rounds.stop:
@@ -309,9 +309,9 @@ class _Run:
 
     def _tell_frozen(self, state: Callable[[Seed], Any]) -> None:
         for seed in self.seeds:
-            if seed.frozen is None or seed.number in self.told:
+            if seed.frozen is None or seed.number in self.announced:
                 continue
-            self.told.add(seed.number)
+            self.announced.add(seed.number)
             cause = cause_in_short(seed.frozen.cause)
             left = "the others go on" if any(s.frozen is None for s in self.seeds) else "no seed is left"
             self.watcher.line(f"seed {seed.number} is frozen at step {seed.frozen.step:,}: {cause}; {left}")
@@ -369,8 +369,8 @@ class _Run:
 
     def _checkpoint(self, execution: Execution, progress: Progress) -> None:
         # Before anything is written: a process of environments may have died since its last step.
-        told = [(seed.number, self._environments_of(seed)) for seed in self.seeds]
-        environments = {number: state for number, state in told if state is not None}
+        states = [(seed.number, self._environments_of(seed)) for seed in self.seeds]
+        environments = {number: state for number, state in states if state is not None}
         self._tell_frozen(execution.state)
         self.record.flush(self.seeds)
         position = {"parts": self.record.parts, "seconds": self.seconds_before + progress.seconds}

@@ -75,8 +75,8 @@ def read_manifest(path: Path) -> dict[str, Any]:
         raise OtherVersionError(str(error)) from None
     with as_written(path):
         _check_position(described["position"])
-        for number, told in described["seeds"].items():
-            _check_seed(number, told, described["version"])
+        for number, entry in described["seeds"].items():
+            _check_seed(number, entry, described["version"])
     return described
 
 
@@ -91,26 +91,26 @@ def _check_position(position: dict[str, Any]) -> None:
         raise ValueError(f"position.seconds: {_shown(seconds)} found, a number of seconds expected")
 
 
-def _check_seed(number: str, told: dict[str, Any], version: int) -> None:
+def _check_seed(number: str, entry: dict[str, Any], version: int) -> None:
     """Of one seed; ValueError, or what a wrong kind raises, where it is not as Credo writes it."""
     if str(int(number)) != number or int(number) < 0:
         raise ValueError(f"seeds: {_shown(number)} found, the number of a seed expected")
     where = f"seeds.{number}"
-    _check_whole(f"{where}.next_round", told["next_round"])
-    if (unevaluated := told.get("unevaluated")) is not None:
-        _check_whole(f"{where}.unevaluated", unevaluated, most=told["next_round"] - 1)
-    if (frozen := told["frozen"]) is not None:
+    _check_whole(f"{where}.next_round", entry["next_round"])
+    if (unevaluated := entry.get("unevaluated")) is not None:
+        _check_whole(f"{where}.unevaluated", unevaluated, most=entry["next_round"] - 1)
+    if (frozen := entry["frozen"]) is not None:
         if set(frozen) != set(Frozen._fields) or not isinstance(frozen["cause"], str):
             raise ValueError(f"{where}.frozen: a step and the text of a cause expected")
         _check_whole(f"{where}.frozen.step", frozen["step"])
-    elif not isinstance(told["environments"], dict):
-        raise ValueError(f"{where}.environments: {_shown(told['environments'])} found, an object expected")
+    elif not isinstance(entry["environments"], dict):
+        raise ValueError(f"{where}.environments: {_shown(entry['environments'])} found, an object expected")
     for name in ("best", "last"):
-        _check_row(f"{where}.{name}", told[name])
-    if told["best"] is not None and not np.isfinite(badness(with_nan(told["best"]) or {})):
+        _check_row(f"{where}.{name}", entry[name])
+    if entry["best"] is not None and not np.isfinite(badness(with_nan(entry["best"]) or {})):
         raise ValueError(f"{where}.best: a distance or a return expected")
     if version > 1:
-        _check_replay(f"{where}.replay", told["replay"])
+        _check_replay(f"{where}.replay", entry["replay"])
 
 
 def _check_row(where: str, row: dict[str, Any] | None) -> None:
@@ -124,15 +124,15 @@ def _check_row(where: str, row: dict[str, Any] | None) -> None:
         raise ValueError(f"{where}: a step and a return_mean expected")
 
 
-def _check_replay(where: str, told: dict[str, Any]) -> None:
+def _check_replay(where: str, entry: dict[str, Any]) -> None:
     """Numbers and lists of what ``replay_files.append`` returns; whoever opens the files looks at names and hashes."""
-    _check_whole(f"{where}.written", told["written"])
-    groups = told.get("parity", [])
-    for file in [*told["files"], *groups]:
+    _check_whole(f"{where}.written", entry["written"])
+    groups = entry.get("parity", [])
+    for file in [*entry["files"], *groups]:
         if "size" in file:
             _check_whole(f"{where}: size", file["size"])
-    for file in told["files"]:
-        _check_whole(f"{where}: stop", file["stop"], most=told["written"])
+    for file in entry["files"]:
+        _check_whole(f"{where}: stop", file["stop"], most=entry["written"])
         _check_whole(f"{where}: start", file["start"], most=file["stop"] - 1)
     if not all(isinstance(name, str) for group in groups for name in group["files"]):
         raise ValueError(f"{where}.parity: names of files expected")

@@ -54,12 +54,12 @@ def protect(
     return groups
 
 
-def rebuild(folder: Path, told: dict[str, Any], damaged: Iterable[str]) -> set[str]:
+def rebuild(folder: Path, entry: dict[str, Any], damaged: Iterable[str]) -> set[str]:
     """Make ``damaged`` files of a checkpoint's replay again, where each is the only one of its group; returns the
     names of those that cannot be."""
     left = set(damaged)
-    known = {file["name"]: file for file in [*told["files"], *told.get("parity", [])]}
-    for group in told.get("parity", []):
+    known = {file["name"]: file for file in [*entry["files"], *entry.get("parity", [])]}
+    for group in entry.get("parity", []):
         names = [group["name"], *group["files"]]
         lost = [name for name in names if name in left]
         if len(lost) != 1:

@@ -33,8 +33,8 @@ class Record:
 
     def clones(self) -> tuple[int, set[int]]:
         """The parts that hold nothing but the rows of behavioural clones that are done, and whose those are."""
-        told = run_folder.read_summary(self._folder).get("seeds", {})
-        whole = {int(n) for n, seed in told.items() if seed.get("selected_step") is not None or seed.get("frozen")}
+        known = run_folder.read_summary(self._folder).get("seeds", {})
+        whole = {int(n) for n, seed in known.items() if seed.get("selected_step") is not None or seed.get("frozen")}
         parts, done = run_rows.part_paths(self._folder, run_folder.EVALUATIONS), set[int]()
         for index, path in enumerate(parts):
             seeds = set(run_rows.read_part(path)["seed"].tolist())

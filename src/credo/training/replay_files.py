@@ -32,11 +32,11 @@ MOST = 65_536
 _NAME = re.compile(r"replay/seed-(\d+)/(\d+-\d+-[0-9a-f]{12}\.safetensors|[0-9a-f]{12}\.parity)")
 
 
-def append(folder: Path, seed: int, replay: Replay, told: dict[str, Any] | None) -> dict[str, Any]:
-    """Write the steps that are new since ``told`` (what this returned last; None: nothing was written) to the
+def append(folder: Path, seed: int, replay: Replay, entry: dict[str, Any] | None) -> dict[str, Any]:
+    """Write the steps that are new since ``entry`` (what this returned last; None: nothing was written) to the
     ``checkpoints`` folder, and return what a checkpoint needs to say of the replay."""
-    files = [file for file in (told or {}).get("files", []) if file["stop"] > replay.oldest]
-    start = told["written"] if told else 0
+    files = [file for file in (entry or {}).get("files", []) if file["stop"] > replay.oldest]
+    start = entry["written"] if entry else 0
     if replay.written > start:
         if files and (files[-1]["stop"] - files[-1]["start"]) * replay.lanes < LEAST:
             start = files.pop()["start"]
@@ -46,34 +46,34 @@ def append(folder: Path, seed: int, replay: Replay, told: dict[str, Any] | None)
             files.append(_write(folder, seed, replay, first, min(first + size, replay.written)))
     # Checkpoints of version 2 told no sizes.
     files = [file if "size" in file else file | {"size": os.stat(folder / file["name"]).st_size} for file in files]
-    parity = protect(folder, f"{FOLDER}/seed-{seed}", files, told)
+    parity = protect(folder, f"{FOLDER}/seed-{seed}", files, entry)
     return {"written": replay.written, "files": files, "parity": parity}
 
 
-def restore(folder: Path, replay: Replay, told: dict[str, Any], newest: np.ndarray) -> None:
+def restore(folder: Path, replay: Replay, entry: dict[str, Any], newest: np.ndarray) -> None:
     """Bring a replay to what ``append`` told of it; ``newest`` as ``Replay.newest``. CredoError if it does not fit."""
 
     def rows() -> Iterator[tuple[int, dict[str, np.ndarray]]]:
-        for file in told["files"]:
+        for file in entry["files"]:
             yield file["start"], read_tensors(folder / file["name"], format=FORMAT, version=VERSION)[0]
 
     try:
-        replay.restore(told["written"], rows(), newest)
+        replay.restore(entry["written"], rows(), newest)
     except ValueError as error:
         raise CredoError(f"{folder / FOLDER}: {error}") from None
 
 
-def without_newest(told: dict[str, Any]) -> dict[str, Any]:
-    """``told`` such that the file of the newest step is written again: that step has changed."""
-    if not told["files"]:
-        return told
-    *files, last = told["files"]
-    return told | {"written": last["start"], "files": files}
+def without_newest(entry: dict[str, Any]) -> dict[str, Any]:
+    """``entry`` such that the file of the newest step is written again: that step has changed."""
+    if not entry["files"]:
+        return entry
+    *files, last = entry["files"]
+    return entry | {"written": last["start"], "files": files}
 
 
-def named_in(told: dict[str, Any], seed: int) -> Iterator[tuple[str, str]]:
+def named_in(entry: dict[str, Any], seed: int) -> Iterator[tuple[str, str]]:
     """(name in the ``checkpoints`` folder, SHA-256) of every file; CredoError for a name that none of ours has."""
-    for file in [*told["files"], *told.get("parity", [])]:
+    for file in [*entry["files"], *entry.get("parity", [])]:
         match = _NAME.fullmatch(file["name"])
         if match is None or int(match[1]) != seed:
             raise CredoError(f"{file['name'][:60]!r} is no file of seed {seed}'s replay")
@@ -86,11 +86,11 @@ def verify(folder: Path, files: Iterable[tuple[str, str]]) -> None:
         raise CredoError(f"{name} {wrong}")
 
 
-def mend(folder: Path, told: dict[str, Any], seed: int) -> list[str]:
+def mend(folder: Path, entry: dict[str, Any], seed: int) -> list[str]:
     """Verify the files of a seed's replay and make those again that parity brings back, with a line about each;
     CredoError that names one that is lost."""
-    damaged = _damage(folder, named_in(told, seed))
-    for name in rebuild(folder, told, damaged):
+    damaged = _damage(folder, named_in(entry, seed))
+    for name in rebuild(folder, entry, damaged):
         raise CredoError(f"{name} {damaged[name]}")
     return [f"{name} {wrong}; it was made again from the files beside it" for name, wrong in damaged.items()]
 
@@ -150,5 +150,5 @@ def _write(folder: Path, seed: int, replay: Replay, start: int, stop: int) -> di
         sync_folder(home)
     finally:
         temporary.unlink(missing_ok=True)
-    told = {"name": path.relative_to(folder).as_posix(), "sha256": sha256, "size": path.stat().st_size}
-    return told | {"start": start, "stop": stop}
+    entry = {"name": path.relative_to(folder).as_posix(), "sha256": sha256, "size": path.stat().st_size}
+    return entry | {"start": start, "stop": stop}

@@ -30,12 +30,12 @@ def newest_state(run: Path, parts: Parts, seed: int) -> tuple[TrainState, int]:
                 if str(seed) not in seeds:
                     known = ", ".join(sorted(seeds, key=int))
                     raise _UnknownSeedError(f"seed: {seed} is not one of {run}; it has {known}")
-                told = seeds[str(seed)]
-                own = [(name, digest) for name, digest in told.get("files", {}).items() if name == state_name(seed)]
+                entry = seeds[str(seed)]
+                own = [(name, digest) for name, digest in entry.get("files", {}).items() if name == state_name(seed)]
                 replay_files.verify(path, own)
                 tensors, _ = read_tensors(path / state_name(seed), format=FORMAT, version=VERSION)
                 arrays = {name.removeprefix("state/"): array for name, array in tensors.items()}
-                return filled(template, arrays), told["next_round"] * parts.config.steps_per_round
+                return filled(template, arrays), entry["next_round"] * parts.config.steps_per_round
         except (_UnknownSeedError, OtherVersionError):
             raise
         except CredoError as error:
