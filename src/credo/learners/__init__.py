@@ -15,8 +15,8 @@ from credo.learners.td3 import td3
 from credo.types import CredoError
 
 LEARNERS: dict[str, Callable[..., Learner]] = {"ddpg": ddpg, "td3": td3, "sd3": sd3, "sac": sac, "ppo": ppo}
-"""Name to a function of (the learner's settings, observation size, action size); one that eats rollouts also gets the
-number of environments that a seed steps."""
+"""Name to a function of (the learner's settings, observation size, action size); one that learns from rollouts also
+gets the number of environments that a seed steps."""
 
 
 def make_learner(config: RunConfig, observation_size: int, action_size: int) -> Learner:

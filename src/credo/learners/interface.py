@@ -15,20 +15,20 @@ class Learner(NamedTuple):
     """The policy's side of imitation; observations are as the networks see them (normalised or not).
 
     init: key -> state.
-    act: (state, observation [..., O], key) -> action [..., A], with exploration; in [-1, 1], but for a learner that
-        eats rollouts, whose actions the environments clip.
+    act: (state, observation [..., O], key) -> action [..., A], with exploration; in [-1, 1], but for one that
+        learns from rollouts, whose actions the environments clip.
     mode: (state, observation [..., O]) -> action [..., A], the deterministic policy.
     update: (state, batches, key) -> (state, metrics); ``batches`` is a Transition with leading axes [updates, batch],
         or a Rollout, whose reward is already the one to learn from; all updates of a round happen in this call.
     actor: state -> the network whose tanh is ``mode``, for export; with ``choice``, the first of its actors.
     q_value: (state, observation, action) -> [...]; None for a learner without an action value.
-    experience: what ``update`` eats: batches of the replay, or the steps of this round.
+    experience: what ``update`` learns from: batches of the replay, or the steps of this round.
     activation: what follows the hidden layers of ``actor``.
     choice: state -> the actors and critics among which ``mode`` chooses; None for a learner with one actor.
     log_prob: (state, observation [..., O], action [..., A]) -> [...], the log density with which ``act`` draws the
         action, for any action in [-1, 1]; None for a deterministic learner.
-    deviation: state -> [A], the standard deviation of ``act`` round ``mode``; a learner that eats rollouts has it, and
-        acts on the host from it.
+    deviation: state -> [A], the standard deviation of ``act`` round ``mode``; one that learns from rollouts has
+        it, and acts on the host from it.
     cloning: how the actor is made a clone of demonstrations; None where that cannot be.
     """
 

@@ -50,7 +50,7 @@ class Constants(NamedTuple):
 
 
 class Parts(NamedTuple):
-    """The pure functions that a run is made of."""
+    """What a run is made of: its settings, its environment's description and its pure functions."""
 
     config: RunConfig
     spec: EnvironmentSpec
