@@ -17,8 +17,7 @@ from credo.random import Purpose, episode_seed
 from credo.reports.load import load_run
 from credo.storage import read_tensors
 from credo.studies.read import read_curves
-from credo.training import checkpoint, faults, loop
-from credo.training import execution as training_execution
+from credo.training import checkpoint, faults, loop, rounds
 from credo.training.seed import Recorder, draw_experience
 from credo.types import CredoError
 from training.training_runs import (
@@ -202,7 +201,7 @@ def test_nan_in_the_replay(execution, name, clean, tmp_path, monkeypatch):
             getattr(seed.replay, name)[:] = np.nan
         return draw_experience(config, seed, fresh, round_number)
 
-    monkeypatch.setattr(training_execution, "draw_experience", spoilt)
+    monkeypatch.setattr(rounds, "draw_experience", spoilt)
     assert run(tmp_path / "run", changed(PROBE, execution=execution), source(only=None)) == "done"
     told, arrays = evidence(tmp_path / "run")
     assert told["step"] == 64

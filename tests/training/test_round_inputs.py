@@ -14,10 +14,10 @@ from credo.environments import Episode
 from credo.networks import Layer
 from credo.random import Purpose, device_key
 from credo.training.acting import learner_act
-from credo.training.execution import _held_where_inactive
 from credo.training.seed import logged_steps, make_seed
 from credo.training.state import initial_state, make_constants, make_parts
 from credo.training.step import Experience, discriminator_diagnostics, learned_from, make_round, policy_diagnostics
+from credo.training.vmapped import held_where_inactive
 from credo.types import Transition
 from training.linear_discriminator import BATCH, SPEC, linear, settings
 
@@ -148,6 +148,6 @@ def test_logged_steps_without_rewards_earn_nothing():
 
 
 def test_a_seed_that_is_not_active_is_held():
-    held = _held_where_inactive(lambda state: (state + 1.0, {}))
+    held = held_where_inactive(lambda state: (state + 1.0, {}))
     for active in (True, False):
         assert float(held(jnp.zeros(()), jnp.array(active))[0]) == float(active)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from credo.environments import environment_spec, make_environment
-from credo.training import execution
+from credo.training import execution, threads
 from credo.training.seed import make_seed
 from credo.training.state import initial_state, make_constants, make_parts
 from training.training_runs import changed
@@ -20,7 +20,7 @@ CONFIG = changed(
 
 @contextlib.contextmanager
 def prepared(monkeypatch, stopped=lambda: False, cores=2):
-    monkeypatch.setattr(execution, "usable_cores", lambda: cores)
+    monkeypatch.setattr(threads, "usable_cores", lambda: cores)
     environment = make_environment("Pendulum-v1")
     parts = make_parts(CONFIG, environment_spec(environment, "Pendulum-v1"))
     environment.close()

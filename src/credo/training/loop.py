@@ -22,9 +22,10 @@ from credo.training.checkpoint import Checkpoints, named
 from credo.training.checks import check_memory
 from credo.training.clone import Cloned, make_state_cloner
 from credo.training.evaluate import HeldOut, apart_note, divided, evaluate, expert_probability, failed_row
-from credo.training.execution import Execution, kind_of, make_execution
+from credo.training.execution import Execution, make_execution
 from credo.training.faults import Fault, environment_fault, keep_evidence
 from credo.training.record import Record
+from credo.training.rounds import kind_of
 from credo.training.seed import Frozen, Seed, make_seed
 from credo.training.state import (
     Constants,
