@@ -55,7 +55,7 @@ CHANGES = {
     "label-smoothing": "label smoothing",
     "mixup": "mixup",
     "entropy": "entropy bonus of the discriminator",
-    "logit-clamp": "logit clamped to +-10",
+    "logit-clamp": "logit clamped to ±10 (changes no number but by rounding)",
     "reward-r5": "reward r5",
     "reward-r6": "reward r6",
     "reward-r7": "reward r7",

@@ -84,7 +84,7 @@ def first_updates(results: Path) -> alt.Chart | None:
         for i, cell in enumerate(order)
     ]
     title = heading(
-        "TD3 on Hopper, the paper's regime: every actor passes 2.65 within 14 updates",
+        "TD3 on Hopper, the paper's regime: with nothing changed every actor passes 2.65 within 14 updates",
         "one line a seed (11), the first two rounds; above the dashed line an action is "
         "beyond 0.99; agreement 1: the critic pushes an action component the same way in every state",
     )
