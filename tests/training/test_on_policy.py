@@ -13,7 +13,7 @@ from credo.config import DiscriminatorConfig, RunConfig
 from credo.environments import environment_spec, make_environment
 from credo.environments.probes import AutoresetProbe
 from credo.presets import DEFAULT, preset
-from credo.training import execution
+from credo.training import rounds
 from credo.training.checks import check_memory, doubts
 from credo.training.seed import draw_experience
 from credo.types import CredoError, Rollout
@@ -32,7 +32,7 @@ def drawn(monkeypatch):
         found[seed.number, round_number] = draw_experience(config, seed, fresh, round_number)
         return found[seed.number, round_number]
 
-    monkeypatch.setattr(execution, "draw_experience", spy)
+    monkeypatch.setattr(rounds, "draw_experience", spy)
     return found
 
 

@@ -20,7 +20,7 @@ from credo.config import BCConfig
 from credo.files import read_json
 from credo.policies import FORMAT, VERSION, load_policy
 from credo.storage import read_tensors
-from credo.training import checkpoint, execution
+from credo.training import checkpoint, threads
 from credo.training.stopping import Stop
 from credo.types import CredoError
 from training.training_runs import (
@@ -292,7 +292,7 @@ def test_a_stop_in_the_middle_of_an_evaluation_leaves_it_for_later(rewarded, tmp
 
 
 def test_a_stop_in_a_round_leaves_the_seeds_whose_turn_has_not_come(tmp_path, monkeypatch):
-    monkeypatch.setattr(execution, "usable_cores", lambda: 1)
+    monkeypatch.setattr(threads, "usable_cores", lambda: 1)
     config = changed(REWARDED, seeds=3, steps=160)
     run(tmp_path / "straight", config)
 
