@@ -70,6 +70,10 @@ from credo.policies import save_policy
         ("study status threshold-small --stale-after -1", ["stale_after", "-1", "at least 5"]),
         ("imitate --stepss 3", ["--stepss", "did you mean --steps?", "credo imitate --help"]),
         ("imitate --stepss 3 --sedes 4", ["did you mean --steps and --seeds?"]),
+        (
+            "imitate --evaluation-episode 3 --discriminator.updates-per-roun 3",  # wrapped on 80 columns
+            ["did you mean --evaluation-episodes and --discriminator.updates-per-round?"],
+        ),
         ("imitate --seed 3", ["did you mean --first-seed?"]),
         ("imitate --total-timesteps 3", ["did you mean --steps?"]),
         ("imitate --gamma 0.9", ["did you mean --td3.discount?"]),

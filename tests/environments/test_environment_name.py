@@ -311,3 +311,20 @@ def test_gymnasiums_own_description_has_the_arguments():
     assert gymnasium.spec("Pendulum-v1").kwargs == {}
     for name in ("Nothing-v0", "any text, of a file", ""):
         assert gymnasium_json(name) is None
+
+
+def test_an_environment_that_cannot_be_drawn_is_told_as_that(monkeypatch):
+    class Plain(gymnasium.Env):
+        observation_space = action_space = gymnasium.spaces.Box(-1, 1, (1,))
+
+    class Other(Plain):
+        def __init__(self, size=1):
+            pass
+
+    monkeypatch.setattr(gymnasium.envs.registration, "registry", dict(gymnasium.registry))
+    for maker in (Plain, Other):
+        name = f"{maker.__name__}-v0"
+        gymnasium.register(name, maker)
+        make_environment(name)
+        with pytest.raises(CredoError, match=f"'{name}' cannot be drawn: its constructor takes no render_mode"):
+            make_environment(name, render_mode="rgb_array")

@@ -165,6 +165,14 @@ def test_find_runs_looks_everywhere_but_inside_runs(make_run, tmp_path):
     (tmp_path / "damaged" / "config.json").write_text("{")
     assert find_runs(tmp_path) == sorted(folders)
     assert find_runs(folders[0]) == [folders[0]]
+    (tmp_path / "here").symlink_to(folders[0])
+    assert find_runs(tmp_path) == sorted(folders)
+    elsewhere = tmp_path.with_name(f"{tmp_path.name}-links")
+    elsewhere.mkdir()
+    for name in ("one", "two"):
+        (elsewhere / name).symlink_to(folders[1])
+    (elsewhere / "all").symlink_to(tmp_path)
+    assert find_runs(elsewhere) == [elsewhere / "one"]
     with pytest.raises(CredoError, match="is not a folder"):
         find_runs(tmp_path / "nowhere")
     with pytest.raises(CredoError, match="not a run folder"):

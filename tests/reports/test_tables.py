@@ -186,6 +186,16 @@ def test_where_nothing_is_rewarded_and_no_success_told_the_distance_is(make_run)
     assert re.search(r"distance: kept 0\.23 -.*\n.*last 0\.03 0\.73", listed)
     assert "kept 0 " not in listed
     tell(folder, success_rate=np.full(20, 0.5))
+    for returns in (np.zeros(20), np.linspace(-9e4, 9e4, 20)):
+        tell(folder, return_mean=returns)
+        narrow = text(summary_table(folder), width=80)
+        assert "undecided" in narrow or "weak" in narrow or "failed" in narrow
+        assert "\u2026" not in narrow
+        assert "success" in narrow
+        wide = text(summary_table(folder, 160))
+        assert all(word in wide for word in ("P(expert)", "filtered", "verdict"))
+        assert ("distance" in wide) == (not returns.any())
+    tell(folder, return_mean=np.zeros(20))
     assert "distance" not in text(list_table(folder))
 
 

@@ -115,8 +115,9 @@ def plainly(box: str, known_as: Callable[[str], str | None] = lambda option: Non
         return f"{name}: {value!r} is not one of {known.replace(chr(39), '')}{others}"
     if line.startswith("Unrecognized options"):
         # What is similar stands below the first rule, an option a line, with its help.
+        below = list(itertools.dropwhile(lambda text: not _is_rule(text), lines))
         known = re.findall(
-            r"--[\w.-]+", " ".join(text for text in lines if text.startswith("--") and not _is_rule(text))
+            r"--[\w.-]+", " ".join(text for text in below if text.startswith("--") and not _is_rule(text))
         )
         words = [word.partition("=")[0] for word in re.findall(r"--[^\s,]+", line)]
         similar = [known_as(word) or next(iter(difflib.get_close_matches(word, known, n=1)), "") for word in words]

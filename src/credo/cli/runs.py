@@ -122,6 +122,8 @@ def evaluate(words: Sequence[str]) -> None:
         for other in sorted({p.environment for p in policies.values() if p.environment} - {options.environment}):
             if not same_environment(other, options.environment):
                 say(console, f"note: trained in {other}, played in {options.environment}")
+                expert_return = None  # it is of the other environment, as the distances are
+                distances.clear()
     for seed in lacking:
         say(console, f"note: seed {seed} has no {options.policy} policy")
     played = {}

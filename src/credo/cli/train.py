@@ -188,7 +188,7 @@ def finish(console: Console, run, environment: str, with_video: bool) -> None:
     """The closing table, the curves' names, and the video where it was asked for."""
     from credo.reports.tables import summary_table
 
-    console.print(summary_table(run.folder))
+    console.print(summary_table(run.folder, console.width))
     if with_video and run.summary["state"] == "done":
         from credo.cli.runs import record
 
@@ -196,6 +196,6 @@ def finish(console: Console, run, environment: str, with_video: bool) -> None:
             result = record(run, None, None, environment)
             say(console, f"video: {result.path}")
         except CredoError as error:
-            say(console, f"no video: {error}")
+            say(console, f"no video: {str(error).removeprefix('video: ')}")
     if (run.folder / "curves.html").exists():
         say(console, f"curves: {run.folder / 'curves.html'}")

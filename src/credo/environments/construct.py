@@ -151,6 +151,11 @@ def _make_from_id(source: str, render_mode: str | None) -> gymnasium.Env:
     except (ImportError, gymnasium.error.DependencyNotInstalled) as error:
         raise CredoError(f"environment: '{source}' needs something not installed: {one_line(error)}") from error
     except Exception as error:
+        if render_mode is not None and "render_mode" in str(error) and "argument" in str(error):
+            raise CredoError(
+                f"environment: '{source}' cannot be drawn: its constructor takes no render_mode; it needs that, "
+                f"metadata with {render_mode!r} among its render_modes, and render()"
+            ) from error
         unknown = re.search(r"unexpected keyword argument '(\w+)'", str(error))
         if unknown and unknown[1] in arguments:
             raise CredoError(

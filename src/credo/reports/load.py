@@ -163,16 +163,24 @@ def _as_part(run: LoadedRun, steps: int | None) -> LoadedRun:
 
 
 def find_runs(folder: Path) -> list[Path]:
-    """The run folders in ``folder`` (itself among them), at any depth, sorted; CredoError if there is no folder."""
+    """The run folders in ``folder`` (itself among them), at any depth, sorted; CredoError if there is no folder. Links
+    are followed to a run alone, and not to one that is found without."""
     folder = Path(folder)
     if not folder.is_dir():
         raise CredoError(f"folder: {folder} is not a folder; give one that holds runs")
-    found = []
+    found, linked = list[Path](), list[Path]()
     for path, folders, files in os.walk(folder):
         if run_folder.CONFIG in files and _is_run(Path(path)):
             found.append(Path(path))
             folders.clear()
         folders[:] = [name for name in folders if not name.startswith(".")]
+        links = [Path(path, name) for name in folders if Path(path, name).is_symlink()]
+        linked += [link for link in links if (link / run_folder.CONFIG).is_file() and _is_run(link)]
+    places = {path.resolve() for path in found}
+    for link in sorted(linked):
+        if link.resolve() not in places:
+            places.add(link.resolve())
+            found.append(link)
     return sorted(found)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -26,6 +27,8 @@ _STYLES = {"healthy": "green", "recovered": "green", "exploded": "red", "dead": 
 _MEASURED = "its {}: in the evaluation that chose it"
 _PLAYED = "; credo evaluate plays it from other starts"
 _NOTE_WIDTH = 78
+_SPARED = ("last\ndistance", "filtered", "P(expert)", "last\nsuccess", "its\ndistance", "of\nexpert", "last\nreturn")
+"""Columns that a narrow table goes without, the first of them first; the report has them all."""
 _LISTED_SEEDS = 4
 """Up to this many seeds the list shows every return."""
 
@@ -211,8 +214,9 @@ def seed_rows(run: LoadedRun) -> list[SeedRow]:
     return [_seed_row(run, seed) for seed in run.seeds]
 
 
-def summary_table(folder: Path) -> Table:
-    """The seeds of a run as a table; CredoError if the folder is not a run."""
+def summary_table(folder: Path, width: int = 80) -> Table:
+    """The seeds of a run as a table of at most so many characters, which leaves out columns rather than cut a number;
+    CredoError if the folder is not a run."""
     run = load_run(Path(folder))
     rows = seed_rows(run)
     known = run.expert_return is not None and not _unrewarded(run)
@@ -238,11 +242,25 @@ def summary_table(folder: Path) -> Table:
     shown = [
         (name, cells) for name, cells in columns if any(cell != "-" for cell in cells) and not name.endswith(left_out)
     ]
-    for name, texts in shown:
-        # On 80 columns verdicts go over two lines, and no number is cut.
+    # Verdicts go over several lines where there is little room.
+    widths = {
+        name: max(
+            len(word) for each in (name, *texts) for word in re.split(r"\s" if name == "verdict" else "\n", str(each))
+        )
+        for name, texts in shown
+    }
+    for name in _SPARED:
+        if sum(size + 3 for size in widths.values()) > width:
+            widths.pop(name, None)
+    shown = [(name, texts) for name, texts in shown if name in widths]
+    for name, _ in shown:
         verdict = name == "verdict"
-        longest = max((len(word) for each in texts for word in str(each).split()), default=0) if verdict else None
-        table.add_column(name, justify="left" if verdict else "right", no_wrap=not verdict, min_width=longest)
+        table.add_column(
+            name,
+            justify="left" if verdict else "right",
+            no_wrap=not verdict,
+            min_width=widths[name] if verdict else None,
+        )
     for cells in zip(*(cells for _, cells in shown), strict=True):
         table.add_row(*cells)
     reasons = [f"seed {row.seed}: {row.reason}" for row in rows if row.verdict in (*DIVERGED, "faulted")]
