@@ -57,7 +57,7 @@ STUDIES = {
     "stability-credo-early-33": "the same, new seeds",
     "stability-credo-slope-33": "the size of the reward",
     "stability-credo-direction-33": "its direction",
-    "stability-credo": "CREDO under an over-trained discriminator, 25,000 steps",
+    "stability-credo": "CREDO to 25,000 steps, in the paper's schedule and over-trained",
     "stability-credo-alive": "the same with the penalty",
     "stability-credo-33": "the same, new seeds",
     "stability-robust": "the presets `robust`, PPO, cloning alone, TD3 without CREDO",
