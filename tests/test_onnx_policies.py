@@ -297,3 +297,7 @@ def test_a_robot_is_not_sent_what_comes_of_nan(tmp_path):
     (tmp_path / "policy.onnx").write_bytes(onnx_bytes(make_policy()))
     with pytest.raises(CredoError, match="policy: observation holds nan; finite numbers expected"):
         load_policy(tmp_path / "policy.onnx")(np.array([0, np.nan, 0, 0, 0]))
+    policy = dataclasses.replace(make_policy(), observation_mean=np.full(5, -3e38))
+    (tmp_path / "policy.onnx").write_bytes(onnx_bytes(policy))
+    with pytest.raises(CredoError, match="computes no finite action"):
+        load_policy(tmp_path / "policy.onnx")(np.full(5, 3e38))

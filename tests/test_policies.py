@@ -89,6 +89,14 @@ def test_nan_observation_is_not_hidden():
             make_policy()(np.array([0, bad, 0, 0, 0]))
 
 
+@pytest.mark.filterwarnings("error")
+def test_an_observation_too_large_to_compute_with_is_refused():
+    policy = replace(make_policy(), observation_mean=np.full(5, -3e38))
+    for observation in (np.full(5, 3e38), np.array([np.zeros(5), np.full(5, 3e38)])):
+        with pytest.raises(CredoError, match=r"values up to 3e\+38, of which this Probe-v0 policy computes no finite"):
+            policy(observation)
+
+
 def test_a_dict_observation_is_joined_as_the_policy_was_shown_it():
     policy = replace(make_policy(), metadata={"observation_keys": '["joints", "goal"]'})
     observation = {"goal": np.array([5.0]), "camera": None, "joints": np.arange(4.0).reshape(2, 2)}

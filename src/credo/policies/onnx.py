@@ -152,7 +152,8 @@ class OnnxPolicy(Policy):
         return made
 
     def __call__(self, observation: np.ndarray | Mapping[str, Any]) -> np.ndarray:
-        return self._action(self._finite(observation))
+        array = self._finite(observation)
+        return self._finite_action(array, self._action(array))
 
     def _action(self, array: np.ndarray) -> np.ndarray:
         name = self._session.get_inputs()[0].name

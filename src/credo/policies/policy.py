@@ -149,7 +149,8 @@ class Policy:
         if isinstance(observation, Mapping):
             observation = joined(observation, self.metadata, self.environment)
         try:
-            array = np.asarray(observation, dtype=np.float32)
+            with np.errstate(over="ignore"):
+                array = np.asarray(observation, dtype=np.float32)
         except (TypeError, ValueError):
             raise CredoError(f"policy: observation of type {type(observation).__name__}; numbers expected") from None
         if array.ndim not in (1, 2) or array.shape[-1] != self.observation_size:
@@ -169,12 +170,22 @@ class Policy:
         """Action in the environment's own units, float32 [A] or [B, A], for an observation [O] or [B, O].
 
         A Dict observation's entries are joined as the policy was shown them. CredoError on another shape, or where a
-        value is not finite: a robot is not to be sent what comes of it.
+        value or the action is not finite: a robot is not to be sent what comes of it.
         """
         array = self._finite(observation)
-        share = (self.normalised_action(array) + 1) / 2
+        with np.errstate(over="ignore", invalid="ignore"):  # what comes of it is looked at
+            share = (self.normalised_action(array) + 1) / 2
         action = self.action_low * (1 - share) + self.action_high * share
-        return np.clip(action, self.action_low, self.action_high)
+        return self._finite_action(array, np.clip(action, self.action_low, self.action_high))
+
+    def _finite_action(self, observation: np.ndarray, action: np.ndarray) -> np.ndarray:
+        """The action; CredoError where it is not finite, as sums that overflow make it."""
+        if not np.isfinite(action).all():
+            raise CredoError(
+                f"policy: observation holds values up to {np.abs(observation).max():g}, of which this "
+                f"{self.environment} policy computes no finite action in float32; smaller ones expected"
+            )
+        return action
 
 
 def save_policy(path: str | Path, policy: Policy, *, overwrite: bool = True) -> None:
