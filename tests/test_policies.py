@@ -89,6 +89,24 @@ def test_nan_observation_is_not_hidden():
             make_policy()(np.array([0, bad, 0, 0, 0]))
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        [10**400, 0, 0, 0, 0],
+        [[1.0], [2.0, 3.0]],
+        ["1", "2", "3", "4", "5"],
+        np.zeros(5, complex),
+        np.zeros(5, "datetime64[D]"),
+    ],
+)
+def test_what_is_not_of_numbers_is_refused(value):
+    with pytest.raises(CredoError, match=r"policy: observation: .* found; an array of numbers expected"):
+        make_policy()(value)
+    keyed = replace(make_policy(), metadata={"observation_keys": '["joints", "goal"]'})
+    with pytest.raises(CredoError, match=r"policy: observation 'goal': .* found; an array of numbers expected"):
+        keyed({"joints": np.zeros(5), "goal": value})
+
+
 @pytest.mark.filterwarnings("error")
 def test_an_observation_too_large_to_compute_with_is_refused():
     policy = replace(make_policy(), observation_mean=np.full(5, -3e38))

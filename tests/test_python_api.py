@@ -5,6 +5,7 @@ import logging
 import signal
 import sys
 from importlib import metadata
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,9 +16,11 @@ from credo import api, experts, plugins, run_folder, run_rows
 from credo.cli import train
 from credo.config import RunConfig
 from credo.config.names import REGISTERED
+from credo.demonstrations import merge, write_file
 from credo.diagnostics.selection import badness, selected
 from credo.environments.probes import PointMass
 from credo.files import read_json
+from credo.reports.report import watch_report, write_report
 from credo.training.watching import Progress, Watcher
 from credo.types import CredoError
 
@@ -275,7 +278,16 @@ def test_links_out_of_a_run_are_refused_by_everything_that_reads_it(tmp_path):
         (lambda: credo.imitate(td3={"hidden": np.zeros((60, 60))}), "settings: td3.hidden: array"),
         (lambda: credo.imitate(steps=np.zeros(2)), "settings: steps: array"),
         (lambda: credo.imitate(credo="of"), "credo.mode: 'of' is not one of"),
-        (lambda: experts.load_expert("hopper-expert")[0]("x"), "policy: observation of type str"),
+        (lambda: experts.load_expert("hopper-expert")[0]("x"), "policy: observation: str found"),
+        (lambda: credo.load_policy("a\0b.onnx"), "policy: 'a\\x00b.onnx' holds a null character"),
+        (lambda: credo.export(experts.load_expert("hopper-expert")[0], out=3), "out: int found; a path expected"),
+        (lambda: write_file(None, None), "path: NoneType found; a path expected"),
+        (lambda: write_file("x.npz", None), "write_file: NoneType found; Demonstrations expected"),
+        (lambda: merge(3), "merge: int found; a list of Demonstrations expected"),
+        (lambda: merge([3]), "merge: part 0: int found; Demonstrations expected"),
+        (lambda: write_report("runs/x1", "report"), "folders: str found; a list of folders expected"),
+        (lambda: watch_report(Path("runs/x1"), "report"), "folders: PosixPath found; a list of folders expected"),
+        (lambda: write_report([Path("runs/x1")], 3), "out: int found; a path expected"),
     ],
 )
 def test_what_is_of_the_wrong_type_is_named_in_one_line(call, said):

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from credo import run_folder
 from credo.api import Run, check_which, only_policy
 from credo.demonstrations.load import MINARI
-from credo.files import read_json
+from credo.files import as_path, read_json
 from credo.policies import Policy, load_credo_policy, onnx_bytes
 from credo.storage import check_replaceable, file_sha256, write_bytes, write_text
 from credo.types import CredoError
@@ -52,7 +52,7 @@ def export(
         raise CredoError(f"format: {format!r} is not one of {', '.join(SUFFIX)}")
     check_which("policy", policy)
     chosen, name, card = _chosen(source, seed, policy)
-    path = Path(out) if out is not None else Path(f"{name}{SUFFIX[format]}")
+    path = as_path("out", out) if out is not None else Path(f"{name}{SUFFIX[format]}")
     if path.suffix != SUFFIX[format]:
         raise CredoError(f"out: {path} should end in {SUFFIX[format]}, which is what tells the format")
     card_path = path.with_suffix(".json")

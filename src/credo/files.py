@@ -19,9 +19,12 @@ MAXIMUM_JSON_BYTES = 64 << 20
 
 def as_path(name: str, value: object) -> Path:
     """What a user gave as a path; CredoError where it is none."""
-    if not isinstance(value, str | os.PathLike):
+    text = os.fspath(value) if isinstance(value, str | os.PathLike) else None
+    if not isinstance(text, str):
         raise CredoError(f"{name}: {type(value).__name__} found; a path expected")
-    return Path(value)
+    if "\0" in text:
+        raise CredoError(f"{name}: {text!r} holds a null character; no file has such a name")
+    return Path(text)
 
 
 def home_folder() -> Path:

@@ -22,7 +22,7 @@ from credo.precision import in_full_precision
 from credo.training.relabel import divisor, minus_action_cost, reward_of_logit
 from credo.training.state import Constants, make_parts
 from credo.training.stored import newest_state
-from credo.types import Array, CredoError, EnvironmentSpec
+from credo.types import Array, CredoError, EnvironmentSpec, number_array
 
 _BEYOND = 1e-3
 """What an action may be outside its bounds, half of their width being 1: rounding."""
@@ -97,7 +97,7 @@ class LearnedReward:
             raise CredoError("next_observation: none given, and this discriminator looks at it")
         after = observed if following is None else np.atleast_2d(_numbers("next_observation", following))
         _check("next_observation", after, observed.shape)
-        ended = np.zeros(rows, bool) if terminated is None else np.atleast_1d(_array("terminated", terminated))
+        ended = np.zeros(rows, bool) if terminated is None else np.atleast_1d(number_array("terminated", terminated))
         _check("terminated", ended, (rows,))
         if not np.isin(ended, (0, 1)).all():
             raise CredoError("terminated: True and False (or 1 and 0) expected")
@@ -178,18 +178,8 @@ def learned_reward(folder: Path, seed: int) -> LearnedReward:
     )
 
 
-def _array(name: str, value: Any) -> np.ndarray:
-    try:
-        found = np.asarray(value)
-    except (TypeError, ValueError):  # of unequal rows
-        found = np.empty(0, object)
-    if found.dtype.kind not in "biuf":
-        raise CredoError(f"{name}: {type(value).__name__} found; an array of numbers expected")
-    return found
-
-
 def _numbers(name: str, value: Any) -> np.ndarray:
-    found = _array(name, value)
+    found = number_array(name, value)
     if found.ndim not in (1, 2):
         raise CredoError(f"{name}: shape {list(found.shape)}; [n, size] or [size] expected")
     if not (np.abs(found) <= np.finfo(np.float32).max).all():

@@ -34,6 +34,18 @@ def check_whole(name: str, value: object, least: int) -> None:
         raise CredoError(f"{name}: {value!r} is not possible; it must be a whole number of {least} or more")
 
 
+def number_array(name: str, value: object) -> np.ndarray:
+    """``value`` as an array of real numbers or flags; CredoError for anything else, such as text, dates, complex
+    numbers, rows of unequal length, and whole numbers that no array holds."""
+    try:
+        found = np.asarray(value)
+    except (TypeError, ValueError):  # of unequal rows
+        found = np.empty(0, object)
+    if found.dtype.kind not in "biuf":
+        raise CredoError(f"{name}: {type(value).__name__} found; an array of numbers expected")
+    return found
+
+
 def check_unicode(name: str, value: object) -> None:
     """CredoError for text that no file in UTF-8 can hold, as a file name of other bytes is."""
     try:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from credo.demonstrations.dataset import Demonstrations
+from credo.demonstrations.dataset import Demonstrations, check_type
 from credo.types import CredoError, EnvironmentSpec, same_bounds
 
 
@@ -15,8 +15,12 @@ def merge(parts: Sequence[Demonstrations]) -> Demonstrations:
     """All episodes of ``parts``, in order.
 
     Rewards and returns are kept where all parts have them. A part that does not name its environment is taken to be of
-    the others'. CredoError where sizes, action bounds or environments differ.
+    the others'. CredoError where sizes, action bounds or environments differ, or a part is no ``Demonstrations``.
     """
+    if not isinstance(parts, Sequence):
+        raise CredoError(f"merge: {type(parts).__name__} found; a list of Demonstrations expected")
+    for k, part in enumerate(parts):
+        check_type(f"merge: part {k}", part)
     if not parts:
         raise CredoError("merge: nothing given, at least one set of demonstrations is needed")
     first = parts[0]

@@ -337,6 +337,12 @@ def tensors(demonstrations: Demonstrations) -> dict[str, np.ndarray]:
     return {name: array for name, array in values.items() if array is not None}
 
 
+def check_type(where: str, value: object) -> None:
+    """CredoError, ``where`` first, unless ``value`` is a set of demonstrations."""
+    if not isinstance(value, Demonstrations):
+        raise CredoError(f"{where}: {type(value).__name__} found; Demonstrations expected")
+
+
 def _check(values: dict[str, np.ndarray]) -> None:
     """Sizes that agree, whole episodes, finite values; ``values`` by field name, no None among them."""
     observation, action, episode_start = values["observation"], values["action"], values["episode_start"]

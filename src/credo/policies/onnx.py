@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from credo.action_box import to_unit
-from credo.files import check_regular
+from credo.files import as_path, check_regular
 from credo.policies.policy import NORMALISATION_EPSILON, Policy
 from credo.types import CredoError, one_line
 
@@ -179,7 +179,7 @@ def load_onnx_policy(
     operators of others' domains, control flow, functions, data in other files, non-finite weights, axes of unknown
     size, or a node that makes more than 4 million numbers of one observation.
     """
-    onnx, path = _onnx(), Path(path)
+    onnx, path = _onnx(), as_path("policy", path)
     model = _parse(onnx, path)
     graph = model.graph
     _check_nodes(path, model)

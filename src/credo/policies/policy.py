@@ -16,7 +16,7 @@ import numpy as np
 
 from credo.policies.view import joined
 from credo.storage import read_tensors, write_tensors
-from credo.types import CredoError
+from credo.types import CredoError, number_array
 
 FORMAT = "credo-policy"
 VERSION = 2
@@ -148,11 +148,8 @@ class Policy:
     def _checked(self, observation: np.ndarray | Mapping[str, Any]) -> np.ndarray:
         if isinstance(observation, Mapping):
             observation = joined(observation, self.metadata, self.environment)
-        try:
-            with np.errstate(over="ignore"):
-                array = np.asarray(observation, dtype=np.float32)
-        except (TypeError, ValueError):
-            raise CredoError(f"policy: observation of type {type(observation).__name__}; numbers expected") from None
+        with np.errstate(over="ignore"):
+            array = number_array("policy: observation", observation).astype(np.float32, copy=False)
         if array.ndim not in (1, 2) or array.shape[-1] != self.observation_size:
             raise CredoError(
                 f"policy: observation has shape {array.shape}; [{self.observation_size}] or "

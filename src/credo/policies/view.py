@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from credo.types import CredoError
+from credo.types import CredoError, number_array
 
 MAXIMUM_FRAMES = 1_000
 KEYS, FRAMES = "observation_keys", "frame_stack"
@@ -37,7 +37,8 @@ def described_view(metadata: Mapping[str, str]) -> tuple[tuple[str, ...], int]:
 def joined(observation: Mapping[str, Any], metadata: Mapping[str, str], environment: str) -> np.ndarray:
     """[O] of a Dict observation, its entries flattened and joined as the policy was shown them.
 
-    CredoError where the policy was shown no entries, or an entry is missing, or it sees stacked frames.
+    CredoError where the policy was shown no entries, or an entry is missing or not of numbers, or it sees stacked
+    frames.
     """
     keys, frames = described_view(metadata)
     if not keys:
@@ -52,4 +53,4 @@ def joined(observation: Mapping[str, Any], metadata: Mapping[str, str], environm
             raise CredoError(
                 f"policy: no observation {key!r}; {', '.join(keys)} are what this {environment} policy takes"
             )
-    return np.concatenate([np.ravel(observation[key]) for key in keys])
+    return np.concatenate([number_array(f"policy: observation {key!r}", observation[key]).ravel() for key in keys])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import html
+import os
 import shlex
 import time
 from collections.abc import Callable, Sequence
@@ -11,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from credo.files import read_json, write_atomically
+from credo.files import as_path, read_json, write_atomically
 from credo.reports.collect import Collection, Reader
 from credo.reports.page import TITLE, Clip, page
 from credo.reports.stills import FOLDER as FIGURES
@@ -80,9 +81,10 @@ def write_report(
         tex: each table as LaTeX, too.
 
     Raises:
-        CredoError: a folder is missing, none holds a run, or ``out`` cannot be written.
+        CredoError: ``folders`` is no list, a folder is missing, none holds a run, or ``out`` cannot be written.
     """
-    out = Path(out)
+    _check_list(folders)
+    out = as_path("out", out)
     collection = (reader or Reader()).collect(folders, line)
     command = command or command_line(folders, out, figures, videos, tex, trusted)
     try:
@@ -109,6 +111,12 @@ def write_report(
         (out / name).unlink(missing_ok=True)
     _remember(out, written)
     return Report(out / PAGE, collection, headline(collection)[0])
+
+
+def _check_list(folders: Sequence[Path | MethodRun]) -> None:
+    """CredoError for one folder in place of a list of them: text would be taken letter by letter."""
+    if isinstance(folders, str | os.PathLike | MethodRun):
+        raise CredoError(f"folders: {type(folders).__name__} found; a list of folders expected, of one folder too")
 
 
 def _earlier(out: Path) -> set[str]:
@@ -148,6 +156,7 @@ def watch_report(
 
     Ends when every run is done, or with Ctrl-C; then the figures are written as files too, and the page stays still.
     """
+    _check_list(folders)
     reader = Reader()
     command = command_line(folders, out, figures, videos, tex, trusted)
     write = partial(write_report, folders, out, False, False, False, reader, command, seconds)

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from credo.demonstrations.dataset import Demonstrations
+from credo.demonstrations.dataset import Demonstrations, check_type
 from credo.demonstrations.files import SUFFIX, read_demonstrations, save_demonstrations
 from credo.demonstrations.formats import d4rl, hdf5, imitation, lerobot, minari, npz, robomimic
 from credo.demonstrations.formats.recording import NOT_READ, ReadOptions, Recording, gather, reading
+from credo.files import as_path
 from credo.storage import already_there
 from credo.types import CredoError
 
@@ -135,9 +136,10 @@ def write_file(
 ) -> str:
     """Write demonstrations as ``format``, or as the name's ending says; returns the format.
 
-    CredoError as ``check_writable``, and where the demonstrations do not fit the format.
+    CredoError as ``check_writable``, and where the demonstrations are none or do not fit the format.
     """
-    path = Path(path)
+    path = as_path("path", path)
+    check_type("write_file", demonstrations)
     format = check_writable(path, format, overwrite)
     writer = FORMATS[format].write
     assert writer is not None
@@ -148,10 +150,10 @@ def write_file(
 def check_writable(path: str | Path, format: str | None = None, overwrite: bool = False) -> str:
     """The format that ``write_file`` would write.
 
-    CredoError where it is unknown or only read, where something is there and ``overwrite`` is False, or where there is
-    no such folder.
+    CredoError where ``path`` is none, where the format is unknown or only read, where something is there and
+    ``overwrite`` is False, or where there is no such folder.
     """
-    path = Path(path)
+    path = as_path("path", path)
     written = [name for name, entry in FORMATS.items() if entry.write is not None]
     if format is None:
         format = {SUFFIX: "credo", ".npz": "npz"}.get(path.suffix)
