@@ -43,6 +43,17 @@ def make_folder(folder: Path, name: str = "folder") -> None:
         raise CredoError(f"{name}: {folder} cannot be made ({error.strerror or error})") from None
 
 
+def check_folder(folder: Path, name: str = "folder", written: bool = True) -> None:
+    """CredoError, which begins with ``name``, unless ``folder`` is one or could be made, and may be written to where it
+    is to be ``written``. Nothing is made."""
+    nearest = next((path for path in (folder, *folder.parents) if os.path.lexists(path)), Path())
+    if not nearest.is_dir():
+        what = "a link to nothing" if nearest.is_symlink() and not nearest.exists() else "not a folder"
+        raise CredoError(f"{name}: {nearest} is {what}; give a folder")
+    if written and not os.access(nearest, os.W_OK | os.X_OK):
+        raise CredoError(f"{name}: {nearest} may not be written to; give another folder")
+
+
 def name_beside(path: Path, ending: str = "tmp") -> Path:
     """A hidden name of nothing else in the folder of ``path``. Not by the process's number: on other machines, and in
     containers, others have the same."""

@@ -3,9 +3,11 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from credo import files
 from credo.cli import study as study_commands
 from credo.demonstrations import from_episodes, save_demonstrations
 from credo.environments import rollout_episodes
@@ -208,6 +210,35 @@ def test_what_a_study_cannot_be_run_with_is_refused(study, monkeypatch, words, e
     assert status == 2
     assert len(text.splitlines()) == 1
     assert all(part in text for part in expected), text
+
+
+@pytest.mark.parametrize(
+    ("command", "out", "expected"),
+    [
+        ("check", "mine.toml", "mine.toml is not a folder; give a folder"),
+        ("run", "mine.toml/x", "mine.toml is not a folder; give a folder"),
+        ("status", "mine.toml", "mine.toml is not a folder; give a folder"),
+        ("report", "dead", "dead is a link to nothing; give a folder"),
+        ("check", "dead", "dead is a link to nothing; give a folder"),
+        ("run", "closed", "closed may not be written to; give another folder"),
+        ("check", "closed/x", "closed may not be written to; give another folder"),
+        ("status", "closed/x", None),
+    ],
+)
+def test_a_folder_that_cannot_be_run_in_is_refused_before_anything_is_read(
+    called, tmp_path, monkeypatch, command, out, expected
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.toml").write_text('[base]\ndemonstrations = "absent.npz"\n')
+    (tmp_path / "dead").symlink_to("nowhere")
+    (tmp_path / "closed").mkdir()
+    # Whoever is root may write everywhere.
+    monkeypatch.setattr(files.os, "access", lambda path, mode: Path(path).name != "closed")
+    status, text = called("study", command, "mine.toml", "--out", out)
+    if expected is None:
+        assert status == 0
+    else:
+        assert (status, text.splitlines()) == (2, [f"credo: out: {expected}"])
 
 
 @pytest.mark.parametrize(("refused", "expected"), [((True, True), 2), ((True, False), 1)])

@@ -295,7 +295,7 @@ def test_the_command_writes_a_report_or_says_in_one_line_why_not(make_run, tmp_p
         ([str(tmp_path / "nothing")], "there is no run in"),
         ([str(tmp_path / "absent")], "is not a folder"),
         ([], "folders"),
-        ([str(folder), "--out", str(folder / "config.json")], "cannot be written"),
+        ([str(folder), "--out", str(folder / "config.json")], "config.json is not a folder; give a folder"),
     ):
         with pytest.raises(SystemExit) as stop:
             main(["report", *words])
@@ -349,8 +349,11 @@ def test_every_figure_has_its_own_name_and_column():
 
 def test_out_may_not_be_missing_a_folder_that_cannot_be_made(make_run, tmp_path):
     folder = make_run("run", ("healthy",))
-    with pytest.raises(CredoError, match="cannot be written"):
-        write_report([folder], folder / "config.json" / "x", figures=False)
+    lines = []
+    for out in ("config.json", "config.json/x"):
+        with pytest.raises(CredoError, match=r"out: .*config\.json is not a folder; give a folder"):
+            write_report([folder], folder / out, figures=False, line=lines.append)
+    assert not lines  # no run was read for it
 
 
 def test_the_example_tells_the_verdicts(make_run, tmp_path):

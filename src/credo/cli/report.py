@@ -13,6 +13,7 @@ from rich.console import Console
 
 from credo.cli.parse import find_local_modules, parse, say
 from credo.config.limits import Positive
+from credo.files import check_folder
 from credo.types import CredoError
 
 
@@ -50,6 +51,7 @@ def report(words: Sequence[str]) -> None:
     console = Console()
     line = partial(say, console)
     folders, out, figures, videos = options.folders, options.out, options.figures, options.videos
+    check_folder(out, "out")
     if not is_ours(out):
         raise CredoError(f"out: {out} is not empty and holds no report of Credo's; give another folder")
     if options.watch:

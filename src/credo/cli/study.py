@@ -28,7 +28,7 @@ from credo.cli.study_progress import Telling, log_of
 from credo.config import to_dict, validate
 from credo.config.limits import Count, Limit, NotNegative, WholeNumber
 from credo.environment_name import canonical
-from credo.files import make_folder
+from credo.files import check_folder, make_folder
 from credo.machine import usable_cores
 from credo.studies import record as records
 from credo.studies import store as stores
@@ -129,6 +129,7 @@ def run(words: Sequence[str]) -> None:
     shortened = _shortened(study, options, asked)
     check_environments(study, options.env)
     store = Store(options.out, options.stale_after)
+    store.check_writable(study.name)
     placed, known = _place(console, study, store, asked)
     chosen = tuple(p._replace(cell=shortened[p.cell.name]) for p in placed if p.cell.name in asked)
     if all(cell.problem for cell in chosen):
@@ -184,6 +185,7 @@ def status(words: Sequence[str]) -> None:
     )
     console = Console()
     study = load_study(find_study(options.file))
+    check_folder(options.out, "out", written=False)
     store = Store(options.out, options.stale_after)
     for line in records.edits(records.read_record(store.study(study.name)), study.cells):
         say(console, f"edited: {line}")
@@ -205,6 +207,7 @@ def report(words: Sequence[str]) -> None:
     if not console.is_terminal:
         console.width = max(console.width, FILE_WIDTH)
     study = load_study(find_study(options.file))
+    check_folder(options.out, "out", written=False)
     store = Store(options.out)
     placed = stores.place(study, records.known_data(store, study), reads=())
     begun = [p for p in placed if p.run is not None and (store.folder(p.run) / run_folder.CONFIG).exists()]
@@ -326,7 +329,7 @@ def _remember(console: Console, study: Study, store: Store, placed: Sequence[Pla
 
 def _start(store: Store, cell: Placed, cores: int, command: str, modules: Sequence[str]) -> subprocess.Popen[Any]:
     path = log_of(store, cell)
-    make_folder(path.parent)
+    make_folder(path.parent, "out")
     words = [str(store.root), cell.cell.name, str(cell.run), str(cores), str(store.stale_after), str(os.getpid())]
     words = [sys.executable, "-m", "credo.cli.cell", *words, command, *modules]
     with path.open("ab") as log:

@@ -54,6 +54,7 @@ def check(words: Sequence[str]) -> None:
     asked = asked_for(study, options.only, words)
     check_environments(study, options.env)
     store = Store(options.out)
+    store.check_writable(study.name)
     known = [p for p in place(study, known_data(store, study), reads=()) if p.cell.name in asked]
     for environment in {p.cell.config.environment for p in known}:
         find_local_modules(environment)

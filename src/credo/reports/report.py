@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from credo.files import as_path, read_json, write_atomically
+from credo.files import as_path, check_folder, read_json, write_atomically
 from credo.reports.collect import Collection, Reader
 from credo.reports.page import TITLE, Clip, page
 from credo.reports.stills import FOLDER as FIGURES
@@ -85,6 +85,7 @@ def write_report(
     """
     _check_list(folders)
     out = as_path("out", out)
+    check_folder(out, "out")
     collection = (reader or Reader()).collect(folders, line)
     command = command or command_line(folders, out, figures, videos, tex, trusted)
     try:

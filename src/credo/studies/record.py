@@ -99,7 +99,7 @@ def write_record(
     """Remember the cells: an edit of the study is told by them. What others have recorded meanwhile stays: what was
     read, the runs of cells that are not known here, and comparisons that were declared before; one that is taken out
     and put in again is as old as it was."""
-    make_folder(folder)
+    make_folder(folder, "out")
     with _alone(folder):
         before = read_record(folder)
         runs = {p.cell.name: p.run or _run_before(before, p) for p in placed}

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from credo import run_folder
 from credo.config import RunConfig, run_id
-from credo.files import make_folder, read_json
+from credo.files import check_folder, make_folder, read_json
 from credo.preparation import prepare
 from credo.run_folder import write_json
 from credo.studies import lease
@@ -84,8 +84,14 @@ class Store:
     def study(self, name: str) -> Path:
         return self.root / "studies" / name
 
+    def check_writable(self, name: str) -> None:
+        """CredoError where the study of this name could not be run here: there is no such folder and none can be made,
+        or it may not be written to."""
+        for folder in (self.root / "store", self.study(name)):
+            check_folder(folder, "out")
+
     def write_failure(self, run: str, line: str, refused: bool = False) -> None:
-        make_folder(self.failure(run).parent)
+        make_folder(self.failure(run).parent, "out")
         write_json(self.failure(run), {"error": line, "refused": refused})
 
     def forget_failure(self, run: str) -> None:
