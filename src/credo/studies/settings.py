@@ -43,7 +43,7 @@ def sections() -> tuple[str, ...]:
 def full_name(name: str) -> str:
     """The dotted name of a setting given by it or by its short name; CredoError with the nearest name there is."""
     name = SHORT.get(name, name)
-    if name == LEARNER_SETTINGS:
+    if name in sections():
         raise CredoError(f"{name}: a table of settings expected, {name} = {{ NAME = VALUE }}")
     if name in setting_names() or name.startswith(f"{LEARNER_SETTINGS}."):
         return name

@@ -203,6 +203,8 @@ class _Reader:
             try:
                 name = full_name(axis)
             except CredoError:
+                if axis in sections():
+                    self.refuse(keys, f"axes.{axis}: a table of settings; values of one expected, {axis}.NAME = [...]")
                 near = nearest(axis, (*SHORT, *setting_names()))
                 self.refuse(keys, f"axes.{axis}: no such setting; {near} (a table [axes.{axis}] makes an axis of sets)")
             found = tuple(Value(_label(axis, value), {name: value}, value, keys) for value in values)
@@ -215,9 +217,19 @@ class _Reader:
             if not label.isprintable():
                 self.refuse(keys, f"axes.{axis}: {label[:100]!r} is not all printable")
         if len(set(labels)) < len(labels):
-            twice = next(label for label in labels if labels.count(label) > 1)
-            self.refuse(keys, f"axes.{axis}: {twice!r} stands there twice")
+            self.refuse_twice(keys, axis, [value for value in found if labels.count(value.label) > 1])
         return found
+
+    def refuse_twice(self, keys: Sequence[str], axis: str, values: Sequence[Value]) -> NoReturn:
+        """Of values with one label: where one is none that its setting takes, that is the fault."""
+        for value in values:
+            try:
+                configure(value.settings)
+            except CredoError as error:
+                message = str(error).removeprefix("settings.")
+                if message.startswith(tuple(f"{name}:" for name in value.settings)):
+                    self.refuse(keys, message)
+        self.refuse(keys, f"axes.{axis}: {values[0].label!r} stands there twice")
 
     def named(self, keys: tuple[str, ...], label: str, table: Any) -> Value:
         here = (*keys, label)
@@ -296,7 +308,8 @@ class _Reader:
             labels: dict[str, set[str]] = {}
             for axis, wanted in _flat_axes(table, axes).items():
                 if axis not in axes:
-                    self.refuse(["exclude", axis], f"exclude.{axis}: no such axis; {nearest(axis, axes)}", index)
+                    near = nearest(axis, axes) if axes else "the study has no axes, and one cell"
+                    self.refuse(["exclude", axis], f"exclude.{axis}: no such axis; {near}", index)
                 # A value that is a list itself stands for one value where the axis has it.
                 values = [wanted] if any(v.given == wanted for v in axes[axis]) else _as_list(wanted)
                 for value in values:
