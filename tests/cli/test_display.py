@@ -6,8 +6,10 @@ from types import SimpleNamespace
 
 from rich.console import Console
 
-from credo.cli.display import LINES_EVERY, Board, busy
+from credo.cli import display
+from credo.cli.display import LINES_EVERY, Board, busy, watching
 from credo.config import RunConfig
+from credo.training.watching import Pass, followed
 
 
 def seed(number, frozen=None, **last):
@@ -67,6 +69,36 @@ def test_the_gradients_peak_is_of_all_rounds_since_the_evaluation():
     ahead.metrics.clear()
     ahead.last = {"step": ahead.newest["step"]}
     assert peak_after() == 1.0
+
+
+def test_cloning_tells_its_epochs(monkeypatch):
+    monkeypatch.setattr(display, "LINES_EVERY", 0.0)
+    log, terminal = (Console(file=io.StringIO(), force_terminal=on, width=100) for on in (False, True))
+    for console in (log, terminal):
+        with watching(console, None, quiet=False) as watcher:
+            watcher = followed(watcher, lambda: None)
+            watcher.cloning(Pass(seed=3, epoch=1012, epochs=2000, held_out_loss=0.01234))
+            if console is terminal:  # the table is drawn twice a second, and at its end
+                continue
+            watcher.cloning(None)
+            watcher.progress(progress_of(seed(3)))
+    told = "seed 3: cloning, epoch 1,012 of at most 2,000, held-out loss 0.01234"
+    lines = log.file.getvalue().splitlines()
+    assert lines[:2] == ["compiling ...", told]
+    assert "640 of" in lines[2]
+    assert told in terminal.file.getvalue()
+
+
+def test_few_lines_tell_of_cloning():
+    board = Board(Console(file=io.StringIO()), None)
+    for epoch in range(100):
+        board.clone(Pass(0, epoch + 1, 100, 0.5))
+        board.tell()
+    assert board.console.file.getvalue() == ""
+    board.told -= LINES_EVERY + 1
+    for _ in range(2):
+        board.tell()
+    assert board.console.file.getvalue() == "seed 0: cloning, epoch 100 of at most 100, held-out loss 0.5\n"
 
 
 def test_what_takes_time_is_told_beside_a_spinner_and_in_a_log():

@@ -8,6 +8,7 @@ import pytest
 
 from credo import run_folder
 from credo.training import loop
+from credo.training.clone import clone_seeds
 from credo.training.loop import _Run
 from credo.training.seed import Frozen, Seed
 from credo.training.state import make_parts
@@ -67,17 +68,15 @@ def test_a_warm_start_clones_every_seed_that_begins_and_no_other(tmp_path):
     run = made(tmp_path, seeds)
     run.checkpoints = types.SimpleNamespace(seeds={1})
 
-    def cloner(state, number):
+    def cloner(state, number, on_epoch):
         return f"clone {state}", types.SimpleNamespace(best=types.SimpleNamespace(held_out_loss=0.5), epochs=[])
 
     run.cloner = cloner
     assert run._warm_start()
     assert [one.state for one in seeds] == ["clone of 0", "of 1", "clone of 2", "of 3"]
     seeds[0].frozen = unable
-    run.cloner = lambda state, number: ("bad", types.SimpleNamespace(best=broken, epochs=[]))
-    broken = types.SimpleNamespace(held_out_loss=np.nan)
-    for one in (seeds[0], seeds[2]):
-        run._clone(one)
+    broken = types.SimpleNamespace(best=types.SimpleNamespace(held_out_loss=np.nan), epochs=[])
+    list(clone_seeds(lambda *_: ("bad", broken), [seeds[0], seeds[2]], 1, Stop(), Watcher()))
     assert [one.frozen for one in seeds] == [unable, None, Frozen(0, "non-finite clone, in 0 epochs"), unable]
 
 

@@ -58,6 +58,10 @@ def cloned(demonstrations, tmp_path_factory):
     return folder
 
 
+def unwatched(epoch):
+    pass
+
+
 def mean_return(policy):
     played = rollout_episodes(PointMass, policy, 10, seed=11, purpose=Purpose.EVALUATION)
     return np.mean([episode.reward.sum() for episode in played])
@@ -150,10 +154,10 @@ def test_a_warm_start_that_is_stopped_is_made_once_and_whole(demonstrations, tmp
         def made(*arguments):
             clone = make(*arguments)
 
-            def cloner(state, seed):
+            def cloner(state, seed, on_epoch):
                 if seed == number:
                     signal.raise_signal(signal.SIGINT)
-                return clone(state, seed)
+                return clone(state, seed, on_epoch)
 
             return cloner
 
@@ -169,6 +173,90 @@ def test_a_warm_start_that_is_stopped_is_made_once_and_whole(demonstrations, tmp
             assert_same_arrays(rows(tmp_path / "stopped", kind, seed), rows(tmp_path / "whole", kind, seed))
 
 
+def at_draw(monkeypatch, number, act):
+    """Call ``act`` as the so-maniest epoch from now on begins, counted from 1; returns the list of them all."""
+    drawn, make = [], clone_training.host_generator
+
+    def spied(seed, *name):
+        drawn.append((seed, name[-1] + 1))
+        if len(drawn) == number:
+            act()
+        return make(seed, *name)
+
+    monkeypatch.setattr(clone_training, "host_generator", spied)
+    return drawn
+
+
+FEW = dataclasses.replace(CLONE, bc=dataclasses.replace(CLONE.bc, epochs=6, patience=6), evaluation_episodes=1)
+WARM = dataclasses.replace(
+    FEW, learner="td3", warm_start="bc", steps=64, random_steps=64, evaluation_interval=64, learning_starts=64
+)
+
+
+@pytest.mark.parametrize("config", [FEW, WARM], ids=["alone", "warm start"])
+@pytest.mark.parametrize(
+    ("sent", "told"), [(signal.SIGINT, "interrupted"), (signal.SIGTERM, "terminated")], ids=["Ctrl-C", "SIGTERM"]
+)
+def test_a_stop_ends_cloning_after_the_epoch_under_way(config, sent, told, demonstrations, tmp_path, monkeypatch):
+    """In the second seed's third of six epochs; the same call goes on to the numbers of a run never stopped."""
+    run(tmp_path / "whole", config, PointMass, demonstrations)
+    with monkeypatch.context() as patched:
+        drawn = at_draw(patched, 9, lambda: signal.raise_signal(sent))
+        assert run(tmp_path / "stopped", config, PointMass, demonstrations) == told
+    assert drawn == [(0, epoch) for epoch in range(1, 7)] + [(1, epoch) for epoch in range(1, 4)]
+    assert not (tmp_path / "stopped" / run_folder.DONE).exists()
+    assert run_folder.read_summary(tmp_path / "stopped")["state"] == "interrupted"
+    kept = run_rows.read_parts(tmp_path / "stopped", run_folder.METRICS)
+    assert set(kept["seed"].tolist() if kept else []) == ({0} if config.clones else set())
+    lines = []
+    assert run(tmp_path / "stopped", config, PointMass, demonstrations, lines=lines) == "done"
+    assert [line.split(":")[0] for line in lines if "cloned" in line] == ["seed 0", "seed 1"][config.clones :]
+    for seed in range(2):
+        for kind in (run_folder.METRICS, run_folder.EVALUATIONS):
+            assert_same_arrays(rows(tmp_path / "stopped", kind, seed), rows(tmp_path / "whole", kind, seed))
+        for which in ("best", "last"):
+            one, other = (run_folder.policy_path(tmp_path / name, seed, which) for name in ("stopped", "whole"))
+            for mine, theirs in zip(load_policy(one).layers, load_policy(other).layers, strict=True):
+                np.testing.assert_array_equal(mine.weight, theirs.weight)
+                np.testing.assert_array_equal(mine.bias, theirs.bias)
+
+
+def test_sigterm_ends_the_process_at_once_while_cloning_compiles_alone(demonstrations, tmp_path, monkeypatch):
+    before, handlers = signal.getsignal(signal.SIGTERM), []
+
+    def spied(*name):
+        handlers.append(signal.getsignal(signal.SIGTERM))
+        return make(*name)
+
+    make = clone_training.host_generator
+    monkeypatch.setattr(clone_training, "host_generator", spied)
+    run(tmp_path / "run", FEW, PointMass, demonstrations)
+    assert [handler is before for handler in handlers] == [True] + [False] * 11
+
+
+def test_a_stop_in_the_cloning_of_a_seed_whose_environment_cannot_begin(demonstrations, tmp_path, monkeypatch):
+    """It has no evaluation yet, so that the run is not done."""
+    with monkeypatch.context() as patched:
+        at_draw(patched, 9, lambda: signal.raise_signal(signal.SIGINT))
+        assert run(tmp_path / "run", FEW, NeverBegins, demonstrations) == "interrupted"
+    assert not (tmp_path / "run" / run_folder.DONE).exists()
+    assert run(tmp_path / "run", FEW, NeverBegins, demonstrations) == "done"
+    assert rows(tmp_path / "run", run_folder.EVALUATIONS, 1)["failed"].tolist() == [2.0]
+
+
+@pytest.mark.parametrize("config", [FEW, WARM], ids=["alone", "warm start"])
+def test_every_epoch_of_cloning_is_told_and_its_end(config, demonstrations, tmp_path):
+    told = []
+    run(tmp_path / "run", config, PointMass, demonstrations, on_epoch=told.append)
+    expected = [(seed, epoch) for seed in range(2) for epoch in (*range(1, 7), None)]
+    assert [at and (at.seed, at.epoch) for at in told] == [at if at[1] else None for at in expected]
+    assert {at.epochs for at in told if at} == {6}
+    if config.clones:
+        for seed in range(2):
+            losses = [at.held_out_loss for at in told if at and at.seed == seed]
+            np.testing.assert_array_equal(losses, rows(tmp_path / "run", run_folder.METRICS, seed)["held_out_loss"])
+
+
 def tiny_data(noise=0.0, count=40):
     generator = np.random.default_rng(0)
     observation = generator.standard_normal((2 * count, 3)).astype(np.float32)
@@ -181,7 +269,7 @@ def test_the_network_of_the_least_held_out_loss_is_kept_and_patience_ends():
     learner = LEARNERS["td3"](TD3Config(hidden=(64,)), 3, 2)
     data = tiny_data(noise=1.0)
     settings = BCConfig(batch_size=8, epochs=60, patience=4, learning_rate=1e-2)
-    found = make_cloner(learner.cloning, settings, data)(learner.init(jax.random.key(0)).actor, 0)
+    found = make_cloner(learner.cloning, settings, data)(learner.init(jax.random.key(0)).actor, 0, unwatched)
     losses = [epoch.held_out_loss for epoch in found.epochs]
     assert found.best.number == int(np.argmin(losses))
     assert len(losses) == found.best.number + 1 + 4 < 60
@@ -200,7 +288,7 @@ def test_a_held_out_loss_that_is_no_number_is_never_the_least():
         return loss if len(action) == settings.batch_size else jnp.where(loss < 0.2, jnp.nan, loss)
 
     found = make_cloner(learner.cloning._replace(loss=spoiled), settings, data)(
-        learner.init(jax.random.key(0)).actor, 0
+        learner.init(jax.random.key(0)).actor, 0, unwatched
     )
     losses = [epoch.held_out_loss for epoch in found.epochs]
     assert np.isnan(losses[-1])
@@ -220,7 +308,7 @@ def test_a_gaussian_clone_learns_mean_and_spread():
     settings = BCConfig(batch_size=50, epochs=60, patience=60, learning_rate=1e-2)
     data = tiny_data(noise=0.3, count=500)
     state = learner.init(jax.random.key(0))
-    found = make_cloner(learner.cloning, settings, data)(learner.cloning.get(state), 0)
+    found = make_cloner(learner.cloning, settings, data)(learner.cloning.get(state), 0, unwatched)
     from credo.learners.sac import gaussian
 
     mean, log_std = gaussian(found.network, data.held_observation)
@@ -237,7 +325,7 @@ def test_any_learner_starts_as_a_clone_targets_included(name, demonstrations):
     assert parts.learner.cloning is not None
     constants = make_constants(parts, demonstrations.statistics(), demonstrations.observation, demonstrations.action)
     state = initial_state(parts, 0)
-    warm, found = make_state_cloner(parts, constants, demonstrations)(state, 0)
+    warm, found = make_state_cloner(parts, constants, demonstrations)(state, 0, unwatched)
     data = make_data(parts, constants, demonstrations)
     losses = [
         float(parts.learner.cloning.loss(parts.learner.cloning.get(each.learner), data.observation, data.action))
@@ -283,11 +371,11 @@ def test_a_clone_that_is_not_finite_is_frozen_and_its_run_ends(learner, demonstr
     def poisoned(*arguments):
         cloner = make(*arguments)
 
-        def cloned(state, seed):
+        def cloned(state, seed, on_epoch):
             if seed == 1:
                 spoilt = jax.tree.map(lambda x: x * jnp.nan if x.dtype == jnp.float32 else x, state.learner)
                 state = state._replace(learner=spoilt)
-            return cloner(state, seed)
+            return cloner(state, seed, on_epoch)
 
         return cloned
 
@@ -356,7 +444,7 @@ def test_every_pass_has_its_own_order(monkeypatch):
     monkeypatch.setattr(clone_training, "host_generator", spied)
     learner = LEARNERS["td3"](TD3Config(hidden=(4,)), 3, 2)
     cloner = make_cloner(learner.cloning, BCConfig(batch_size=8, epochs=2), tiny_data())
-    cloner(learner.init(jax.random.key(0)).actor, 0)
+    cloner(learner.init(jax.random.key(0)).actor, 0, unwatched)
     assert len(drawn) == 2
     assert drawn[0] != drawn[1]
 
@@ -366,7 +454,7 @@ def test_the_held_out_loss_is_of_all_rows(monkeypatch):
 
     def loss():
         cloner = make_cloner(learner.cloning, BCConfig(batch_size=8, epochs=2), tiny_data())
-        return cloner(learner.init(jax.random.key(0)).actor, 0).best.held_out_loss
+        return cloner(learner.init(jax.random.key(0)).actor, 0, unwatched).best.held_out_loss
 
     whole = loss()
     monkeypatch.setattr(clone_training, "VALIDATION_CHUNK", 7)

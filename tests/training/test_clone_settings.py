@@ -24,7 +24,8 @@ def test_the_first_step_of_a_clone_is_as_long_as_its_learning_rate(rate):
     rows = np.random.default_rng(0).standard_normal((8, 2)).astype(np.float32)
     data = Data(*(jnp.asarray(x) for x in (rows, np.ones((8, 1), np.float32)) * 2))
     start = learner.init(jax.random.key(0)).actor
-    found = make_cloner(learner.cloning, BCConfig(batch_size=8, epochs=1, learning_rate=rate), data)(start, 0)
+    settings = BCConfig(batch_size=8, epochs=1, learning_rate=rate)
+    found = make_cloner(learner.cloning, settings, data)(start, 0, lambda epoch: None)
     moved = np.abs(np.asarray(found.network[0].bias) - np.asarray(start[0].bias))
     np.testing.assert_allclose(moved, np.full_like(moved, rate), rtol=1e-3)
 

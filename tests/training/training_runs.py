@@ -75,11 +75,13 @@ class KilledError(Exception):
     """Ends a run as a kill would: nothing is written after it."""
 
 
-def run(folder, config, source=None, data=None, on_round=None, lines=None):
-    """Train in ``folder`` as the API does; ``on_round`` gets the progress after every round."""
+def run(folder, config, source=None, data=None, on_round=None, lines=None, on_epoch=None):
+    """Train in ``folder`` as the API does; ``on_round`` gets the progress after every round, ``on_epoch`` where
+    cloning is after every epoch."""
     told = {"sha256": data.sha256} if data is not None else {}
     run_folder.create(folder, config, told, "test")
     watcher = Watcher(line=(lines if lines is not None else []).append, progress=on_round or (lambda progress: None))
+    watcher.cloning = on_epoch or watcher.cloning
     return train(config, source or config.environment, data, folder, watcher)
 
 

@@ -19,7 +19,7 @@ from credo.types import printable
 
 if TYPE_CHECKING:
     from credo.training.seed import Seed
-    from credo.training.watching import Progress, Watcher
+    from credo.training.watching import Pass, Progress, Watcher
 
 LINES_EVERY = 10.0
 """Seconds between plain lines where there is no terminal."""
@@ -63,6 +63,7 @@ class Board:
         self.console = console
         self.expert_return = expert_return
         self.progress: Progress | None = None
+        self.cloning: Pass | None = None
         self.peak: dict[int, float] = {}
         self.evaluated: dict[int, float] = {}
         self.seen: dict[int, float] = {}
@@ -91,7 +92,14 @@ class Board:
         self.seen[seed.number] = newest.get("step", seen)
         return [newest, *itertools.takewhile(lambda row: row["step"] > seen, reversed(seed.metrics))]
 
+    def clone(self, cloning: Pass | None) -> None:
+        """Take in where the cloning of a seed is, or that it is over."""
+        self.cloning = cloning
+
     def headline(self) -> str:
+        if (cloning := self.cloning) is not None:
+            at = f"epoch {cloning.epoch:,} of at most {cloning.epochs:,}"
+            return f"seed {cloning.seed}: cloning, {at}, held-out loss {cloning.held_out_loss:.4g}"
         progress = self.progress
         if progress is None:
             return "compiling ..."
@@ -143,11 +151,11 @@ class Board:
     def tell(self) -> None:
         """Plain lines, every few seconds, for logs."""
         now = time.monotonic()
-        if self.progress is None or now - self.told < LINES_EVERY:
+        if (self.progress is None and self.cloning is None) or now - self.told < LINES_EVERY:
             return
         self.told = now
         say(self.console, self.headline())
-        for seed in self.progress.seeds:
+        for seed in self.progress.seeds if self.progress else ():
             pairs = zip(self.names(), self.cells(seed), strict=True)
             say(self.console, "  " + "  ".join(f"{n} {c}" for n, c in pairs))
 
@@ -165,7 +173,7 @@ def watching(console: Console, expert_return: float | None, quiet: bool) -> Iter
         yield Watcher(line=line)
     elif console.is_terminal:
         with Live(board, console=console, refresh_per_second=2):
-            yield Watcher(line=line, progress=board.update)
+            yield Watcher(line=line, progress=board.update, cloning=board.clone)
     else:
         line("compiling ...")
 
@@ -173,4 +181,8 @@ def watching(console: Console, expert_return: float | None, quiet: bool) -> Iter
             board.update(now)
             board.tell()
 
-        yield Watcher(line=line, progress=progress)
+        def cloning(now: Pass | None) -> None:
+            board.clone(now)
+            board.tell()
+
+        yield Watcher(line=line, progress=progress, cloning=cloning)

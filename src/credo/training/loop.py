@@ -7,12 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from credo import run_folder
 from credo.config import RunConfig
 from credo.demonstrations import Demonstrations
-from credo.diagnostics.frozen import NON_FINITE, cause_in_short
+from credo.diagnostics.frozen import cause_in_short
 from credo.diagnostics.selection import badness
 from credo.environments import EnvironmentBatch, EnvironmentFaultError, EnvironmentSource, Workers, specification
 from credo.files import write_atomically
@@ -20,7 +18,7 @@ from credo.policies import Policy
 from credo.policies.view import describe_view
 from credo.training.checkpoint import Checkpoints, named
 from credo.training.checks import check_memory
-from credo.training.clone import Cloned, make_state_cloner
+from credo.training.clone import StateCloner, clone_seeds, make_state_cloner
 from credo.training.evaluate import HeldOut, apart_note, divided, evaluate, expert_probability, failed_row
 from credo.training.execution import Execution, make_execution
 from credo.training.faults import Fault, environment_fault, keep_evidence
@@ -107,7 +105,7 @@ class _Run:
         self.record = Record(folder, parts.config)
         self.seconds_before = 0.0
         self.probability = expert_probability(parts)
-        self.cloner: Callable[[TrainState, int], tuple[TrainState, Cloned]] | None = None
+        self.cloner: StateCloner | None = None
         self.announced: set[int] = set()
         """Seeds that were said to be frozen."""
 
@@ -120,9 +118,9 @@ class _Run:
                 return "done"
             self._refuse_where_none_begins()
             self.record.go_on(position.get("parts", self.record.parts), self.seeds)
-            if not self._warm_start():
-                self._summarise("interrupted", Progress(self.config, self.seeds))
-                return "interrupted"
+        if not self._warm_start():
+            self._summarise("interrupted", Progress(self.config, self.seeds))
+            return "interrupted"
         active = [seed.next_round for seed in self.seeds if seed.frozen is None]
         first = min(active, default=self.config.rounds)
         execution = make_execution(self.parts, self.constants, self.seeds, self.stop.is_set)
@@ -161,8 +159,7 @@ class _Run:
         progress = Progress(self.config, self.seeds)
         (self.folder / run_folder.DONE).unlink(missing_ok=True)
         self._summarise("running", progress)
-        for seed in self.seeds:
-            state, found = self._clone(seed)
+        for seed, state, found in clone_seeds(self.cloner, self.seeds, self.config.bc.epochs, self.stop, self.watcher):
             for epoch in found.epochs:
                 about = {"seed": seed.number, "round": epoch.number, "step": epoch.updates}
                 seed.add_metrics(about | {"held_out_loss": epoch.held_out_loss} | epoch.metrics)
@@ -172,8 +169,8 @@ class _Run:
                 break
             self._tell_frozen(lambda frozen: frozen.state)
             self.record.save(seed, self._policy(seed, state, found.best.updates), "last")
+        complete = all(seed.evaluations for seed in self.seeds)
         self.record.flush(self.seeds)
-        complete = all(seed.last or seed.frozen for seed in self.seeds)
         self._summarise("done" if complete else "interrupted", progress)
         if complete:
             write_atomically(self.folder / run_folder.DONE, b"")
@@ -181,26 +178,11 @@ class _Run:
 
     def _warm_start(self) -> bool:
         """Cloned actors for the seeds that begin; others have theirs. False where a stop came: it is done again."""
-        for seed in self.seeds:
-            if self.cloner is not None and seed.number not in self.checkpoints.seeds and seed.frozen is None:
-                self._clone(seed)
-                if self.stop.is_set():
-                    return False
-        return True
-
-    def _clone(self, seed: Seed) -> tuple[TrainState, Cloned]:
-        """Give the seed a cloned actor, or freeze it with the one it has where the clone's numbers failed."""
-        assert self.cloner is not None
-        assert seed.state is not None
-        state, found = self.cloner(seed.state, seed.number)
-        if np.isfinite(found.best.held_out_loss):
-            seed.state = state
-            done = f"cloned in {len(found.epochs)} epochs, least held-out loss {found.best.held_out_loss:.4g}"
-        else:
-            seed.frozen = seed.frozen or Frozen(0, f"{NON_FINITE} clone, in {len(found.epochs)} epochs")
-            done = "its clone is not finite, and it keeps the actor that it had"
-        self.watcher.line(f"seed {seed.number}: {done}")
-        return seed.state, found
+        if self.cloner is None:
+            return True
+        begin = [s for s in self.seeds if s.number not in self.checkpoints.seeds and s.frozen is None]
+        cloned = list(clone_seeds(self.cloner, begin, self.config.bc.epochs, self.stop, self.watcher))
+        return len(cloned) == len(begin)
 
     def _load(self) -> dict[str, Any]:
         loaded = self.checkpoints.load(self.seeds, self.config.rounds)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -53,12 +54,25 @@ class Progress:
         return seconds / rounds * (self.config.rounds - self.round) if rounds else np.nan
 
 
+class Pass(NamedTuple):
+    """Where the cloning of a seed is."""
+
+    seed: int
+    epoch: int
+    """Epochs done."""
+    epochs: int
+    """At most so many; it may end before."""
+    held_out_loss: float
+
+
 @dataclass
 class Watcher:
-    """How a run tells of itself: ``line`` gets one-line messages, ``progress`` is called after every round."""
+    """How a run tells of itself: ``line`` gets one-line messages, ``progress`` is called after every round, ``cloning``
+    after every epoch of behavioural cloning, and with None once a seed's is over."""
 
     line: Callable[[str], None] = lambda line: None
     progress: Callable[[Progress], None] = lambda progress: None
+    cloning: Callable[[Pass | None], None] = lambda cloning: None
 
 
 def followed(watcher: Watcher, after: Callable[[], None]) -> Watcher:
@@ -68,4 +82,4 @@ def followed(watcher: Watcher, after: Callable[[], None]) -> Watcher:
         watcher.progress(now)
         after()
 
-    return Watcher(line=watcher.line, progress=progress)
+    return replace(watcher, progress=progress)
