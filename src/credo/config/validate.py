@@ -168,7 +168,7 @@ def check_discriminator(config: RunConfig) -> None:
         refuse("discriminator.regularisers", settings.regularisers, right)
     if settings.kind != "gail":
         # Credo's own: a plug-in with such settings may draw its actions all the same.
-        if isinstance(getattr(config, config.learner, None), DeterministicConfig):
+        if isinstance(vars(config).get(config.learner), DeterministicConfig):
             raise CredoError(needs_density(settings.kind))
         if settings.absorbing_states:
             right = "off with AIRL: a policy has no density in the absorbing state"

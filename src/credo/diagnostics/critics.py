@@ -30,7 +30,7 @@ class Following(NamedTuple):
 
 def following(config: RunConfig) -> Following | None:
     """Of a run's learner, if it is one of Credo's own; None where it has no critic with targets."""
-    settings: Any = getattr(config, config.learner, None)
+    settings: Any = vars(config).get(config.learner)  # a stranger's learner may have the name of a property
     if not hasattr(settings, "target_rate"):
         return None
     # A delayed actor's targets move with it.
