@@ -15,17 +15,16 @@ from credo.environments import environment_spec, rollout_episodes
 from credo.environments.probes import PointMass, point_mass_expert
 from credo.files import read_json
 from credo.learners import LEARNERS
-from credo.learners.cloning import negative_log_likelihood
 from credo.policies import load_policy
 from credo.random import Purpose, episode_seed
 from credo.reports.load import load_run
 from credo.storage import read_tensors
 from credo.training import clone as clone_training
 from credo.training import faults, loop
-from credo.training.clone import Data, make_cloner, make_data, make_state_cloner
+from credo.training.clone import make_data, make_state_cloner
 from credo.training.state import initial_state, make_constants, make_parts
 from credo.types import CredoError
-from training.training_runs import assert_same_arrays, rows, run
+from training.training_runs import assert_same_arrays, rows, run, unwatched
 
 CLONE = RunConfig(
     environment="PointMass",
@@ -56,10 +55,6 @@ def cloned(demonstrations, tmp_path_factory):
     assert run(folder, CLONE, PointMass, demonstrations, lines=lines) == "done"
     assert sum("least held-out loss" in line for line in lines) == 2
     return folder
-
-
-def unwatched(epoch):
-    pass
 
 
 def mean_return(policy):
@@ -257,65 +252,6 @@ def test_every_epoch_of_cloning_is_told_and_its_end(config, demonstrations, tmp_
             np.testing.assert_array_equal(losses, rows(tmp_path / "run", run_folder.METRICS, seed)["held_out_loss"])
 
 
-def tiny_data(noise=0.0, count=40):
-    generator = np.random.default_rng(0)
-    observation = generator.standard_normal((2 * count, 3)).astype(np.float32)
-    action = np.tanh(observation[:, :2] + noise * generator.standard_normal((2 * count, 2))).astype(np.float32)
-    return Data(*(jnp.asarray(x) for x in (observation[:count], action[:count], observation[count:], action[count:])))
-
-
-def test_the_network_of_the_least_held_out_loss_is_kept_and_patience_ends():
-    """Noisy actions and a wide network: the held-out loss falls, then rises."""
-    learner = LEARNERS["td3"](TD3Config(hidden=(64,)), 3, 2)
-    data = tiny_data(noise=1.0)
-    settings = BCConfig(batch_size=8, epochs=60, patience=4, learning_rate=1e-2)
-    found = make_cloner(learner.cloning, settings, data)(learner.init(jax.random.key(0)).actor, 0, unwatched)
-    losses = [epoch.held_out_loss for epoch in found.epochs]
-    assert found.best.number == int(np.argmin(losses))
-    assert len(losses) == found.best.number + 1 + 4 < 60
-    kept = learner.cloning.loss(found.network, data.held_observation, data.held_action)
-    assert float(kept) == pytest.approx(min(losses), rel=1e-5)
-
-
-def test_a_held_out_loss_that_is_no_number_is_never_the_least():
-    """NaN as soon as it would be low: the epoch before is kept, and patience ends as for any other loss."""
-    learner = LEARNERS["td3"](TD3Config(hidden=(64,)), 3, 2)
-    data = tiny_data(noise=0.1)
-    settings = BCConfig(batch_size=8, epochs=60, patience=4, learning_rate=1e-3)
-
-    def spoiled(network, observation, action):
-        loss = learner.cloning.loss(network, observation, action)
-        return loss if len(action) == settings.batch_size else jnp.where(loss < 0.2, jnp.nan, loss)
-
-    found = make_cloner(learner.cloning._replace(loss=spoiled), settings, data)(
-        learner.init(jax.random.key(0)).actor, 0, unwatched
-    )
-    losses = [epoch.held_out_loss for epoch in found.epochs]
-    assert np.isnan(losses[-1])
-    assert found.best.number == int(np.nanargmin(losses))
-    assert len(losses) == found.best.number + 1 + 4 < 60
-
-
-def test_a_gaussian_clone_learns_mean_and_spread():
-    # Standard Gaussian at 1 of a mean of 0: z = 1, log 1 = 0: half; twice as wide: 1/8 + log 2.
-    action = jnp.full((1, 1), float(np.tanh(1.0)))
-    for log_std, expected in ((0.0, 0.5), (np.log(2.0), 0.125 + np.log(2.0))):
-        found = negative_log_likelihood(jnp.zeros((1, 1)), jnp.full((1, 1), log_std, jnp.float32), action)
-        assert float(found) == pytest.approx(expected, rel=1e-5)
-    bound = negative_log_likelihood(jnp.zeros((1, 1)), jnp.zeros((1, 1)), jnp.ones((1, 1)))
-    assert np.isfinite(float(bound))
-    learner = LEARNERS["sac"](SACConfig(hidden=(16,)), 3, 2)
-    settings = BCConfig(batch_size=50, epochs=60, patience=60, learning_rate=1e-2)
-    data = tiny_data(noise=0.3, count=500)
-    state = learner.init(jax.random.key(0))
-    found = make_cloner(learner.cloning, settings, data)(learner.cloning.get(state), 0, unwatched)
-    from credo.learners.sac import gaussian
-
-    mean, log_std = gaussian(found.network, data.held_observation)
-    assert float(jnp.sqrt(jnp.mean(jnp.square(mean - data.held_observation[:, :2])))) < 0.2
-    assert float(jnp.mean(jnp.exp(log_std))) == pytest.approx(0.3, rel=0.25)
-
-
 @pytest.mark.parametrize("name", [name for name in LEARNERS if hasattr(CLONE, name)])
 def test_any_learner_starts_as_a_clone_targets_included(name, demonstrations):
     settings = dataclasses.replace(CLONE.bc, epochs=2)
@@ -432,30 +368,3 @@ def test_a_clone_whose_environment_cannot_begin_is_told_and_kept(demonstrations,
     with pytest.raises(CredoError, match=r"environment: no seed can begin; at the first reset: .*no licence"):
         run(tmp_path / "none", config, NeverBegins, demonstrations)
     assert not any((tmp_path / "none" / run_folder.POLICIES).iterdir())
-
-
-def test_every_pass_has_its_own_order(monkeypatch):
-    drawn, make = [], clone_training.host_generator
-
-    def spied(*name):
-        drawn.append(make(*name).permutation(40).tolist())
-        return make(*name)
-
-    monkeypatch.setattr(clone_training, "host_generator", spied)
-    learner = LEARNERS["td3"](TD3Config(hidden=(4,)), 3, 2)
-    cloner = make_cloner(learner.cloning, BCConfig(batch_size=8, epochs=2), tiny_data())
-    cloner(learner.init(jax.random.key(0)).actor, 0, unwatched)
-    assert len(drawn) == 2
-    assert drawn[0] != drawn[1]
-
-
-def test_the_held_out_loss_is_of_all_rows(monkeypatch):
-    learner = LEARNERS["td3"](TD3Config(hidden=(4,)), 3, 2)
-
-    def loss():
-        cloner = make_cloner(learner.cloning, BCConfig(batch_size=8, epochs=2), tiny_data())
-        return cloner(learner.init(jax.random.key(0)).actor, 0, unwatched).best.held_out_loss
-
-    whole = loss()
-    monkeypatch.setattr(clone_training, "VALIDATION_CHUNK", 7)
-    assert loss() == pytest.approx(whole, rel=1e-5)
